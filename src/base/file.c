@@ -1,0 +1,123 @@
+/*
+ * base/file.c - whole files: bounded reads, durable writes
+ */
+#include "base/file.h"
+
+#include "base/fd.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int file_read(const char *path, size_t limit, Buf *ret, Error *err)
+{
+        AUTO(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        AUTO(Buf) buf = { 0 };
+
+        if (fd < 0)
+                return err_errno(err, errno, "cannot open '%s'", path);
+        for (;;) {
+                void *at = buf_reserve(&buf, 65536);
+                ssize_t n = read(fd, at, 65536);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return err_errno(err, errno, "cannot read '%s'", path);
+                if (n == 0)
+                        break;
+                buf_grow(&buf, (size_t)n);
+                if (buf.len > limit)
+                        return err_set(err, ERR_INVALID_ARG, "'%s' is larger than %zu bytes", path, limit);
+        }
+        buf_done(ret);
+        *ret = buf;
+        buf = (Buf){ 0 };
+        return 0;
+}
+
+static int sync_directory_of(const char *path, Error *err)
+{
+        const char *slash = strrchr(path, '/');
+        AUTOFREE char *dir = !slash ? str_dup(".") : str_dup_n(path, slash == path ? 1 : (size_t)(slash - path));
+        AUTO(Fd) fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return err_errno(err, errno, "cannot open '%s'", dir);
+        if (fsync(fd) < 0)
+                return err_errno(err, errno, "cannot sync '%s'", dir);
+        return 0;
+}
+
+static int write_beside(const char *beside, const void *data, size_t n, mode_t mode, bool sync, Error *err)
+{
+        AUTO(Fd) fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+
+        if (fd < 0)
+                return err_errno(err, errno, "cannot create '%s'", beside);
+        if (fchmod(fd, mode) < 0)
+                return err_errno(err, errno, "cannot set the mode of '%s'", beside);
+        if (fd_write_all(fd, data, n, err) < 0)
+                return err_prefix(err, "'%s'", beside);
+        if (sync && fsync(fd) < 0)
+                return err_errno(err, errno, "cannot sync '%s'", beside);
+        return 0;
+}
+
+static int replace(const char *path, const void *data, size_t n, mode_t mode, bool sync, Error *err)
+{
+        AUTOFREE char *beside = str_format("%s.new", path);
+
+        if (write_beside(beside, data, n, mode, sync, err) < 0) {
+                unlink(beside);
+                return -1;
+        }
+        if (rename(beside, path) < 0) {
+                err_errno(err, errno, "cannot rename '%s' to '%s'", beside, path);
+                unlink(beside);
+                return -1;
+        }
+        return sync ? sync_directory_of(path, err) : 0;
+}
+
+int file_write_durable(const char *path, const void *data, size_t n, mode_t mode, Error *err)
+{
+        return replace(path, data, n, mode, true, err);
+}
+
+int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode, Error *err)
+{
+        return replace(path, data, n, mode, false, err);
+}
+
+int file_remove_durable(const char *path, Error *err)
+{
+        if (unlink(path) < 0) {
+                if (errno == ENOENT)
+                        return 0;
+                return err_errno(err, errno, "cannot remove '%s'", path);
+        }
+        return sync_directory_of(path, err);
+}
+
+int dir_make(const char *path, mode_t mode, Error *err)
+{
+        AUTOFREE char *copy = str_dup(path);
+
+        for (char *p = copy + 1;; p++) {
+                char c = *p;
+
+                if (c && c != '/')
+                        continue;
+                *p = '\0';
+                if (mkdir(copy, mode) < 0 && errno != EEXIST)
+                        return err_errno(err, errno, "cannot make the directory '%s'", copy);
+                *p = c;
+                if (!c)
+                        return 0;
+        }
+}

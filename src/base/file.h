@@ -1,0 +1,25 @@
+#pragma once
+/*
+ * base/file.h - whole files: bounded reads, durable writes
+ *
+ * These block; the loop thread uses them at start-up only, on drover's own
+ * directories. Later writes go through a worker.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <sys/types.h>
+
+/* Read a whole file of at most limit bytes; a larger one is an error, not cut. */
+int file_read(const char *path, size_t limit, Buf *ret, Error *err);
+/*
+ * Replace path by a file with these bytes: written beside it, synced, renamed over it, the directory
+ * synced. After a crash the old or the new content is there, never a mixture.
+ */
+int file_write_durable(const char *path, const void *data, size_t n, mode_t mode, Error *err);
+/* The same without the two syncs, for what the next boot throws away. */
+int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode, Error *err);
+/* Remove durably; a file that is not there is fine. */
+int file_remove_durable(const char *path, Error *err);
+/* mkdir -p; directories made get this mode. */
+int dir_make(const char *path, mode_t mode, Error *err);

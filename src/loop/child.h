@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * loop/child.h - a process of our own, watched from the loop
+ *
+ * A child starts with closed descriptors (all but the ones passed), default
+ * signals and its own process group. Its end is reported once. Freeing a Child
+ * that still runs kills and reaps it, unless it was made to keep going.
+ */
+#include "loop/loop.h"
+
+#include <sys/types.h>
+
+typedef struct Child Child;
+
+typedef struct ChildFd {
+        int fd; /* stays the caller's */
+        int at; /* its number in the child */
+} ChildFd;
+
+typedef struct ChildSpec {
+        const char *const *argv; /* argv[0] is looked up in PATH; ends with NULL */
+        const char *const *env;  /* ends with NULL; NULL: a minimal one (PATH, LANG=C) */
+        const ChildFd *fds;      /* what else it gets; 0, 1, 2 are /dev/null unless named here */
+        size_t n_fds;
+        const char *dir; /* working directory; NULL: / */
+        /* Runs in the child between fork and exec: async-signal-safe calls only. Non-zero: give up. */
+        int (*prepare)(void *arg);
+        void *prepare_arg;
+        bool keep_going; /* survives the daemon: own session, not killed when the Child is freed */
+} ChildSpec;
+
+/* status as from waitpid(). */
+Child *child_new(Loop *loop, const ChildSpec *spec, void (*ended)(void *arg, int status), void *arg, Error *err);
+pid_t child_pid(const Child *child);
+void child_kill(Child *child, int signum);
+Child *child_free(Child *child); /* returns NULL */
+/* "exited with status 3", "was killed by signal 9"; valid until the next call. */
+const char *child_status_text(int status);
+
+DEFINE_AUTO(Child, child_free)

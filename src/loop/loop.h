@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * loop/loop.h - the event loop that owns all state
+ *
+ * One thread runs the loop and everything that is called from it. Every pending
+ * thing - timer, watch, idle call, signal - is an object its owner frees; freeing
+ * cancels it, also from inside its own callback. Callbacks must not block: no path
+ * named from outside, no name look-up, no fsync, no waiting for a process.
+ *
+ * A loop made with loop_new_fake() has a clock that stands still until the test
+ * moves it, so tests of deadlines neither sleep nor wait.
+ */
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Loop Loop;
+typedef struct Timer Timer;
+typedef struct Watch Watch;
+typedef struct Idle Idle;
+typedef struct SignalWatch SignalWatch;
+
+Loop *loop_new(Error *err);
+Loop *loop_new_fake(Error *err);
+Loop *loop_free(Loop *loop);          /* what is still pending must be freed before; returns NULL */
+int loop_run(Loop *loop, Error *err); /* until loop_stop() */
+void loop_stop(Loop *loop);
+/* One turn: wait for at most timeout_ms (-1: for ever) and dispatch. 1: something ran, 0: nothing, -1. */
+int loop_turn(Loop *loop, int timeout_ms, Error *err);
+uint64_t loop_now_ms(const Loop *loop);     /* monotonic */
+void loop_advance(Loop *loop, uint64_t ms); /* fake clock only: timers that come due run in order */
+struct sd_event *loop_sd_event(Loop *loop); /* for libraries that attach themselves (sd-bus) */
+
+/* Runs once, ms from now. timer_set() arms it again, also from its callback; the handle stays the owner's. */
+Timer *timer_new(Loop *loop, uint64_t ms, void (*fn)(void *arg), void *arg);
+void timer_set(Timer *timer, uint64_t ms);
+void timer_stop(Timer *timer);
+bool timer_is_armed(const Timer *timer);
+Timer *timer_free(Timer *timer); /* returns NULL */
+
+/* events and revents are EPOLLIN, EPOLLOUT, ...; errors and hang-ups are always reported. fd stays the caller's. */
+Watch *watch_new(Loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t revents), void *arg);
+void watch_set_events(Watch *watch, uint32_t events);
+Watch *watch_free(Watch *watch);
+
+/* Runs once, on the next turn, after what is pending now. */
+Idle *idle_new(Loop *loop, void (*fn)(void *arg), void *arg);
+Idle *idle_free(Idle *idle);
+
+/* Blocks the signal for the process and reports it here. */
+SignalWatch *signal_watch_new(Loop *loop, int signum, void (*fn)(void *arg), void *arg, Error *err);
+SignalWatch *signal_watch_free(SignalWatch *watch);
+
+DEFINE_AUTO(Loop, loop_free)
+DEFINE_AUTO(Timer, timer_free)
+DEFINE_AUTO(Watch, watch_free)
+DEFINE_AUTO(Idle, idle_free)
+DEFINE_AUTO(SignalWatch, signal_watch_free)

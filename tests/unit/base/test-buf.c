@@ -1,0 +1,29 @@
+#include "test.h"
+
+#include "base/buf.h"
+#include "base/str.h"
+
+TEST(bytes_go_in_at_the_end_and_out_at_the_front)
+{
+        AUTO(Buf) buf = { 0 };
+
+        CHECK_STR(buf_text(&buf), "");
+        for (int i = 0; i < 1000; i++)
+                buf_format(&buf, "%d,", i % 10);
+        CHECK_INT(buf.len, 2000);
+        buf_drop(&buf, 1998);
+        CHECK_STR(buf_text(&buf), "9,");
+        buf_clear(&buf);
+        CHECK_STR(buf_text(&buf), "");
+}
+
+TEST(taking_leaves_an_empty_buffer)
+{
+        AUTO(Buf) buf = { 0 };
+        AUTOFREE char *text = NULL;
+
+        buf_put_text(&buf, "abc");
+        text = buf_take(&buf);
+        CHECK_STR(text, "abc");
+        CHECK_INT(buf.len, 0);
+}

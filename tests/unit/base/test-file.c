@@ -1,0 +1,55 @@
+#include "test.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *make_dir(void)
+{
+        char template[] = "/tmp/drover-test-XXXXXX";
+
+        return str_dup(mkdtemp(template));
+}
+
+TEST(a_durable_write_replaces_the_whole_file)
+{
+        AUTOFREE char *dir = make_dir();
+        AUTOFREE char *path = str_format("%s/a/b/file", dir);
+        AUTOFREE char *parent = str_format("%s/a/b", dir);
+        AUTOFREE char *above = str_format("%s/a", dir);
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) buf = { 0 };
+        struct stat st;
+
+        CHECK_INT(dir_make(parent, 0755, &err), 0);
+        CHECK_INT(file_write_durable(path, "long content", 12, 0600, &err), 0);
+        CHECK_INT(file_write_durable(path, "short", 5, 0640, &err), 0);
+        CHECK_INT(file_read(path, 100, &buf, &err), 0);
+        CHECK_STR(buf_text(&buf), "short");
+        CHECK_INT(stat(path, &st), 0);
+        CHECK_INT(st.st_mode & 0777, 0640);
+        CHECK_INT(file_remove_durable(path, &err), 0);
+        CHECK_INT(file_remove_durable(path, &err), 0);
+        rmdir(parent);
+        rmdir(above);
+        CHECK_INT(rmdir(dir), 0); /* nothing was left beside the file */
+}
+
+TEST(a_file_over_the_limit_is_refused)
+{
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) buf = { 0 };
+
+        CHECK_INT(file_read("/dev/zero", 1000, &buf, &err), -1);
+        CHECK_STR(err.text, "'/dev/zero' is larger than 1000 bytes");
+}
+
+TEST(a_write_that_fails_says_where)
+{
+        AUTO(Error) err = { 0 };
+
+        CHECK_INT(file_write_durable("/dev/full/x", "a", 1, 0600, &err), -1);
+        CHECK_STR(err.text, "cannot create '/dev/full/x.new': Not a directory");
+}

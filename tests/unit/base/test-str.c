@@ -1,0 +1,62 @@
+#include "test.h"
+
+#include "base/str.h"
+
+TEST(numbers_are_taken_whole_or_not_at_all)
+{
+        static const struct {
+                const char *text;
+                int rc;
+                int64_t value;
+        } cases[] = {
+                { "0", 0, 0 },
+                { "-12", 0, -12 },
+                { "9223372036854775807", 0, INT64_MAX },
+                { "", -1, 0 },
+                { " 1", -1, 0 },
+                { "1 ", -1, 0 },
+                { "+1", -1, 0 },
+                { "9223372036854775808", -1, 0 },
+                { "0x10", -1, 0 },
+                { "--1", -1, 0 },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                int64_t value = 0;
+
+                CHECK_INT(str_to_i64(cases[i].text, &value), cases[i].rc);
+                CHECK_INT(value, cases[i].value);
+        }
+}
+
+TEST(unsigned_numbers_do_not_wrap)
+{
+        uint64_t u64;
+        uint32_t u32;
+
+        CHECK_INT(str_to_u64("-1", &u64), -1);
+        CHECK_INT(str_to_u32("4294967296", &u32), -1);
+        CHECK_INT(str_to_u64_hex("0xBEEF", &u64), 0);
+        CHECK_INT(u64, 0xbeef);
+        CHECK_INT(str_to_u64_hex("0x", &u64), -1);
+        CHECK_INT(str_to_u64_hex("0x-1", &u64), -1);
+}
+
+TEST(only_valid_utf8_passes)
+{
+        CHECK(str_is_utf8("aé€😀", strlen("aé€😀")));
+        CHECK(!str_is_utf8("a\0b", 3));
+        CHECK(!str_is_utf8("\xc0\x80", 2));     /* overlong */
+        CHECK(!str_is_utf8("\xed\xa0\x80", 3)); /* surrogate */
+        CHECK(!str_is_utf8("\xe2\x82", 2));     /* cut short */
+        CHECK(!str_is_utf8("\xff", 1));
+}
+
+TEST(splitting_drops_empty_pieces)
+{
+        AUTO_STRLIST list = str_split(",a,,b c,", ", ");
+
+        CHECK_INT(str_list_len(list), 3);
+        CHECK_STR(list[0], "a");
+        CHECK_STR(list[2], "c");
+}

@@ -1,0 +1,139 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "loop/child.h"
+#include "loop/loop.h"
+#include "loop/worker.h"
+
+#include <sys/wait.h>
+
+static char trace[64];
+static char a[] = "a", b[] = "b", x[] = "x";
+
+static void note(void *arg)
+{
+        strcat(trace, arg);
+}
+
+TEST(timers_run_in_the_order_they_come_due)
+{
+        AUTO(Loop) *loop = loop_new_fake(NULL);
+        AUTO(Timer) *late = timer_new(loop, 20, note, b);
+        AUTO(Timer) *early = timer_new(loop, 10, note, a);
+        AUTO(Timer) *never = timer_new(loop, 15, note, x);
+
+        trace[0] = '\0';
+        timer_stop(never);
+        loop_advance(loop, 9);
+        CHECK_STR(trace, "");
+        loop_advance(loop, 11);
+        CHECK_STR(trace, "ab");
+        CHECK(!timer_is_armed(early));
+        CHECK(!timer_is_armed(late));
+}
+
+typedef struct Work {
+        int value;
+        bool done;
+        Task *task;
+} Work;
+
+static void add_one(void *data)
+{
+        ((Work *)data)->value++;
+}
+
+static void work_done(void *data)
+{
+        Work *w = data;
+
+        w->done = true;
+        w->task = task_free(w->task, NULL);
+}
+
+TEST(a_worker_task_comes_back_on_the_loop)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(WorkerPool) *pool = worker_pool_new(loop, 2, NULL);
+        Work work[50] = { 0 };
+        bool all;
+
+        for (size_t i = 0; i < ARRAY_LEN(work); i++)
+                work[i].task = task_new(pool, add_one, work_done, &work[i]);
+        do {
+                loop_turn(loop, -1, NULL);
+                all = true;
+                for (size_t i = 0; i < ARRAY_LEN(work); i++)
+                        all = all && work[i].done;
+        } while (!all);
+        for (size_t i = 0; i < ARRAY_LEN(work); i++)
+                CHECK_INT(work[i].value, 1);
+}
+
+static void dropped(void *data)
+{
+        ((Work *)data)->value = -1;
+}
+
+TEST(a_cancelled_task_is_dropped_not_done)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        Work work = { 0 };
+
+        {
+                AUTO(WorkerPool) *pool = worker_pool_new(loop, 1, NULL);
+
+                work.task = task_new(pool, add_one, work_done, &work);
+                work.task = task_free(work.task, dropped);
+        }
+        CHECK(!work.done);
+        CHECK_INT(work.value, -1);
+}
+
+static int ended_status;
+static bool ended;
+
+static void on_end(void *arg, int status)
+{
+        (void)arg;
+        ended_status = status;
+        ended = true;
+}
+
+TEST(a_child_reports_its_end_once)
+{
+        static const char *const argv[] = { "sh", "-c", "exit 3", NULL };
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(Error) err = { 0 };
+        AUTO(Child) *child = child_new(loop, &(ChildSpec){ .argv = argv }, on_end, NULL, &err);
+
+        ended = false;
+        while (!ended)
+                loop_turn(loop, -1, NULL);
+        CHECK_STR(child_status_text(ended_status), "exited with status 3");
+}
+
+TEST(a_program_that_is_not_there_is_said_at_once)
+{
+        static const char *const argv[] = { "/no/such/program", NULL };
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(Error) err = { 0 };
+
+        CHECK_NULL(child_new(loop, &(ChildSpec){ .argv = argv }, on_end, NULL, &err));
+        CHECK_STR(err.text, "cannot run '/no/such/program': No such file or directory");
+}
+
+TEST(a_child_inherits_only_what_it_was_given)
+{
+        static const char *const argv[] = { "sh", "-c", "test \"$(echo $(ls /proc/self/fd))\" = '0 1 2 3 7'", NULL };
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(Error) err = { 0 };
+        ChildFd fds[] = { { .fd = 1, .at = 7 } };
+        AUTO(Child) *child = child_new(loop, &(ChildSpec){ .argv = argv, .fds = fds, .n_fds = 1 }, on_end, NULL,
+                                       &err);
+
+        ended = false;
+        while (!ended)
+                loop_turn(loop, -1, NULL);
+        CHECK_INT(ended_status, 0);
+}
