@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define AUTO(T) __attribute__((cleanup(auto_##T))) T
+#define AUTO(T) __attribute__((cleanup(auto_##T), unused)) T
 #define DEFINE_AUTO(T, free_fn)                                                                                      \
         static inline void auto_##T(T **p)                                                                           \
         {                                                                                                            \
@@ -32,7 +32,7 @@ static inline void auto_free_pointer(void *p)
 {
         free(*(void **)p);
 }
-#define AUTOFREE __attribute__((cleanup(auto_free_pointer)))
+#define AUTOFREE __attribute__((cleanup(auto_free_pointer), unused))
 
 #define ARRAY_LEN(a)               (sizeof(a) / sizeof((a)[0]))
 #define PRINTF(fmt, args)          __attribute__((format(printf, fmt, args)))

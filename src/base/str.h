@@ -48,4 +48,4 @@ static inline void auto_StrList(char ***list)
 {
         str_list_free(*list);
 }
-#define AUTO_STRLIST __attribute__((cleanup(auto_StrList))) char **
+#define AUTO_STRLIST __attribute__((cleanup(auto_StrList), unused)) char **
