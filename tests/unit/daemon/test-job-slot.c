@@ -1,0 +1,118 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "daemon/job-slot.h"
+
+typedef struct Asker {
+        JobClaim *claim;
+        bool granted;
+        Error refused;
+} Asker;
+
+static Loop *loop;
+static JobSlot *slot;
+
+static void settled(void *arg, const Error *refused)
+{
+        Asker *a = arg;
+
+        a->granted = !refused;
+        if (refused)
+                err_copy(&a->refused, refused);
+}
+
+static void ask(Asker *a, JobType type)
+{
+        job_claim(slot, type, "g", &a->claim, settled, a);
+}
+
+static void leave(Asker *a)
+{
+        a->claim = job_claim_free(a->claim);
+        err_done(&a->refused);
+}
+
+static void begin(void)
+{
+        loop = loop_new_fake(NULL);
+        slot = job_slot_new(loop);
+}
+
+static void end(void)
+{
+        CHECK(job_slot_is_idle(slot));
+        slot = job_slot_free(slot);
+        loop = loop_free(loop);
+}
+
+TEST(short_jobs_follow_one_another)
+{
+        Asker a = { 0 }, b = { 0 }, c = { 0 };
+
+        begin();
+        ask(&a, JOB_MODIFY);
+        ask(&b, JOB_PAUSE);
+        ask(&c, JOB_MODIFY);
+        CHECK(a.granted && !b.granted && !c.granted);
+        CHECK_INT(job_slot_running(slot, false), JOB_MODIFY);
+        leave(&a);
+        CHECK(b.granted && !c.granted);
+        leave(&c); /* stops waiting */
+        leave(&b);
+        end();
+}
+
+/* MIG-44: a change during a migration fails with a busy error. */
+TEST(a_long_job_refuses_what_it_does_not_allow)
+{
+        Asker move = { 0 }, change = { 0 }, pause = { 0 }, kill = { 0 };
+
+        begin();
+        ask(&move, JOB_MIGRATION_OUT);
+        ask(&change, JOB_MODIFY);
+        CHECK(!change.granted);
+        CHECK_STR(change.refused.text,
+                  "guest 'g' is busy with a migration to another host; wait for it, or abort it (domjobabort)");
+        ask(&pause, JOB_PAUSE);
+        CHECK(pause.granted);
+        ask(&kill, JOB_DESTROY);
+        CHECK(kill.granted);
+        leave(&change);
+        leave(&pause);
+        leave(&kill);
+        leave(&move);
+        end();
+}
+
+/* LIFE-26: destroy works while another change is stuck, and does not queue behind those that wait. */
+TEST(destroy_overtakes_everything)
+{
+        Asker stuck = { 0 }, waiting = { 0 }, kill = { 0 };
+
+        begin();
+        ask(&stuck, JOB_MODIFY);
+        ask(&waiting, JOB_MODIFY);
+        ask(&kill, JOB_DESTROY);
+        CHECK(kill.granted && !waiting.granted);
+        leave(&kill);
+        leave(&stuck);
+        CHECK(waiting.granted);
+        leave(&waiting);
+        end();
+}
+
+TEST(nobody_waits_for_ever)
+{
+        Asker stuck = { 0 }, waiting = { 0 };
+
+        begin();
+        ask(&stuck, JOB_MODIFY);
+        ask(&waiting, JOB_MODIFY);
+        loop_advance(loop, 29999);
+        CHECK(!err_is_set(&waiting.refused));
+        loop_advance(loop, 1);
+        CHECK_INT(waiting.refused.code, ERR_OPERATION_TIMEOUT);
+        leave(&waiting);
+        leave(&stuck);
+        end();
+}
