@@ -1,0 +1,317 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "qemu/qmp.h"
+
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Both ends of a connection: the client under test, and QEMU played by the test. */
+typedef struct Pair {
+        Loop *loop;
+        QmpClient *qmp;
+        int peer;
+        char trace[1024];
+        unsigned n_events;
+        bool free_in_event;
+} Pair;
+
+static void note(Pair *pair, const char *text)
+{
+        strncat(pair->trace, text, sizeof(pair->trace) - strlen(pair->trace) - 1);
+        strncat(pair->trace, ";", sizeof(pair->trace) - strlen(pair->trace) - 1);
+}
+
+static void on_ready(void *arg)
+{
+        note(arg, "ready");
+}
+
+static void on_event(void *arg, const char *name, struct json_object *event)
+{
+        AUTO(Arena) *arena = arena_new();
+        AUTO(Error) err = { 0 };
+        Pair *pair = arg;
+        QmpEvent decoded;
+
+        pair->n_events++;
+        note(pair, qmp_event_decode(name, event, arena, &decoded, &err) < 0 ? err.text : name);
+        if (decoded.type == QMP_EVENT_RTC_CHANGE)
+                note(pair, decoded.rtc_change.offset == -3600 ? "an hour" : "wrong");
+        if (pair->free_in_event)
+                pair->qmp = qmp_client_free(pair->qmp);
+}
+
+static void on_closed(void *arg, const Error *why)
+{
+        note(arg, "closed");
+        note(arg, why->text);
+}
+
+static void setup(Pair *pair)
+{
+        static const QmpHooks hooks = { on_ready, on_event, on_closed };
+        int ends[2];
+
+        *pair = (Pair){ .loop = loop_new_fake(NULL) };
+        CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+        pair->peer = ends[1];
+        pair->qmp = qmp_client_new(pair->loop, ends[0], &hooks, pair);
+}
+
+static void teardown(Pair *pair)
+{
+        qmp_client_free(pair->qmp);
+        if (pair->peer >= 0)
+                close(pair->peer);
+        loop_free(pair->loop);
+}
+
+static void turn(Pair *pair)
+{
+        while (loop_turn(pair->loop, 0, NULL) > 0)
+                ;
+}
+
+static void say(Pair *pair, const char *text)
+{
+        CHECK_INT(send(pair->peer, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+        turn(pair);
+}
+
+static const char *hear(Pair *pair)
+{
+        static char text[4096];
+        ssize_t n = recv(pair->peer, text, sizeof(text) - 1, 0);
+
+        text[n > 0 ? n : 0] = '\0';
+        return text;
+}
+
+static void greet(Pair *pair)
+{
+        CHECK_STR(hear(pair), "{\"execute\":\"qmp_capabilities\",\"id\":1}");
+        say(pair, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n{\"return\": {}, \"id\": 1}\r\n");
+        CHECK_STR(pair->trace, "ready;");
+        pair->trace[0] = '\0';
+}
+
+static void done(void *arg, const Error *failure)
+{
+        note(arg, !failure ? "done" : qmp_failure_is_unknown(failure) ? "unknown" : failure->text);
+}
+
+static void got_status(void *arg, const QmpStatus *ret, const Error *failure)
+{
+        note(arg, failure ? failure->text : ret->status);
+}
+
+TEST(replies_are_matched_by_id_in_any_order)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_migrate(pair.qmp, &(QmpMigrate){ .uri = "fd:m", .has_detach = true, .detach = true }, done, &pair);
+        CHECK_STR(hear(&pair),
+                  "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"fd:m\",\"detach\":true},\"id\":2}");
+        qmp_query_status(pair.qmp, got_status, &pair);
+        say(&pair, "{\"return\":{\"status\":\"paused\",\"running\":false},\"id\":3}{\"return\":{},\"i");
+        CHECK_STR(pair.trace, "paused;");
+        say(&pair, "d\":2}\r\n");
+        CHECK_STR(pair.trace, "paused;done;");
+        teardown(&pair);
+}
+
+TEST(a_refusal_of_qemu_reaches_the_caller)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_cont(pair.qmp, done, &pair);
+        say(&pair, "{\"error\":{\"class\":\"GenericError\",\"desc\":\"no\"},\"id\":2}");
+        CHECK_STR(pair.trace, "QEMU refused 'cont': no;");
+        teardown(&pair);
+}
+
+TEST(an_answer_of_the_wrong_shape_is_an_error)
+{
+        static const struct {
+                const char *reply, *complaint;
+        } cases[] = {
+                { "{}", "the answer to 'query-status' cannot be used: Status from QEMU lacks 'status';" },
+                { "[]", "the answer to 'query-status' cannot be used: Status from QEMU is not an object;" },
+                { "{\"status\":1,\"running\":true}",
+                  "the answer to 'query-status' cannot be used: 'status' from QEMU is not a text;" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE char *text = str_format("{\"return\":%s,\"id\":2}", cases[i].reply);
+                Pair pair;
+
+                setup(&pair);
+                greet(&pair);
+                qmp_query_status(pair.qmp, got_status, &pair);
+                say(&pair, text);
+                CHECK_STR(pair.trace, cases[i].complaint);
+                teardown(&pair);
+        }
+}
+
+TEST(after_the_deadline_the_outcome_is_unknown_and_a_late_reply_dropped)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_cont(pair.qmp, done, &pair);
+        qmp_call_set_deadline(qmp_stop(pair.qmp, done, &pair), 20000);
+        loop_advance(pair.loop, QMP_DEADLINE_MS - 1);
+        CHECK_STR(pair.trace, "");
+        loop_advance(pair.loop, 1);
+        CHECK_STR(pair.trace, "unknown;");
+        say(&pair, "{\"return\":{},\"id\":2}");
+        CHECK_STR(pair.trace, "unknown;");
+        loop_advance(pair.loop, 10000);
+        CHECK_STR(pair.trace, "unknown;unknown;");
+        teardown(&pair);
+}
+
+TEST(a_call_that_is_freed_is_not_answered)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_call_free(qmp_cont(pair.qmp, done, &pair));
+        say(&pair, "{\"return\":{},\"id\":2}");
+        CHECK_STR(pair.trace, "");
+        teardown(&pair);
+}
+
+TEST(the_end_of_the_connection_fails_what_is_pending)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_cont(pair.qmp, done, &pair);
+        close(pair.peer);
+        pair.peer = -1;
+        turn(&pair);
+        CHECK_STR(pair.trace, "unknown;closed;QEMU closed its monitor connection;");
+        CHECK(!qmp_client_is_open(pair.qmp));
+        qmp_cont(pair.qmp, done, &pair);
+        turn(&pair);
+        CHECK_STR(pair.trace, "unknown;closed;QEMU closed its monitor connection;"
+                              "cannot send 'cont': the monitor connection is closed;");
+        teardown(&pair);
+}
+
+TEST(events_are_decoded_and_may_free_the_client)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        say(&pair, "{\"event\":\"RTC_CHANGE\",\"data\":{\"offset\":-3600,\"qom-path\":\"/r\"},"
+                   "\"timestamp\":{\"seconds\":5,\"microseconds\":7}}");
+        CHECK_STR(pair.trace, "RTC_CHANGE;an hour;");
+        pair.free_in_event = true;
+        say(&pair, "{\"event\":\"NEWS\"}{\"event\":\"STOP\"}");
+        CHECK_INT(pair.n_events, 2);
+        teardown(&pair);
+}
+
+TEST(what_is_not_qmp_ends_the_connection)
+{
+        static const char *const cases[] = { "hello", "{\"a\" 1}", "{\"x\":tru}" };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                Pair pair;
+
+                setup(&pair);
+                greet(&pair);
+                say(&pair, cases[i]);
+                CHECK(str_starts(pair.trace, "closed;QEMU sent something that is not QMP: "));
+                teardown(&pair);
+        }
+}
+
+TEST(nesting_and_size_of_a_message_are_bounded)
+{
+        Pair pair;
+        char many[32768];
+
+        setup(&pair);
+        greet(&pair);
+        memset(many, '[', 100);
+        many[100] = '\0';
+        say(&pair, many);
+        CHECK(str_starts(pair.trace, "closed;"));
+        teardown(&pair);
+
+        setup(&pair);
+        greet(&pair);
+        say(&pair, "[0");
+        for (size_t i = 0; i + 2 < sizeof(many); i += 3)
+                memcpy(many + i, ",[]", 4);
+        for (int i = 0; i < 20 && pair.trace[0] == '\0'; i++)
+                say(&pair, many);
+        CHECK_STR(pair.trace, "closed;QEMU sent a message that is too large;");
+        teardown(&pair);
+}
+
+TEST(a_descriptor_travels_with_its_command)
+{
+        union {
+                struct cmsghdr align;
+                char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        char text[256];
+        struct iovec piece = { text, sizeof(text) };
+        struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+                              .msg_controllen = sizeof(control) };
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC), got;
+        struct stat is, expected;
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_getfd(pair.qmp, &(QmpGetfd){ .fdname = "tap" }, null, done, &pair);
+        CHECK(recvmsg(pair.peer, &msg, 0) > 0);
+        CHECK(CMSG_FIRSTHDR(&msg));
+        memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(got));
+        CHECK_INT(fstat(got, &is), 0);
+        CHECK_INT(fstat(null, &expected), 0);
+        CHECK_INT(is.st_rdev, expected.st_rdev);
+        close(got);
+        close(null);
+        teardown(&pair);
+}
+
+static void got_raw(void *arg, const char *reply, const Error *failure)
+{
+        note(arg, failure ? failure->text : reply);
+}
+
+TEST(a_raw_command_is_passed_through_with_our_id)
+{
+        AUTO(Error) err = { 0 };
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        CHECK(qmp_raw(pair.qmp, "{\"execute\":\"x\",\"id\":\"mine\"}", got_raw, &pair, &err));
+        CHECK_STR(hear(&pair), "{\"execute\":\"x\",\"id\":2}");
+        say(&pair, "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"no x\"},\"id\":2}");
+        CHECK_STR(pair.trace, "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"no x\"},\"id\":2};");
+        CHECK_NULL(qmp_raw(pair.qmp, "{\"execute\":", got_raw, &pair, &err));
+        CHECK_NULL(qmp_raw(pair.qmp, "[1]", got_raw, &pair, &err));
+        CHECK_STR(err.text, "a QMP command is an object with the member \"execute\"");
+        teardown(&pair);
+}
