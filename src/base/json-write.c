@@ -12,7 +12,11 @@
 static size_t sequence_len(const char *s)
 {
         unsigned char c = (unsigned char)*s;
-        size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+        size_t n = c < 0x80                ? 1
+                   : c >= 0xc2 && c < 0xe0 ? 2
+                   : c >= 0xe0 && c < 0xf0 ? 3
+                   : c >= 0xf0 && c < 0xf5 ? 4
+                                           : 0;
 
         if (n == 0 || strnlen(s, n) < n || !str_is_utf8(s, n))
                 return 0;

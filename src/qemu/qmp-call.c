@@ -65,8 +65,8 @@ void qmp_deliver_struct(void (*done)(void), void *arg, const QmpCommand *command
 void qmp_deliver_list(void (*done)(void), void *arg, const QmpCommand *command, struct json_object *reply,
                       const Error *failure)
 {
-        void (*fn)(void *, const void *, size_t, const Error *) =
-                (void (*)(void *, const void *, size_t, const Error *))done;
+        void (*fn)(void *, const void *, size_t,
+                   const Error *) = (void (*)(void *, const void *, size_t, const Error *))done;
         AUTO(Arena) *arena = arena_new();
         AUTO(Error) err = { 0 };
         void *ret = NULL;

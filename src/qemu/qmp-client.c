@@ -470,8 +470,9 @@ static QmpCall *call_new(QmpClient *qmp, const char *name, QmpDeliver *deliver, 
 {
         QmpCall *call = mem_new(QmpCall);
 
-        *call = (QmpCall){ .qmp = qmp, .id = qmp->next_id++, .name = str_dup(name), .deliver = deliver,
-                           .done = done, .arg = arg };
+        *call = (QmpCall){
+                .qmp = qmp, .id = qmp->next_id++, .name = str_dup(name), .deliver = deliver, .done = done, .arg = arg
+        };
         call->due_ms = qmp->open ? loop_now_ms(qmp->loop) + QMP_DEADLINE_MS : UINT64_MAX;
         vec_push(&qmp->calls, call);
         if (!qmp->open && !qmp->failing)

@@ -139,8 +139,7 @@ static int decode_one(const QmpField *field, json_object *json, Arena *arena, vo
                 *(bool *)at = json_object_get_boolean(json);
                 return 0;
         case QMP_JSON:
-                *(const char **)at =
-                        arena_dup(arena, json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+                *(const char **)at = arena_dup(arena, json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
                 return 0;
         case QMP_STRUCT:
                 return qmp_decode(field->type, json, arena, at, err);

@@ -48,8 +48,7 @@ void qmp_encode(const QmpStruct *type, const void *value, JsonWriter *w);
 /* Fill ret (type->size zeroed bytes) from json. */
 int qmp_decode(const QmpStruct *type, struct json_object *json, Arena *arena, void *ret, Error *err);
 /* An array of structs: *n of them at *ret, which is NULL when there are none. */
-int qmp_decode_list(const QmpStruct *type, struct json_object *json, Arena *arena, void **ret, size_t *n,
-                    Error *err);
+int qmp_decode_list(const QmpStruct *type, struct json_object *json, Arena *arena, void **ret, size_t *n, Error *err);
 /* Parse one JSON text of at most limit bytes and 64 levels. The caller drops it with json_object_put(). */
 struct json_object *qmp_parse_json(const char *text, size_t limit, Error *err);
 /* Members of an object, for replies that have no table; NULL, or the fallback, when absent or of another kind. */

@@ -116,8 +116,7 @@ TEST(replies_are_matched_by_id_in_any_order)
         setup(&pair);
         greet(&pair);
         qmp_migrate(pair.qmp, &(QmpMigrate){ .uri = "fd:m", .has_detach = true, .detach = true }, done, &pair);
-        CHECK_STR(hear(&pair),
-                  "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"fd:m\",\"detach\":true},\"id\":2}");
+        CHECK_STR(hear(&pair), "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"fd:m\",\"detach\":true},\"id\":2}");
         qmp_query_status(pair.qmp, got_status, &pair);
         say(&pair, "{\"return\":{\"status\":\"paused\",\"running\":false},\"id\":3}{\"return\":{},\"i");
         CHECK_STR(pair.trace, "paused;");
@@ -274,8 +273,9 @@ TEST(a_descriptor_travels_with_its_command)
         } control;
         char text[256];
         struct iovec piece = { text, sizeof(text) };
-        struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+        struct msghdr msg = {
+                .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC), got;
         struct stat is, expected;
         Pair pair;
