@@ -1,0 +1,265 @@
+/*
+ * app/drover/cmd-shell.c - commands about drover itself
+ */
+#include "app/drover/commands.h"
+#include "app/drover/help.h"
+#include "app/drover/session.h"
+#include "app/drover/shell.h"
+
+#include "base/str.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <unistd.h>
+
+static struct json_object *command_to_json(const Command *command)
+{
+        struct json_object *object = json_object_new_object();
+        AUTO(Grammar) *grammar = grammar_new(command->args);
+        AUTO(Buf) synopsis = { 0 };
+
+        help_synopsis(command, grammar, &synopsis);
+        json_object_object_add(object, "name", json_object_new_string(command->name));
+        json_object_object_add(object, "group", json_object_new_string(command_group_keyword(command->group)));
+        json_object_object_add(object, "summary", json_object_new_string(command->summary));
+        json_object_object_add(object, "synopsis", json_object_new_string(buf_text(&synopsis)));
+        return object;
+}
+
+static void add_group_as_json(Session *s, CommandGroup group)
+{
+        const Command *command;
+
+        for (size_t at = 0; (command = command_next(group, &at));)
+                out_add(s->out, command_to_json(command));
+}
+
+static int help(Session *s, const Args *args, Error *err)
+{
+        const char *name = arg_text(args, "command");
+        const Command *command = name ? command_find(name) : NULL;
+        AUTO(Buf) text = { 0 };
+
+        if (command) {
+                help_command(command, &text);
+                if (output_is_json(s->out))
+                        out_add(s->out, command_to_json(command));
+                out_print(s->out, "%s", buf_text(&text));
+                return 0;
+        }
+        if (!name)
+                help_all(&text);
+        for (int group = 0; group < GROUP_LAST; group++) {
+                if (name && !str_eq(name, command_group_keyword(group)))
+                        continue;
+                if (name)
+                        help_group(group, true, &text);
+                if (output_is_json(s->out))
+                        add_group_as_json(s, group);
+        }
+        if (!text.len)
+                return err_set(err, ERR_INVALID_ARG, "command or command group '%s' doesn't exist", name);
+        out_print(s->out, "%s", buf_text(&text));
+        return 0;
+}
+
+static int quit(Session *s, const Args *args UNUSED, Error *err UNUSED)
+{
+        s->quit = true;
+        return 0;
+}
+
+static int cd(Session *s, const Args *args, Error *err)
+{
+        const char *dir = arg_text(args, "dir") ?: getenv("HOME") ?: "/";
+
+        if (!s->interactive)
+                return err_set(err, ERR_OPERATION_INVALID, "cd: command valid only in interactive mode");
+        if (chdir(dir) < 0)
+                return err_errno(err, errno, "cd: %s", dir);
+        return 0;
+}
+
+static int pwd(Session *s, const Args *args UNUSED, Error *err)
+{
+        AUTOFREE char *dir = getcwd(NULL, 0);
+
+        if (!dir)
+                return err_errno(err, errno, "pwd: cannot get current directory");
+        out_value(s->out, "directory", dir);
+        return 0;
+}
+
+/* One word as a shell takes it back unchanged. */
+static void quote_for_shell(const char *word, Buf *to)
+{
+        bool plain = *word != '\0';
+
+        for (const char *c = word; *c; c++)
+                plain = plain && (isalnum((unsigned char)*c) || strchr("_-+./:=@%,", *c));
+        if (plain) {
+                buf_put_text(to, word);
+                return;
+        }
+        buf_put_char(to, '\'');
+        for (; *word; word++) {
+                if (*word == '\'')
+                        buf_put_text(to, "'\\''");
+                else
+                        buf_put_char(to, *word);
+        }
+        buf_put_char(to, '\'');
+}
+
+static void quote_for_xml(const char *word, Buf *to)
+{
+        for (; *word; word++) {
+                switch (*word) {
+                case '<':
+                        buf_put_text(to, "&lt;");
+                        break;
+                case '>':
+                        buf_put_text(to, "&gt;");
+                        break;
+                case '&':
+                        buf_put_text(to, "&amp;");
+                        break;
+                case '"':
+                        buf_put_text(to, "&quot;");
+                        break;
+                case '\'':
+                        buf_put_text(to, "&apos;");
+                        break;
+                default:
+                        buf_put_char(to, *word);
+                }
+        }
+}
+
+/* "a,b,,c" as lines a and b,c: a doubled comma stands for itself. */
+static void split_at_commas(const char *word, Buf *to)
+{
+        for (; *word; word++) {
+                if (word[0] == ',' && word[1] == ',')
+                        buf_put_char(to, *word++);
+                else
+                        buf_put_char(to, *word == ',' ? '\n' : *word);
+        }
+}
+
+static int echo(Session *s, const Args *args, Error *err UNUSED)
+{
+        AUTO(Buf) text = { 0 };
+
+        for (size_t i = 0; i < arg_count(args, "string"); i++) {
+                const char *word = arg_nth(args, "string", i);
+                AUTO(Buf) escaped = { 0 };
+
+                if (i)
+                        buf_put_char(&text, ' ');
+                if (arg_has(args, "xml"))
+                        quote_for_xml(word, &escaped);
+                else
+                        buf_put_text(&escaped, word);
+                if (arg_has(args, "shell"))
+                        quote_for_shell(buf_text(&escaped), &text);
+                else if (arg_has(args, "split"))
+                        split_at_commas(buf_text(&escaped), &text);
+                else
+                        buf_put_text(&text, buf_text(&escaped));
+        }
+        if (arg_has(args, "err"))
+                fprintf(stderr, "error: %s\n", buf_text(&text));
+        else
+                out_value(s->out, "text", buf_text(&text));
+        return 0;
+}
+
+/* connect is in the session's hands; the command only says where to. */
+static int connect_to(Session *s, const Args *args, Error *err)
+{
+        return session_reconnect(s, arg_text(args, "name"), arg_has(args, "readonly"), err);
+}
+
+static int complete(Session *s, const Args *args, Error *err UNUSED)
+{
+        const char *prefix = arg_text(args, "prefix") ?: "";
+        AUTO_STRLIST words = NULL;
+
+        if (!str_eq(arg_text(args, "what"), "domain"))
+                return err_set(err, ERR_INVALID_ARG, "cannot complete '%s': only 'domain'", arg_text(args, "what"));
+        words = session_guest_names(s);
+        for (char **word = words; word && *word; word++)
+                if (str_starts(*word, prefix))
+                        out_print(s->out, "%s\n", *word);
+        return 0;
+}
+
+static int man(Session *s, const Args *args UNUSED, Error *err UNUSED)
+{
+        AUTO(Buf) text = { 0 };
+
+        man_page(&text);
+        out_print(s->out, "%s", buf_text(&text));
+        return 0;
+}
+
+static int completion(Session *s, const Args *args UNUSED, Error *err UNUSED)
+{
+        AUTO(Buf) text = { 0 };
+
+        completion_script(&text);
+        out_print(s->out, "%s", buf_text(&text));
+        return 0;
+}
+
+const Command shell_commands[] = {
+        { .name = "help",
+          .group = GROUP_SHELL,
+          .args = "[COMMAND]  a command, or the keyword of a group of them",
+          .summary = "print help",
+          .text = "Without a word all commands, with a command's name its options, with a group's keyword its commands.",
+          .run = help },
+        { .name = "quit", .group = GROUP_SHELL, .summary = "leave the shell", .run = quit },
+        { .name = "exit", .group = GROUP_SHELL, .summary = "leave the shell", .run = quit },
+        { .name = "cd",
+          .group = GROUP_SHELL,
+          .args = "[DIR]  where to; the home directory unless given",
+          .summary = "change the shell's current directory",
+          .run = cd },
+        { .name = "pwd", .group = GROUP_SHELL, .summary = "print the current directory", .run = pwd },
+        { .name = "echo",
+          .group = GROUP_SHELL,
+          .args = "[--shell]    quote each word for a shell\n"
+                  "[--xml]      escape what has a meaning in XML\n"
+                  "[--split]    put what commas separate on lines of its own; ',,' is a comma\n"
+                  "[--err]      print to standard error\n"
+                  "[STRING]...  what to print",
+          .summary = "print the words given, quoted if asked for",
+          .run = echo },
+        { .name = "connect",
+          .group = GROUP_SHELL,
+          .args = "[--name URI]  the hypervisor's URI, or a host's name; the default one unless given\n"
+                  "[--readonly]  connect for reading only",
+          .summary = "connect to another hypervisor",
+          .text = "Closes the connection there is. A bare host name stands for qemu+ssh://HOST/system.",
+          .run = connect_to },
+        { .name = "complete",
+          .group = GROUP_SHELL,
+          .args = "WHAT{domain}  what kind of thing\n"
+                  "[PREFIX]      how the word begins",
+          .summary = "print what a word can be completed to",
+          .hidden = true,
+          .run = complete },
+        { .name = "man",
+          .group = GROUP_SHELL,
+          .summary = "print the manual page as troff",
+          .hidden = true,
+          .run = man },
+        { .name = "completion",
+          .group = GROUP_SHELL,
+          .summary = "print the completion script for bash",
+          .hidden = true,
+          .run = completion },
+        { 0 },
+};

@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * app/drover/command.h - one command, as data
+ *
+ * Each file of commands ends with a table of these. What a command is called,
+ * takes and says about itself is written there and nowhere else: the parser,
+ * help, manual page and completion all read it.
+ */
+#include "app/drover/args.h"
+#include "app/drover/output.h"
+
+typedef struct Session Session;
+
+typedef enum CommandGroup {
+        GROUP_DOMAIN,
+        GROUP_MONITOR,
+        GROUP_EVENTS,
+        GROUP_HOST,
+        GROUP_SHELL,
+        GROUP_LAST,
+} CommandGroup;
+
+typedef struct Command {
+        const char *name;
+        CommandGroup group;
+        const char *args;    /* the grammar of args.h; NULL: takes nothing */
+        const char *summary; /* one line, no full stop */
+        const char *text;    /* more for the manual and `help CMD`, or NULL */
+        bool hidden;         /* not listed: for scripts of our own */
+        /* 0, or -1; -1 without an error set: the answer is a plain no. */
+        int (*run)(Session *session, const Args *args, Error *err);
+} Command;
+
+const Command *command_find(const char *name); /* NULL */
+const char *command_group_title(CommandGroup group);
+const char *command_group_keyword(CommandGroup group);
+/* Those of one group, hidden ones left out, by name: for (size_t at = 0; (c = command_next(group, &at));) */
+const Command *command_next(CommandGroup group, size_t *at);
+/* For a word that is no command: what was probably meant, or NULL (CON-51). */
+const char *command_hint(const char *name);

@@ -1,0 +1,87 @@
+/*
+ * app/drover/commands.c - all commands there are
+ */
+#include "app/drover/commands.h"
+
+#include "base/str.h"
+
+#include <stdlib.h>
+
+static const Command *const families[] = {
+        shell_commands,
+};
+
+static const struct {
+        const char *title, *keyword;
+} groups[] = {
+        [GROUP_DOMAIN] = { "Domain Management", "domain" }, [GROUP_MONITOR] = { "Domain Monitoring", "monitor" },
+        [GROUP_EVENTS] = { "Domain Events", "events" },     [GROUP_HOST] = { "Host and Hypervisor", "host" },
+        [GROUP_SHELL] = { "Drover itself", "drover" },
+};
+
+static const struct {
+        const char *name, *hint;
+} hints[] = {
+        { "stop", "did you mean 'shutdown' (ask the guest to power off) or 'destroy' (cut its power)?" },
+        { "boot", "did you mean 'start'?" },
+        { "delete", "did you mean 'undefine'?" },
+        { "remove", "did you mean 'undefine'?" },
+        { "rm", "did you mean 'undefine'?" },
+        { "kill", "did you mean 'destroy'?" },
+        { "pause", "did you mean 'suspend'?" },
+        { "unpause", "did you mean 'resume'?" },
+        { "ls", "did you mean 'list'?" },
+        { "ps", "did you mean 'list'?" },
+        { "info", "did you mean 'dominfo'?" },
+        { "move", "did you mean 'migrate'?" },
+        { "rename", "did you mean 'domrename'?" },
+};
+
+const Command *command_find(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(families); i++)
+                for (const Command *command = families[i]; command->name; command++)
+                        if (str_eq(command->name, name))
+                                return command;
+        return NULL;
+}
+
+const char *command_group_title(CommandGroup group)
+{
+        return groups[group].title;
+}
+
+const char *command_group_keyword(CommandGroup group)
+{
+        return groups[group].keyword;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        const Command *const *left = a, *const *right = b;
+
+        return strcmp((*left)->name, (*right)->name);
+}
+
+const Command *command_next(CommandGroup group, size_t *at)
+{
+        const Command *found[MOST_COMMANDS];
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_LEN(families); i++)
+                for (const Command *command = families[i]; command->name; command++)
+                        if (command->group == group && !command->hidden && n < MOST_COMMANDS)
+                                found[n++] = command;
+        if (*at >= n)
+                return NULL;
+        qsort(found, n, sizeof(found[0]), compare_names);
+        return found[(*at)++];
+}
+
+const char *command_hint(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(hints); i++)
+                if (str_eq(hints[i].name, name))
+                        return hints[i].hint;
+        return NULL;
+}

@@ -1,0 +1,145 @@
+/*
+ * app/drover/man.c - drover(1), written from the commands' entries
+ */
+#include "app/drover/help.h"
+
+#include "base/str.h"
+
+#include <ctype.h>
+
+/* Text for troff: backslashes and dashes escaped, no line taken for a request. */
+static void put_text(Buf *to, const char *s)
+{
+        bool line_start = true;
+
+        for (; *s; s++) {
+                if (line_start && (*s == '.' || *s == '\''))
+                        buf_put_text(to, "\\&");
+                if (*s == '\\')
+                        buf_put_text(to, "\\e");
+                else if (*s == '-')
+                        buf_put_text(to, "\\-");
+                else
+                        buf_put_char(to, *s);
+                line_start = *s == '\n';
+        }
+}
+
+static void put_heading(Buf *to, const char *request, const char *text)
+{
+        AUTOFREE char *upper = str_dup(text);
+
+        for (char *c = upper; *c && str_eq(request, ".SH"); c++)
+                *c = (char)toupper((unsigned char)*c);
+        buf_format(to, "%s \"", request);
+        put_text(to, upper);
+        buf_put_text(to, "\"\n");
+}
+
+static void put_program_options(Buf *to)
+{
+        put_heading(to, ".SH", "Options");
+        for (const ProgramOption *option = program_options; option->doc; option++) {
+                AUTO(Buf) shown = { 0 };
+
+                if (option->letter)
+                        buf_format(&shown, "-%c", option->letter);
+                if (option->name)
+                        buf_format(&shown, "%s--%s", option->letter ? ", " : "", option->name);
+                if (option->value)
+                        buf_format(&shown, "%s%s", option->value[0] == '[' ? "" : " ", option->value);
+                buf_put_text(to, ".TP\n.B ");
+                put_text(to, buf_text(&shown));
+                buf_put_char(to, '\n');
+                put_text(to, option->doc);
+                buf_put_text(to, ".\n");
+        }
+}
+
+static void put_argument(Buf *to, const ArgDef *def)
+{
+        buf_put_text(to, ".TP\n");
+        if (def->is_positional) {
+                buf_put_text(to, ".I ");
+                put_text(to, def->name);
+        } else {
+                AUTOFREE char *shown = str_format("--%s", def->name);
+
+                buf_put_text(to, ".B ");
+                put_text(to, shown);
+                if (def->placeholder) {
+                        buf_put_text(to, " \\fI");
+                        put_text(to, def->placeholder);
+                        buf_put_text(to, "\\fR");
+                }
+        }
+        buf_put_char(to, '\n');
+        put_text(to, def->doc);
+        if (def->choices) {
+                buf_put_text(to, ": one of ");
+                put_text(to, def->choices);
+        }
+        if (def->other_name) {
+                buf_put_text(to, "; also spelled \\-\\-");
+                put_text(to, def->other_name);
+        }
+        buf_put_text(to, ".\n");
+}
+
+static void put_command(Buf *to, const Command *command)
+{
+        AUTO(Grammar) *grammar = grammar_new(command->args);
+        AUTO(Buf) synopsis = { 0 };
+
+        put_heading(to, ".SS", command->name);
+        help_synopsis(command, grammar, &synopsis);
+        buf_put_text(to, ".B ");
+        put_text(to, buf_text(&synopsis));
+        buf_put_text(to, "\n.PP\n");
+        put_text(to, command->summary);
+        buf_put_text(to, ".\n");
+        if (command->text) {
+                put_text(to, command->text);
+                buf_put_char(to, '\n');
+        }
+        for (size_t i = 0; i < grammar_len(grammar); i++)
+                put_argument(to, grammar_get(grammar, i));
+}
+
+void man_page(Buf *to)
+{
+        buf_put_text(to, ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover manual\"\n");
+        put_heading(to, ".SH", "Name");
+        buf_put_text(to, "drover \\- manage virtual machines\n");
+        put_heading(to, ".SH", "Synopsis");
+        buf_put_text(to,
+                     ".B drover\n[options] [command [arguments]]\n.br\n.B drover\n[options] \"command; command\"\n");
+        put_heading(to, ".SH", "Description");
+        put_text(
+                to,
+                "Speaks to droverd, or to any daemon that speaks the libvirt protocol, and knows the commands, options "
+                "and output of virsh. Without a command it reads commands from standard input: with history and "
+                "completion on a terminal, silently from a file or pipe. Several commands in one argument are "
+                "separated by semicolons. A guest is named by its name, its ID or its UUID. With --output json each "
+                "command prints one JSON document.\n");
+        put_program_options(to);
+        for (int group = 0; group < GROUP_LAST; group++) {
+                const Command *command;
+
+                put_heading(to, ".SH", command_group_title(group));
+                for (size_t at = 0; (command = command_next(group, &at));)
+                        put_command(to, command);
+        }
+        put_heading(to, ".SH", "Exit status");
+        buf_format(to, ".TP\n.B %d\nthe command did what it says; of several, the last one did.\n", EXIT_DONE);
+        buf_format(to,
+                   ".TP\n.B %d\nit failed, was not understood, or answers a question with no (cpu\\-compare); the "
+                   "reason is on standard error behind \"error: \". Of a script on standard input, any command "
+                   "failed.\n",
+                   EXIT_COMMAND_FAILED);
+        put_heading(to, ".SH", "Environment");
+        put_text(to,
+                 "DROVER_DEFAULT_URI, VIRSH_DEFAULT_CONNECT_URI, LIBVIRT_DEFAULT_URI: the URI when -c is not given, "
+                 "the first that is set. VISUAL, EDITOR: the editor of the edit commands. XDG_CACHE_HOME: where "
+                 "drover/history is kept.\n");
+}
