@@ -1,0 +1,57 @@
+#pragma once
+/*
+ * img/driver.h - what a format is to the rest of the engine
+ *
+ * A format is one ImageDriver in one file (qcow2 in a few): probe and describe
+ * for every format, open and what follows for those that can be read, write
+ * and what follows for those that can be written. What all formats share -
+ * bounds, backing chains, copying, comparing - is done above it.
+ */
+#include "img/image.h"
+
+typedef struct ImageDriver {
+        const char *name;
+        /* head holds the first n bytes; returns whether this format would open it. */
+        bool (*probe)(const uint8_t *head, size_t n);
+        /* Formats recognised by their end get that too; NULL: the head decides. */
+        bool (*probe_tail)(const uint8_t *tail, size_t n);
+        int (*describe)(ImageFile *file, ImageDescription *ret, Error *err);
+
+        int (*open)(Image *image, Error *err);
+        int (*close)(Image *image, Error *err);
+        /* One extent at offset; never reaches over offset + length, which is inside the image. */
+        int (*map)(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);
+        /* What is present is read from the image, what is not is left to read_below(). */
+        int (*read)(Image *image, uint64_t offset, void *data, size_t n, Error *err);
+        int (*write)(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
+        int (*write_compressed)(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
+        int (*zero)(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
+        int (*flush)(Image *image, Error *err);
+        int (*resize)(Image *image, uint64_t size, bool reserve, Error *err);
+} ImageDriver;
+
+struct Image {
+        const ImageDriver *driver;
+        ImageFile *file;      /* owned */
+        ImageFile *data_file; /* owned; NULL: the data is in file */
+        Image *backing;       /* owned */
+        ImageDescription about;
+        uint64_t size;
+        bool writable;
+        bool checking;
+        void *state; /* the driver's */
+};
+
+extern const ImageDriver image_driver_raw, image_driver_qcow2, image_driver_qcow, image_driver_qed, image_driver_vmdk,
+        image_driver_vdi, image_driver_vpc, image_driver_vhdx, image_driver_parallels, image_driver_luks,
+        image_driver_bochs, image_driver_cloop, image_driver_dmg, image_driver_cow;
+
+const ImageDriver *image_driver_of(ImageFormat format);
+
+/* The backing image's bytes, zeros where there is none. */
+int image_read_below(Image *image, uint64_t offset, void *data, size_t n, Error *err);
+/* An error that names the file, the field and where it stands. Always -1. */
+int image_bad_field(Error *err, const ImageFile *file, uint64_t offset, const char *field, const char *fmt, ...)
+        PRINTF(5, 6) COLD;
+/* A file name in a header: n bytes, no NUL inside. Owned, or NULL with the error set. */
+char *image_read_name(ImageFile *file, uint64_t offset, uint64_t n, const char *field, Error *err);

@@ -1,0 +1,461 @@
+/*
+ * img/file.c - storage in a file or block device of this host
+ *
+ * Requests that O_DIRECT does not take as they are go through an aligned
+ * buffer; everything else is one system call. Holes are asked from the file
+ * system (SEEK_DATA) and made with fallocate(); where it cannot, zeros are
+ * written.
+ */
+#include "img/file.h"
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "img/bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+        DIRECT_ALIGN = 4096,
+        BOUNCE_SIZE = 1 << 20,
+};
+
+typedef struct DiskFile {
+        ImageFile file;
+        Fd fd;
+        bool is_block;
+        atomic_bool no_holes;    /* fallocate() said it cannot punch */
+        pthread_mutex_t tearing; /* one read-modify-write of a partly written sector at a time */
+} DiskFile;
+
+static DiskFile *disk_file(const ImageFile *file)
+{
+        return container_of(file, DiskFile, file);
+}
+
+void *image_buffer_try(size_t n)
+{
+        void *p = NULL;
+
+        if (posix_memalign(&p, DIRECT_ALIGN, n ? n : 1) != 0)
+                return NULL;
+        memset(p, 0, n);
+        return p;
+}
+
+static int read_plain(DiskFile *disk, uint64_t offset, void *data, size_t n, size_t *done, Error *err)
+{
+        size_t at = 0;
+
+        while (at < n) {
+                ssize_t got = pread(disk->fd, (char *)data + at, n - at, (off_t)(offset + at));
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return err_errno(err, errno, "cannot read %zu bytes at offset %llu of '%s'", n - at,
+                                         (unsigned long long)(offset + at), disk->file.name);
+                if (got == 0)
+                        break;
+                at += (size_t)got;
+        }
+        *done = at;
+        return 0;
+}
+
+static int write_plain(DiskFile *disk, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        size_t at = 0;
+
+        while (at < n) {
+                ssize_t put = pwrite(disk->fd, (const char *)data + at, n - at, (off_t)(offset + at));
+
+                if (put < 0 && errno == EINTR)
+                        continue;
+                if (put < 0)
+                        return err_errno(err, errno, "cannot write %zu bytes at offset %llu of '%s'", n - at,
+                                         (unsigned long long)(offset + at), disk->file.name);
+                at += (size_t)put;
+        }
+        return 0;
+}
+
+static bool is_aligned(const DiskFile *disk, uint64_t offset, const void *data, size_t n)
+{
+        return ((offset | (uintptr_t)data | n) & (disk->file.align - 1)) == 0;
+}
+
+/* One aligned window around [offset, offset + n), at most BOUNCE_SIZE long. */
+static void window_around(const DiskFile *disk, uint64_t offset, size_t n, uint64_t *start, size_t *size)
+{
+        *start = round_down(offset, disk->file.align);
+        *size = (size_t)MIN(round_up(offset + n, disk->file.align) - *start, (uint64_t)BOUNCE_SIZE);
+}
+
+static int disk_read(ImageFile *file, uint64_t offset, void *data, size_t n, size_t *done, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        AUTOFREE char *bounce = NULL;
+        size_t at = 0;
+
+        if (is_aligned(disk, offset, data, n))
+                return read_plain(disk, offset, data, n, done, err);
+        bounce = image_buffer_try(BOUNCE_SIZE);
+        if (!bounce)
+                return err_set(err, ERR_NO_MEMORY, "no memory for a read of '%s'", file->name);
+        while (at < n) {
+                uint64_t start;
+                size_t size, got, skip, take;
+
+                window_around(disk, offset + at, n - at, &start, &size);
+                if (read_plain(disk, start, bounce, size, &got, err) < 0)
+                        return -1;
+                skip = (size_t)(offset + at - start);
+                take = got > skip ? MIN(got - skip, n - at) : 0;
+                memcpy((char *)data + at, bounce + skip, take);
+                at += take;
+                if (got < size)
+                        break;
+        }
+        *done = at;
+        return 0;
+}
+
+/* A write that O_DIRECT does not take: read what is around it, put it in, write it back. */
+static int write_through_bounce(DiskFile *disk, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        AUTOFREE char *bounce = image_buffer_try(BOUNCE_SIZE);
+        struct stat st;
+        size_t at = 0;
+
+        if (!bounce)
+                return err_set(err, ERR_NO_MEMORY, "no memory for a write to '%s'", disk->file.name);
+        if (fstat(disk->fd, &st) < 0)
+                return err_errno(err, errno, "cannot look at '%s'", disk->file.name);
+        while (at < n) {
+                uint64_t start;
+                size_t size, got, skip, put;
+
+                window_around(disk, offset + at, n - at, &start, &size);
+                memset(bounce, 0, size);
+                if (read_plain(disk, start, bounce, size, &got, err) < 0)
+                        return -1;
+                skip = (size_t)(offset + at - start);
+                put = MIN(size - skip, n - at);
+                memcpy(bounce + skip, (const char *)data + at, put);
+                if (write_plain(disk, start, bounce, size, err) < 0)
+                        return -1;
+                at += put;
+        }
+        /* The last window may have made the file longer than what was asked for. */
+        if (!disk->is_block && (uint64_t)st.st_size < offset + n && ((offset + n) & (disk->file.align - 1)) &&
+            ftruncate(disk->fd, (off_t)(offset + n)) < 0)
+                return err_errno(err, errno, "cannot set the size of '%s'", disk->file.name);
+        return 0;
+}
+
+static int disk_write(ImageFile *file, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        int r;
+
+        if (is_aligned(disk, offset, data, n))
+                return write_plain(disk, offset, data, n, err);
+        pthread_mutex_lock(&disk->tearing);
+        r = write_through_bounce(disk, offset, data, n, err);
+        pthread_mutex_unlock(&disk->tearing);
+        return r;
+}
+
+static int disk_flush(ImageFile *file, Error *err)
+{
+        if (fdatasync(disk_file(file)->fd) < 0)
+                return err_errno(err, errno, "cannot flush '%s'", file->name);
+        return 0;
+}
+
+static int disk_size(ImageFile *file, uint64_t *ret, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        struct stat st;
+
+        if (disk->is_block) {
+                if (ioctl(disk->fd, BLKGETSIZE64, ret) < 0)
+                        return err_errno(err, errno, "cannot get the size of '%s'", file->name);
+                return 0;
+        }
+        if (fstat(disk->fd, &st) < 0)
+                return err_errno(err, errno, "cannot look at '%s'", file->name);
+        *ret = (uint64_t)st.st_size;
+        return 0;
+}
+
+static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        uint64_t now;
+
+        if (disk->is_block) {
+                if (disk_size(file, &now, err) < 0)
+                        return -1;
+                if (size > now)
+                        return err_set(err, ERR_OPERATION_INVALID, "the device '%s' has %llu bytes, %llu are needed",
+                                       file->name, (unsigned long long)now, (unsigned long long)size);
+                return 0;
+        }
+        if (ftruncate(disk->fd, (off_t)size) < 0)
+                return err_errno(err, errno, "cannot set the size of '%s' to %llu bytes", file->name,
+                                 (unsigned long long)size);
+        return 0;
+}
+
+static int write_zeros(DiskFile *disk, uint64_t offset, uint64_t length, Error *err)
+{
+        size_t size = (size_t)MIN(length, (uint64_t)BOUNCE_SIZE);
+        AUTOFREE char *zeros = image_buffer_try(size);
+
+        if (!zeros)
+                return err_set(err, ERR_NO_MEMORY, "no memory to zero a part of '%s'", disk->file.name);
+        while (length) {
+                size_t n = (size_t)MIN(length, (uint64_t)size);
+
+                if (disk_write(&disk->file, offset, zeros, n, err) < 0)
+                        return -1;
+                offset += n;
+                length -= n;
+        }
+        return 0;
+}
+
+static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        uint64_t size;
+
+        if (disk_size(file, &size, err) < 0)
+                return -1;
+        /* Behind the end there is nothing to punch: growing the file makes zeros. */
+        if (!disk->is_block && offset + length > size && !keep) {
+                if (disk_truncate(file, offset + length, err) < 0)
+                        return -1;
+                if (offset >= size)
+                        return 0;
+                length = size - offset;
+        }
+        if (!atomic_load(&disk->no_holes)) {
+                int mode = keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+                if (fallocate(disk->fd, mode, (off_t)offset, (off_t)length) == 0)
+                        return 0;
+                if (errno != EOPNOTSUPP && errno != ENODEV && errno != EINVAL)
+                        return err_errno(err, errno, "cannot zero %llu bytes at offset %llu of '%s'",
+                                         (unsigned long long)length, (unsigned long long)offset, file->name);
+                atomic_store(&disk->no_holes, true);
+        }
+        return write_zeros(disk, offset, length, err);
+}
+
+static int disk_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        int failure;
+
+        if (disk->is_block || length == 0)
+                return 0;
+        failure = posix_fallocate(disk->fd, (off_t)offset, (off_t)length);
+        if (failure)
+                return err_errno(err, failure, "cannot take %llu bytes of room for '%s'", (unsigned long long)length,
+                                 file->name);
+        return 0;
+}
+
+static int disk_extent(ImageFile *file, uint64_t offset, FileExtentKind *kind, uint64_t *length, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        uint64_t size;
+        off_t data, hole;
+
+        if (disk_size(file, &size, err) < 0)
+                return -1;
+        if (offset >= size)
+                return err_set(err, ERR_INTERNAL, "offset %llu is behind the end of '%s'", (unsigned long long)offset,
+                               file->name);
+        *kind = FILE_EXTENT_DATA;
+        *length = size - offset;
+        if (disk->is_block)
+                return 0;
+        data = lseek(disk->fd, (off_t)offset, SEEK_DATA);
+        if (data < 0) {
+                if (errno == ENXIO)
+                        *kind = FILE_EXTENT_HOLE;
+                return 0;
+        }
+        if ((uint64_t)data > offset) {
+                *kind = FILE_EXTENT_HOLE;
+                *length = MIN((uint64_t)data, size) - offset;
+                return 0;
+        }
+        hole = lseek(disk->fd, (off_t)offset, SEEK_HOLE);
+        if (hole > 0 && (uint64_t)hole > offset)
+                *length = MIN((uint64_t)hole, size) - offset;
+        return 0;
+}
+
+static void disk_close(ImageFile *file)
+{
+        DiskFile *disk = disk_file(file);
+
+        fd_close(&disk->fd);
+        pthread_mutex_destroy(&disk->tearing);
+        free(disk);
+}
+
+static const ImageFileOps disk_ops = {
+        .read = disk_read,
+        .write = disk_write,
+        .flush = disk_flush,
+        .truncate = disk_truncate,
+        .zero = disk_zero,
+        .reserve = disk_reserve,
+        .extent = disk_extent,
+        .size = disk_size,
+        .close = disk_close,
+};
+
+ImageFile *image_file_from_fd(int fd, const char *name, bool writable, Error *err)
+{
+        AUTO(Fd) owned = fd;
+        struct stat st;
+        DiskFile *disk;
+
+        if (fstat(owned, &st) < 0) {
+                err_errno(err, errno, "cannot look at '%s'", name);
+                return NULL;
+        }
+        if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+                err_set(err, ERR_INVALID_ARG, "'%s' is neither a file nor a block device", name);
+                return NULL;
+        }
+        disk = mem_new(DiskFile);
+        disk->file = (ImageFile){ .ops = &disk_ops, .name = str_dup(name), .writable = writable };
+        disk->file.align = fcntl(owned, F_GETFL) & O_DIRECT ? DIRECT_ALIGN : 1;
+        disk->is_block = S_ISBLK(st.st_mode);
+        pthread_mutex_init(&disk->tearing, NULL);
+        disk->fd = fd_take(&owned);
+        return &disk->file;
+}
+
+ImageFile *image_file_open(const char *path, unsigned flags, Error *err)
+{
+        /* Non-blocking only for the open itself: a FIFO put in place of an image must not hang it. */
+        int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (flags & FILE_WRITE ? O_RDWR : O_RDONLY);
+        AUTO(Fd) fd = -1;
+
+        if (flags & FILE_CREATE)
+                how |= O_CREAT | (flags & FILE_EXCLUSIVE ? O_EXCL : 0);
+        if (flags & FILE_DIRECT)
+                how |= O_DIRECT;
+        if (flags & FILE_SYNC)
+                how |= O_DSYNC;
+        fd = open(path, how, 0644);
+        if (fd < 0) {
+                err_errno(err, errno, "Could not open '%s'", path);
+                return NULL;
+        }
+        if (fcntl(fd, F_SETFL, how & ~(O_NONBLOCK | O_CREAT | O_EXCL)) < 0) {
+                err_errno(err, errno, "cannot set the mode of '%s'", path);
+                return NULL;
+        }
+        return image_file_from_fd(fd_take(&fd), path, flags & FILE_WRITE, err);
+}
+
+int image_file_fd(const ImageFile *file)
+{
+        return file->ops == &disk_ops ? disk_file(file)->fd : -1;
+}
+
+ImageFile *image_file_close(ImageFile *file)
+{
+        if (file) {
+                free(file->name);
+                file->ops->close(file);
+        }
+        return NULL;
+}
+
+int image_file_read(ImageFile *file, uint64_t offset, void *data, size_t n, Error *err)
+{
+        size_t done;
+
+        if (file->ops->read(file, offset, data, n, &done, err) < 0)
+                return -1;
+        if (done < n)
+                return err_set(err, ERR_OPERATION_FAILED, "'%s' ends at offset %llu, %zu more bytes were expected",
+                               file->name, (unsigned long long)(offset + done), n - done);
+        return 0;
+}
+
+int image_file_read_padded(ImageFile *file, uint64_t offset, void *data, size_t n, Error *err)
+{
+        size_t done;
+
+        if (file->ops->read(file, offset, data, n, &done, err) < 0)
+                return -1;
+        memset((char *)data + done, 0, n - done);
+        return 0;
+}
+
+int image_file_write(ImageFile *file, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        if (!file->writable)
+                return err_set(err, ERR_OPERATION_DENIED, "'%s' is open for reading only", file->name);
+        if (offset > INT64_MAX - n)
+                return err_set(err, ERR_OVERFLOW, "offset %llu is too large for a file", (unsigned long long)offset);
+        return n ? file->ops->write(file, offset, data, n, err) : 0;
+}
+
+int image_file_flush(ImageFile *file, Error *err)
+{
+        return file->skip_flush || !file->writable ? 0 : file->ops->flush(file, err);
+}
+
+int image_file_truncate(ImageFile *file, uint64_t size, Error *err)
+{
+        return file->ops->truncate(file, size, err);
+}
+
+int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
+{
+        return length ? file->ops->zero(file, offset, length, keep, err) : 0;
+}
+
+int image_file_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
+{
+        return file->ops->reserve(file, offset, length, err);
+}
+
+int image_file_extent(ImageFile *file, uint64_t offset, FileExtentKind *kind, uint64_t *length, Error *err)
+{
+        return file->ops->extent(file, offset, kind, length, err);
+}
+
+int image_file_size(ImageFile *file, uint64_t *ret, Error *err)
+{
+        return file->ops->size(file, ret, err);
+}
+
+uint64_t image_file_disk_usage(const ImageFile *file)
+{
+        struct stat st;
+        int fd = image_file_fd(file);
+
+        return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}

@@ -1,0 +1,220 @@
+/*
+ * img/image.c - what is the same for every format: bounds, backing chains, closing
+ */
+#include "img/image.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "img/bytes.h"
+#include "img/driver.h"
+
+Image *image_open(ImageFile *file, ImageFormat format, unsigned flags, Error *err)
+{
+        const ImageDriver *driver = image_driver_of(format);
+        AUTO(ImageDescription) about = { 0 };
+        Image *image;
+
+        if (!driver->open) {
+                err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': the format %s can be described, not opened",
+                        file->name, driver->name);
+                return NULL;
+        }
+        if (flags & IMAGE_WRITE && !driver->write) {
+                err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': the format %s is read-only here", file->name,
+                        driver->name);
+                return NULL;
+        }
+        if (image_describe(file, format, &about, err) < 0)
+                return NULL;
+        image = mem_new(Image);
+        *image = (Image){ .driver = driver, .file = file, .about = about, .size = about.virtual_size };
+        about = (ImageDescription){ 0 };
+        image->writable = flags & IMAGE_WRITE;
+        image->checking = flags & IMAGE_CHECKING;
+        if (driver->open(image, err) < 0) {
+                image->file = NULL;
+                image->driver = &image_driver_raw;
+                image_free(image);
+                return NULL;
+        }
+        return image;
+}
+
+int image_close(Image *image, Error *err)
+{
+        int r = 0;
+
+        if (!image)
+                return 0;
+        if (image->driver->close)
+                r = image->driver->close(image, err);
+        image_free(image->backing);
+        image_file_close(image->data_file);
+        image_file_close(image->file);
+        image_description_done(&image->about);
+        free(image);
+        return r;
+}
+
+Image *image_free(Image *image)
+{
+        image_close(image, NULL);
+        return NULL;
+}
+
+void image_set_backing(Image *image, Image *backing)
+{
+        image_free(image->backing);
+        image->backing = backing;
+}
+
+void image_set_data_file(Image *image, ImageFile *file)
+{
+        image_file_close(image->data_file);
+        image->data_file = file;
+}
+
+Image *image_take_backing(Image *image)
+{
+        return TAKE(image->backing);
+}
+
+ImageFormat image_format(const Image *image)
+{
+        return image->about.format;
+}
+
+const char *image_name(const Image *image)
+{
+        return image->file->name;
+}
+
+uint64_t image_size(const Image *image)
+{
+        return image->size;
+}
+
+uint64_t image_cluster_size(const Image *image)
+{
+        return image->about.cluster_size;
+}
+
+bool image_is_writable(const Image *image)
+{
+        return image->writable;
+}
+
+Image *image_backing(const Image *image)
+{
+        return image->backing;
+}
+
+ImageFile *image_file(const Image *image)
+{
+        return image->file;
+}
+
+const ImageDescription *image_description(const Image *image)
+{
+        return &image->about;
+}
+
+int image_read(Image *image, uint64_t offset, void *data, size_t n, Error *err)
+{
+        size_t inside = offset >= image->size ? 0 : (size_t)MIN(image->size - offset, (uint64_t)n);
+
+        if (inside && image->driver->read(image, offset, data, inside, err) < 0)
+                return -1;
+        memset((char *)data + inside, 0, n - inside);
+        return 0;
+}
+
+int image_read_below(Image *image, uint64_t offset, void *data, size_t n, Error *err)
+{
+        if (!image->backing) {
+                memset(data, 0, n);
+                return 0;
+        }
+        return image_read(image->backing, offset, data, n, err);
+}
+
+/* A change of [offset, offset + length) is allowed. */
+static int check_range(const Image *image, uint64_t offset, uint64_t length, Error *err)
+{
+        if (!image->writable)
+                return err_set(err, ERR_OPERATION_DENIED, "'%s' is open for reading only", image_name(image));
+        if (offset > image->size || length > image->size - offset)
+                return err_set(err, ERR_INVALID_ARG, "%llu bytes at offset %llu reach over the end of '%s'",
+                               (unsigned long long)length, (unsigned long long)offset, image_name(image));
+        return 0;
+}
+
+int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        if (check_range(image, offset, n, err) < 0)
+                return -1;
+        return n ? image->driver->write(image, offset, data, n, err) : 0;
+}
+
+int image_write_compressed(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        if (check_range(image, offset, n, err) < 0)
+                return -1;
+        if (!image->driver->write_compressed)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Compression not supported for this file format");
+        return image->driver->write_compressed(image, offset, data, n, err);
+}
+
+int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err)
+{
+        if (check_range(image, offset, length, err) < 0)
+                return -1;
+        return length ? image->driver->zero(image, offset, length, flags, err) : 0;
+}
+
+int image_flush(Image *image, Error *err)
+{
+        return image->writable ? image->driver->flush(image, err) : 0;
+}
+
+int image_resize(Image *image, uint64_t size, bool reserve, Error *err)
+{
+        if (check_range(image, 0, 0, err) < 0)
+                return -1;
+        if (!image->driver->resize)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Image format driver does not support resize");
+        if (size > INT64_MAX - 511)
+                return err_set(err, ERR_OVERFLOW, "a disk of %llu bytes is too large", (unsigned long long)size);
+        if (image->driver->resize(image, size, reserve, err) < 0)
+                return -1;
+        image->size = image->about.virtual_size = size;
+        return 0;
+}
+
+int image_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
+{
+        if (offset >= image->size) {
+                *ret = (ImageExtent){ .start = offset, .length = length, .present = true, .zero = true };
+                return 0;
+        }
+        return image->driver->map(image, offset, MIN(length, image->size - offset), ret, err);
+}
+
+int image_map_chain(Image *image, const Image *until, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
+{
+        for (unsigned depth = 0;; depth++) {
+                ImageExtent found;
+
+                if (image_map(image, offset, length, &found, err) < 0)
+                        return -1;
+                found.depth = depth;
+                if (found.present || !image->backing || image->backing == until) {
+                        if (!found.present && !image->backing)
+                                found.zero = true;
+                        *ret = found;
+                        return 0;
+                }
+                length = MIN(length, found.length);
+                image = image->backing;
+        }
+}

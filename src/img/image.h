@@ -1,0 +1,78 @@
+#pragma once
+/*
+ * img/image.h - an open disk image
+ *
+ * An Image is a file read and written in one format, with an optional backing
+ * image below it. The format is always given, never guessed; images below it
+ * and files beside it are opened by the caller and attached, so that nothing
+ * an image claims is opened without the caller's consent.
+ *
+ * image_read(), image_write(), image_zero() and image_map() may be called by
+ * several threads at once on ranges that do not overlap; everything else by
+ * one thread with no such call under way.
+ */
+#include "img/format.h"
+
+typedef struct Image Image;
+
+typedef struct ImageExtent {
+        uint64_t start, length;
+        bool present; /* this image says what stands here; otherwise its backing image does, or it is zeros */
+        bool zero;    /* reads as zeros, and nobody needs to read it to know */
+        bool data;    /* takes room in a file */
+        bool compressed;
+        bool has_offset; /* it stands at `offset` of the file, as it is */
+        uint64_t offset;
+        unsigned depth; /* image_map_chain(): 0 this image, 1 its backing image, ... */
+} ImageExtent;
+
+enum {
+        IMAGE_WRITE = 1 << 0,
+        IMAGE_CHECKING = 1 << 1, /* open what is dirty or marked corrupt too */
+};
+
+/*
+ * Open file in this format. Takes the file on success only. A writable image needs a writable file. What the
+ * header calls corrupt is opened for reading only.
+ */
+Image *image_open(ImageFile *file, ImageFormat format, unsigned flags, Error *err);
+/* Writes what is still in memory; the image is gone also when that failed. The backing chain is closed with it. */
+int image_close(Image *image, Error *err);
+Image *image_free(Image *image); /* closes, throws the error away; returns NULL */
+
+/* Takes the backing image. */
+void image_set_backing(Image *image, Image *backing);
+/* Takes the file that the header names as holding the data. */
+void image_set_data_file(Image *image, ImageFile *file);
+Image *image_take_backing(Image *image);
+
+ImageFormat image_format(const Image *image);
+const char *image_name(const Image *image);
+uint64_t image_size(const Image *image);
+uint64_t image_cluster_size(const Image *image); /* 0: none */
+bool image_is_writable(const Image *image);
+Image *image_backing(const Image *image);  /* stays the image's */
+ImageFile *image_file(const Image *image); /* stays the image's */
+/* What the header says; valid until the image is changed or closed. */
+const ImageDescription *image_description(const Image *image);
+
+/* Behind the end of this image, or of a backing image, stand zeros. */
+int image_read(Image *image, uint64_t offset, void *data, size_t n, Error *err);
+int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
+/* Store one cluster compressed where that makes it smaller; offset is a multiple of the cluster size. */
+int image_write_compressed(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
+
+enum {
+        IMAGE_ZERO_UNMAP = 1 << 0, /* give the room back where that can be done */
+        IMAGE_ZERO_DROP = 1 << 1,  /* discard: afterwards the backing image may show through */
+};
+int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
+int image_flush(Image *image, Error *err);
+int image_resize(Image *image, uint64_t size, bool reserve, Error *err);
+
+/* The extent that starts at offset, in this image alone: at most `length` long. */
+int image_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);
+/* The same through the backing chain down to and without `until` (NULL: to the end). */
+int image_map_chain(Image *image, const Image *until, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);
+
+DEFINE_AUTO(Image, image_free)

@@ -1,0 +1,297 @@
+/*
+ * tests/img/memory-file.c - an ImageFile in memory that loses power on demand
+ */
+#include "memory-file.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/vec.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+enum { SECTOR = 512 };
+#define LARGEST (1ULL << 30)
+
+typedef enum ChangeKind {
+        CHANGE_WRITE,
+        CHANGE_ZERO,
+        CHANGE_TRUNCATE,
+        CHANGE_FLUSH,
+} ChangeKind;
+
+typedef struct Change {
+        ChangeKind kind;
+        uint64_t offset, length;
+        uint8_t *data; /* owned */
+} Change;
+
+typedef struct Content {
+        uint8_t *bytes;
+        size_t len, room;
+} Content;
+
+typedef struct MemoryFile {
+        ImageFile file;
+        Content now, safe; /* safe: when recording began */
+        bool recording;
+        VEC(Change) changes;
+        bool failing, fails_on;
+        size_t fail_in;
+        pthread_mutex_t lock;
+} MemoryFile;
+
+static MemoryFile *memory_file(const ImageFile *file)
+{
+        return container_of(file, MemoryFile, file);
+}
+
+static void set_length(Content *content, uint64_t length)
+{
+        if (length > content->room) {
+                content->room = MAX((size_t)length, content->room * 2);
+                content->bytes = mem_resize(content->bytes, content->room);
+        }
+        if (length > content->len)
+                memset(content->bytes + content->len, 0, (size_t)length - content->len);
+        content->len = (size_t)length;
+}
+
+static void apply(Content *content, const Change *change, uint64_t from, uint64_t to)
+{
+        switch (change->kind) {
+        case CHANGE_WRITE:
+                set_length(content, MAX(content->len, change->offset + to));
+                memcpy(content->bytes + change->offset + from, change->data + from, (size_t)(to - from));
+                break;
+        case CHANGE_ZERO:
+                set_length(content, MAX(content->len, change->offset + to));
+                memset(content->bytes + change->offset + from, 0, (size_t)(to - from));
+                break;
+        case CHANGE_TRUNCATE:
+                set_length(content, change->length);
+                break;
+        case CHANGE_FLUSH:
+                break;
+        }
+}
+
+static void forget(MemoryFile *memory)
+{
+        for (size_t i = 0; i < memory->changes.len; i++)
+                free(memory->changes.items[i].data);
+        vec_done(&memory->changes);
+}
+
+static int change(ImageFile *file, ChangeKind kind, uint64_t offset, uint64_t length, const void *data, Error *err)
+{
+        MemoryFile *memory = memory_file(file);
+        Change made = { .kind = kind, .offset = offset, .length = length };
+        int r = 0;
+
+        if (offset > LARGEST || length > LARGEST - offset)
+                return err_errno(err, ENOSPC, "cannot change %llu bytes at offset %llu", (unsigned long long)length,
+                                 (unsigned long long)offset);
+        pthread_mutex_lock(&memory->lock);
+        if (memory->failing && memory->fail_in-- == 0) {
+                memory->failing = memory->fails_on;
+                memory->fail_in = 0;
+                r = err_errno(err, EIO, "cannot change %llu bytes at offset %llu of '%s'", (unsigned long long)length,
+                              (unsigned long long)offset, file->name);
+        } else {
+                if (data)
+                        made.data = mem_dup(data, (size_t)length);
+                apply(&memory->now, &made, 0, length);
+                if (memory->recording)
+                        vec_push(&memory->changes, made);
+                else
+                        free(made.data);
+        }
+        pthread_mutex_unlock(&memory->lock);
+        return r;
+}
+
+static int memory_read(ImageFile *file, uint64_t offset, void *data, size_t n, size_t *done, Error *err)
+{
+        MemoryFile *memory = memory_file(file);
+
+        (void)err;
+        pthread_mutex_lock(&memory->lock);
+        *done = offset >= memory->now.len ? 0 : MIN(n, memory->now.len - (size_t)offset);
+        if (*done)
+                memcpy(data, memory->now.bytes + offset, *done);
+        pthread_mutex_unlock(&memory->lock);
+        return 0;
+}
+
+static int memory_write(ImageFile *file, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        return change(file, CHANGE_WRITE, offset, n, data, err);
+}
+
+static int memory_flush(ImageFile *file, Error *err)
+{
+        return change(file, CHANGE_FLUSH, 0, 0, NULL, err);
+}
+
+static int memory_truncate(ImageFile *file, uint64_t size, Error *err)
+{
+        return change(file, CHANGE_TRUNCATE, 0, size, NULL, err);
+}
+
+static int memory_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
+{
+        (void)keep;
+        return change(file, CHANGE_ZERO, offset, length, NULL, err);
+}
+
+static int memory_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
+{
+        MemoryFile *memory = memory_file(file);
+
+        if (offset + length <= memory->now.len)
+                return 0;
+        return memory_truncate(file, offset + length, err);
+}
+
+static int memory_extent(ImageFile *file, uint64_t offset, FileExtentKind *kind, uint64_t *length, Error *err)
+{
+        (void)err;
+        *kind = FILE_EXTENT_DATA;
+        *length = memory_file(file)->now.len - offset;
+        return 0;
+}
+
+static int memory_size(ImageFile *file, uint64_t *ret, Error *err)
+{
+        (void)err;
+        *ret = memory_file(file)->now.len;
+        return 0;
+}
+
+static void memory_close(ImageFile *file)
+{
+        MemoryFile *memory = memory_file(file);
+
+        forget(memory);
+        free(memory->now.bytes);
+        free(memory->safe.bytes);
+        pthread_mutex_destroy(&memory->lock);
+        free(memory);
+}
+
+static const ImageFileOps memory_ops = {
+        .read = memory_read,
+        .write = memory_write,
+        .flush = memory_flush,
+        .truncate = memory_truncate,
+        .zero = memory_zero,
+        .reserve = memory_reserve,
+        .extent = memory_extent,
+        .size = memory_size,
+        .close = memory_close,
+};
+
+ImageFile *memory_file_new(const void *data, size_t n)
+{
+        MemoryFile *memory = mem_new(MemoryFile);
+
+        memory->file = (ImageFile){ .ops = &memory_ops, .name = str_dup("memory"), .align = 1, .writable = true };
+        pthread_mutex_init(&memory->lock, NULL);
+        set_length(&memory->now, n);
+        if (n)
+                memcpy(memory->now.bytes, data, n);
+        return &memory->file;
+}
+
+const uint8_t *memory_file_data(ImageFile *file, size_t *n)
+{
+        *n = memory_file(file)->now.len;
+        return memory_file(file)->now.bytes;
+}
+
+void memory_file_record(ImageFile *file)
+{
+        MemoryFile *memory = memory_file(file);
+
+        forget(memory);
+        set_length(&memory->safe, 0);
+        set_length(&memory->safe, memory->now.len);
+        if (memory->now.len)
+                memcpy(memory->safe.bytes, memory->now.bytes, memory->now.len);
+        memory->recording = true;
+}
+
+size_t memory_file_changes(const ImageFile *file)
+{
+        return memory_file(file)->changes.len;
+}
+
+static unsigned next_random(unsigned *state)
+{
+        *state = *state * 1103515245u + 12345u;
+        return *state >> 16 & 0x7fff;
+}
+
+/* What is not safely there yet lands whole, in part or not at all. */
+static void apply_unsafe(Content *content, const Change *change, unsigned *random)
+{
+        uint64_t from = 0, to = change->length;
+
+        if (next_random(random) % 3 == 0)
+                return;
+        if (change->kind == CHANGE_WRITE && change->length > SECTOR && next_random(random) % 3 == 0) {
+                uint64_t sectors = change->length / SECTOR;
+
+                from = next_random(random) % sectors * SECTOR;
+                to = MIN(change->length, from + (1 + next_random(random) % sectors) * SECTOR);
+        }
+        apply(content, change, from, to);
+}
+
+ImageFile *memory_file_after_crash(const ImageFile *file, size_t cut, unsigned seed)
+{
+        const MemoryFile *memory = memory_file(file);
+        ImageFile *after = memory_file_new(memory->safe.bytes, memory->safe.len);
+        Content *content = &memory_file(after)->now;
+        VEC(size_t) loose = { 0 };
+        size_t flushed = 0;
+
+        for (size_t i = 0; i < cut; i++)
+                if (memory->changes.items[i].kind == CHANGE_FLUSH)
+                        flushed = i;
+        for (size_t i = 0; i < flushed; i++)
+                apply(content, &memory->changes.items[i], 0, memory->changes.items[i].length);
+        for (size_t i = flushed; i < cut; i++)
+                vec_push(&loose, i);
+        if (seed == 0) { /* the one case with everything in order */
+                for (size_t i = 0; i < loose.len; i++)
+                        apply(content, &memory->changes.items[loose.items[i]], 0,
+                              memory->changes.items[loose.items[i]].length);
+                vec_done(&loose);
+                return after;
+        }
+        while (loose.len) {
+                size_t pick = next_random(&seed) % loose.len;
+
+                apply_unsafe(content, &memory->changes.items[loose.items[pick]], &seed);
+                vec_remove(&loose, pick);
+        }
+        vec_done(&loose);
+        return after;
+}
+
+void memory_file_fail_change(ImageFile *file, size_t in)
+{
+        MemoryFile *memory = memory_file(file);
+
+        memory->failing = true;
+        memory->fails_on = false;
+        memory->fail_in = in;
+}
+
+void memory_file_fail_from(ImageFile *file, size_t in)
+{
+        memory_file_fail_change(file, in);
+        memory_file(file)->fails_on = true;
+}

@@ -1,0 +1,24 @@
+#pragma once
+/*
+ * tests/img/memory-file.h - an ImageFile in memory that loses power on demand
+ *
+ * Every change is recorded in order. memory_file_after_crash() builds what a
+ * disk could hold when the power went at some point: all that a finished flush
+ * covers, and of what came later any subset, in any order, cut at sectors. One
+ * call can be made to fail as a broken disk fails it.
+ */
+#include "img/file.h"
+
+/* Starts with a copy of these bytes. */
+ImageFile *memory_file_new(const void *data, size_t n);
+const uint8_t *memory_file_data(ImageFile *file, size_t *n);
+/* From now on: forget what was recorded, take the content as what is safely on disk, and record. */
+void memory_file_record(ImageFile *file);
+/* Changes recorded: writes, flushes, truncations, zeroings. */
+size_t memory_file_changes(const ImageFile *file);
+/* What may be on the disk when the power goes before change number `cut`; seed picks one of the possibilities. */
+ImageFile *memory_file_after_crash(const ImageFile *file, size_t cut, unsigned seed);
+/* The change this many changes from now (0: the next) fails with EIO, once. */
+void memory_file_fail_change(ImageFile *file, size_t in);
+/* From then on every change fails, as on a full disk or a device that went away. */
+void memory_file_fail_from(ImageFile *file, size_t in);
