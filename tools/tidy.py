@@ -4,7 +4,7 @@
     tidy.py BUILD_DIR
 
 The files and their options come from BUILD_DIR/compile_commands.json. A file is known to be clean by the
-hash of its preprocessed text and of .clang-tidy, so a second run checks only what changed. Exit status 1
+hash of its preprocessed text and of the .clang-tidy files, so a second run checks only what changed. Exit status 1
 when there is a finding.
 """
 import concurrent.futures
@@ -55,7 +55,7 @@ def check(build, rules, path, row):
 def main():
     build = pathlib.Path(sys.argv[1])
     (build / "tidy").mkdir(exist_ok=True)
-    rules = (TOP / ".clang-tidy").read_bytes()
+    rules = b"".join((TOP / name).read_bytes() for name in (".clang-tidy", "tests/.clang-tidy"))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         findings = [said for said in pool.map(lambda item: check(build, rules, *item), own_sources(build).items())
                     if said]

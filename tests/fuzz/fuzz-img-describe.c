@@ -5,6 +5,7 @@
  */
 #include "memory-file.h"
 
+#include "fuzz.h"
 #include "img/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

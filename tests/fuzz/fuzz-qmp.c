@@ -1,12 +1,11 @@
 /*
  * tests/fuzz/fuzz-qmp.c - what QEMU sends, as any bytes: replies and events of every kind
  */
+#include "fuzz.h"
 #include "qemu/qmp.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void on_event(void *arg UNUSED, const char *name, struct json_object *event)
 {

@@ -21,7 +21,8 @@ def fixture_tree(tmp_path):
     (tmp_path / "src/qemu").mkdir(parents=True)
     (tmp_path / "src/qemu/one.c").write_text(CLEAN)
     (tmp_path / "tools").mkdir()
-    for name in ("lint.sh", "check-layers.py", "check-size.py"):
+    (tmp_path / "src/qemu/meson.build").write_text("'one.c'\n")
+    for name in ("lint.sh", "check-layers.py", "check-size.py", "check-built.py"):
         shutil.copy(TOOLS / name, tmp_path / "tools" / name)
     shutil.copy(TOP / ".clang-format", tmp_path)
     run("git", "init", "-q", tmp_path)
@@ -106,3 +107,14 @@ def test_a_commit_subject_names_its_room(tree):
     status, said = run(tree / "tools/lint.sh", "quick")
     assert status == 1
     assert "Fixed things" in said
+
+
+@pytest.mark.parametrize("path", ["src/qemu/two.c", "tests/unit/qemu/test-two.c", "tests/fuzz/fuzz-two.c"])
+def test_a_file_that_no_rule_builds_is_named(tree, path):
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    (tree / path).write_text(CLEAN)
+    status, said = run(TOOLS / "check-built.py", tree)
+    assert status == 1
+    assert said == f"{path}: no meson.build names it\n"
+    (tree / path).with_name("meson.build").write_text("'one.c', 'two', 'two.c'\n")
+    assert run(TOOLS / "check-built.py", tree) == (0, "")
