@@ -1,0 +1,74 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "host/net.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Runs fn in a network of its own; false where this user or machine cannot have one. */
+static bool in_own_network(void (*fn)(void))
+{
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                /* /sys/class/net shows the network it was mounted in */
+                if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || access("/dev/net/tun", R_OK | W_OK) < 0 ||
+                    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                    mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+                        _exit(77);
+                fn();
+                _exit(0);
+        }
+        CHECK_INT(waitpid(pid, &status, 0), pid);
+        CHECK(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77)
+                return false;
+        CHECK_INT(WEXITSTATUS(status), 0);
+        return true;
+}
+
+static void must(bool ok, const Error *err)
+{
+        if (!ok) {
+                fprintf(stderr, "%s\n", err->text ?: "a check failed");
+                _exit(1);
+        }
+}
+
+static void use_a_tap(void)
+{
+        static const uint8_t mac[6] = { 0xfe, 0x54, 0, 1, 2, 3 };
+        char first[IFNAMSIZ], second[IFNAMSIZ];
+        AUTO(Error) err = { 0 };
+        Fd a, b, queues[2];
+        NetStats stats;
+        uint32_t mtu;
+
+        must(net_bridge_create("br0", &err) == 0 && net_link_is_bridge("br0"), &err);
+        must(net_tap_open(NULL, 1, &a, first, &err) == 0 && net_tap_open(NULL, 1, &b, second, &err) == 0, &err);
+        must(str_eq(first, "vnet0") && str_eq(second, "vnet1"), &err);
+        must(net_link_set_master(first, "br0", &err) == 0 && net_link_set_mtu(first, 1400, &err) == 0, &err);
+        must(net_link_set_mac(first, mac, &err) == 0 && net_link_set_up(first, true, &err) == 0, &err);
+        must(net_link_mtu(first, &mtu, &err) == 0 && mtu == 1400, &err);
+        must(net_link_stats(first, &stats, &err) == 0 && stats.rx_errs == 0, &err);
+        must(net_link_set_master(first, "none0", &err) < 0, &err);
+        must(str_eq(err.text, "the bridge 'none0' does not exist on this host"), &err);
+        must(net_link_stats("none0", &stats, &err) < 0, &err);
+        must(net_link_stats("../x", &stats, &err) < 0, &err);
+        fd_close(&a);
+        must(!net_link_exists(first), &err);
+        must(net_tap_open("mine", 2, queues, first, &err) == 0 && str_eq(first, "mine"), &err);
+        must(net_link_delete("br0", &err) == 0 && net_link_delete("br0", &err) == 0, &err);
+}
+
+TEST(a_tap_joins_a_bridge_and_goes_with_its_descriptor_DOM_25_DOM_27)
+{
+        if (!in_own_network(use_a_tap))
+                skip();
+}
