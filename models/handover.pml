@@ -1,0 +1,390 @@
+/*
+ * models/handover.pml - who may run the guest while it moves
+ *
+ * The last seconds of a live migration: two daemons, two QEMUs, and a client that carries their messages and
+ * decides on its own. Messages get lost or come twice; the client gives up whenever it likes and may claim what
+ * it does not know; either daemon and either QEMU may be killed between any two steps. A daemon comes back with
+ * what it wrote to its journal and with what its QEMU says, and with nothing else.
+ *
+ * What must hold, whatever happens:
+ *   - the guest never runs on both hosts, and the source never runs it again once the destination has;
+ *   - no daemon ends the last copy of the guest;
+ *   - when all is quiet the guest runs on exactly one host, or is paused on exactly one with its data intact,
+ *     and both daemons say so - unless a kill hit the QEMU that held the guest alone.
+ *
+ * The rules that make it hold:
+ *   token     the destination runs the guest only on the word of the source that its transfer completed (the
+ *             cookie of perform); QEMU resumes the source by itself after a failed transfer, even when the
+ *             destination has loaded everything.
+ *   knowledge from then on the source resumes only when the destination itself denies having the guest.
+ *   denial    is for ever: the loaded QEMU is dead before it is said, and was never told to run.
+ *   intent    the destination notes that it is about to run the guest before it does. If QEMU is gone after
+ *             that, it says "maybe", and the source stays paused for a person to decide.
+ *   source's word   a loaded guest is given up only when the source, alive and holding it, asks; when the
+ *             source's QEMU is dead, the destination is told to take it.
+ *
+ *   address   an address is listened on for one attempt, so a stream cannot reach the QEMU of a later one.
+ *
+ * Each macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
+ * says cancelled), NO_TOKEN, HASTY_DENIAL (a dead QEMU is a denial), NO_INTENT, GIVE_UP (a cancelled finish ends
+ * the loaded QEMU). P2P: the source daemon drives, so that the client dies with it.
+ */
+
+#ifndef FAULTS
+#define FAULTS 3 /* losses, repetitions, broken streams, kills: so many in one run */
+#endif
+#define LAST_ATTEMPT 2
+
+/* Messages; the second field is the attempt (prepare counts them), the third depends on the kind. */
+mtype = { PREPARE, PERFORM, FINISH, CONFIRM, ASK };
+mtype = { PREPARED, PERFORMED, FINISHED, REFUSED };
+mtype = { DENY, HAVE, MAYBE };
+
+/* A QEMU: the first five are the source's */
+mtype = { RUNS, SENDING, BEFORE_SWITCH, SWITCHING, SENT, NONE, INCOMING, LOADED, DEAD, QUIT };
+
+/* A journal. Source: IDLE MOVING FAILED TOKEN ASKING RESUMING QUITTING GONE STUCK; destination: IDLE EXPECTING
+   STARTING OWNS. */
+mtype = { IDLE, MOVING, FAILED, TOKEN, ASKING, RESUMING, QUITTING, GONE, STUCK, EXPECTING, STARTING, OWNS };
+
+chan to_source = [2] of { mtype, byte, bool };      /* PERFORM attempt -, CONFIRM - cancelled */
+chan to_dest = [2] of { mtype, byte, bool };        /* PREPARE, FINISH token cancelled, ASK attempt take */
+chan to_client = [2] of { mtype, byte };            /* PREPARED attempt, PERFORMED token, FINISHED, REFUSED */
+chan answers = [2] of { mtype, byte };              /* DENY HAVE MAYBE attempt */
+
+/* On disk and in other processes: what a kill of a daemon leaves. */
+mtype sq = RUNS, dq = NONE;                         /* the two QEMUs */
+bool transfer_failed;                               /* query-migrate on the source */
+mtype js = IDLE, jd = IDLE;                         /* the two journals */
+byte s_attempt, d_attempt;                          /* 0: none yet */
+byte s_last;                                        /* the last attempt that source has seen through */
+
+/* In memory: gone with a daemon. */
+bool perform_owed;                                  /* the client waits for perform */
+bool finish_owed;                                   /* ... for finish */
+bool answer_owed;                                   /* the source waits for the answer to its question */
+bool started;                                       /* the source has told its QEMU to migrate */
+
+bool client_gone;
+byte faults = FAULTS;
+
+/* Ghosts: for the properties only. */
+bool dest_ran;                                      /* the guest has run on the destination */
+bool asked_to_give_up;                              /* the source, alive, has asked the destination to give up */
+bool crashed;                                       /* a kill hit the QEMU that held the guest alone */
+
+#define connected (s_attempt == d_attempt && (dq == INCOMING || dq == LOADED))
+#define source_runs (sq == RUNS || sq == SENDING)
+
+inline run_dest() {
+        assert(!source_runs); /* the guest never runs twice */
+        assert(sq != BEFORE_SWITCH && sq != SWITCHING);
+        dq = RUNS;
+        dest_ran = true
+}
+
+inline resume_source() {
+        assert(dq != RUNS && !dest_ran); /* never twice, never from an old state */
+        sq = RUNS
+}
+
+inline end_dest() { /* the destination's daemon ends its QEMU and waits for that */
+        if
+        :: dq == LOADED -> assert(sq != DEAD || asked_to_give_up || crashed); dq = DEAD
+        :: dq == INCOMING -> dq = DEAD
+        :: else -> skip
+        fi
+}
+
+inline reply(kind, attempt) { /* a connection whose other side is gone swallows it */
+        if
+        :: nfull(to_client) && !client_gone -> to_client!kind, attempt
+        :: full(to_client) || client_gone -> skip
+        fi
+}
+
+/* ---- the source's QEMU, driven by its own migration thread ---- */
+active proctype source_qemu()
+{
+        end: do
+        :: atomic { sq == SENDING && connected -> sq = BEFORE_SWITCH }
+        :: atomic { sq == SWITCHING && connected && dq == INCOMING -> dq = LOADED }
+        :: atomic { sq == SWITCHING && dq == LOADED -> sq = SENT }
+        /* nobody at the other end, or the stream breaks: QEMU lets the guest go on here */
+        :: atomic { (sq == SENDING || sq == BEFORE_SWITCH || sq == SWITCHING) && !connected ->
+                resume_source(); transfer_failed = true }
+        :: atomic { (sq == SENDING || sq == BEFORE_SWITCH || sq == SWITCHING) && faults > 0 ->
+                faults--; resume_source(); transfer_failed = true }
+        od
+}
+
+/* ---- the source's daemon ---- */
+active proctype source_daemon()
+{
+        byte attempt;
+        bool flag;
+
+        end: do
+        :: atomic { to_source?PERFORM, attempt, flag ->
+                if
+                :: js == IDLE && sq == RUNS && attempt > s_last ->
+                        js = MOVING; s_attempt = attempt; s_last = attempt; started = false;
+                        transfer_failed = false; perform_owed = true
+                :: else -> reply(REFUSED, 0)
+                fi }
+        :: atomic { js == MOVING && sq == RUNS && !started && !transfer_failed && perform_owed ->
+                started = true; sq = SENDING }
+        :: atomic { js == MOVING && sq == BEFORE_SWITCH -> sq = SWITCHING }
+        /* failed, never started before a restart, or QEMU gone: nothing that could be believed was sent */
+        :: atomic { js == MOVING && (transfer_failed || sq == DEAD || (sq == RUNS && !perform_owed)) ->
+                js = FAILED;
+                if
+                :: perform_owed -> reply(REFUSED, 0)
+                :: else -> skip
+                fi;
+                perform_owed = false }
+        :: atomic { js == MOVING && sq == SENT -> js = TOKEN } /* written before it is said */
+        :: atomic { js == TOKEN && perform_owed -> perform_owed = false; reply(PERFORMED, s_attempt) }
+        :: atomic { to_source?CONFIRM, attempt, flag ->
+                if
+                :: js == TOKEN && !flag -> js = QUITTING
+#ifdef NAIVE
+                :: js == TOKEN && flag -> js = RESUMING
+#else
+                :: js == TOKEN && flag -> js = ASKING
+#endif
+                :: js == FAILED -> js = ASKING /* so that the destination cleans up */
+                :: else -> skip
+                fi }
+        :: atomic { client_gone && empty(to_source) && (js == TOKEN || js == FAILED) -> js = ASKING }
+        /* ask, and again when neither the question nor an answer is on its way */
+        :: atomic { js == ASKING && empty(to_dest) && empty(answers) && !answer_owed && nfull(to_dest) ->
+                if
+                :: sq == DEAD -> to_dest!ASK, s_attempt, true
+                :: else -> to_dest!ASK, s_attempt, false; asked_to_give_up = true
+                fi }
+        :: atomic { answers?DENY, attempt ->
+                if
+                :: js == ASKING && attempt == s_attempt && sq == SENT -> js = RESUMING
+                :: js == ASKING && attempt == s_attempt && sq != SENT -> js = IDLE
+                :: else -> skip
+                fi }
+        :: atomic { answers?HAVE, attempt ->
+                if
+                :: js == ASKING && attempt == s_attempt -> js = QUITTING
+                :: else -> skip
+                fi }
+        :: atomic { answers?MAYBE, attempt ->
+                if
+                :: js == ASKING && attempt == s_attempt -> js = STUCK
+                :: else -> skip
+                fi }
+        :: atomic { js == RESUMING ->
+                if
+                :: sq == SENT -> resume_source()
+                :: else -> skip /* done before a restart, or QEMU is dead */
+                fi;
+                js = IDLE }
+        :: atomic { js == QUITTING ->
+                assert(!source_runs);
+                assert(dest_ran); /* never ends the last copy */
+                if
+                :: sq == SENT -> sq = QUIT
+                :: else -> skip
+                fi;
+                js = GONE }
+        /* kill -9 and start again: memory and connections are gone */
+        :: atomic { faults > 0 && js != IDLE && js != GONE ->
+                faults--; perform_owed = false;
+                do
+                :: to_source?_, _, _
+                :: answers?_, _
+                :: empty(to_source) && empty(answers) -> break
+                od;
+#ifdef P2P
+                client_gone = true
+#endif
+        }
+        od
+}
+
+/* ---- the destination's daemon ---- */
+active proctype dest_daemon()
+{
+        byte attempt;
+        bool flag;
+
+        end: do
+        :: atomic { to_dest?PREPARE, attempt, flag ->
+                if
+                :: jd == IDLE && d_attempt < LAST_ATTEMPT && !client_gone ->
+                        jd = EXPECTING; d_attempt++; dq = INCOMING; reply(PREPARED, d_attempt)
+                :: else -> reply(REFUSED, 0)
+                fi }
+        :: atomic { to_dest?FINISH, attempt, flag ->
+                if
+#ifdef NO_TOKEN
+                :: jd == EXPECTING && dq == LOADED && !flag ->
+#else
+                :: jd == EXPECTING && dq == LOADED && !flag && attempt == d_attempt ->
+#endif
+                        finish_owed = true;
+#ifdef NO_INTENT
+                        run_dest()
+#else
+                        jd = STARTING
+#endif
+                :: jd == EXPECTING && dq == LOADED && (flag || attempt != d_attempt) ->
+#ifdef GIVE_UP
+                        end_dest(); jd = IDLE;
+#endif
+                        reply(REFUSED, 0) /* the source will ask */
+                :: jd == EXPECTING && dq != LOADED -> end_dest(); jd = IDLE; reply(REFUSED, 0)
+                :: jd == OWNS && attempt == d_attempt && !flag -> reply(FINISHED, d_attempt)
+                :: else -> reply(REFUSED, 0)
+                fi }
+        /* the intent is on disk: run it, also after a restart */
+        :: atomic { jd == STARTING && dq == LOADED -> run_dest() }
+        :: atomic { (jd == STARTING || jd == EXPECTING) && dq == RUNS -> jd = OWNS }
+        :: atomic { jd == OWNS && finish_owed -> finish_owed = false; reply(FINISHED, d_attempt) }
+        :: atomic { jd == STARTING && dq == DEAD && finish_owed -> finish_owed = false; reply(REFUSED, 0) }
+        :: atomic { jd == EXPECTING && dq == DEAD -> jd = IDLE }
+        :: atomic { jd == EXPECTING && dq == INCOMING && client_gone -> end_dest() }
+        :: atomic { to_dest?ASK, attempt, flag ->
+                if
+                :: attempt != d_attempt || jd == IDLE ->
+                        if
+                        :: nfull(answers) -> answers!DENY, attempt
+                        :: full(answers) -> skip
+                        fi
+                :: attempt == d_attempt && jd == EXPECTING && dq == LOADED && flag -> jd = STARTING; answer_owed = true
+                :: attempt == d_attempt && jd == EXPECTING && !(dq == LOADED && flag) && dq != RUNS ->
+                        end_dest(); jd = IDLE; answer_owed = true
+                :: else -> answer_owed = true
+                fi }
+        :: atomic { answer_owed && nfull(answers) && (jd == IDLE || jd == OWNS || (jd == STARTING && dq == DEAD)) ->
+                answer_owed = false;
+                if
+                :: jd == IDLE -> answers!DENY, d_attempt
+                :: jd == OWNS -> answers!HAVE, d_attempt
+#ifdef HASTY_DENIAL
+                :: jd == STARTING -> answers!DENY, d_attempt
+#else
+                :: jd == STARTING -> answers!MAYBE, d_attempt
+#endif
+                fi }
+        :: atomic { faults > 0 && jd != IDLE ->
+                faults--; finish_owed = false; answer_owed = false;
+                do
+                :: to_dest?_, _, _
+                :: empty(to_dest) -> break
+                od }
+        od
+}
+
+/* ---- the client: it may stop waiting, change its mind or leave at every step ---- */
+active proctype client()
+{
+        byte attempt, token;
+        bool finished;
+
+        to_dest!PREPARE, 0, false;
+        do
+        :: to_client?PREPARED, attempt -> break
+        :: to_client?REFUSED, _ -> break
+        :: break
+        :: client_gone -> goto leave
+        od;
+        if
+        :: attempt == 0 -> goto confirm
+        :: attempt != 0 -> to_source!PERFORM, attempt, false
+        :: goto leave
+        fi;
+        do
+        :: to_client?PERFORMED, token -> break
+        :: to_client?REFUSED, _ -> break
+        :: to_client?PREPARED, _
+        :: break
+        :: client_gone -> goto leave
+        od;
+        if
+        :: to_dest!FINISH, token, false /* without a token: a claim it cannot know to be true */
+        :: to_dest!FINISH, token, true
+        :: goto leave
+        fi;
+        do
+        :: to_client?FINISHED, _ -> finished = true; break
+        :: to_client?REFUSED, _ -> break
+        :: to_client?PREPARED, _
+        :: to_client?PERFORMED, _
+        :: break
+        :: client_gone -> goto leave
+        od;
+confirm:
+        if
+        :: finished -> to_source!CONFIRM, 0, false
+        :: to_source!CONFIRM, 0, true
+        :: goto leave
+        fi;
+leave:
+        atomic {
+                client_gone = true;
+                do
+                :: to_client?_, _
+                :: empty(to_client) -> break
+                od
+        }
+}
+
+/* ---- the world ---- */
+active proctype world()
+{
+        mtype kind;
+        byte attempt;
+        bool flag;
+
+        end: do
+        /* lost */
+        :: atomic { faults > 0 && nempty(to_source) -> faults--; to_source?_, _, _ }
+        :: atomic { faults > 0 && nempty(to_dest) -> faults--; to_dest?_, _, _ }
+        :: atomic { faults > 0 && nempty(to_client) -> faults--; to_client?_, _ }
+        :: atomic { faults > 0 && nempty(answers) -> faults--; answers?_, _ }
+        /* twice */
+        :: atomic { faults > 0 && nempty(to_source) && nfull(to_source) ->
+                faults--; to_source?<kind, attempt, flag>; to_source!kind, attempt, flag }
+        :: atomic { faults > 0 && nempty(to_dest) && nfull(to_dest) ->
+                faults--; to_dest?<kind, attempt, flag>; to_dest!kind, attempt, flag }
+        :: atomic { faults > 0 && nempty(answers) && nfull(answers) ->
+                faults--; answers?<kind, attempt>; answers!kind, attempt }
+        /* a QEMU is killed */
+        :: atomic { faults > 0 && sq != DEAD && sq != QUIT ->
+                faults--;
+                if
+                :: sq != SENT || asked_to_give_up || (dq != LOADED && dq != RUNS) ->
+                        if
+                        :: sq == SWITCHING && dq == LOADED -> skip /* all of it is over there */
+                        :: else -> crashed = true
+                        fi
+                :: else -> skip
+                fi;
+                sq = DEAD }
+        :: atomic { faults > 0 && (dq == LOADED || dq == INCOMING || dq == RUNS) ->
+                faults--;
+                if
+                :: dq == RUNS || (dq == LOADED && sq == DEAD) -> crashed = true
+                :: else -> skip
+                fi;
+                dq = DEAD }
+        od
+}
+
+/* When nothing can happen any more. */
+active proctype quiet()
+{
+        timeout ->
+        assert(crashed ||
+               (sq == RUNS && (dq == NONE || dq == DEAD) && js == IDLE && jd == IDLE) ||
+               ((sq == QUIT || sq == DEAD) && dq == RUNS && js == GONE && jd == OWNS) ||
+               (sq == SENT && dq == DEAD && js == STUCK && jd == STARTING));
+        assert(!crashed || (sq == DEAD || dq == DEAD))
+}
