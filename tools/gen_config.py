@@ -21,11 +21,21 @@ def default_text(row):
     return json.dumps(value)
 
 
+def allowed(row):
+    """The values that a key takes, where the table says so."""
+    if row.get("words"):
+        return f" One of: {', '.join(row['words'])}."
+    if "min" in row and (row["min"], row["max"]) != (0, 1):
+        return f" From {row['min']} to {row['max']}."
+    return ""
+
+
 def sample(rows):
-    out = ["# droverd.conf: how droverd works on this host. A line that is commented out shows the default.",
+    out = ["# droverd.conf: how droverd works on this host. A line that is commented out shows the default, or how",
+           "# to write a value for a key that is not set by default.",
            "# Changes apply when droverd is restarted; guests keep running meanwhile.", ""]
     for r in rows:
-        out += textwrap.wrap(r["doc"], 100, initial_indent="# ", subsequent_indent="# ")
+        out += textwrap.wrap(r["doc"] + allowed(r), 100, initial_indent="# ", subsequent_indent="# ")
         if r.get("support") == "warn":
             out.append("# (accepted, but this version does not act upon it)")
         example = default_text(r) or {"string": '""', "list": "[]", "int": "0"}.get(r["type"], "0")
