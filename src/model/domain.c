@@ -1,0 +1,80 @@
+/*
+ * model/domain.c - the definition of a guest
+ */
+#include "model/domain.h"
+
+#include "base/str.h"
+
+DomainDef *domain_def_new(void)
+{
+        Arena *arena = arena_new();
+        DomainDef *def = fields_new(arena, &domain_def_info);
+
+        def->head = (DefHeader){ arena, 1 };
+        return def;
+}
+
+DomainDef *domain_def_copy(const DomainDef *def)
+{
+        Arena *arena = arena_new();
+        DomainDef *copy = fields_copy(&domain_def_info, def, arena);
+
+        copy->head = (DefHeader){ arena, 1 };
+        return copy;
+}
+
+DomainDef *domain_def_ref(const DomainDef *def)
+{
+        DomainDef *shared = (DomainDef *)def; /* only the count changes */
+
+        shared->head.refs++;
+        return shared;
+}
+
+DomainDef *domain_def_unref(DomainDef *def)
+{
+        if (def && --def->head.refs == 0)
+                arena_free(def->head.arena);
+        return NULL;
+}
+
+int domain_def_parse(const char *xml, size_t len, unsigned flags, DomainDef **ret, Warnings *warnings, Error *err)
+{
+        AUTO(DomainDef) *def = NULL;
+        AUTO(Warnings) own = { 0 };
+        AUTO(XmlDoc) doc = { 0 };
+        FieldsReader reader = { .flags = flags, .warnings = warnings ?: &own, .err = err };
+
+        if (xml_parse(xml, len, "domain definition", &doc, err) < 0)
+                return -1;
+        if (!str_eq(doc.root->name, "domain"))
+                return err_set(err, ERR_XML, "(domain definition) the root element is <%s>, not <domain>",
+                               doc.root->qname);
+        def = domain_def_new();
+        reader.arena = def->head.arena;
+        if (fields_parse(&domain_def_info, doc.root, def, &reader) < 0 ||
+            fields_report_unknown(doc.root, &reader) < 0)
+                return -1;
+        *ret = TAKE(def);
+        return 0;
+}
+
+int domain_def_format(const DomainDef *def, unsigned flags, Buf *ret)
+{
+        const char *namespaces = def->qemu_commandline ? " xmlns:qemu='" XML_NS_QEMU "'" : NULL;
+
+        fields_format(&domain_def_info, def, "domain", namespaces, 0, flags, ret);
+        return 0;
+}
+
+int domain_def_check_abi(const DomainDef *old, const DomainDef *new, Error *err)
+{
+        AUTO(Buf) differences = { 0 };
+
+        fields_compare_abi(&domain_def_info, old, new, "domain", &differences);
+        if (!differences.len)
+                return 0;
+        return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                       "the guest would notice the difference, so it cannot change while it runs:\n%s",
+                       buf_text(&differences));
+}

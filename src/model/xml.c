@@ -1,0 +1,274 @@
+/*
+ * model/xml.c - foreign XML as a small read-only tree
+ *
+ * libxml2 calls us for each element and text; we build the tree in one arena.
+ * Text is gathered until the next tag, because libxml2 may cut it anywhere.
+ * The first problem stops the parser and is the one reported.
+ */
+#include "model/xml.h"
+
+#include "base/str.h"
+
+#include <ctype.h>
+#include <libxml/parser.h>
+#include <libxml/parserInternals.h>
+
+typedef struct Builder {
+        xmlParserCtxt *parser;
+        const char *what;
+        Arena *arena;
+        XmlNode *root, *open; /* the innermost element that is not closed yet */
+        Buf text;
+        unsigned depth, items;
+        Error *err;
+        bool failed;
+} Builder;
+
+static void PRINTF(2, 3) refuse(Builder *b, const char *fmt, ...)
+{
+        AUTOFREE char *sentence = NULL;
+        va_list ap;
+
+        if (b->failed)
+                return;
+        b->failed = true;
+        va_start(ap, fmt);
+        sentence = str_vformat(fmt, ap);
+        va_end(ap);
+        err_set(b->err, ERR_XML, "(%s) line %d: %s", b->what, xmlSAX2GetLineNumber(b->parser), sentence);
+        xmlStopParser(b->parser);
+}
+
+static bool count_item(Builder *b)
+{
+        if (++b->items <= XML_ITEMS_MAX)
+                return !b->failed;
+        refuse(b, "more than %d elements and attributes", XML_ITEMS_MAX);
+        return false;
+}
+
+static bool is_blank(const char *s)
+{
+        while (isspace((unsigned char)*s))
+                s++;
+        return !*s;
+}
+
+static XmlNode *add_node(Builder *b)
+{
+        XmlNode *node = arena_new_one(b->arena, XmlNode);
+
+        node->parent = b->open;
+        node->line = xmlSAX2GetLineNumber(b->parser);
+        if (!b->open)
+                b->root = node;
+        else if (b->open->last)
+                b->open->last = b->open->last->next = node;
+        else
+                b->open->first = b->open->last = node;
+        return node;
+}
+
+/* Blanks count only as the whole content of an element. */
+static void flush_text(Builder *b, bool closing)
+{
+        bool kept = b->text.len && b->open && ((closing && !b->open->first) || !is_blank(buf_text(&b->text)));
+
+        if (kept && count_item(b)) {
+                XmlNode *node = add_node(b);
+
+                node->text = arena_dup_n(b->arena, b->text.data, b->text.len);
+        }
+        buf_clear(&b->text);
+}
+
+static const char *qualified(Builder *b, const xmlChar *prefix, const xmlChar *local)
+{
+        if (prefix)
+                return arena_format(b->arena, "%s:%s", (const char *)prefix, (const char *)local);
+        return arena_dup(b->arena, (const char *)local);
+}
+
+static void name_node(Builder *b, XmlNode *node, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri)
+{
+        node->name = node->qname = qualified(b, prefix, local);
+        if (!uri)
+                return;
+        node->uri = arena_dup(b->arena, (const char *)uri);
+        if (str_eq(node->uri, XML_NS_QEMU))
+                node->name = arena_format(b->arena, "qemu:%s", (const char *)local);
+        else
+                node->name = arena_format(b->arena, "{%s}%s", node->uri, (const char *)local);
+}
+
+static void on_start(void *ctx, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri, int n_ns,
+                     const xmlChar **ns, int n_attrs, int n_defaulted UNUSED, const xmlChar **attrs)
+{
+        Builder *b = ctx;
+        XmlNode *node;
+
+        flush_text(b, false);
+        if (++b->depth > XML_DEPTH_MAX)
+                return refuse(b, "elements are nested more than %d deep", XML_DEPTH_MAX);
+        b->items += (unsigned)(n_ns + n_attrs);
+        if (!count_item(b))
+                return;
+        node = add_node(b);
+        name_node(b, node, local, prefix, uri);
+        node->attrs = arena_new_array(b->arena, XmlAttr, (size_t)(n_ns + n_attrs));
+        for (int i = 0; i < n_ns; i++) {
+                XmlAttr *attr = &node->attrs[node->n_attrs++];
+
+                attr->name = ns[2 * i] ? arena_format(b->arena, "xmlns:%s", (const char *)ns[2 * i]) : "xmlns";
+                attr->value = arena_dup(b->arena, (const char *)ns[2 * i + 1]);
+                attr->seen = true;
+        }
+        for (int i = 0; i < n_attrs; i++) {
+                const xmlChar **a = attrs + 5 * (size_t)i; /* name, prefix, URI, value, end of value */
+                XmlAttr *attr = &node->attrs[node->n_attrs++];
+
+                attr->name = qualified(b, a[1], a[0]);
+                attr->value = arena_dup_n(b->arena, a[3], (size_t)(a[4] - a[3]));
+        }
+        b->open = node;
+}
+
+static void on_end(void *ctx, const xmlChar *local UNUSED, const xmlChar *prefix UNUSED, const xmlChar *uri UNUSED)
+{
+        Builder *b = ctx;
+
+        if (b->failed)
+                return;
+        flush_text(b, true);
+        if (b->open->first && b->open->first == b->open->last && !b->open->first->name)
+                b->open->text = b->open->first->text;
+        b->open = b->open->parent;
+        b->depth--;
+}
+
+static void on_text(void *ctx, const xmlChar *text, int len)
+{
+        Builder *b = ctx;
+
+        if (!b->failed)
+                buf_put(&b->text, text, (size_t)len);
+}
+
+static void on_doctype(void *ctx, const xmlChar *name UNUSED, const xmlChar *id UNUSED, const xmlChar *system UNUSED)
+{
+        refuse(ctx, "a document type (<!DOCTYPE>) is not allowed");
+}
+
+static void on_error(void *ctx, xmlError *error)
+{
+        Builder *b = ctx;
+        AUTOFREE char *message = NULL;
+
+        if (error->level < XML_ERR_ERROR || error->code == XML_NS_ERR_UNDEFINED_NAMESPACE)
+                return;
+        message = str_dup(error->message ? error->message : "malformed");
+        message[strcspn(message, "\n")] = '\0';
+        refuse(b, "%s", message);
+}
+
+static void set_handlers(xmlParserCtxt *parser, Builder *b)
+{
+        xmlSAXHandler *sax = parser->sax;
+
+        memset(sax, 0, sizeof(*sax));
+        sax->initialized = XML_SAX2_MAGIC;
+        sax->startElementNs = on_start;
+        sax->endElementNs = on_end;
+        sax->characters = sax->ignorableWhitespace = sax->cdataBlock = on_text;
+        sax->internalSubset = on_doctype;
+        sax->serror = on_error;
+        parser->userData = b;
+}
+
+int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error *err)
+{
+        Builder b = { .what = what, .err = err };
+
+        if (len > XML_SIZE_MAX)
+                return err_set(err, ERR_XML, "(%s) longer than %d bytes", what, XML_SIZE_MAX);
+        if (!len)
+                return err_set(err, ERR_XML, "(%s) is empty", what);
+        b.parser = xmlCreateMemoryParserCtxt(text, (int)len);
+        if (!b.parser)
+                return err_set(err, ERR_NO_MEMORY, "(%s) no XML parser", what);
+        b.arena = arena_new();
+        set_handlers(b.parser, &b);
+        xmlCtxtUseOptions(b.parser, XML_PARSE_NONET | XML_PARSE_NOENT);
+        xmlParseDocument(b.parser);
+        if (!b.failed && (!b.parser->wellFormed || !b.root))
+                refuse(&b, "not well-formed");
+        xmlFreeParserCtxt(b.parser);
+        buf_done(&b.text);
+        if (b.failed) {
+                arena_free(b.arena);
+                return -1;
+        }
+        *ret = (XmlDoc){ b.arena, b.root };
+        return 0;
+}
+
+void xml_done(XmlDoc *doc)
+{
+        arena_free(doc->arena);
+        *doc = (XmlDoc){ 0 };
+}
+
+XmlNode *xml_next(XmlNode *from, const char *name)
+{
+        while (from && (!from->name || (name && strcmp(from->name, name) != 0)))
+                from = from->next;
+        return from;
+}
+
+XmlNode *xml_find(const XmlNode *node, const char *name)
+{
+        XmlNode *found = xml_next(node->first, name);
+
+        if (found)
+                found->seen = true;
+        return found;
+}
+
+const char *xml_attr(const XmlNode *node, const char *name)
+{
+        for (unsigned i = 0; i < node->n_attrs; i++) {
+                if (strcmp(node->attrs[i].name, name) == 0) {
+                        node->attrs[i].seen = true;
+                        return node->attrs[i].value;
+                }
+        }
+        return NULL;
+}
+
+void xml_path(const XmlNode *node, Buf *ret)
+{
+        unsigned place = 1, same = 0;
+
+        if (!node)
+                return;
+        xml_path(node->parent, ret);
+        buf_format(ret, "/%s", node->qname);
+        if (!node->parent)
+                return;
+        for (XmlNode *n = xml_next(node->parent->first, node->name); n; n = xml_next(n->next, node->name)) {
+                same++;
+                if (n == node)
+                        place = same;
+        }
+        if (same > 1)
+                buf_format(ret, "[%u]", place);
+}
+
+void xml_mark_all(XmlNode *node)
+{
+        node->seen = true;
+        for (unsigned i = 0; i < node->n_attrs; i++)
+                node->attrs[i].seen = true;
+        for (XmlNode *n = node->first; n; n = n->next)
+                xml_mark_all(n);
+}
