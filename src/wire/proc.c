@@ -4,6 +4,7 @@
 #include "wire/proc.h"
 
 #include "base/str.h"
+#include "wire/constants.h"
 
 #include <string.h>
 
@@ -100,4 +101,19 @@ const WireEvent *wire_event_find_id(WireClass class, int event_id, bool old_styl
                         return event;
         }
         return NULL;
+}
+
+bool wire_program_is_known(uint32_t program, uint32_t version)
+{
+        static const uint32_t known[][2] = {
+                { WIRE_PROGRAM_REMOTE, WIRE_VERSION_REMOTE },
+                { WIRE_PROGRAM_QEMU, WIRE_VERSION_QEMU },
+                { WIRE_PROGRAM_LXC, WIRE_VERSION_LXC },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+                if (known[i][0] == program && known[i][1] == version)
+                        return true;
+        }
+        return false;
 }

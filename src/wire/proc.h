@@ -90,6 +90,7 @@ extern const WireProc wire_procs[N_WIRE_PROCS];
 extern const WireEvent wire_events[N_WIRE_EVENTS];
 extern const char *const wire_right_names[N_RIGHTS]; /* "domain:read"; NULL for RIGHT_NONE */
 
+bool wire_program_is_known(uint32_t program, uint32_t version);
 /* NULL: no such procedure (an event's number is none either). */
 const WireProc *wire_proc_find(uint32_t program, int32_t number);
 const WireProc *wire_proc_find_name(const char *name);

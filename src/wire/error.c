@@ -1,0 +1,61 @@
+/*
+ * wire/error.c - an Error as its wire struct, and back
+ */
+#include "wire/error.h"
+
+#include "base/str.h"
+
+enum { LEVEL_ERROR = 2, LONGEST_TEXT = 64 * 1024 };
+
+static int component_of(ErrCode code, int from)
+{
+        if (code == ERR_RPC)
+                return ERROR_FROM_RPC;
+        if (code == ERR_OPERATION_DENIED)
+                return ERROR_FROM_DOMAIN_API;
+        return from;
+}
+
+/* The text with the template's one %s replaced by detail. */
+static const char *expand(const char *template, const char *detail, Arena *arena)
+{
+        const char *gap = strstr(template, "%s");
+
+        return arena_format(arena, "%.*s%s%s", (int)(gap - template), template, detail, gap + 2);
+}
+
+void wire_error_fill(const Error *err, int from, Arena *arena, WireError *ret)
+{
+        const char *template = err_code_template(err->code) ?: "%s";
+        const char *detail = err->text ?: "unknown error";
+
+        if (strlen(detail) > LONGEST_TEXT)
+                detail = arena_dup_n(arena, detail, LONGEST_TEXT);
+        if (!str_is_utf8(detail, strlen(detail)))
+                detail = "an error whose text is not valid UTF-8";
+        *ret = (WireError){ .code = (int32_t)err->code,
+                            .domain = component_of(err->code, from),
+                            .message = expand(template, detail, arena),
+                            .level = LEVEL_ERROR,
+                            .str1 = template,
+                            .str2 = detail,
+                            .int1 = -1,
+                            .int2 = -1 };
+}
+
+int wire_error_take(const WireError *wire, Error *err)
+{
+        ErrCode code = (ErrCode)wire->code;
+        const char *template = err_code_template(code);
+        const char *message = wire->message ?: "the server gave no reason";
+
+        if (template && wire->str2) {
+                const char *gap = strstr(template, "%s");
+                size_t before = (size_t)(gap - template);
+
+                /* the same sentence that we would make: keep the detail, so that it is not wrapped twice */
+                if (strncmp(message, template, before) == 0 && str_eq(message + before, wire->str2))
+                        return err_set(err, code, "%s", wire->str2);
+        }
+        return err_set(err, wire->code ? code : ERR_RPC, "%s", message);
+}
