@@ -1,0 +1,82 @@
+/*
+ * daemon/daemon.c - put droverd together, and take it apart
+ */
+#include "daemon/daemon.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "daemon/driver.h"
+#include "daemon/quota.h"
+#include "daemon/server.h"
+
+enum {
+        N_WORKERS = 4,
+        LARGE_FRAMES_BYTES = 64 * 1024 * 1024, /* CON-68 */
+};
+
+static Driver *driver_new(Daemon *daemon, const DriverOps *ops)
+{
+        Driver *driver = mem_new(Driver);
+
+        *driver = (Driver){ .ops = ops, .daemon = daemon, .domains = domain_list_new(), .events = event_hub_new() };
+        return driver;
+}
+
+static Driver *driver_free(Driver *driver)
+{
+        if (!driver)
+                return NULL;
+        driver->ops->unload(driver);
+        domain_list_free(driver->domains);
+        event_hub_free(driver->events);
+        free(driver);
+        return NULL;
+}
+
+static int make_dirs(const DaemonDirs *dirs, Error *err)
+{
+        if (dir_make(dirs->config, 0700, err) < 0 || dir_make(dirs->state, 0711, err) < 0 ||
+            dir_make(dirs->run, 0755, err) < 0 || dir_make(dirs->log, 0700, err) < 0)
+                return -1;
+        return 0;
+}
+
+Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
+{
+        static const DriverOps *const drivers[N_DRIVERS] = { &driver_test_ops };
+        AUTO(Daemon) *daemon = mem_new(Daemon);
+
+        *daemon = (Daemon){ .loop = loop, .config = config, .dirs = dirs, .large_frames_left = LARGE_FRAMES_BYTES };
+        daemon->quota = quota_new((unsigned)MIN(config->max_workers, config->max_requests),
+                                  (unsigned)config->prio_workers);
+        if (make_dirs(&daemon->dirs, err) < 0)
+                return NULL;
+        daemon->workers = worker_pool_new(loop, N_WORKERS, err);
+        if (!daemon->workers)
+                return NULL;
+        for (size_t i = 0; i < N_DRIVERS; i++) {
+                daemon->drivers[i] = driver_new(daemon, drivers[i]);
+                if (drivers[i]->load(daemon->drivers[i], err) < 0)
+                        return NULL;
+        }
+        daemon->server = server_new(daemon, err);
+        return daemon->server ? TAKE(daemon) : NULL;
+}
+
+Daemon *daemon_free(Daemon *daemon)
+{
+        if (!daemon)
+                return NULL;
+        server_free(daemon->server);
+        daemon->workers = worker_pool_free(daemon->workers);
+        for (size_t i = 0; i < N_DRIVERS; i++)
+                driver_free(daemon->drivers[i]);
+        quota_free(daemon->quota);
+        config_free(daemon->config);
+        free(daemon->dirs.config);
+        free(daemon->dirs.state);
+        free(daemon->dirs.run);
+        free(daemon->dirs.log);
+        free(daemon);
+        return NULL;
+}

@@ -1,0 +1,39 @@
+#pragma once
+/*
+ * daemon/daemon.h - what everything in droverd hangs on
+ */
+#include "daemon/config.h"
+#include "loop/loop.h"
+#include "loop/worker.h"
+
+typedef struct Driver Driver;
+typedef struct Server Server;
+typedef struct Quota Quota;
+
+enum { N_DRIVERS = 1 };
+
+typedef struct DaemonDirs {
+        char *config, *state, *run, *log; /* owned */
+} DaemonDirs;
+
+typedef struct Daemon {
+        Loop *loop;
+        WorkerPool *workers;
+        Config *config;
+        DaemonDirs dirs;
+        Quota *quota;
+        Server *server;
+        Driver *drivers[N_DRIVERS]; /* the first is what an empty URI opens */
+        size_t large_frames_left;   /* bytes of the budget for frames over FRAME_LARGE */
+        int next_callback_id;
+} Daemon;
+
+/*
+ * Load state, take up guests that run, open the sockets. Takes config and what dirs points to, whatever happens.
+ * Blocks for as long as that takes.
+ */
+Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err);
+/* Guests stay. Returns NULL. */
+Daemon *daemon_free(Daemon *daemon);
+
+DEFINE_AUTO(Daemon, daemon_free)

@@ -1,0 +1,57 @@
+/*
+ * daemon/define.c - from XML to a definition in a driver's list
+ */
+#include "daemon/define.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+
+/* A name is also a file's name: nothing in it may lead elsewhere. */
+static int check_name(const char *name, Error *err)
+{
+        if (!*name || str_eq(name, ".") || str_eq(name, ".."))
+                return err_set(err, ERR_XML, "<name>: '%s' cannot be the name of a guest", name);
+        if (strlen(name) > 200)
+                return err_set(err, ERR_XML, "<name>: the name has %zu bytes; at most 200 are allowed", strlen(name));
+        for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+                if (*p == '/' || *p < ' ' || *p == 0x7f)
+                        return err_set(err, ERR_XML, "<name>: a name cannot hold '/' or control characters");
+        }
+        return 0;
+}
+
+DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool inactive, Error *err)
+{
+        unsigned flags = (validate ? DEF_PARSE_VALIDATE : 0) | (inactive ? DEF_PARSE_INACTIVE : 0);
+        AUTO(Warnings) warnings = { 0 };
+        AUTO(DomainDef) *def = NULL;
+
+        if (domain_def_parse(xml, strlen(xml), flags, &def, &warnings, err) < 0 || check_name(def->name, err) < 0 ||
+            driver->ops->complete(driver, def, err) < 0)
+                return NULL;
+        for (size_t i = 0; i < warnings.list.len; i++)
+                log_warning("guest '%s': %s", def->name, warnings.list.items[i]);
+        return TAKE(def);
+}
+
+int define_find(Driver *driver, const DomainDef *def, Domain **ret, Error *err)
+{
+        Domain *by_name = domain_list_find_name(driver->domains, def->name);
+        Domain *by_uuid = domain_list_find_uuid(driver->domains, &def->uuid);
+        char text[UUID_TEXT_LEN + 1];
+
+        if (by_uuid && by_uuid != by_name)
+                return err_set(err, ERR_OPERATION_FAILED, "domain '%s' is already defined with uuid %s",
+                               by_uuid->name, uuid_format(&def->uuid, text));
+        if (by_name && !by_uuid)
+                return err_set(err, ERR_OPERATION_FAILED, "domain '%s' already exists with uuid %s", def->name,
+                               uuid_format(&by_name->uuid, text));
+        *ret = by_name;
+        return 0;
+}
+
+Domain *define_add(Driver *driver, const DomainDef *def)
+{
+        return domain_list_add(driver->domains, driver, driver->daemon->loop, def->name, &def->uuid);
+}

@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * daemon/define.h - from XML to a definition in a driver's list
+ */
+#include "daemon/domain.h"
+#include "daemon/driver.h"
+#include "model/domain.h"
+
+/* Parse and complete a definition for this driver, as its own; warnings are logged. NULL with err on failure. */
+DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool inactive, Error *err);
+/*
+ * The guest that this definition means: the one of its name and UUID. *ret is NULL when there is none. A definition
+ * that takes its name from one guest and its UUID from another, or its name with another UUID, is refused.
+ */
+int define_find(Driver *driver, const DomainDef *def, Domain **ret, Error *err);
+/* A new guest of this name and UUID. Borrowed. */
+Domain *define_add(Driver *driver, const DomainDef *def);

@@ -1,0 +1,298 @@
+/*
+ * daemon/driver-test.c - guests that exist in memory only
+ *
+ * For trying out clients without a hypervisor (REM-12) and for tests of scale.
+ * The guests go through the states that real ones do, with short delays, and
+ * nothing of them reaches the disk. One guest, "test", runs from the start.
+ */
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+#include "daemon/driver.h"
+#include "model/complete.h"
+#include "wire/constants.h"
+#include "wire/error.h"
+
+enum {
+        START_MS = 20,
+        SHUTDOWN_MS = 200, /* what the guest takes for it */
+        REBOOT_MS = 200,
+        DESTROY_MS = 5,
+};
+
+/* A running guest of ours: what it is about to do, and who waits for that. */
+typedef struct TestGuest {
+        Domain *dom;
+        Timer *timer; /* an act that was asked for */
+        void (*act)(Domain *dom);
+        DriverDone *done;
+        void *arg;
+        Timer *own; /* what the guest does by itself: shut down, reboot */
+        uint64_t started_ms;
+} TestGuest;
+
+static const char first_guest[] = "<domain type='test'>"
+                                  "  <name>test</name>"
+                                  "  <uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>"
+                                  "  <memory>8388608</memory>"
+                                  "  <currentMemory>2097152</currentMemory>"
+                                  "  <vcpu>2</vcpu>"
+                                  "  <os><type arch='x86_64'>hvm</type></os>"
+                                  "</domain>";
+
+static Loop *loop_of(const Domain *dom)
+{
+        return dom->driver->daemon->loop;
+}
+
+static TestGuest *guest_free(TestGuest *guest)
+{
+        if (!guest)
+                return NULL;
+        timer_free(guest->timer);
+        timer_free(guest->own);
+        free(guest);
+        return NULL;
+}
+
+/* The guest is gone; an act that was under way on it fails. */
+static void end_guest(Domain *dom, int reason, int event, int detail)
+{
+        TestGuest *guest = dom->guest;
+        DriverDone *done = guest->timer && timer_is_armed(guest->timer) ? guest->done : NULL;
+        void *arg = guest->arg;
+        AUTO(Error) gone = { 0 };
+
+        dom->guest = guest_free(guest);
+        err_set(&gone, ERR_OPERATION_FAILED, "the guest stopped");
+        if (done)
+                done(arg, &gone);
+        domain_stopped(dom, reason, event, detail);
+}
+
+static void on_act(void *arg)
+{
+        TestGuest *guest = arg;
+        DriverDone *done = guest->done;
+        void *done_arg = guest->arg;
+
+        guest->act(guest->dom); /* may free the guest */
+        done(done_arg, NULL);
+}
+
+static void act_after(Domain *dom, uint64_t ms, void (*act)(Domain *dom), DriverDone *done, void *arg)
+{
+        TestGuest *guest = dom->guest;
+
+        guest->act = act;
+        guest->done = done;
+        guest->arg = arg;
+        guest->timer = timer_free(guest->timer);
+        guest->timer = timer_new(loop_of(dom), ms, on_act, guest);
+}
+
+static void become_active(Domain *dom, DomainDef *def, bool paused)
+{
+        TestGuest *guest = mem_new(TestGuest);
+
+        *guest = (TestGuest){ .dom = dom, .started_ms = loop_now_ms(loop_of(dom)) };
+        dom->guest = guest;
+        domain_list_activate(dom->driver->domains, dom);
+        def->id = dom->id;
+        domain_set_live(dom, def);
+        if (paused)
+                domain_started(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_EVENT_STARTED_BOOTED);
+        else
+                domain_started(dom, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_BOOTED, VIR_DOMAIN_EVENT_STARTED_BOOTED);
+}
+
+/* A start that waits for its time. The guest is not active yet, so this is not a TestGuest. */
+typedef struct Starting {
+        Domain *dom;
+        DomainDef *def;
+        StartOptions options;
+        DriverDone *done;
+        void *arg;
+        Timer *timer;
+} Starting;
+
+static void on_start(void *arg)
+{
+        Starting *s = arg;
+        DriverDone *done = s->done;
+        void *done_arg = s->arg;
+
+        s->dom->owner = s->options.owner;
+        become_active(s->dom, s->def, s->options.paused);
+        domain_unref(s->dom);
+        timer_free(s->timer);
+        free(s);
+        done(done_arg, NULL);
+}
+
+static void test_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg)
+{
+        Starting *s = mem_new(Starting);
+
+        *s = (Starting){ .dom = domain_ref(dom), .def = def, .options = *options, .done = done, .arg = arg };
+        s->timer = timer_new(loop_of(dom), START_MS, on_start, s);
+}
+
+static void do_destroy(Domain *dom)
+{
+        TestGuest *guest = dom->guest;
+
+        timer_stop(guest->timer);
+        end_guest(dom, VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_EVENT_STOPPED, VIR_DOMAIN_EVENT_STOPPED_DESTROYED);
+}
+
+static void test_destroy(Domain *dom, bool graceful UNUSED, DriverDone *done, void *arg)
+{
+        act_after(dom, DESTROY_MS, do_destroy, done, arg);
+}
+
+static void guest_shuts_down(void *arg)
+{
+        Domain *dom = ((TestGuest *)arg)->dom;
+
+        if (dom->state == VIR_DOMAIN_RUNNING)
+                end_guest(dom, VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_EVENT_STOPPED,
+                          VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
+}
+
+static void guest_reboots(void *arg)
+{
+        Domain *dom = ((TestGuest *)arg)->dom;
+        WireDomainEventCallbackRebootMsg msg = {
+                .msg = { .dom = { .name = dom->name, .uuid = dom->uuid, .id = dom->id } }
+        };
+
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_REBOOT, &dom->uuid, &msg);
+}
+
+static void guest_does(Domain *dom, uint64_t ms, void (*what)(void *arg))
+{
+        TestGuest *guest = dom->guest;
+
+        timer_free(guest->own);
+        guest->own = timer_new(loop_of(dom), ms, what, guest);
+}
+
+static void test_shutdown(Domain *dom, unsigned modes UNUSED, DriverDone *done, void *arg)
+{
+        guest_does(dom, SHUTDOWN_MS, guest_shuts_down);
+        done(arg, NULL);
+}
+
+static void test_reboot(Domain *dom, unsigned modes UNUSED, DriverDone *done, void *arg)
+{
+        guest_does(dom, REBOOT_MS, guest_reboots);
+        done(arg, NULL);
+}
+
+static void test_reset(Domain *dom, DriverDone *done, void *arg)
+{
+        guest_does(dom, 0, guest_reboots);
+        done(arg, NULL);
+}
+
+static void test_suspend(Domain *dom, DriverDone *done, void *arg)
+{
+        domain_paused(dom, VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+        done(arg, NULL);
+}
+
+static void test_resume(Domain *dom, DriverDone *done, void *arg)
+{
+        domain_resumed(dom, VIR_DOMAIN_RUNNING_UNPAUSED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+        done(arg, NULL);
+}
+
+/* --- definitions: there is no disk to wait for --- */
+
+static int test_complete(Driver *driver UNUSED, DomainDef *def, Error *err)
+{
+        static const CompletionFacts facts = { 0 };
+
+        if (def->type != DOMAIN_TYPE_TEST)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "the test driver runs guests of type 'test' only");
+        return facts.arch ? -1 : 0;
+}
+
+static void test_save_config(Domain *dom UNUSED, DomainDef *def UNUSED, DriverDone *done, void *arg)
+{
+        done(arg, NULL);
+}
+
+static void test_remove_config(Domain *dom UNUSED, unsigned undefine_flags UNUSED, DriverDone *done, void *arg)
+{
+        done(arg, NULL);
+}
+
+static void test_save_autostart(Domain *dom UNUSED, bool autostart UNUSED, DriverDone *done, void *arg)
+{
+        done(arg, NULL);
+}
+
+static uint64_t test_balloon_kib(const Domain *dom)
+{
+        return dom->live->current_memory_kib;
+}
+
+static uint64_t test_cpu_time_ns(const Domain *dom)
+{
+        const TestGuest *guest = dom->guest;
+
+        return (loop_now_ms(loop_of(dom)) - guest->started_ms) * 1000000;
+}
+
+static uint64_t test_version(Driver *driver UNUSED)
+{
+        return 2;
+}
+
+static int test_load(Driver *driver, Error *err)
+{
+        AUTO(DomainDef) *def = NULL;
+        Domain *dom;
+
+        if (domain_def_parse(first_guest, strlen(first_guest), DEF_PARSE_INACTIVE, &def, NULL, err) < 0 ||
+            test_complete(driver, def, err) < 0)
+                return -1;
+        dom = domain_list_add(driver->domains, driver, driver->daemon->loop, def->name, &def->uuid);
+        dom->persistent = true;
+        domain_set_config(dom, domain_def_ref(def));
+        become_active(dom, domain_def_copy(def), false);
+        return 0;
+}
+
+static void test_unload(Driver *driver)
+{
+        for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
+                Domain *dom = domain_list_at(driver->domains, i);
+
+                dom->guest = guest_free(dom->guest);
+        }
+}
+
+const DriverOps driver_test_ops = {
+        .type = "TEST",
+        .uri = "test:///default",
+        .error_domain = ERROR_FROM_TEST,
+        .load = test_load,
+        .unload = test_unload,
+        .version = test_version,
+        .complete = test_complete,
+        .save_config = test_save_config,
+        .remove_config = test_remove_config,
+        .save_autostart = test_save_autostart,
+        .balloon_kib = test_balloon_kib,
+        .cpu_time_ns = test_cpu_time_ns,
+        .start = test_start,
+        .destroy = test_destroy,
+        .shutdown = test_shutdown,
+        .reboot = test_reboot,
+        .reset = test_reset,
+        .suspend = test_suspend,
+        .resume = test_resume,
+};

@@ -1,0 +1,71 @@
+#pragma once
+/*
+ * daemon/driver.h - what runs guests: QEMU, or the test driver's memory
+ *
+ * Handlers check what is the same for every driver - rights, flags, states - and
+ * leave the act to the driver. Acts are asynchronous: done(arg, failure) is
+ * called once, failure NULL on success, perhaps before the act returns. An act
+ * that is NULL is not supported by that driver.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "daemon/domain-list.h"
+#include "daemon/domain.h"
+#include "daemon/event.h"
+#include "model/domain.h"
+
+typedef struct Daemon Daemon;
+typedef struct ServerClient ServerClient;
+
+typedef void DriverDone(void *arg, const Error *failure);
+
+typedef struct StartOptions {
+        bool paused;
+        bool bypass_cache;
+        bool force_boot; /* a managed save image is thrown away, not restored */
+        bool reset_nvram;
+        ServerClient *owner; /* destroy the guest when this client leaves, or NULL */
+} StartOptions;
+
+typedef struct DriverOps {
+        const char *type; /* "QEMU": what connect_get_type answers */
+        const char *uri;  /* the canonical one */
+        int error_domain; /* who speaks in errors */
+
+        int (*load)(Driver *driver, Error *err); /* when the daemon starts; may block */
+        void (*unload)(Driver *driver);          /* when it ends; guests stay */
+        uint64_t (*version)(Driver *driver);     /* of the hypervisor: major * 1000000 + minor * 1000 + release */
+
+        /* What a definition leaves open is filled in; it is not shared yet. */
+        int (*complete)(Driver *driver, DomainDef *def, Error *err);
+        /* Make definition, absence or mark durable; what the Domain holds is changed by the caller. */
+        void (*save_config)(Domain *dom, DomainDef *def, DriverDone *done, void *arg);
+        void (*remove_config)(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg);
+        void (*save_autostart)(Domain *dom, bool autostart, DriverDone *done, void *arg);
+        /* State or reason of a guest changed: write its status. May be NULL. */
+        void (*state_changed)(Domain *dom);
+
+        uint64_t (*balloon_kib)(const Domain *dom); /* memory it has now; active */
+        uint64_t (*cpu_time_ns)(const Domain *dom); /* active */
+
+        /* def is taken, not shared. The guest is shut off and holds its job slot; it is active when done() says NULL. */
+        void (*start)(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);
+        void (*destroy)(Domain *dom, bool graceful, DriverDone *done, void *arg);
+        void (*shutdown)(Domain *dom, unsigned modes, DriverDone *done, void *arg); /* VIR_DOMAIN_SHUTDOWN_* */
+        void (*reboot)(Domain *dom, unsigned modes, DriverDone *done, void *arg);
+        void (*reset)(Domain *dom, DriverDone *done, void *arg);
+        void (*suspend)(Domain *dom, DriverDone *done, void *arg);
+        void (*resume)(Domain *dom, DriverDone *done, void *arg);
+} DriverOps;
+
+struct Driver {
+        const DriverOps *ops;
+        Daemon *daemon;
+        DomainList *domains;
+        EventHub *events;
+        void *state; /* the driver's own */
+};
+
+extern const DriverOps driver_qemu_ops;
+extern const DriverOps driver_test_ops;

@@ -1,0 +1,190 @@
+/*
+ * daemon/event.c - who wants to hear what, and telling them
+ */
+#include "daemon/event.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "daemon/call.h"
+#include "daemon/driver.h"
+#include "daemon/server-client.h"
+#include "wire/constants.h"
+
+enum {
+        N_CLASSES = WIRE_CLASS_STORAGE_POOL + 1,
+        MOST_EVENTS = 32,          /* of a class */
+        MOST_REGISTRATIONS = 4096, /* of a client */
+};
+
+typedef VEC(EventRegistration *) Listeners;
+
+struct EventRegistration {
+        ServerClient *client;
+        Listeners *among;
+        WireClass class;
+        int event_id, callback_id;
+        bool has_object, old_style;
+        Uuid object;
+};
+
+struct EventHub {
+        Listeners listeners[N_CLASSES][MOST_EVENTS];
+};
+
+EventHub *event_hub_new(void)
+{
+        return mem_new(EventHub);
+}
+
+EventHub *event_hub_free(EventHub *hub)
+{
+        if (!hub)
+                return NULL;
+        for (size_t class = 0; class < N_CLASSES; class ++) {
+                for (size_t id = 0; id < MOST_EVENTS; id++)
+                        vec_done(&hub->listeners[class][id]);
+        }
+        free(hub);
+        return NULL;
+}
+
+/* Monitor events have no number of their own: they are filtered by name, all under 0. */
+static size_t slot_of(int event_id)
+{
+        return event_id < 0 ? 0 : (size_t)event_id;
+}
+
+static const WireEvent *event_row(WireClass class, int event_id, bool old_style)
+{
+        if (event_id < 0 || event_id >= MOST_EVENTS)
+                return NULL;
+        return wire_event_find_id(class, event_id, old_style);
+}
+
+int event_register(EventHub *hub, ServerClient *client, WireClass class, int event_id, const Uuid *object,
+                   bool old_style, int *ret, Error *err)
+{
+        EventRegistration *r;
+
+        if (!event_row(class, event_id, old_style))
+                return err_set(err, ERR_INTERNAL, "unexpected event ID %d", event_id);
+        if (client->registrations.len >= MOST_REGISTRATIONS)
+                return err_set(err, ERR_OPERATION_INVALID, "this client has %d event registrations already",
+                               MOST_REGISTRATIONS);
+        r = mem_new(EventRegistration);
+        *r = (EventRegistration){ .client = client,
+                                  .among = &hub->listeners[class][slot_of(event_id)],
+                                  .class = class,
+                                  .event_id = event_id,
+                                  .callback_id = client->daemon->next_callback_id++,
+                                  .has_object = object,
+                                  .old_style = old_style };
+        if (object)
+                r->object = *object;
+        vec_push(r->among, r);
+        vec_push(&client->registrations, r);
+        *ret = r->callback_id;
+        return 0;
+}
+
+EventRegistration *event_registration_free(EventRegistration *r)
+{
+        if (!r)
+                return NULL;
+        vec_remove_item(r->among, r);
+        vec_remove_item(&r->client->registrations, r);
+        free(r);
+        return NULL;
+}
+
+int event_deregister(ServerClient *client, WireClass class, int callback_id, Error *err)
+{
+        for (size_t i = 0; i < client->registrations.len; i++) {
+                EventRegistration *r = client->registrations.items[i];
+
+                if (r->class != class || r->callback_id != callback_id || r->old_style)
+                        continue;
+                event_registration_free(r);
+                return 0;
+        }
+        return err_set(err, ERR_INTERNAL, "no event callback with ID %d is registered", callback_id);
+}
+
+int event_deregister_old(ServerClient *client, int event_id, Error *err)
+{
+        for (size_t i = 0; i < client->registrations.len; i++) {
+                EventRegistration *r = client->registrations.items[i];
+
+                if (r->class != WIRE_CLASS_DOMAIN || r->event_id != event_id || !r->old_style)
+                        continue;
+                event_registration_free(r);
+                return 0;
+        }
+        return err_set(err, ERR_INTERNAL, "no callback for event ID %d is registered", event_id);
+}
+
+bool event_has_listeners(const EventHub *hub, WireClass class, int event_id)
+{
+        return hub->listeners[class][slot_of(event_id)].len > 0;
+}
+
+/*
+ * The old message is the new one without what was put in front of it: the callback number, and for the three power
+ * management events a reason too.
+ */
+static size_t words_in_front(int event_id)
+{
+        return event_id == VIR_DOMAIN_EVENT_ID_PMWAKEUP || event_id == VIR_DOMAIN_EVENT_ID_PMSUSPEND ||
+                               event_id == VIR_DOMAIN_EVENT_ID_PMSUSPEND_DISK
+                       ? 2
+                       : 1;
+}
+
+static void send_to(const EventRegistration *r, const WireEvent *row, const Buf *payload)
+{
+        size_t skip = r->old_style ? words_in_front(r->event_id) * 4 : 0;
+        const WireEvent *sent_as = r->old_style ? event_row(r->class, r->event_id, true) : row;
+        FrameHeader header = { .program = sent_as->program,
+                               .version = 1,
+                               .procedure = sent_as->number,
+                               .type = FRAME_MESSAGE,
+                               .status = FRAME_OK };
+        AUTO(Buf) frame = { 0 };
+
+        frame_begin(&frame);
+        buf_put(&frame, payload->data + skip, payload->len - skip);
+        if (!r->old_style && row->has_callback_id)
+                frame_put_word((uint8_t *)frame.data + FRAME_OVERHEAD, (uint32_t)r->callback_id);
+        conn_send(r->client->conn, &header, &frame, NULL, 0);
+}
+
+void event_emit(EventHub *hub, WireClass class, int event_id, const Uuid *object, const void *msg)
+{
+        Listeners *listeners = &hub->listeners[class][slot_of(event_id)];
+        const WireEvent *row = event_row(class, event_id, false);
+        AUTO(Buf) payload = { 0 };
+        AUTO(Error) err = { 0 };
+
+        if (!listeners->len)
+                return;
+        if (xdr_encode(row->encode, msg, &payload, &err) < 0) {
+                log_error("event %s cannot be encoded: %s", row->name, err.text);
+                return;
+        }
+        for (size_t i = 0; i < listeners->len; i++) {
+                const EventRegistration *r = listeners->items[i];
+
+                if (!r->has_object || (object && uuid_eq(&r->object, object)))
+                        send_to(r, row, &payload);
+        }
+}
+
+void event_domain_lifecycle(const Domain *dom, int event, int detail)
+{
+        WireDomainEventCallbackLifecycleMsg msg = {
+                .msg = { .dom = call_wire_domain(dom), .event = event, .detail = detail },
+        };
+
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_LIFECYCLE, &dom->uuid, &msg);
+}

@@ -1,0 +1,186 @@
+/*
+ * daemon/server.c - accept clients, within the limits
+ *
+ * A client that leaves inside its own connection's hook is freed on the next
+ * turn, when nothing on the stack uses it any more.
+ */
+#include "daemon/server.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "daemon/socket.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum {
+        ACCEPTS_A_TURN = 16,
+        OUT_OF_FDS_PAUSE_MS = 200,
+};
+
+typedef struct Listener {
+        Server *server;
+        Fd fd; /* borrowed from sockets */
+        bool readonly;
+        Watch *watch;
+} Listener;
+
+struct Server {
+        Daemon *daemon;
+        ListenSockets sockets;
+        VEC(Listener *) listeners;
+        VEC(ServerClient *) clients;
+        VEC(ServerClient *) leaving;
+        size_t anonymous;
+        bool accepting;
+        Idle *reaper;
+        Timer *retry_accept;
+};
+
+static bool has_room(const Server *server)
+{
+        const Config *config = server->daemon->config;
+
+        return server->clients.len < (size_t)config->max_clients &&
+               (!config->max_anonymous_clients || server->anonymous < (size_t)config->max_anonymous_clients);
+}
+
+static void update_accepting(Server *server)
+{
+        bool accepting = has_room(server) && !(server->retry_accept && timer_is_armed(server->retry_accept));
+
+        if (accepting == server->accepting)
+                return;
+        server->accepting = accepting;
+        for (size_t i = 0; i < server->listeners.len; i++)
+                watch_set_events(server->listeners.items[i]->watch, accepting ? EPOLLIN : 0);
+}
+
+static void on_retry_accept(void *arg)
+{
+        update_accepting(arg);
+}
+
+static void admit(Server *server, Fd fd, bool readonly)
+{
+        ServerClient *client = server_client_new(server->daemon, fd, readonly);
+
+        vec_push(&server->clients, client);
+        server->anonymous++;
+}
+
+static void on_connect(void *arg, uint32_t revents UNUSED)
+{
+        Listener *listener = arg;
+        Server *server = listener->server;
+
+        for (int i = 0; i < ACCEPTS_A_TURN && has_room(server); i++) {
+                Fd fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd >= 0) {
+                        admit(server, fd, listener->readonly);
+                        continue;
+                }
+                if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                        log_warning("no descriptors are left for new clients; waiting");
+                        if (!server->retry_accept)
+                                server->retry_accept = timer_new(server->daemon->loop, OUT_OF_FDS_PAUSE_MS,
+                                                                 on_retry_accept, server);
+                        else
+                                timer_set(server->retry_accept, OUT_OF_FDS_PAUSE_MS);
+                }
+                break;
+        }
+        update_accepting(server);
+}
+
+Server *server_new(Daemon *daemon, Error *err)
+{
+        AUTO(Server) *server = mem_new(Server);
+
+        server->daemon = daemon;
+        server->accepting = true;
+        if (listen_sockets_open(daemon, &server->sockets, err) < 0)
+                return NULL;
+        for (size_t i = 0; i < server->sockets.len; i++) {
+                Listener *listener = mem_new(Listener);
+
+                *listener = (Listener){ .server = server,
+                                        .fd = server->sockets.items[i].fd,
+                                        .readonly = server->sockets.items[i].readonly };
+                listener->watch = watch_new(daemon->loop, listener->fd, EPOLLIN, on_connect, listener);
+                vec_push(&server->listeners, listener);
+        }
+        return TAKE(server);
+}
+
+static void reap(Server *server)
+{
+        while (server->leaving.len) {
+                ServerClient *client = server->leaving.items[--server->leaving.len];
+
+                server_client_free(client);
+        }
+}
+
+static void on_reap(void *arg)
+{
+        Server *server = arg;
+
+        server->reaper = idle_free(server->reaper);
+        reap(server);
+        update_accepting(server);
+}
+
+Server *server_free(Server *server)
+{
+        if (!server)
+                return NULL;
+        for (size_t i = 0; i < server->listeners.len; i++) {
+                watch_free(server->listeners.items[i]->watch);
+                free(server->listeners.items[i]);
+        }
+        vec_done(&server->listeners);
+        listen_sockets_close(&server->sockets);
+        while (server->clients.len)
+                server_client_left(server, server->clients.items[server->clients.len - 1]);
+        reap(server);
+        idle_free(server->reaper);
+        timer_free(server->retry_accept);
+        vec_done(&server->clients);
+        vec_done(&server->leaving);
+        free(server);
+        return NULL;
+}
+
+void server_client_left(Server *server, ServerClient *client)
+{
+        vec_remove_item(&server->clients, client);
+        if (!client->authenticated)
+                server->anonymous--;
+        vec_push(&server->leaving, client);
+        if (!server->reaper)
+                server->reaper = idle_new(server->daemon->loop, on_reap, server);
+}
+
+void server_client_authenticated(Server *server, ServerClient *client)
+{
+        if (client->authenticated)
+                return;
+        client->authenticated = true;
+        conn_set_frame_limit(client->conn, FRAME_MAX);
+        server->anonymous--;
+        update_accepting(server);
+}
+
+void server_retry_large_frames(Server *server)
+{
+        for (size_t i = 0; i < server->clients.len; i++)
+                conn_retry(server->clients.items[i]->conn);
+}
+
+size_t server_n_clients(const Server *server)
+{
+        return server->clients.len;
+}

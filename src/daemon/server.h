@@ -1,0 +1,22 @@
+#pragma once
+/*
+ * daemon/server.h - the sockets droverd listens on, and who is let in
+ *
+ * All sockets together admit max_clients; of these, max_anonymous_clients may
+ * not have said yet who they are. At a limit the sockets are not accepted from:
+ * those who connect wait in the kernel's queue (CFG-02, CFG-03, CFG-04).
+ */
+#include "daemon/daemon.h"
+#include "daemon/server-client.h"
+
+/* Open the sockets that the configuration names, or take those that systemd passes. */
+Server *server_new(Daemon *daemon, Error *err);
+Server *server_free(Server *server); /* and all clients; returns NULL */
+
+void server_client_left(Server *server, ServerClient *client); /* frees it, soon */
+void server_client_authenticated(Server *server, ServerClient *client);
+/* Room in the budget for large frames became free. */
+void server_retry_large_frames(Server *server);
+size_t server_n_clients(const Server *server);
+
+DEFINE_AUTO(Server, server_free)

@@ -1,0 +1,264 @@
+/*
+ * daemon/socket.c - listening sockets: where they are, who may connect
+ *
+ * A socket file that somebody listens on is never removed: whether somebody
+ * does is read from /proc/net/unix, because connecting to it would start a
+ * daemon that waits behind socket activation.
+ */
+#include "daemon/socket.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define LIBVIRT_DIR "/run/libvirt"
+
+enum { LARGEST_TABLE = 64 * 1024 * 1024 };
+
+/* Is a socket bound to this path, in this network namespace? */
+static int is_bound(const char *path, bool *ret, Error *err)
+{
+        AUTO(Buf) table = { 0 };
+
+        *ret = false;
+        if (file_read("/proc/net/unix", LARGEST_TABLE, &table, err) < 0)
+                return -1;
+        for (char *line = table.data, *end; line && *line; line = end) {
+                char *bound;
+
+                end = strchr(line, '\n');
+                if (end)
+                        *end++ = '\0';
+                else
+                        end = line + strlen(line);
+                bound = strchr(line, '/');
+                /* /var/run is /run: both spellings are the same file */
+                if (bound && str_starts(bound, "/var/run/"))
+                        bound += strlen("/var");
+                if (bound && str_eq(bound, path))
+                        *ret = true;
+        }
+        return 0;
+}
+
+/* The group that may use the read-write socket; false: there is none. */
+static bool find_group(const Config *config, gid_t *ret, Error *err)
+{
+        const char *name = config->unix_sock_group ?: "libvirt";
+        struct group *group = getgrnam(name);
+
+        if (group) {
+                *ret = group->gr_gid;
+                return true;
+        }
+        if (config->unix_sock_group)
+                err_set(err, ERR_CONF_SYNTAX, "unix_sock_group: there is no group '%s'", name);
+        return false;
+}
+
+static int parse_mode(const char *key, const char *text, mode_t *ret, Error *err)
+{
+        char *end;
+        unsigned long mode = strtoul(text, &end, 8);
+
+        if (!*text || *end || mode > 0777)
+                return err_set(err, ERR_CONF_SYNTAX, "%s: '%s' is not an octal mode", key, text);
+        *ret = (mode_t)mode;
+        return 0;
+}
+
+static int set_access(const char *path, bool readonly, const Config *config, Error *err)
+{
+        AUTO(Error) no_group = { 0 };
+        gid_t gid = 0;
+        bool has_group = find_group(config, &gid, &no_group);
+        const char *mode_text = readonly ? config->unix_sock_ro_perms : config->unix_sock_rw_perms;
+        mode_t mode = has_group ? 0770 : 0700;
+
+        if (err_is_set(&no_group))
+                return err_move(err, &no_group);
+        if (mode_text &&
+            parse_mode(readonly ? "unix_sock_ro_perms" : "unix_sock_rw_perms", mode_text, &mode, err) < 0)
+                return -1;
+        if (has_group && chown(path, (uid_t)-1, gid) < 0)
+                return err_errno(err, errno, "cannot give '%s' to its group", path);
+        if (chmod(path, mode) < 0)
+                return err_errno(err, errno, "cannot set the mode of '%s'", path);
+        return 0;
+}
+
+/* A bound socket nobody can connect to yet: its mode is set before it listens. */
+static int bind_unix(const char *path, Fd *ret, Error *err)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        AUTO(Fd) fd = -1;
+        mode_t before;
+        int r;
+
+        if (strlen(path) >= sizeof(address.sun_path))
+                return err_set(err, ERR_CONF_SYNTAX, "the socket path '%s' is longer than %zu bytes", path,
+                               sizeof(address.sun_path) - 1);
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return err_errno(err, errno, "cannot make a socket");
+        before = umask(0177);
+        r = bind(fd, (struct sockaddr *)&address, sizeof(address));
+        umask(before);
+        if (r < 0)
+                return err_errno(err, errno, "cannot bind '%s'", path);
+        *ret = fd_take(&fd);
+        return 0;
+}
+
+static int open_unix(const Daemon *daemon, const char *dir, bool readonly, ListenSockets *ret, Error *err)
+{
+        AUTOFREE char *path = str_format("%s/%s", dir, readonly ? "libvirt-sock-ro" : "libvirt-sock");
+        AUTO(Fd) fd = -1;
+        bool bound;
+
+        if (is_bound(path, &bound, err) < 0)
+                return -1;
+        if (bound)
+                return err_set(err, ERR_OPERATION_INVALID, "another daemon listens on '%s'", path);
+        if (dir_make(dir, 0755, err) < 0)
+                return -1;
+        unlink(path);
+        if (bind_unix(path, &fd, err) < 0 || set_access(path, readonly, daemon->config, err) < 0)
+                return -1;
+        if (listen(fd, daemon->config->max_queued_clients) < 0)
+                return err_errno(err, errno, "cannot listen on '%s'", path);
+        vec_push(ret, ((ListenSocket){ .fd = fd_take(&fd), .readonly = readonly, .path = TAKE(path) }));
+        return 0;
+}
+
+static int open_unix_pair(const Daemon *daemon, const char *dir, ListenSockets *ret, Error *err)
+{
+        if (open_unix(daemon, dir, false, ret, err) < 0)
+                return -1;
+        return open_unix(daemon, dir, true, ret, err);
+}
+
+/* libvirt's own paths: always, never, or when nobody else holds them. */
+static int open_libvirt_pair(const Daemon *daemon, const char *own_dir, ListenSockets *ret, Error *err)
+{
+        bool taken, taken_ro;
+
+        if (daemon->config->libvirt_sockets == 0 || str_eq(own_dir, LIBVIRT_DIR))
+                return 0;
+        if (daemon->config->libvirt_sockets < 0) {
+                if (is_bound(LIBVIRT_DIR "/libvirt-sock", &taken, err) < 0 ||
+                    is_bound(LIBVIRT_DIR "/libvirt-sock-ro", &taken_ro, err) < 0)
+                        return -1;
+                if (taken || taken_ro) {
+                        log_info("%s belongs to another daemon; clients reach droverd through %s/libvirt-sock",
+                                 LIBVIRT_DIR, own_dir);
+                        return 0;
+                }
+        }
+        return open_unix_pair(daemon, LIBVIRT_DIR, ret, err);
+}
+
+static int parse_address(const Config *config, struct sockaddr_storage *ret, socklen_t *ret_len, Error *err)
+{
+        struct sockaddr_in *in = (struct sockaddr_in *)ret;
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
+        uint32_t port;
+
+        memset(ret, 0, sizeof(*ret));
+        if (str_to_u32(config->tcp_port, &port) < 0 || !port || port > UINT16_MAX)
+                return err_set(err, ERR_CONF_SYNTAX, "tcp_port: '%s' is not a port number", config->tcp_port);
+        if (inet_pton(AF_INET, config->listen_addr, &in->sin_addr) == 1) {
+                in->sin_family = AF_INET;
+                in->sin_port = htons((uint16_t)port);
+                *ret_len = sizeof(*in);
+                return 0;
+        }
+        if (inet_pton(AF_INET6, config->listen_addr, &in6->sin6_addr) == 1) {
+                in6->sin6_family = AF_INET6;
+                in6->sin6_port = htons((uint16_t)port);
+                *ret_len = sizeof(*in6);
+                return 0;
+        }
+        return err_set(err, ERR_CONF_SYNTAX, "listen_addr: '%s' is not a numeric address", config->listen_addr);
+}
+
+static int open_tcp(const Daemon *daemon, ListenSockets *ret, Error *err)
+{
+        const Config *config = daemon->config;
+        struct sockaddr_storage address;
+        socklen_t len = 0;
+        AUTO(Fd) fd = -1;
+        int on = 1;
+
+        if (parse_address(config, &address, &len, err) < 0)
+                return -1;
+        fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return err_errno(err, errno, "cannot make a TCP socket");
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        if (bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, config->max_queued_clients) < 0)
+                return err_errno(err, errno, "cannot listen on %s port %s", config->listen_addr, config->tcp_port);
+        log_warning("listening on %s port %s without encryption or authentication", config->listen_addr,
+                    config->tcp_port);
+        vec_push(ret, ((ListenSocket){ .fd = fd_take(&fd) }));
+        return 0;
+}
+
+/* Sockets that systemd opened for us; a name that ends in "-ro" is read-only. 1: there were some. */
+static int take_passed(ListenSockets *ret, Error *err)
+{
+        char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+
+        if (n < 0)
+                return err_errno(err, -n, "cannot take the sockets that systemd passes");
+        for (int i = 0; i < n; i++) {
+                struct sockaddr_un address = { 0 };
+                socklen_t len = sizeof(address);
+                int fd = SD_LISTEN_FDS_START + i;
+                bool readonly = str_ends(names[i], "-ro");
+
+                if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.sun_family == AF_UNIX)
+                        readonly = readonly || str_ends(address.sun_path, "-ro");
+                vec_push(ret, ((ListenSocket){ .fd = fd, .readonly = readonly }));
+        }
+        str_list_free(names);
+        return n > 0;
+}
+
+int listen_sockets_open(const Daemon *daemon, ListenSockets *ret, Error *err)
+{
+        const char *dir = daemon->config->unix_sock_dir ?: daemon->dirs.run;
+        int passed = take_passed(ret, err);
+
+        if (passed < 0)
+                return -1;
+        if (!passed && (open_unix_pair(daemon, dir, ret, err) < 0 || open_libvirt_pair(daemon, dir, ret, err) < 0))
+                return -1;
+        return daemon->config->listen_tcp ? open_tcp(daemon, ret, err) : 0;
+}
+
+void listen_sockets_close(ListenSockets *sockets)
+{
+        for (size_t i = 0; i < sockets->len; i++) {
+                ListenSocket *s = &sockets->items[i];
+
+                fd_close(&s->fd);
+                if (s->path)
+                        unlink(s->path);
+                free(s->path);
+        }
+        vec_done(sockets);
+}

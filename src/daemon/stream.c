@@ -1,0 +1,274 @@
+/*
+ * daemon/stream.c - bytes between a client and a descriptor, under an open call
+ *
+ * Towards the client: fd is read only while little is queued on the connection.
+ * From the client: what fd does not take at once waits in `pending`; when that
+ * is full the client's connection is not read until it has drained.
+ */
+#include "daemon/stream.h"
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "daemon/call.h"
+#include "daemon/driver.h"
+#include "daemon/server-client.h"
+#include "wire/codec.h"
+#include "wire/error.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum {
+        MOST_STREAMS = 64,          /* of a client */
+        MOST_QUEUED = 512 * 1024,   /* on the connection, before fd is not read any more */
+        MOST_PENDING = 1024 * 1024, /* from the client, before it is not read any more */
+};
+
+struct Stream {
+        ServerClient *client;
+        FrameHeader header; /* of its packets */
+        Fd fd;
+        Watch *watch;
+        bool reads, writes;
+        bool eof;       /* fd has no more for the client */
+        bool finishing; /* the client said finish; pending goes out first */
+        bool holds_up;  /* the client is not read because of us */
+        Buf pending;
+        void (*ended)(void *arg, const Error *failure);
+        void *arg;
+};
+
+static void on_ready(void *arg, uint32_t revents);
+
+Stream *stream_new(Call *call, Fd fd, bool reads, bool writes, void (*ended)(void *arg, const Error *failure),
+                   void *arg, Error *err)
+{
+        ServerClient *client = call_client(call);
+        AUTO(Fd) own = fd;
+        Stream *stream;
+
+        if (!client) {
+                err_set(err, ERR_OPERATION_ABORTED, "the client has left");
+                return NULL;
+        }
+        if (client->streams.len >= MOST_STREAMS) {
+                err_set(err, ERR_OPERATION_INVALID, "this client has %d streams open already", MOST_STREAMS);
+                return NULL;
+        }
+        if (fd_set_nonblocking(own, err) < 0)
+                return NULL;
+        stream = mem_new(Stream);
+        *stream = (Stream){ .client = client,
+                            .header = { .program = call_proc(call)->program,
+                                        .version = 1,
+                                        .procedure = call_proc(call)->number,
+                                        .type = FRAME_STREAM,
+                                        .serial = call_serial(call) },
+                            .fd = fd_take(&own),
+                            .reads = reads,
+                            .writes = writes,
+                            .eof = !reads,
+                            .ended = ended,
+                            .arg = arg };
+        stream->watch = watch_new(client->daemon->loop, stream->fd, reads ? EPOLLIN : 0, on_ready, stream);
+        vec_push(&client->streams, stream);
+        return stream;
+}
+
+static void hold_up(Stream *stream, bool yes)
+{
+        if (stream->holds_up == yes)
+                return;
+        stream->holds_up = yes;
+        server_client_hold(stream->client, yes ? 1 : -1);
+}
+
+/* Everything goes; the owner is told why. */
+static void end(Stream *stream, const Error *failure)
+{
+        hold_up(stream, false);
+        vec_remove_item(&stream->client->streams, stream);
+        watch_free(stream->watch);
+        fd_close(&stream->fd);
+        buf_done(&stream->pending);
+        if (stream->ended)
+                stream->ended(stream->arg, failure);
+        free(stream);
+}
+
+Stream *stream_free(Stream *stream)
+{
+        AUTO(Error) gone = { 0 };
+
+        if (!stream)
+                return NULL;
+        err_set(&gone, ERR_OPERATION_ABORTED, "the client left");
+        end(stream, &gone);
+        return NULL;
+}
+
+static void send_packet(Stream *stream, FrameStatus status, const void *data, size_t n)
+{
+        FrameHeader header = stream->header;
+        AUTO(Buf) frame = { 0 };
+
+        header.status = (int32_t)status;
+        frame_begin(&frame);
+        buf_put(&frame, data, n);
+        conn_send(stream->client->conn, &header, &frame, NULL, 0);
+}
+
+void stream_fail(Stream *stream, const Error *failure)
+{
+        AUTO(Arena) *arena = arena_new();
+        AUTO(Buf) payload = { 0 };
+        int from = stream->client->driver ? stream->client->driver->ops->error_domain : ERROR_FROM_RPC;
+        XdrWriter w;
+        WireError wire;
+
+        wire_error_fill(failure, from, arena, &wire);
+        xdr_writer_init(&w, &payload);
+        wire_encode_error(&w, &wire);
+        send_packet(stream, FRAME_ERROR, payload.data, payload.len);
+        end(stream, failure);
+}
+
+static void fail_errno(Stream *stream, const char *what)
+{
+        AUTO(Error) err = { 0 };
+
+        err_errno(&err, errno, "%s", what);
+        stream_fail(stream, &err);
+}
+
+static void update_events(Stream *stream)
+{
+        bool reading = stream->reads && !stream->eof && conn_queued(stream->client->conn) < MOST_QUEUED;
+
+        watch_set_events(stream->watch,
+                         (reading ? (uint32_t)EPOLLIN : 0) | (stream->pending.len ? (uint32_t)EPOLLOUT : 0));
+}
+
+/* Write what waits for fd. False: the stream is gone. */
+static bool write_pending(Stream *stream)
+{
+        while (stream->pending.len) {
+                ssize_t n = write(stream->fd, stream->pending.data, stream->pending.len);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        break;
+                if (n < 0) {
+                        fail_errno(stream, "what the client sent cannot be written");
+                        return false;
+                }
+                buf_drop(&stream->pending, (size_t)n);
+        }
+        hold_up(stream, stream->pending.len >= MOST_PENDING);
+        if (!stream->pending.len && stream->finishing) {
+                send_packet(stream, FRAME_OK, NULL, 0);
+                end(stream, NULL);
+                return false;
+        }
+        return true;
+}
+
+/* One turn's worth from fd to the client. False: the stream is gone. */
+static bool read_some(Stream *stream)
+{
+        static _Thread_local char data[STREAM_DATA_MAX];
+        ssize_t n;
+
+        do {
+                n = read(stream->fd, data, sizeof(data));
+        } while (n < 0 && errno == EINTR);
+        if (n < 0 && errno == EAGAIN)
+                return true;
+        /* a pty whose other end closed gives EIO: that is its end of file */
+        if (n < 0 && errno != EIO) {
+                fail_errno(stream, "the stream's source cannot be read");
+                return false;
+        }
+        if (n <= 0)
+                stream->eof = true;
+        send_packet(stream, FRAME_CONTINUE, data, n > 0 ? (size_t)n : 0);
+        return true;
+}
+
+static void on_ready(void *arg, uint32_t revents)
+{
+        Stream *stream = arg;
+
+        if (revents & (EPOLLOUT | EPOLLERR) && stream->pending.len && !write_pending(stream))
+                return;
+        if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) && !stream->eof && !read_some(stream))
+                return;
+        if (stream->eof && revents & EPOLLHUP && !stream->pending.len) {
+                /* the other side is gone for good; poll no more, the client will finish */
+                stream->watch = watch_free(stream->watch);
+                stream->watch = watch_new(stream->client->daemon->loop, stream->fd, EPOLLET, on_ready, stream);
+                return;
+        }
+        update_events(stream);
+}
+
+static Stream *find(ServerClient *client, const FrameHeader *h)
+{
+        for (size_t i = 0; i < client->streams.len; i++) {
+                Stream *stream = client->streams.items[i];
+
+                if (stream->header.serial == h->serial && stream->header.procedure == h->procedure &&
+                    stream->header.program == h->program)
+                        return stream;
+        }
+        return NULL;
+}
+
+static void receive_data(Stream *stream, const Frame *frame)
+{
+        AUTO(Error) err = { 0 };
+
+        if (!stream->writes) {
+                err_set(&err, ERR_RPC, "this stream takes no data");
+                stream_fail(stream, &err);
+                return;
+        }
+        buf_put(&stream->pending, frame->payload, frame->len);
+        if (write_pending(stream))
+                update_events(stream);
+}
+
+void stream_receive(ServerClient *client, const Frame *frame)
+{
+        Stream *stream = find(client, &frame->header);
+        AUTO(Error) err = { 0 };
+
+        if (!stream)
+                return; /* packets for a stream that is gone already are not answered */
+        if (frame->header.type == FRAME_STREAM_HOLE) {
+                err_set(&err, ERR_RPC, "this stream cannot carry holes");
+                stream_fail(stream, &err);
+                return;
+        }
+        switch (frame->header.status) {
+        case FRAME_CONTINUE:
+                receive_data(stream, frame);
+                return;
+        case FRAME_OK:
+                stream->finishing = true;
+                write_pending(stream);
+                return;
+        default:
+                err_set(&err, ERR_OPERATION_ABORTED, "the client aborted the stream");
+                send_packet(stream, FRAME_OK, NULL, 0);
+                end(stream, &err);
+        }
+}
+
+void streams_drained(ServerClient *client)
+{
+        for (size_t i = 0; i < client->streams.len; i++)
+                update_events(client->streams.items[i]);
+}
