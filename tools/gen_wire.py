@@ -332,8 +332,30 @@ def tables(wire):
     return out + ["};", ""]
 
 
+def client_signature(row):
+    args = f"const {row['args_struct'].c_name} *args, " if row["args_struct"] else ""
+    return f"ClientCall *client_{row['name']}(Client *client, {args}ClientDone *done, void *arg)"
+
+
+def client_header(wire):
+    out = header('"wire/client.h"', '"wire/structs.h"')
+    out += ["/* One function per procedure: client_call() with the type of its arguments; reply->ret is the struct in the comment. */"]
+    for row in wire.procs:
+        ret = f" /* {row['ret_struct'].c_name} */" if row["ret_struct"] else ""
+        out += [client_signature(row) + ";" + ret]
+    return out + [""]
+
+
+def client_source(wire):
+    out = [NOTE, '#include "wire/client-calls.h"', ""]
+    for i, row in enumerate(wire.procs):
+        args = "args" if row["args_struct"] else "NULL"
+        out += function(client_signature(row), [f"return client_call(client, &wire_procs[{i}], {args}, done, arg);"])
+    return out
+
+
 def generate(facts):
     wire = Wire(facts)
     files = {"constants.h": constants, "structs.h": structs, "codec.h": codec_header, "codec.c": codec,
-             "procs.h": tables_header, "procs.c": tables}
+             "procs.h": tables_header, "procs.c": tables, "client-calls.h": client_header, "client-calls.c": client_source}
     return {name: "\n".join(make(wire)) for name, make in files.items()}
