@@ -24,10 +24,21 @@ typedef struct ImageDriver {
         /* What is present is read from the image, what is not is left to read_below(). */
         int (*read)(Image *image, uint64_t offset, void *data, size_t n, Error *err);
         int (*write)(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
-        int (*write_compressed)(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
+        /* One cluster compressed, from any thread: its length, or 0 when it would not be smaller. */
+        size_t (*pack)(Image *image, const void *data, void *packed);
+        int (*write_packed)(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
         int (*zero)(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
         int (*flush)(Image *image, Error *err);
-        int (*resize)(Image *image, uint64_t size, bool reserve, Error *err);
+        int (*resize)(Image *image, uint64_t size, ImagePreallocation room, Error *err);
+        /* Lay out an empty image in an empty file. */
+        int (*create)(ImageFile *file, const ImageCreate *how, Error *err);
+        int (*check)(Image *image, ImageRepair repair, ImageCheck *ret, Error *err);
+        int (*snapshots)(Image *image, ImageSnapshots *ret, Error *err);
+        int (*snapshot_create)(Image *image, const ImageSnapshot *what, Error *err);
+        int (*snapshot_apply)(Image *image, const char *name, Error *err);
+        int (*snapshot_delete)(Image *image, const char *name, Error *err);
+        /* Change the names in the header. */
+        int (*set_backing_name)(Image *image, const char *name, const char *format, Error *err);
 } ImageDriver;
 
 struct Image {
@@ -39,6 +50,7 @@ struct Image {
         uint64_t size;
         bool writable;
         bool checking;
+        bool best_compression;
         void *state; /* the driver's */
 };
 

@@ -217,24 +217,6 @@ static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
         return 0;
 }
 
-static int write_zeros(DiskFile *disk, uint64_t offset, uint64_t length, Error *err)
-{
-        size_t size = (size_t)MIN(length, (uint64_t)BOUNCE_SIZE);
-        AUTOFREE char *zeros = image_buffer_try(size);
-
-        if (!zeros)
-                return err_set(err, ERR_NO_MEMORY, "no memory to zero a part of '%s'", disk->file.name);
-        while (length) {
-                size_t n = (size_t)MIN(length, (uint64_t)size);
-
-                if (disk_write(&disk->file, offset, zeros, n, err) < 0)
-                        return -1;
-                offset += n;
-                length -= n;
-        }
-        return 0;
-}
-
 static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
 {
         DiskFile *disk = disk_file(file);
@@ -260,7 +242,7 @@ static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool kee
                                          (unsigned long long)length, (unsigned long long)offset, file->name);
                 atomic_store(&disk->no_holes, true);
         }
-        return write_zeros(disk, offset, length, err);
+        return image_file_write_zeros(file, offset, length, err);
 }
 
 static int disk_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
@@ -435,6 +417,24 @@ int image_file_truncate(ImageFile *file, uint64_t size, Error *err)
 int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
 {
         return length ? file->ops->zero(file, offset, length, keep, err) : 0;
+}
+
+int image_file_write_zeros(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
+{
+        size_t size = (size_t)MIN(length, (uint64_t)BOUNCE_SIZE);
+        AUTOFREE char *zeros = image_buffer_try(size);
+
+        if (!zeros)
+                return err_set(err, ERR_NO_MEMORY, "no memory to zero a part of '%s'", file->name);
+        while (length) {
+                size_t n = (size_t)MIN(length, (uint64_t)size);
+
+                if (image_file_write(file, offset, zeros, n, err) < 0)
+                        return -1;
+                offset += n;
+                length -= n;
+        }
+        return 0;
 }
 
 int image_file_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err)

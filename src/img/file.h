@@ -67,6 +67,8 @@ int image_file_write(ImageFile *file, uint64_t offset, const void *data, size_t 
 int image_file_flush(ImageFile *file, Error *err);
 int image_file_truncate(ImageFile *file, uint64_t size, Error *err);
 int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err);
+/* Zeros as data, not as a hole. */
+int image_file_write_zeros(ImageFile *file, uint64_t offset, uint64_t length, Error *err);
 int image_file_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err);
 /* What stands at offset and for how long; at most to the end of the file. */
 int image_file_extent(ImageFile *file, uint64_t offset, FileExtentKind *kind, uint64_t *length, Error *err);

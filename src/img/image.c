@@ -156,13 +156,49 @@ int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error
         return n ? image->driver->write(image, offset, data, n, err) : 0;
 }
 
+bool image_can_compress(const Image *image)
+{
+        return image->driver->pack;
+}
+
+void image_compress_best(Image *image)
+{
+        image->best_compression = true;
+}
+
+size_t image_pack(Image *image, const void *data, void *packed)
+{
+        return image->driver->pack(image, data, packed);
+}
+
+int image_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err)
+{
+        if (check_range(image, offset, 1, err) < 0)
+                return -1;
+        return image->driver->write_packed(image, offset, packed, n, err);
+}
+
 int image_write_compressed(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
 {
+        uint64_t cluster = image->about.cluster_size;
+        AUTOFREE uint8_t *whole = NULL, *packed = NULL;
+        size_t length;
+
         if (check_range(image, offset, n, err) < 0)
                 return -1;
-        if (!image->driver->write_compressed)
+        if (!image->driver->pack)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "Compression not supported for this file format");
-        return image->driver->write_compressed(image, offset, data, n, err);
+        if (offset % cluster || n > cluster || (n < cluster && offset + n != image->size))
+                return err_set(err, ERR_INVALID_ARG, "'%s': only whole clusters can be compressed",
+                               image_name(image));
+        whole = mem_try(cluster);
+        packed = mem_try(cluster);
+        if (!whole || !packed)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a cluster", image_name(image));
+        memcpy(whole, data, n);
+        length = image_pack(image, whole, packed);
+        return length ? image_write_packed(image, offset, packed, length, err)
+                      : image_write(image, offset, data, n, err);
 }
 
 int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err)
@@ -177,7 +213,7 @@ int image_flush(Image *image, Error *err)
         return image->writable ? image->driver->flush(image, err) : 0;
 }
 
-int image_resize(Image *image, uint64_t size, bool reserve, Error *err)
+int image_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err)
 {
         if (check_range(image, 0, 0, err) < 0)
                 return -1;
@@ -185,10 +221,92 @@ int image_resize(Image *image, uint64_t size, bool reserve, Error *err)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "Image format driver does not support resize");
         if (size > INT64_MAX - 511)
                 return err_set(err, ERR_OVERFLOW, "a disk of %llu bytes is too large", (unsigned long long)size);
-        if (image->driver->resize(image, size, reserve, err) < 0)
+        if (image->driver->resize(image, size, room, err) < 0)
                 return -1;
         image->size = image->about.virtual_size = size;
         return 0;
+}
+
+int image_set_backing_name(Image *image, const char *name, const char *format, Error *err)
+{
+        if (check_range(image, 0, 0, err) < 0)
+                return -1;
+        if (!image->driver->set_backing_name)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': the format %s has no backing files",
+                               image_name(image), image->driver->name);
+        if (image->driver->set_backing_name(image, name, format, err) < 0)
+                return -1;
+        str_replace(&image->about.backing_file, name);
+        str_replace(&image->about.backing_format, format);
+        return 0;
+}
+
+int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err)
+{
+        const ImageDriver *driver = image_driver_of(format);
+
+        if (!driver->create)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Format driver '%s' does not support image creation",
+                               driver->name);
+        if (how->size > INT64_MAX - 511)
+                return err_set(err, ERR_OVERFLOW, "Image size must be less than 8 EiB!");
+        if (image_file_truncate(file, 0, err) < 0)
+                return -1;
+        return driver->create(file, how, err);
+}
+
+bool image_can_check(const Image *image)
+{
+        return image->driver->check;
+}
+
+int image_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *err)
+{
+        if (!image->driver->check)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "This image format does not support checks");
+        return image->driver->check(image, repair, ret, err);
+}
+
+int image_snapshots(Image *image, ImageSnapshots *ret, Error *err)
+{
+        *ret = (ImageSnapshots){ 0 };
+        return image->driver->snapshots ? image->driver->snapshots(image, ret, err) : 0;
+}
+
+void image_snapshots_done(ImageSnapshots *snapshots)
+{
+        for (size_t i = 0; i < snapshots->len; i++) {
+                free(snapshots->items[i].id);
+                free(snapshots->items[i].name);
+        }
+        vec_done(snapshots);
+}
+
+static int no_snapshots(const Image *image, Error *err)
+{
+        return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': the format %s has no snapshots", image_name(image),
+                       image->driver->name);
+}
+
+int image_snapshot_create(Image *image, const ImageSnapshot *what, Error *err)
+{
+        if (!image->driver->snapshot_create)
+                return no_snapshots(image, err);
+        return image->driver->snapshot_create(image, what, err);
+}
+
+int image_snapshot_apply(Image *image, const char *name_or_id, Error *err)
+{
+        if (!image->driver->snapshot_apply)
+                return no_snapshots(image, err);
+        return image->driver->snapshot_apply(image, name_or_id, err);
+}
+
+int image_snapshot_delete(Image *image, const char *name_or_id, Error *err)
+{
+        if (!image->driver->snapshot_delete)
+                return no_snapshots(image, err);
+        return image->driver->snapshot_delete(image, name_or_id, err);
 }
 
 int image_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)

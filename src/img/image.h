@@ -26,6 +26,55 @@ typedef struct ImageExtent {
         unsigned depth; /* image_map_chain(): 0 this image, 1 its backing image, ... */
 } ImageExtent;
 
+typedef enum ImagePreallocation {
+        PREALLOCATE_OFF,
+        PREALLOCATE_METADATA, /* tables, no room for data */
+        PREALLOCATE_FALLOC,   /* and room for data */
+        PREALLOCATE_FULL,     /* and zeros written to it */
+} ImagePreallocation;
+
+typedef struct ImageCreate {
+        uint64_t size;
+        const char *backing_file, *backing_format; /* NULL: none */
+        ImagePreallocation preallocation;
+        unsigned cluster_size; /* 0: what the format usually has */
+        /* qcow2 */
+        unsigned version;       /* 2 or 3; 0: 3 */
+        unsigned refcount_bits; /* 0: 16 */
+        bool zstd, lazy_refcounts, extended_l2, data_file_raw;
+        const char *data_file_name; /* as the header shall say; NULL: none */
+        ImageFile *data_file;       /* stays the caller's */
+} ImageCreate;
+
+typedef enum ImageRepair {
+        REPAIR_NONE,
+        REPAIR_LEAKS,
+        REPAIR_ALL,
+} ImageRepair;
+
+typedef struct ImageCheck {
+        uint64_t corruptions, leaks, check_errors;
+        uint64_t corruptions_fixed, leaks_fixed;
+        uint64_t image_end_offset;
+        uint64_t total_clusters, allocated_clusters, fragmented_clusters, compressed_clusters;
+        /* One sentence for each thing found; NULL: nobody wants them. */
+        void (*say)(void *arg, const char *text);
+        void *say_arg;
+} ImageCheck;
+
+typedef struct ImageSnapshot {
+        char *id, *name; /* owned */
+        uint64_t l1_offset;
+        uint32_t l1_size;
+        uint32_t date_sec, date_nsec;
+        uint64_t vm_clock_nsec;
+        uint64_t vm_state_size;
+        uint64_t disk_size;
+        uint64_t icount; /* UINT64_MAX: not recorded */
+} ImageSnapshot;
+
+typedef VEC(ImageSnapshot) ImageSnapshots;
+
 enum {
         IMAGE_WRITE = 1 << 0,
         IMAGE_CHECKING = 1 << 1, /* open what is dirty or marked corrupt too */
@@ -61,6 +110,11 @@ int image_read(Image *image, uint64_t offset, void *data, size_t n, Error *err);
 int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
 /* Store one cluster compressed where that makes it smaller; offset is a multiple of the cluster size. */
 int image_write_compressed(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
+/* The two halves of it: pack from any thread, store in order. packed: room for a cluster; 0: not smaller. */
+bool image_can_compress(const Image *image);
+void image_compress_best(Image *image); /* rather small than fast */
+size_t image_pack(Image *image, const void *data, void *packed);
+int image_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
 
 enum {
         IMAGE_ZERO_UNMAP = 1 << 0, /* give the room back where that can be done */
@@ -68,7 +122,22 @@ enum {
 };
 int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
 int image_flush(Image *image, Error *err);
-int image_resize(Image *image, uint64_t size, bool reserve, Error *err);
+int image_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
+/* Record another backing file, or none (name NULL); what the guest sees changes with it unless the caller copied. */
+int image_set_backing_name(Image *image, const char *name, const char *format, Error *err);
+/* Lay out an empty image in file, which is emptied first. */
+int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err);
+
+/* Compare what the tables say with what is used. ret: zeroed but for `say`. */
+int image_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *err);
+bool image_can_check(const Image *image);
+
+int image_snapshots(Image *image, ImageSnapshots *ret, Error *err);
+void image_snapshots_done(ImageSnapshots *snapshots);
+/* name is the only field of `what` that must be set; the id is chosen. */
+int image_snapshot_create(Image *image, const ImageSnapshot *what, Error *err);
+int image_snapshot_apply(Image *image, const char *name_or_id, Error *err);
+int image_snapshot_delete(Image *image, const char *name_or_id, Error *err);
 
 /* The extent that starts at offset, in this image alone: at most `length` long. */
 int image_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);

@@ -1,11 +1,11 @@
 /*
- * img/qcow2.c - the qcow2 format's place in the table of formats
+ * img/qcow2.c - the qcow2 format's place in the table of formats; opening and closing
  */
-#include "img/driver.h"
+#include "img/qcow2.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "img/bytes.h"
-#include "img/qcow2-header.h"
 
 static bool qcow2_probe(const uint8_t *head, size_t n)
 {
@@ -31,8 +31,186 @@ static int qcow2_describe(ImageFile *file, ImageDescription *ret, Error *err)
         return 0;
 }
 
+static void qcow2_free(Qcow2 *q)
+{
+        qcow2_tables_drop(q);
+        qcow2_refcounts_done(q);
+        free(q->tables);
+        free(q->l1);
+        for (size_t i = 0; i < q->idle_codecs.len; i++)
+                codec_free(q->idle_codecs.items[i]);
+        vec_done(&q->idle_codecs);
+        vec_done(&q->landing);
+        vec_done(&q->unlinked);
+        qcow2_header_done(&q->h);
+        pthread_cond_destroy(&q->landed);
+        pthread_mutex_destroy(&q->lock);
+        pthread_rwlock_destroy(&q->in_use);
+        free(q);
+}
+
+static Qcow2 *qcow2_new(Image *image)
+{
+        Qcow2 *q = mem_new(Qcow2);
+        pthread_rwlockattr_t fair;
+
+        q->image = image;
+        q->file = image->file;
+        /* A flush that waits for the requests under way must not be kept waiting by new ones. */
+        pthread_rwlockattr_init(&fair);
+        pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+        pthread_rwlock_init(&q->in_use, &fair);
+        pthread_rwlockattr_destroy(&fair);
+        pthread_mutex_init(&q->lock, NULL);
+        pthread_cond_init(&q->landed, NULL);
+        return q;
+}
+
+static int open_state(Qcow2 *q, Error *err)
+{
+        uint64_t end;
+
+        if (qcow2_header_read(q->file, &q->h, err) < 0)
+                return -1;
+        if (q->h.crypt)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': encrypted qcow2 images are not supported",
+                               q->file->name);
+        q->cluster = qcow2_cluster_size(&q->h);
+        q->cluster_bits = q->h.cluster_bits;
+        q->entry_words = q->h.incompatible & QCOW2_EXTENDED_L2 ? 2 : 1;
+        q->per_table = q->cluster / 8 / q->entry_words;
+        q->granule = q->entry_words == 2 ? q->cluster / 32 : q->cluster;
+        q->compressed_shift = 62 - (q->cluster_bits - 8);
+        q->block_bits = q->cluster_bits + 3 - q->h.refcount_order;
+        if (image_file_size(q->file, &end, err) < 0)
+                return -1;
+        q->file_end = round_up(end, q->cluster);
+        q->tables = mem_try(q->h.l1_size * sizeof(*q->tables));
+        if (!q->tables)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the L1 table", q->file->name);
+        return qcow2_l1_load(q, q->h.l1_offset, q->h.l1_size, &q->l1, err);
+}
+
+static int qcow2_open(Image *image, Error *err)
+{
+        Qcow2 *q;
+
+        if (image->writable && !image->checking && image->about.corrupt)
+                return err_set(err, ERR_OPERATION_FAILED,
+                               "'%s' is marked as corrupt: it can be read only, until check -r all has repaired it",
+                               image_name(image));
+        q = qcow2_new(image);
+        if (open_state(q, err) < 0) {
+                qcow2_free(q);
+                return -1;
+        }
+        image->state = q;
+        if (image->writable && !image->checking && q->h.incompatible & QCOW2_DIRTY &&
+            qcow2_repair_after_crash(image, err) < 0) {
+                qcow2_free(q);
+                return -1;
+        }
+        return 0;
+}
+
+static int qcow2_close(Image *image, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        uint64_t end;
+        int r = 0;
+
+        if (q->begun) {
+                r = qcow2_flush_all(q, err);
+                /* The last cluster was perhaps written in part. */
+                if (r == 0)
+                        r = image_file_size(q->file, &end, err);
+                if (r == 0 && end & (q->cluster - 1))
+                        r = image_file_truncate(q->file, round_up(end, q->cluster), err);
+        }
+        qcow2_free(q);
+        return r;
+}
+
+static int qcow2_flush(Image *image, Error *err)
+{
+        return qcow2_flush_all(qcow2_of(image), err);
+}
+
+/* lock is held: clear what a writer who does not keep it up to date must clear. */
+static int begin_writing(Qcow2 *q, Error *err)
+{
+        uint64_t known = QCOW2_BITMAPS | QCOW2_RAW_EXTERNAL_DATA;
+
+        if (q->h.incompatible & QCOW2_EXTERNAL_DATA && !q->image->data_file)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s': its data file was not opened", q->file->name);
+        if (qcow2_bitmaps_outdate(q, err) < 0)
+                return -1;
+        if (q->h.autoclear & ~known) {
+                q->h.autoclear &= known;
+                if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0)
+                        return -1;
+        }
+        return qcow2_refcounts_load(q, err);
+}
+
+int qcow2_begin_writing(Qcow2 *q, Error *err)
+{
+        int r = 0;
+
+        pthread_mutex_lock(&q->lock);
+        if (q->broken)
+                r = err_set(err, ERR_OPERATION_FAILED, "'%s': an earlier write of its tables failed", q->file->name);
+        if (r == 0 && !q->begun) {
+                r = begin_writing(q, err);
+                q->begun = r == 0;
+        }
+        pthread_mutex_unlock(&q->lock);
+        return r;
+}
+
+static size_t pack(Image *image, const void *data, void *packed)
+{
+        return qcow2_pack(qcow2_of(image), data, packed);
+}
+
+static int snapshots(Image *image, ImageSnapshots *ret, Error *err)
+{
+        return qcow2_snapshots_read(qcow2_of(image), ret, err);
+}
+
+static int set_backing_name(Image *image, const char *name, const char *format, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+
+        if (name && q->h.incompatible & QCOW2_EXTERNAL_DATA && q->h.autoclear & QCOW2_RAW_EXTERNAL_DATA)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s': a raw data file cannot have a backing file",
+                               image_name(image));
+        if (qcow2_begin_writing(q, err) < 0 || qcow2_flush_all(q, err) < 0)
+                return -1;
+        str_replace(&q->h.backing_file, name);
+        str_replace(&q->h.backing_format, name ? format : NULL);
+        return qcow2_header_store(q, err) < 0 ? -1 : image_file_flush(q->file, err);
+}
+
 const ImageDriver image_driver_qcow2 = {
         .name = "qcow2",
         .probe = qcow2_probe,
         .describe = qcow2_describe,
+        .open = qcow2_open,
+        .close = qcow2_close,
+        .map = qcow2_map,
+        .read = qcow2_read,
+        .write = qcow2_write,
+        .pack = pack,
+        .write_packed = qcow2_write_packed,
+        .zero = qcow2_zero,
+        .flush = qcow2_flush,
+        .resize = qcow2_resize,
+        .create = qcow2_create,
+        .check = qcow2_check,
+        .snapshots = snapshots,
+        .snapshot_create = qcow2_snapshot_create,
+        .snapshot_apply = qcow2_snapshot_apply,
+        .snapshot_delete = qcow2_snapshot_delete,
+        .set_backing_name = set_backing_name,
 };

@@ -53,13 +53,32 @@ static int raw_flush(Image *image, Error *err)
         return image_file_flush(image->file, err);
 }
 
-static int raw_resize(Image *image, uint64_t size, bool reserve, Error *err)
+/* Take room for what lies between two sizes, as asked for. */
+static int raw_reserve(ImageFile *file, uint64_t from, uint64_t to, ImagePreallocation room, Error *err)
 {
+        if (room == PREALLOCATE_METADATA)
+                return err_set(err, ERR_INVALID_ARG, "Unsupported preallocation mode 'metadata'");
+        if (room == PREALLOCATE_FALLOC)
+                return image_file_reserve(file, from, to - from, err);
+        return room == PREALLOCATE_FULL ? image_file_write_zeros(file, from, to - from, err) : 0;
+}
+
+static int raw_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err)
+{
+        uint64_t old = image->size;
+
         if (image_file_truncate(image->file, size, err) < 0)
                 return -1;
-        if (reserve && size > image->size)
-                return image_file_reserve(image->file, image->size, size - image->size, err);
-        return 0;
+        return size > old ? raw_reserve(image->file, old, size, room, err) : 0;
+}
+
+static int raw_create(ImageFile *file, const ImageCreate *how, Error *err)
+{
+        if (how->backing_file)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Backing file not supported for file format 'raw'");
+        if (image_file_truncate(file, round_up(how->size, 512), err) < 0)
+                return -1;
+        return raw_reserve(file, 0, how->size, how->preallocation, err);
 }
 
 const ImageDriver image_driver_raw = {
@@ -72,4 +91,5 @@ const ImageDriver image_driver_raw = {
         .zero = raw_zero,
         .flush = raw_flush,
         .resize = raw_resize,
+        .create = raw_create,
 };

@@ -244,7 +244,8 @@ static void apply_unsafe(Content *content, const Change *change, unsigned *rando
                 uint64_t sectors = change->length / SECTOR;
 
                 from = next_random(random) % sectors * SECTOR;
-                to = MIN(change->length, from + (1 + next_random(random) % sectors) * SECTOR);
+                to = from + (1 + next_random(random) % sectors) * SECTOR;
+                to = MIN(change->length, to);
         }
         apply(content, change, from, to);
 }

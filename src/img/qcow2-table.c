@@ -1,0 +1,323 @@
+/*
+ * img/qcow2-table.c - L1 and L2 tables in memory, and the order in which they reach the disk
+ *
+ * qcow2_commit() keeps the promise of qcow2.h: counts and new tables, flush,
+ * then changed tables and the L1 entries, flush.
+ */
+#include "img/qcow2.h"
+
+#include "base/mem.h"
+#include "img/bytes.h"
+
+enum {
+        TABLES_BYTES = 24 << 20, /* held in memory, at most */
+        SECTOR = 512,
+};
+
+static size_t most_tables(const Qcow2 *q)
+{
+        return MAX(TABLES_BYTES >> q->cluster_bits, 4);
+}
+
+static Qcow2Table *table_free(Qcow2Table *table)
+{
+        if (table)
+                free(table->entries);
+        free(table);
+        return NULL;
+}
+
+void qcow2_tables_drop(Qcow2 *q)
+{
+        for (uint32_t i = 0; q->tables && i < q->h.l1_size; i++)
+                q->tables[i] = table_free(q->tables[i]);
+        q->tables_held = 0;
+}
+
+void qcow2_table_touch(Qcow2Table *table, uint64_t word)
+{
+        if (!table->dirty) {
+                table->dirty = true;
+                table->dirty_from = (uint32_t)word;
+                table->dirty_to = (uint32_t)word + 1;
+                return;
+        }
+        table->dirty_from = MIN(table->dirty_from, (uint32_t)word);
+        table->dirty_to = MAX(table->dirty_to, (uint32_t)word + 1);
+}
+
+static int table_write(Qcow2 *q, uint32_t l1_index, Error *err)
+{
+        Qcow2Table *table = q->tables[l1_index];
+        uint64_t at = q->l1[l1_index] & QCOW2_OFFSET;
+        uint64_t from = table->is_new ? 0 : round_down(8ULL * table->dirty_from, SECTOR);
+        uint64_t to = table->is_new ? q->cluster : round_up(8ULL * table->dirty_to, SECTOR);
+
+        if (image_file_write(q->file, at + from, (uint8_t *)table->entries + from, to - from, err) < 0)
+                return err_prefix(err, "L2 table");
+        table->dirty = false;
+        return 0;
+}
+
+static int write_tables(Qcow2 *q, bool new_ones, bool *wrote, Error *err)
+{
+        for (uint32_t i = 0; i < q->h.l1_size; i++) {
+                Qcow2Table *table = q->tables[i];
+
+                if (!table || table->is_new != new_ones || (!table->dirty && !new_ones))
+                        continue;
+                if (table_write(q, i, err) < 0)
+                        return -1;
+                *wrote = true;
+        }
+        return 0;
+}
+
+static int write_l1(Qcow2 *q, Error *err)
+{
+        uint64_t from = round_down(8ULL * q->l1_dirty_from, SECTOR);
+        uint64_t to = MIN(round_up(8ULL * q->l1_dirty_to, SECTOR), round_up(8ULL * q->h.l1_size, q->cluster));
+        AUTOFREE uint64_t *disk = mem_try(to - from);
+
+        if (!disk)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the L1 table", q->file->name);
+        for (uint64_t i = from / 8; i < to / 8 && i < q->h.l1_size; i++)
+                store_be64(&disk[i - from / 8], q->l1[i]);
+        if (image_file_write(q->file, q->h.l1_offset + from, disk, to - from, err) < 0)
+                return err_prefix(err, "L1 table");
+        q->l1_dirty = false;
+        for (uint32_t i = 0; i < q->h.l1_size; i++)
+                if (q->tables[i])
+                        q->tables[i]->is_new = false;
+        return 0;
+}
+
+static bool tables_are_dirty(const Qcow2 *q)
+{
+        if (q->l1_dirty)
+                return true;
+        for (uint32_t i = 0; q->tables_held && i < q->h.l1_size; i++)
+                if (q->tables[i] && q->tables[i]->dirty)
+                        return true;
+        return false;
+}
+
+static int commit(Qcow2 *q, Error *err)
+{
+        bool wrote = false, tables = tables_are_dirty(q);
+
+        if (qcow2_refcounts_write(q, &wrote, err) < 0)
+                return -1;
+        q->unsynced |= wrote;
+        if (!tables)
+                return 0;
+        if (q->l1_dirty && write_tables(q, true, &wrote, err) < 0)
+                return -1;
+        q->unsynced |= wrote;
+        if (q->unsynced && image_file_flush(q->file, err) < 0)
+                return -1;
+        q->unsynced = false;
+        if (write_tables(q, false, &wrote, err) < 0 || (q->l1_dirty && write_l1(q, err) < 0))
+                return -1;
+        return 0;
+}
+
+int qcow2_commit(Qcow2 *q, Error *err)
+{
+        if (q->broken)
+                return err_set(err, ERR_OPERATION_FAILED, "'%s': an earlier write of its tables failed",
+                               q->file->name);
+        if (commit(q, err) < 0) {
+                q->broken = true;
+                return -1;
+        }
+        return 0;
+}
+
+/* Make room for one more table: drop clean ones that were not used since the last time. */
+static int tables_evict(Qcow2 *q, Error *err)
+{
+        bool committed = false;
+
+        for (size_t turns = 0; q->tables_held >= most_tables(q) && turns < 3ULL * q->h.l1_size + 3; turns++) {
+                Qcow2Table **slot = &q->tables[q->clock++ % q->h.l1_size];
+
+                if (!*slot)
+                        continue;
+                if ((*slot)->used) {
+                        (*slot)->used = false;
+                        continue;
+                }
+                if ((*slot)->dirty || (*slot)->is_new) {
+                        if (committed)
+                                continue;
+                        if (qcow2_commit(q, err) < 0)
+                                return -1;
+                        committed = true;
+                }
+                *slot = table_free(*slot);
+                q->tables_held--;
+        }
+        return 0;
+}
+
+static int table_new(Qcow2 *q, Qcow2Table **ret, Error *err)
+{
+        Qcow2Table *table;
+
+        if (tables_evict(q, err) < 0)
+                return -1;
+        table = mem_new(Qcow2Table);
+        table->entries = mem_try(q->cluster);
+        if (!table->entries) {
+                table_free(table);
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for an L2 table", q->file->name);
+        }
+        *ret = table;
+        return 0;
+}
+
+int qcow2_table_get(Qcow2 *q, uint32_t l1_index, Qcow2Table **ret, Error *err)
+{
+        uint64_t at = q->l1[l1_index] & QCOW2_OFFSET;
+        Qcow2Table *table = q->tables[l1_index];
+
+        *ret = NULL;
+        if (table) {
+                table->used = true;
+                *ret = table;
+                return 0;
+        }
+        if (!at)
+                return 0;
+        if (at & (q->cluster - 1))
+                return image_bad_field(err, q->file, q->h.l1_offset + 8ULL * l1_index, "L1 entry",
+                                       "is 0x%llx: not at the start of a cluster", (unsigned long long)at);
+        if (table_new(q, &table, err) < 0)
+                return -1;
+        if (image_file_read(q->file, at, table->entries, q->cluster, err) < 0) {
+                table_free(table);
+                return err_prefix(err, "L2 table");
+        }
+        table->used = true;
+        q->tables[l1_index] = *ret = table;
+        q->tables_held++;
+        return 0;
+}
+
+static void l1_set(Qcow2 *q, uint32_t l1_index, uint64_t entry)
+{
+        q->l1[l1_index] = entry;
+        q->l1_dirty_from = q->l1_dirty ? MIN(q->l1_dirty_from, l1_index) : l1_index;
+        q->l1_dirty_to = q->l1_dirty ? MAX(q->l1_dirty_to, l1_index + 1) : l1_index + 1;
+        q->l1_dirty = true;
+}
+
+int qcow2_table_own(Qcow2 *q, uint32_t l1_index, Qcow2Table **ret, Error *err)
+{
+        uint64_t old = q->l1[l1_index], at;
+        Qcow2Table *table;
+
+        if (qcow2_table_get(q, l1_index, &table, err) < 0)
+                return -1;
+        if (!table) {
+                if (table_new(q, &table, err) < 0)
+                        return -1;
+                table->used = true;
+                q->tables[l1_index] = table;
+                q->tables_held++;
+        } else if (old & QCOW2_COPIED) {
+                *ret = table;
+                return 0;
+        }
+        if (qcow2_alloc(q, 1, &at, err) < 0) {
+                if (!(old & QCOW2_OFFSET)) {
+                        q->tables[l1_index] = table_free(table);
+                        q->tables_held--;
+                }
+                return -1;
+        }
+        q->file_end = MAX(q->file_end, at + q->cluster);
+        if (old & QCOW2_OFFSET)
+                qcow2_unlink(q, (old & QCOW2_OFFSET) >> q->cluster_bits, 1);
+        table->is_new = true;
+        l1_set(q, l1_index, at | QCOW2_COPIED);
+        *ret = table;
+        return 0;
+}
+
+void qcow2_table_forget(Qcow2 *q, uint32_t l1_index)
+{
+        uint64_t old = q->l1[l1_index];
+
+        if (!(old & QCOW2_OFFSET))
+                return;
+        if (q->tables[l1_index]) {
+                q->tables[l1_index] = table_free(q->tables[l1_index]);
+                q->tables_held--;
+        }
+        qcow2_unlink(q, (old & QCOW2_OFFSET) >> q->cluster_bits, 1);
+        l1_set(q, l1_index, 0);
+}
+
+int qcow2_l1_load(Qcow2 *q, uint64_t offset, uint32_t n, uint64_t **ret, Error *err)
+{
+        uint64_t *l1 = mem_try(8ULL * n);
+
+        if (!l1)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the L1 table", q->file->name);
+        if (image_file_read(q->file, offset, l1, 8ULL * n, err) < 0) {
+                free(l1);
+                return err_prefix(err, "L1 table");
+        }
+        for (uint32_t i = 0; i < n; i++)
+                l1[i] = load_be64(&l1[i]);
+        *ret = l1;
+        return 0;
+}
+
+int qcow2_l1_store(Qcow2 *q, Error *err)
+{
+        q->l1_dirty_from = 0;
+        q->l1_dirty_to = q->h.l1_size;
+        return write_l1(q, err);
+}
+
+int qcow2_header_store(Qcow2 *q, Error *err)
+{
+        AUTOFREE uint8_t *bytes = NULL;
+
+        if (qcow2_header_format(&q->h, q->file->name, &bytes, err) < 0)
+                return -1;
+        return image_file_write(q->file, 0, bytes, q->cluster, err);
+}
+
+int qcow2_flush_all(Qcow2 *q, Error *err)
+{
+        bool wrote = false;
+        int r;
+
+        pthread_mutex_lock(&q->lock);
+        r = qcow2_commit(q, err);
+        pthread_mutex_unlock(&q->lock);
+        if (r < 0 || image_file_flush(q->file, err) < 0)
+                return -1;
+        if (q->image->data_file && image_file_flush(q->image->data_file, err) < 0)
+                return -1;
+        if (!q->unlinked.len)
+                return 0;
+        /* Nothing on disk points at these any more; what is being read from them must end first. */
+        pthread_rwlock_wrlock(&q->in_use);
+        pthread_mutex_lock(&q->lock);
+        r = qcow2_commit(q, err);
+        if (r == 0)
+                r = image_file_flush(q->file, err);
+        if (r == 0 && (qcow2_reap(q, err) < 0 || qcow2_refcounts_write(q, &wrote, err) < 0)) {
+                q->broken = true;
+                r = -1;
+        }
+        q->unsynced |= wrote;
+        pthread_mutex_unlock(&q->lock);
+        pthread_rwlock_unlock(&q->in_use);
+        return r;
+}
