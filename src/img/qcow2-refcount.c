@@ -81,20 +81,18 @@ int qcow2_refcounts_load(Qcow2 *q, Error *err)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the refcount table", q->file->name);
         if (image_file_read(q->file, q->h.reftable_offset, table, bytes, err) < 0)
                 return err_prefix(err, "refcount table");
-        q->reftable_entries = (uint32_t)(bytes / 8);
-        q->blocks = mem_try(q->reftable_entries * sizeof(*q->blocks));
-        if (!q->blocks)
-                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the refcount table", q->file->name);
-        for (uint32_t i = 0; i < q->reftable_entries; i++) {
+        for (uint32_t i = 0; i < bytes / 8; i++) {
                 uint64_t entry = load_be64(&table[i]);
 
-                if (entry & (q->cluster - 1) || entry > INT64_MAX) {
-                        free(TAKE(q->blocks));
+                if (entry & (q->cluster - 1) || entry > INT64_MAX)
                         return image_bad_field(err, q->file, q->h.reftable_offset + 8ULL * i, "refcount table entry",
                                                "is 0x%llx: not at the start of a cluster", (unsigned long long)entry);
-                }
                 table[i] = entry;
         }
+        q->blocks = mem_try(bytes / 8 * sizeof(*q->blocks));
+        if (!q->blocks)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the refcount table", q->file->name);
+        q->reftable_entries = (uint32_t)(bytes / 8);
         q->reftable = TAKE(table);
         return 0;
 }
@@ -265,6 +263,10 @@ static int block_own(Qcow2 *q, uint64_t index, Qcow2Block **ret, Error *err)
                 return -1;
         if (*ret)
                 return 0;
+        if (index == 0)
+                return err_set(err, ERR_OPERATION_FAILED,
+                               "'%s': the first refcount block is missing: the image is damaged, run check",
+                               q->file->name);
         if (index >= q->reftable_entries) {
                 if (reftable_grow(q, index, err) < 0)
                         return -1;

@@ -279,6 +279,7 @@ int rewrite_finish(Rewrite *rw, Qcow2Header *header, bool old_counts_listed, Err
         q->h = *header;
         if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0 || reload(q, err) < 0) {
                 q->broken = true;
+                q->h.l1_size = 0; /* what is in memory belongs to the old header */
                 return -1;
         }
         return punch_freed(rw, err);

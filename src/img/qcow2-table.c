@@ -179,10 +179,14 @@ static int table_new(Qcow2 *q, Qcow2Table **ret, Error *err)
 
 int qcow2_table_get(Qcow2 *q, uint32_t l1_index, Qcow2Table **ret, Error *err)
 {
-        uint64_t at = q->l1[l1_index] & QCOW2_OFFSET;
-        Qcow2Table *table = q->tables[l1_index];
+        Qcow2Table *table;
+        uint64_t at;
 
         *ret = NULL;
+        if (l1_index >= q->h.l1_size) /* it could not be read anew after a change */
+                return err_set(err, ERR_OPERATION_FAILED, "'%s': its L1 table is lost", q->file->name);
+        at = q->l1[l1_index] & QCOW2_OFFSET;
+        table = q->tables[l1_index];
         if (table) {
                 table->used = true;
                 *ret = table;
@@ -215,11 +219,12 @@ static void l1_set(Qcow2 *q, uint32_t l1_index, uint64_t entry)
 
 int qcow2_table_own(Qcow2 *q, uint32_t l1_index, Qcow2Table **ret, Error *err)
 {
-        uint64_t old = q->l1[l1_index], at;
+        uint64_t old, at;
         Qcow2Table *table;
 
         if (qcow2_table_get(q, l1_index, &table, err) < 0)
                 return -1;
+        old = q->l1[l1_index];
         if (!table) {
                 if (table_new(q, &table, err) < 0)
                         return -1;
