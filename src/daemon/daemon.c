@@ -4,10 +4,13 @@
 #include "daemon/daemon.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "daemon/driver.h"
 #include "daemon/quota.h"
 #include "daemon/server.h"
+#include "host/identity.h"
 
 enum {
         N_WORKERS = 4,
@@ -41,6 +44,22 @@ static int make_dirs(const DaemonDirs *dirs, Error *err)
         return 0;
 }
 
+/* A host that has no UUID of its own gets one for as long as droverd runs: peers need some to tell hosts apart. */
+static int find_host_uuid(Daemon *daemon, Error *err)
+{
+        const Config *config = daemon->config;
+        AUTO(Error) why = { 0 };
+
+        if (host_find_uuid("", config->host_uuid, str_eq(config->host_uuid_source, "machine-id"), &daemon->host_uuid,
+                           &why) == 0)
+                return 0;
+        if (config->host_uuid && *config->host_uuid)
+                return err_move(err, &why);
+        log_warning("%s; set host_uuid in droverd.conf. Until then each start makes one up", why.text);
+        uuid_new_random(&daemon->host_uuid);
+        return 0;
+}
+
 Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
 {
         static const DriverOps *const drivers[N_DRIVERS] = { &driver_test_ops };
@@ -49,7 +68,7 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
         *daemon = (Daemon){ .loop = loop, .config = config, .dirs = dirs, .large_frames_left = LARGE_FRAMES_BYTES };
         daemon->quota = quota_new((unsigned)MIN(config->max_workers, config->max_requests),
                                   (unsigned)config->prio_workers);
-        if (make_dirs(&daemon->dirs, err) < 0)
+        if (make_dirs(&daemon->dirs, err) < 0 || find_host_uuid(daemon, err) < 0)
                 return NULL;
         daemon->workers = worker_pool_new(loop, N_WORKERS, err);
         if (!daemon->workers)

@@ -2,6 +2,7 @@
 /*
  * daemon/daemon.h - what everything in droverd hangs on
  */
+#include "base/uuid.h"
 #include "daemon/config.h"
 #include "loop/loop.h"
 #include "loop/worker.h"
@@ -21,6 +22,7 @@ typedef struct Daemon {
         WorkerPool *workers;
         Config *config;
         DaemonDirs dirs;
+        Uuid host_uuid;
         Quota *quota;
         Server *server;
         Driver *drivers[N_DRIVERS]; /* the first is what an empty URI opens */

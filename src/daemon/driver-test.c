@@ -251,6 +251,22 @@ static uint64_t test_version(Driver *driver UNUSED)
         return 2;
 }
 
+static int test_max_vcpus(Driver *driver UNUSED, const char *type UNUSED, Error *err UNUSED)
+{
+        return 4096;
+}
+
+static void test_put_guest_capabilities(Driver *driver UNUSED, Buf *ret)
+{
+        buf_put_text(ret, "  <guest>\n"
+                          "    <os_type>hvm</os_type>\n"
+                          "    <arch name='x86_64'>\n"
+                          "      <wordsize>64</wordsize>\n"
+                          "      <domain type='test'/>\n"
+                          "    </arch>\n"
+                          "  </guest>\n\n");
+}
+
 static int test_load(Driver *driver, Error *err)
 {
         AUTO(DomainDef) *def = NULL;
@@ -282,6 +298,8 @@ const DriverOps driver_test_ops = {
         .load = test_load,
         .unload = test_unload,
         .version = test_version,
+        .max_vcpus = test_max_vcpus,
+        .put_guest_capabilities = test_put_guest_capabilities,
         .complete = test_complete,
         .save_config = test_save_config,
         .remove_config = test_remove_config,

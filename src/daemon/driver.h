@@ -16,6 +16,7 @@
 #include "model/domain.h"
 
 typedef struct Daemon Daemon;
+typedef struct HostCapabilities HostCapabilities;
 typedef struct ServerClient ServerClient;
 
 typedef void DriverDone(void *arg, const Error *failure);
@@ -36,6 +37,13 @@ typedef struct DriverOps {
         int (*load)(Driver *driver, Error *err); /* when the daemon starts; may block */
         void (*unload)(Driver *driver);          /* when it ends; guests stay */
         uint64_t (*version)(Driver *driver);     /* of the hypervisor: major * 1000000 + minor * 1000 + release */
+
+        /* The most virtual CPUs of a guest of this type ("kvm", "qemu"; NULL: the default); -1 with err. */
+        int (*max_vcpus)(Driver *driver, const char *type, Error *err);
+        /* Add what the driver knows of the host to its capabilities. May be NULL. */
+        void (*describe_host)(Driver *driver, HostCapabilities *known);
+        /* Append a <guest> element for each kind of guest that can be run. */
+        void (*put_guest_capabilities)(Driver *driver, Buf *ret);
 
         /* What a definition leaves open is filled in; it is not shared yet. */
         int (*complete)(Driver *driver, DomainDef *def, Error *err);

@@ -1,0 +1,72 @@
+"""A droverd of its own for the tests of one file, and ways to reach it: stock virsh and python3-libvirt."""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def find_program():
+    """The droverd under test: of the newest build that has one, or as DROVERD says."""
+    if os.environ.get("DROVERD"):
+        return os.environ["DROVERD"]
+    built = sorted([*ROOT.glob("build/droverd"), *ROOT.glob("build/*/droverd")], key=lambda p: p.stat().st_mtime)
+    return str(built[-1]) if built else None
+
+
+class Droverd:
+    """One daemon with directories of its own; stop() takes both away."""
+
+    def __init__(self, conf=""):
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="drover-test-"))
+        for name in ("etc", "state", "run", "log"):
+            (self.base / name).mkdir()
+        (self.base / "etc" / "droverd.conf").write_text(conf)
+        self.output = open(self.base / "output", "w+", encoding="utf-8")
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [find_program(), "--config-dir", self.base / "etc", "--state-dir", self.base / "state",
+             "--run-dir", self.base / "run", "--log-dir", self.base / "log"],
+            stdout=self.output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 20
+        while "is ready" not in self.said():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"droverd did not start: {self.said()}")
+            time.sleep(0.02)
+
+    def said(self):
+        return (self.base / "output").read_text()
+
+    def socket(self, readonly=False):
+        return str(self.base / "run" / ("libvirt-sock-ro" if readonly else "libvirt-sock"))
+
+    def uri(self, readonly=False):
+        return f"test+unix:///default?socket={self.socket(readonly)}"
+
+    def virsh(self, *args, check=True, readonly=False):
+        """What a command prints; with check=False its error output comes too."""
+        done = subprocess.run(["virsh", "-c", self.uri(readonly), *(["-r"] if readonly else []), *map(str, args)],
+                              capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, "LC_ALL": "C"})
+        if check:
+            assert done.returncode == 0, f"virsh {' '.join(map(str, args))}: {done.stderr}"
+            return done.stdout
+        return done.stdout + done.stderr
+
+    def stop(self):
+        """Ends it and tells what a sanitizer found."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=30)
+        said = self.said()
+        self.output.close()
+        shutil.rmtree(self.base)
+        assert "Sanitizer" not in said and "runtime error" not in said, said
+        assert status == 0, f"droverd ended with {status}: {said}"
