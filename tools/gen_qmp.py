@@ -2,10 +2,14 @@
 
 A field is written "name: type": text, bool, i64, u64, number, json or the name of a [[struct]], in [ ] for
 a list, with ? behind when it may be absent. An optional plain value gets a bool has_NAME beside it.
+
+The guest agent speaks the same kind of commands: gen_agent.py makes its wrappers with the functions here.
 """
 import re
 
 import gen
+
+TYPE, NAME = "Qmp", "qmp"  # how the generated types and functions begin
 
 C_TYPES = {"text": "const char *", "bool": "bool ", "i64": "int64_t ", "u64": "uint64_t ", "number": "double ",
            "json": "const char *"}
@@ -39,7 +43,7 @@ class Field:
         self.struct = self.type not in C_TYPES
 
     def members(self):
-        c_type = f"struct Qmp{self.type} " if self.struct else C_TYPES[self.type]
+        c_type = f"struct {TYPE}{self.type} " if self.struct else C_TYPES[self.type]
         if self.list:
             inner = f"const {c_type}*" if not c_type.startswith("const") else c_type + "const *"
             return [f"{inner}{self.member};", f"size_t n_{self.member};"]
@@ -60,22 +64,22 @@ class Field:
         elif self.optional and self.type in PLAIN:
             parts.append(f".count_offset = offsetof({owner}, has_{self.member})")
         if self.struct:
-            parts.append(f".type = &qmp_type_{under(self.type)}")
+            parts.append(f".type = &{NAME}_type_{under(self.type)}")
         return "        { " + ", ".join(parts) + " },"
 
 
 def declare(name, fields, origin, doc=None):
-    lines = [f"/* {origin} */" if not doc else f"/* {doc} ({origin}) */", f"typedef struct Qmp{name} {{"]
+    lines = [f"/* {origin} */" if not doc else f"/* {doc} ({origin}) */", f"typedef struct {TYPE}{name} {{"]
     for field in fields:
         lines += ["        " + m for m in field.members()]
-    return lines + [f"}} Qmp{name};", f"extern const QmpStruct qmp_type_{under(name)};", ""]
+    return lines + [f"}} {TYPE}{name};", f"extern const QmpStruct {NAME}_type_{under(name)};", ""]
 
 
 def define(name, fields, origin):
     table = f"fields_{under(name)}"
     lines = [f"/* {origin} */", f"static const QmpField {table}[] = {{"]
-    lines += [f.row(f"Qmp{name}") for f in fields]
-    return lines + ["};", f"const QmpStruct qmp_type_{under(name)} = {{ \"{name}\", sizeof(Qmp{name}), {table}, "
+    lines += [f.row(f"{TYPE}{name}") for f in fields]
+    return lines + ["};", f"const QmpStruct {NAME}_type_{under(name)} = {{ \"{name}\", sizeof({TYPE}{name}), {table}, "
                     f"{len(fields)} }};", ""]
 
 
@@ -101,32 +105,34 @@ def returned(command):
     ret = command.get("ret")
     if not ret:
         return "", "qmp_deliver_none", "NULL"
+    if ret == "i64":
+        return "int64_t ret, ", "qmp_deliver_i64", "NULL"
     if ret == "text":
         return "const char *ret, ", "qmp_deliver_text", "NULL"
     if ret == "json":
         return "struct json_object *ret, ", "qmp_deliver_json", "NULL"
     if ret.startswith("["):
-        return f"const Qmp{ret[1:-1]} *ret, size_t n, ", "qmp_deliver_list", f"&qmp_type_{under(ret[1:-1])}"
-    return f"const Qmp{ret} *ret, ", "qmp_deliver_struct", f"&qmp_type_{under(ret)}"
+        return f"const {TYPE}{ret[1:-1]} *ret, size_t n, ", "qmp_deliver_list", f"&{NAME}_type_{under(ret[1:-1])}"
+    return f"const {TYPE}{ret} *ret, ", "qmp_deliver_struct", f"&{NAME}_type_{under(ret)}"
 
 
 def command_code(command):
     name, args = command["name"], command["parsed"]
-    c_name = "qmp_" + snake(name).replace("qmp_", "", 1) if name.startswith("qmp") else "qmp_" + snake(name)
+    c_name = f"{NAME}_" + snake(name).removeprefix(f"{NAME}_").removeprefix("guest_" if NAME == "agent" else "")
     done, deliver, table = returned(command)
     raw = command.get("raw")
-    struct = f"Qmp{camel(name)}"
+    struct = f"{TYPE}{camel(name)}"
     takes = "const char *args, " if raw else f"const {struct} *args, " if args else ""
     takes += "int fd, " if command.get("fd") else ""
-    signature = f"QmpCall *{c_name}(QmpClient *qmp, {takes}void (*done)(void *arg, {done}const Error *failure), void *arg)"
+    signature = f"{TYPE}Call *{c_name}({TYPE}Client *{NAME}, {takes}void (*done)(void *arg, {done}const Error *failure), void *arg)"
     header = declare(camel(name), args, gen.origin(command)) if args else []
     doc = command.get("doc")
     header += [f"/* {doc} ({gen.origin(command)}) */" if doc else f"/* {gen.origin(command)} */", signature + ";", ""]
     source = define(camel(name), args, gen.origin(command)) if args else []
     row = f"command_{snake(name)}"
-    source += [f"static const QmpCommand {row} = {{ \"{name}\", {'&qmp_type_' + under(camel(name)) if args else 'NULL'}, "
-               f"{table}, {deliver} }};", signature, "{",
-               f"        return qmp_send(qmp, &{row}, {'args' if args else 'NULL'}, {'args' if raw else 'NULL'}, "
+    source += [f"static const QmpCommand {row} = {{ \"{name}\", {f'&{NAME}_type_' + under(camel(name)) if args else 'NULL'}, "
+               f"{table}, {deliver}{', .quiet = true' if command.get('quiet') else ''} }};", signature, "{",
+               f"        return {NAME}_send({NAME}, &{row}, {'args' if args else 'NULL'}, {'args' if raw else 'NULL'}, "
                f"{'fd' if command.get('fd') else '-1'}, (void (*)(void))done, arg);", "}", ""]
     return header, source
 
@@ -157,9 +163,10 @@ def event_code(events):
     return header, source
 
 
-def generate(facts):
+def load(directory):
+    """All structs, commands and events of a directory of facts, their fields parsed."""
     structs, commands, events = [], [], []
-    for path in sorted((facts / "qmp").glob("*.toml")):
+    for path in sorted(directory.glob("*.toml")):
         data = gen.load(path)
         structs += data.get("struct", [])
         commands += data.get("command", [])
@@ -168,12 +175,10 @@ def generate(facts):
         row["parsed"] = [Field(f) for f in row.get("fields", [])]
     for row in commands:
         row["parsed"] = [Field(f) for f in row.get("args", [])]
+    return structs, commands, events
 
-    header = ["#pragma once", "/*", " * qemu/qmp.h - QMP, typed; generated from facts/qmp by tools/gen_qmp.py", " *",
-              " * Each command returns at once; done() runs on a later turn, exactly once, unless the call is freed",
-              " * before (qmp_call_free()). What it gets lives until it returns.", " */",
-              '#include "qemu/qmp-call.h"', ""]
-    source = ["/* generated from facts/qmp by tools/gen_qmp.py */", '#include "qemu/qmp.h"', ""]
+
+def wrappers(structs, commands, header, source):
     for row in order_structs(structs):
         header += declare(row["name"], row["parsed"], gen.origin(row), row.get("doc"))
         source += define(row["name"], row["parsed"], gen.origin(row))
@@ -181,5 +186,15 @@ def generate(facts):
         h, s = command_code(row)
         header += h
         source += s
+
+
+def generate(facts):
+    structs, commands, events = load(facts / "qmp")
+    header = ["#pragma once", "/*", " * qemu/qmp.h - QMP, typed; generated from facts/qmp by tools/gen_qmp.py", " *",
+              " * Each command returns at once; done() runs on a later turn, exactly once, unless the call is freed",
+              " * before (qmp_call_free()). What it gets lives until it returns.", " */",
+              '#include "qemu/qmp-call.h"', ""]
+    source = ["/* generated from facts/qmp by tools/gen_qmp.py */", '#include "qemu/qmp.h"', ""]
+    wrappers(structs, commands, header, source)
     h, s = event_code(events)
     return {"qmp.h": "\n".join(header + h), "qmp.c": "\n".join(source + s)}

@@ -216,3 +216,21 @@ size_t str_list_len(char *const *list)
                 n++;
         return n;
 }
+
+char *str_to_base64(const void *data, size_t n)
+{
+        static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        const uint8_t *from = data;
+        char *text = mem_alloc((n + 2) / 3 * 4 + 1), *to = text;
+
+        for (size_t i = 0; i < n; i += 3) {
+                uint32_t bits = (uint32_t)from[i] << 16 | (i + 1 < n ? from[i + 1] << 8 : 0) |
+                                (i + 2 < n ? from[i + 2] : 0);
+
+                *to++ = digits[bits >> 18];
+                *to++ = digits[bits >> 12 & 63];
+                *to++ = i + 1 < n ? digits[bits >> 6 & 63] : '=';
+                *to++ = i + 2 < n ? digits[bits & 63] : '=';
+        }
+        return text;
+}

@@ -29,6 +29,7 @@ static inline bool str_starts(const char *s, const char *prefix)
         return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 bool str_ends(const char *s, const char *suffix);
+char *str_to_base64(const void *data, size_t n);
 bool str_is_utf8(const char *s, size_t n); /* valid, and without NUL */
 
 /* Base 10, or with 0x base 16 where `hex` is in the name. 0 or -1. */

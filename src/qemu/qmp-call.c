@@ -41,6 +41,30 @@ void qmp_deliver_text(void (*done)(void), void *arg, const QmpCommand *command, 
         fn(arg, failure ? NULL : json_object_get_string(reply), failure);
 }
 
+void qmp_deliver_i64(void (*done)(void), void *arg, const QmpCommand *command, struct json_object *reply,
+                     const Error *failure)
+{
+        void (*fn)(void *, int64_t, const Error *) = (void (*)(void *, int64_t, const Error *))done;
+        AUTO(Error) err = { 0 };
+
+        if (!failure && !json_object_is_type(reply, json_type_int)) {
+                err_set(&err, ERR_INTERNAL, "the answer to '%s' is not a whole number", command->name);
+                failure = &err;
+        }
+        fn(arg, failure ? 0 : json_object_get_int64(reply), failure);
+}
+
+void qmp_deliver_raw(void (*done)(void), void *arg, const QmpCommand *command UNUSED, json_object *reply,
+                     const Error *failure)
+{
+        void (*fn)(void *, const char *, const Error *) = (void (*)(void *, const char *, const Error *))done;
+
+        fn(arg,
+           reply ? json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+                 : NULL,
+           failure);
+}
+
 void qmp_deliver_json(void (*done)(void), void *arg, const QmpCommand *command UNUSED, struct json_object *reply,
                       const Error *failure)
 {

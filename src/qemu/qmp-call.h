@@ -11,6 +11,7 @@ struct QmpCommand {
         const char *name;
         const QmpStruct *args, *ret;
         QmpDeliver *deliver;
+        bool quiet; /* a command of the guest agent that does not answer when it succeeds */
 };
 
 typedef struct QmpEventRow {
@@ -24,7 +25,10 @@ typedef struct QmpEventRow {
 QmpCall *qmp_send(QmpClient *qmp, const QmpCommand *command, const void *args, const char *raw, int fd,
                   void (*done)(void), void *arg);
 
-QmpDeliver qmp_deliver_none, qmp_deliver_text, qmp_deliver_json, qmp_deliver_struct, qmp_deliver_list;
+QmpDeliver qmp_deliver_none, qmp_deliver_i64, qmp_deliver_text, qmp_deliver_json, qmp_deliver_struct,
+        qmp_deliver_list;
+/* The whole reply as text, for commands that a user wrote: done(arg, reply, failure). */
+QmpDeliver qmp_deliver_raw;
 
 extern const QmpEventRow qmp_event_rows[]; /* in order of their names */
 extern const size_t qmp_n_event_rows;

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "qemu/qmp-call.h"
 #include "qemu/qmp-json.h"
 
 #include <errno.h>
@@ -517,14 +518,6 @@ void qmp_call_set_deadline(QmpCall *call, uint64_t ms)
         arm_deadline(call->qmp);
 }
 
-static void deliver_raw(void (*done)(void), void *arg, const QmpCommand *command UNUSED, json_object *reply,
-                        const Error *failure)
-{
-        void (*fn)(void *, const char *, const Error *) = (void (*)(void *, const char *, const Error *))done;
-
-        fn(arg, reply ? json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN) : NULL, failure);
-}
-
 QmpCall *qmp_raw(QmpClient *qmp, const char *text, void (*done)(void *arg, const char *reply, const Error *failure),
                  void *arg, Error *err)
 {
@@ -539,7 +532,7 @@ QmpCall *qmp_raw(QmpClient *qmp, const char *text, void (*done)(void *arg, const
                 json_object_put(command);
                 return NULL;
         }
-        call = call_new(qmp, name, deliver_raw, (void (*)(void))done, arg);
+        call = call_new(qmp, name, qmp_deliver_raw, (void (*)(void))done, arg);
         call->raw = true;
         if (qmp->open) {
                 json_object_object_add(command, "id", json_object_new_uint64(call->id));

@@ -99,7 +99,7 @@ void qmp_encode(const QmpStruct *type, const void *value, JsonWriter *w)
 
 static int wrong(const QmpField *field, const char *expected, Error *err)
 {
-        return err_set(err, ERR_INTERNAL, "'%s' from QEMU is not %s", field->key, expected);
+        return err_set(err, ERR_INTERNAL, "'%s' is not %s", field->key, expected);
 }
 
 static int decode_number(const QmpField *field, json_object *json, void *at, Error *err)
@@ -153,14 +153,14 @@ static int open_list(const char *what, json_object *json, size_t size, Arena *ar
                      Error *err)
 {
         if (!json_object_is_type(json, json_type_array))
-                return err_set(err, ERR_INTERNAL, "'%s' from QEMU is not a list", what);
+                return err_set(err, ERR_INTERNAL, "'%s' is not a list", what);
         *n = json_object_array_length(json);
         *ret = NULL;
         if (*n == 0)
                 return 0;
         *ret = *n <= MOST_ITEMS ? arena_try_array(arena, *n, size) : NULL;
         if (!*ret)
-                return err_set(err, ERR_INTERNAL, "'%s' from QEMU has %zu items, too many", what, *n);
+                return err_set(err, ERR_INTERNAL, "'%s' has %zu items, too many", what, *n);
         return 0;
 }
 
@@ -200,14 +200,14 @@ static int decode_field(const QmpField *field, json_object *json, Arena *arena, 
 int qmp_decode(const QmpStruct *type, json_object *json, Arena *arena, void *ret, Error *err)
 {
         if (!json_object_is_type(json, json_type_object))
-                return err_set(err, ERR_INTERNAL, "%s from QEMU is not an object", type->name);
+                return err_set(err, ERR_INTERNAL, "%s is not an object", type->name);
         for (const QmpField *f = type->fields; f < type->fields + type->n_fields; f++) {
                 json_object *member = qmp_json_get(json, f->key);
 
                 if (!member && f->optional)
                         continue;
                 if (!member)
-                        return err_set(err, ERR_INTERNAL, "%s from QEMU lacks '%s'", type->name, f->key);
+                        return err_set(err, ERR_INTERNAL, "%s lacks '%s'", type->name, f->key);
                 if (decode_field(f, member, arena, ret, err) < 0)
                         return -1;
         }

@@ -60,3 +60,16 @@ TEST(splitting_drops_empty_pieces)
         CHECK_STR(list[0], "a");
         CHECK_STR(list[2], "c");
 }
+
+TEST(bytes_are_written_in_base_64)
+{
+        static const char *const cases[][2] = {
+                { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "\xff\xfe\xfd~", "//79fg==" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE char *text = str_to_base64(cases[i][0], strlen(cases[i][0]));
+
+                CHECK_STR(text, cases[i][1]);
+        }
+}

@@ -142,10 +142,10 @@ TEST(an_answer_of_the_wrong_shape_is_an_error)
         static const struct {
                 const char *reply, *complaint;
         } cases[] = {
-                { "{}", "the answer to 'query-status' cannot be used: Status from QEMU lacks 'status';" },
-                { "[]", "the answer to 'query-status' cannot be used: Status from QEMU is not an object;" },
+                { "{}", "the answer to 'query-status' cannot be used: Status lacks 'status';" },
+                { "[]", "the answer to 'query-status' cannot be used: Status is not an object;" },
                 { "{\"status\":1,\"running\":true}",
-                  "the answer to 'query-status' cannot be used: 'status' from QEMU is not a text;" },
+                  "the answer to 'query-status' cannot be used: 'status' is not a text;" },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
