@@ -17,7 +17,7 @@
 
 struct Loop {
         sd_event *event;
-        bool fake;
+        bool fake, stopped;
         uint64_t fake_now_us;
         VEC(Timer *) fake_timers; /* armed ones, only with a fake clock */
 };
@@ -83,16 +83,20 @@ Loop *loop_free(Loop *loop)
         return NULL;
 }
 
+/* Not sd_event_exit(): that loop would take no new sources, which owners may still need while they are taken apart. */
 int loop_run(Loop *loop, Error *err)
 {
-        int r = sd_event_loop(loop->event);
-
-        return r < 0 ? err_errno(err, -r, "the event loop failed") : 0;
+        while (!loop->stopped) {
+                if (loop_turn(loop, -1, err) < 0)
+                        return -1;
+        }
+        loop->stopped = false;
+        return 0;
 }
 
 void loop_stop(Loop *loop)
 {
-        sd_event_exit(loop->event, 0);
+        loop->stopped = true;
 }
 
 int loop_turn(Loop *loop, int timeout_ms, Error *err)

@@ -137,3 +137,20 @@ TEST(a_child_inherits_only_what_it_was_given)
                 loop_turn(loop, -1, NULL);
         CHECK_INT(ended_status, 0);
 }
+
+static void stop_loop(void *arg)
+{
+        loop_stop(arg);
+}
+
+TEST(a_stopped_loop_still_takes_what_its_owners_add_while_they_end)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(Idle) *stop = idle_new(loop, stop_loop, loop);
+        AUTO(Idle) *late = NULL;
+
+        CHECK_INT(loop_run(loop, NULL), 0);
+        late = idle_new(loop, stop_loop, loop);
+        CHECK_INT(loop_run(loop, NULL), 0);
+        CHECK(stop && late);
+}
