@@ -348,19 +348,19 @@ static int start_program(Dial *dial, Fd *ret, Error *err)
 
 void dial_explain(Dial *dial, Error *err)
 {
+        const Uri *uri = dial->uri;
         AUTO_STRLIST lines = NULL;
         size_t n;
 
-        if (dial->uri->transport != URI_SSH && dial->uri->transport != URI_EXT)
+        if (uri->transport != URI_SSH && uri->transport != URI_EXT)
                 return;
         read_pipe(dial, MOST_COMPLAINT);
         lines = str_split(buf_text(&dial->said), "\r\n");
         n = str_list_len(lines);
-        if (n) {
-                AUTOFREE char *text = str_dup(err->text ?: "the connection ended");
-
-                err_set(err, err->code, "%s: %s", text, lines[n - 1]);
-        }
+        if (n)
+                err_set(err, err->code, "the connection through '%s' ended: %s", uri->command ?: "ssh", lines[n - 1]);
+        else
+                err_prefix(err, "the connection through '%s' ended", uri->command ?: "ssh");
 }
 
 static int start(Dial *dial, Fd *ret, Error *err)

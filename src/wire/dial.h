@@ -24,7 +24,7 @@ typedef struct DialOptions {
  */
 Dial *dial_new(Loop *loop, const Uri *uri, const DialOptions *options,
                void (*done)(void *arg, Fd fd, const Error *failure), void *arg);
-/* Put what the child last said on its standard error behind the sentence: why a connection through ssh ended. */
+/* Name the program of ssh and ext in the sentence, and say what it last wrote to its standard error. */
 void dial_explain(Dial *dial, Error *err);
 Dial *dial_free(Dial *dial); /* returns NULL */
 

@@ -3,6 +3,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +17,12 @@ def find_program():
         return os.environ["DROVERD"]
     built = sorted([*ROOT.glob("build/droverd"), *ROOT.glob("build/*/droverd")], key=lambda p: p.stat().st_mtime)
     return str(built[-1]) if built else None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Droverd:
