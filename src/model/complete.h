@@ -15,12 +15,13 @@ typedef struct CompletionFacts {
         const char *emulator;    /* NULL: as written */
         uint32_t memory_min_kib; /* smaller guests are raised to this (DOM-03) */
         uint8_t mac_prefix[3];   /* all zero: 52:54:00 (CON-24) */
+        bool running;            /* the definition is a running guest's: no new controllers, no new root ports */
 } CompletionFacts;
 
 /* def must not be shared yet. */
 int domain_def_complete(DomainDef *def, const CompletionFacts *facts, Error *err);
-/* Bus, address and controllers for one device that is about to be plugged in; def already holds it. */
-int domain_def_place_device(DomainDef *def, DeviceKind kind, void *device, const CompletionFacts *facts, Error *err);
+/* After a device was added to a complete definition: its defaults, bus and address, by the same rules. */
+int domain_def_place_device(DomainDef *def, const CompletionFacts *facts, Error *err);
 /* Names for every device that has none: virtio-disk0, net0, ... as a running guest shows them. */
 void domain_def_assign_aliases(DomainDef *def);
 /* The name that a target device implies a bus by: vda -> virtio (DOM-18). UNSET: none. */

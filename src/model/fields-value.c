@@ -160,12 +160,19 @@ int field_parse_text(const Field *field, const char *text, const char *unit, voi
         return 0;
 }
 
+static bool is_shown_when_zero(const Field *field)
+{
+        bool number = field->type == FIELD_UINT || field->type == FIELD_HEX || field->type == FIELD_MEMORY;
+
+        return number && (field->always || field->required);
+}
+
 bool field_format_text(const Field *field, const void *def, Buf *ret)
 {
         const void *at = field_at_const(field, def);
         char text[UUID_TEXT_LEN + 1];
 
-        if (!field_is_set(field, def) && !(field->always && field_applies(field, def)))
+        if (!field_is_set(field, def) && !(is_shown_when_zero(field) && field_applies(field, def)))
                 return false;
         switch (field->type) {
         case FIELD_STRING:

@@ -83,7 +83,32 @@ static bool declares(const XmlNode *node, const char *attribute)
         return false;
 }
 
-/* Namespaces that are in force at node but declared above it. */
+static bool has_prefix(const char *qname, const char *prefix)
+{
+        size_t n = strcspn(qname, ":");
+
+        return qname[n] ? strlen(prefix) == n && memcmp(qname, prefix, n) == 0 : !*prefix;
+}
+
+/* Whether node or what is below has a name with that prefix; "" is no prefix. */
+static bool uses_prefix(const XmlNode *node, const char *prefix)
+{
+        if (!node->name)
+                return false;
+        if (has_prefix(node->qname, prefix))
+                return true;
+        for (unsigned i = 0; i < node->n_attrs; i++) {
+                if (*prefix && has_prefix(node->attrs[i].name, prefix))
+                        return true;
+        }
+        for (const XmlNode *n = node->first; n; n = n->next) {
+                if (uses_prefix(n, prefix))
+                        return true;
+        }
+        return false;
+}
+
+/* Namespaces that are used at node but declared above it. */
 static void put_outer_namespaces(const XmlNode *node, Buf *ret)
 {
         for (const XmlNode *up = node->parent; up; up = up->parent) {
@@ -91,7 +116,7 @@ static void put_outer_namespaces(const XmlNode *node, Buf *ret)
                         const char *name = up->attrs[i].name;
                         bool hidden = false;
 
-                        if (!str_starts(name, "xmlns"))
+                        if (!str_starts(name, "xmlns") || !uses_prefix(node, name[5] ? name + 6 : ""))
                                 continue;
                         for (const XmlNode *n = node; n != up; n = n->parent)
                                 hidden = hidden || declares(n, name);
