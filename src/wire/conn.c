@@ -26,7 +26,6 @@ enum {
         SCRATCH = 256 * 1024,
         QUEUE_BYTES = 4 * 1024 * 1024,
         QUEUE_FRAMES = 1000,
-        KEEPALIVE_PROGRAM = 0x6b656570,
         KEEPALIVE_PING = 1,
         KEEPALIVE_PONG = 2,
 };
@@ -297,7 +296,7 @@ void conn_close_when_sent(Conn *conn)
 static void send_keepalive(Conn *conn, int32_t procedure)
 {
         FrameHeader header = {
-                .program = KEEPALIVE_PROGRAM, .version = 1, .procedure = procedure, .type = FRAME_MESSAGE
+                .program = WIRE_PROGRAM_KEEPALIVE, .version = 1, .procedure = procedure, .type = FRAME_MESSAGE
         };
         AUTO(Buf) frame = { 0 };
 
@@ -346,7 +345,7 @@ static void hand_over(Conn *conn, const uint8_t *data, size_t len, size_t n_fds)
         Fd fds[FRAME_MAX_FDS];
 
         frame_read_header(data, &frame.header);
-        if (frame.header.program == KEEPALIVE_PROGRAM) {
+        if (frame.header.program == WIRE_PROGRAM_KEEPALIVE) {
                 if (frame.header.procedure == KEEPALIVE_PING)
                         send_keepalive(conn, KEEPALIVE_PONG);
                 return;

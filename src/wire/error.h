@@ -12,10 +12,10 @@
 
 /* Which component speaks (virErrorDomain). */
 enum {
-        ERROR_FROM_RPC = 7,
-        ERROR_FROM_QEMU = 10,
-        ERROR_FROM_TEST = 12,
-        ERROR_FROM_DOMAIN_API = 20,
+        ERROR_FROM_RPC = VIR_FROM_RPC,
+        ERROR_FROM_QEMU = VIR_FROM_QEMU,
+        ERROR_FROM_TEST = VIR_FROM_TEST,
+        ERROR_FROM_DOMAIN_API = VIR_FROM_DOMAIN,
 };
 
 /* Texts live in the arena. from: the component that speaks, unless the code has one of its own. */

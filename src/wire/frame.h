@@ -8,17 +8,18 @@
  */
 #include "base/buf.h"
 #include "base/err.h"
+#include "wire/constants.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum {
-        FRAME_OVERHEAD = 28,              /* the length word and the header */
-        FRAME_MAX = 4 + 33554432,         /* the largest length word */
-        FRAME_MAX_ANONYMOUS = 320 * 1024, /* before authentication (CON-68) */
-        FRAME_LARGE = 256 * 1024,         /* beyond it room is taken from a common budget */
-        FRAME_MAX_FDS = 32,
-        STREAM_DATA_MAX = 262120,
+        FRAME_OVERHEAD = WIRE_FRAME_LENGTH_SIZE + WIRE_FRAME_HEADER_SIZE, /* the length word and the header */
+        FRAME_MAX = WIRE_FRAME_LENGTH_SIZE + WIRE_FRAME_BODY_MAX,         /* the largest length word */
+        FRAME_MAX_ANONYMOUS = 320 * 1024,                                 /* before authentication (CON-68) */
+        FRAME_LARGE = 256 * 1024, /* beyond it room is taken from a common budget */
+        FRAME_MAX_FDS = WIRE_FRAME_FDS_MAX,
+        STREAM_DATA_MAX = WIRE_STREAM_DATA_MAX,
 };
 
 typedef enum FrameType {
