@@ -73,17 +73,17 @@ static void read_option(ArgDef *def, const char *item, size_t n)
         read_placeholder(def, at + 1, (size_t)(end - at) - 1);
 }
 
-/* "DOMAIN", "COUNT:NUMBER", "MODE{a,b}" */
+/* "DOMAIN", "COUNT:NUMBER", "XML:FILE", "MODE{a,b}" */
 static void read_positional(ArgDef *def, const char *item, size_t n)
 {
         const char *colon = memchr(item, ':', n);
         const char *brace = memchr(item, '{', n);
         size_t name = colon ? (size_t)(colon - item) : brace ? (size_t)(brace - item) : n;
+        size_t skip = colon ? name + 1 : 0;
 
         def->is_positional = true;
         def->name = lower_n(item, name);
-        read_placeholder(def, item, colon ? name : n);
-        def->kind = colon ? ARG_NUMBER : ARG_TEXT;
+        read_placeholder(def, item + skip, n - skip);
 }
 
 static ArgDef read_item(const char *item, size_t n, const char *doc, size_t doc_len)

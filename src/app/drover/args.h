@@ -7,6 +7,7 @@
  *
  *      DOMAIN                 needed; by position or as --domain X
  *      COUNT:NUMBER           the same, a number
+ *      XML:FILE               the same, called --xml, a file's name for completion
  *      [FILE]                 may be left out
  *      [--graceful]           a switch
  *      [--mode MODE]          an option with a value, also taken by position when its turn comes

@@ -5,6 +5,7 @@
 #include "app/drover/help.h"
 #include "app/drover/session.h"
 #include "app/drover/shell.h"
+#include "app/drover/xml.h"
 
 #include "base/str.h"
 
@@ -111,31 +112,6 @@ static void quote_for_shell(const char *word, Buf *to)
         buf_put_char(to, '\'');
 }
 
-static void quote_for_xml(const char *word, Buf *to)
-{
-        for (; *word; word++) {
-                switch (*word) {
-                case '<':
-                        buf_put_text(to, "&lt;");
-                        break;
-                case '>':
-                        buf_put_text(to, "&gt;");
-                        break;
-                case '&':
-                        buf_put_text(to, "&amp;");
-                        break;
-                case '"':
-                        buf_put_text(to, "&quot;");
-                        break;
-                case '\'':
-                        buf_put_text(to, "&apos;");
-                        break;
-                default:
-                        buf_put_char(to, *word);
-                }
-        }
-}
-
 /* "a,b,,c" as lines a and b,c: a doubled comma stands for itself. */
 static void split_at_commas(const char *word, Buf *to)
 {
@@ -158,7 +134,7 @@ static int echo(Session *s, const Args *args, Error *err UNUSED)
                 if (i)
                         buf_put_char(&text, ' ');
                 if (arg_has(args, "xml"))
-                        quote_for_xml(word, &escaped);
+                        xml_escape(word, &escaped);
                 else
                         buf_put_text(&escaped, word);
                 if (arg_has(args, "shell"))
@@ -171,7 +147,8 @@ static int echo(Session *s, const Args *args, Error *err UNUSED)
         if (arg_has(args, "err"))
                 fprintf(stderr, "error: %s\n", buf_text(&text));
         else
-                out_value(s->out, "text", buf_text(&text));
+                out_print(s->out, "%s%s", buf_text(&text), s->quiet ? "\n" : "");
+        out_set_text(s->out, "text", buf_text(&text));
         return 0;
 }
 

@@ -6,4 +6,20 @@
 
 enum { MOST_COMMANDS = 256 };
 
+extern const Command list_commands[];
+extern const Command info_commands[];
+extern const Command lifecycle_commands[];
+extern const Command define_commands[];
+extern const Command save_commands[];
+extern const Command stats_commands[];
+extern const Command devices_commands[];
+extern const Command vcpu_commands[];
+extern const Command tuning_commands[];
+extern const Command hotplug_commands[];
+extern const Command agent_commands[];
+extern const Command metadata_commands[];
+extern const Command console_commands[];
+extern const Command qemu_commands[];
+extern const Command host_commands[];
+extern const Command cpu_commands[];
 extern const Command shell_commands[];

@@ -69,10 +69,12 @@ int session_run_words(Session *session, const char *const *words, size_t n)
         args = args_parse(grammar, command->name, words + 1, n - 1, &err);
         if (args && args_want_help(args))
                 return run_help(session, command->name);
-        if (args)
+        if (args) {
                 result = run_parsed(session, command, args, &err);
-        if (!session->quit)
-                out_end(session->out);
+                if (!session->quit)
+                        out_end(session->out);
+        }
+        session_end_command(session);
         if (err_is_set(&err))
                 session_tell_error(&err);
         return result;

@@ -1,34 +1,197 @@
 /*
  * app/drover/session.c - the connection of a run of drover
+ *
+ * One loop and one connection. While a call waits the loop runs, so timers and
+ * events of a command (a progress bar, a console) are served meanwhile; while a
+ * person thinks at the prompt it runs too, so that the daemon's questions
+ * whether we live are answered.
  */
 #include "app/drover/session.h"
 
+#include "app/drover/common.h"
 #include "base/str.h"
+#include "wire/client-wait.h"
+#include "wire/proc.h"
 
-#include <poll.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
-int session_reconnect(Session *session, const char *uri, bool readonly, Error *err UNUSED)
+enum { IDLE_TURN_MS = 1000, OPEN_TIMEOUT_MS = 60000 };
+
+static Session *at_prompt; /* libedit's idle hook carries no argument */
+
+Loop *session_loop(Session *session, Error *err)
 {
-        str_replace(&session->uri, uri);
-        session->readonly = readonly;
-        return 0;
+        if (!session->loop)
+                session->loop = loop_new(err);
+        return session->loop;
 }
 
-char **session_guest_names(Session *session UNUSED)
+static void connection_closed(void *arg, const Error *why)
 {
-        return NULL;
+        Session *session = arg;
+
+        session->lost = true;
+        if (session->interactive)
+                fprintf(stderr, "error: Disconnected from %s: %s\n", client_uri(session->client) ?: "the daemon",
+                        why && why->text ? why->text : "the connection ended");
+}
+
+static void event_came(void *arg, const WireEvent *event, const void *msg)
+{
+        Session *session = arg;
+
+        if (session->on_event)
+                session->on_event(session->on_event_arg, event, msg);
+}
+
+static const ClientHooks hooks = { .closed = connection_closed, .event = event_came };
+
+static Client *connect_to(Session *session, const char *uri, bool readonly, const ClientHooks *with, Error *err)
+{
+        ClientOptions options = { .readonly = readonly,
+                                  .interactive = isatty(STDIN_FILENO),
+                                  .close_callback = true,
+                                  .keepalive_interval_s = session->keepalive_interval_s,
+                                  .keepalive_count = (unsigned)session->keepalive_count,
+                                  .open_timeout_ms = OPEN_TIMEOUT_MS };
+
+        if (!session_loop(session, err))
+                return NULL;
+        return client_open_wait(session->loop, uri, &options, with, session, err);
+}
+
+Client *session_connect(Session *session, const char *uri, bool readonly, Error *err)
+{
+        return connect_to(session, uri, readonly, NULL, err);
+}
+
+int session_open(Session *session, Error *err)
+{
+        if (session->client && session->lost)
+                session->client = client_free(session->client);
+        if (session->client)
+                return 0;
+        session->lost = false;
+        session->client = connect_to(session, session->uri, session->readonly, &hooks, err);
+        if (session->client)
+                return 0;
+        session_spell_out(err);
+        return fail(err, "failed to connect to the hypervisor");
+}
+
+/* An Error holds the detail; what the user reads is the sentence that stock clients show around it. */
+void session_spell_out(Error *err)
+{
+        const char *template = err_code_template(err->code);
+        const char *place = template ? strstr(template, "%s") : NULL;
+        AUTOFREE char *detail = str_dup(err->text ?: "");
+
+        if (place)
+                err_set(err, err->code, "%.*s%s%s", (int)(place - template), template, detail, place + 2);
+}
+
+static int call(Session *session, uint32_t program, uint32_t number, const void *args, void *ret, Error *err)
+{
+        const WireProc *proc = wire_proc_find(program, (int32_t)number);
+        AUTO(Error) why = { 0 };
+
+        if (session_open(session, err) < 0)
+                return -1;
+        if (client_call_wait(session->client, proc, args, session_arena(session), ret, &why) == 0)
+                return 0;
+        session_spell_out(&why);
+        return err ? err_move(err, &why) : -1;
+}
+
+int session_call(Session *session, uint32_t proc, const void *args, void *ret, Error *err)
+{
+        return call(session, WIRE_PROGRAM_REMOTE, proc, args, ret, err);
+}
+
+int session_call_qemu(Session *session, uint32_t proc, const void *args, void *ret, Error *err)
+{
+        return call(session, WIRE_PROGRAM_QEMU, proc, args, ret, err);
+}
+
+Arena *session_arena(Session *session)
+{
+        if (!session->arena)
+                session->arena = arena_new();
+        return session->arena;
+}
+
+const char *session_uri(Session *session)
+{
+        return session->uri ?: client_uri(session->client);
+}
+
+/* LIFE-08: a bare host name stands for its system daemon, reached by ssh. */
+char *session_expand_uri(const char *text)
+{
+        bool is_name = text && *text && !strpbrk(text, ":/?");
+
+        return is_name ? str_format("qemu+ssh://%s/system", text) : str_dup(text);
+}
+
+int session_reconnect(Session *session, const char *uri, bool readonly, Error *err)
+{
+        AUTOFREE char *full = session_expand_uri(uri);
+
+        session->client = client_free(session->client);
+        str_replace(&session->uri, full);
+        session->readonly = readonly;
+        return session_open(session, err);
+}
+
+char **session_guest_names(Session *session)
+{
+        WireConnectListAllDomainsRet found;
+        char **names;
+
+        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_DOMAINS, &(WireConnectListAllDomainsArgs){ 1, 0 },
+                         &found, NULL) < 0)
+                return NULL;
+        names = mem_new_array(char *, found.n_domains + 1);
+        for (uint32_t i = 0; i < found.n_domains; i++)
+                names[i] = str_dup(found.domains[i].name);
+        return names;
+}
+
+static void input_ready(void *arg, uint32_t revents UNUSED)
+{
+        *(bool *)arg = true;
 }
 
 int session_wait_for_input(void)
 {
-        struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+        bool ready = false;
+        AUTO(Watch) *input = NULL;
 
-        return poll(&input, 1, 1000);
+        if (!at_prompt || !session_loop(at_prompt, NULL))
+                return 0;
+        input = watch_new(at_prompt->loop, STDIN_FILENO, EPOLLIN, input_ready, &ready);
+        while (!ready && loop_turn(at_prompt->loop, IDLE_TURN_MS, NULL) >= 0)
+                ;
+        return 0;
+}
+
+void session_at_prompt(Session *session)
+{
+        at_prompt = session;
+}
+
+void session_end_command(Session *session)
+{
+        session->arena = arena_free(session->arena);
 }
 
 void session_done(Session *session)
 {
+        at_prompt = NULL;
+        arena_free(session->arena);
+        client_free(session->client);
+        loop_free(session->loop);
         output_free(session->out);
         free(session->uri);
 }

@@ -162,6 +162,7 @@ static void run_terminal(Session *session)
         AUTOFREE char *history = history_path();
 
         completing = session;
+        session_at_prompt(session);
         rl_readline_name = "drover";
         rl_attempted_completion_function = complete_word;
         rl_event_hook = session_wait_for_input;

@@ -1,0 +1,171 @@
+/*
+ * app/drover/console.c - connect this terminal with a guest's console
+ *
+ * The terminal is raw meanwhile, so that every key reaches the guest; it is put
+ * back whatever ends the connection. Input that is no terminal is sent too, and
+ * its end does not end the console: the guest may still have something to say.
+ */
+#include "app/drover/console.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { INPUT_BYTES = 4096 };
+
+typedef struct Console {
+        Session *session;
+        ClientStream *stream;
+        Watch *input;
+        Error failure;
+        bool opened, finished;
+} Console;
+
+static void server_sent(void *arg UNUSED, const void *data, size_t len)
+{
+        fd_write_all(STDOUT_FILENO, data, len, NULL);
+}
+
+static void server_ended(void *arg)
+{
+        Console *console = arg;
+
+        client_stream_finish(console->stream);
+}
+
+static void has_room(void *arg)
+{
+        Console *console = arg;
+
+        if (console->input)
+                watch_set_events(console->input, EPOLLIN);
+}
+
+static void finished(void *arg, const Error *failure)
+{
+        Console *console = arg;
+
+        if (failure)
+                err_copy(&console->failure, failure);
+        console->finished = true;
+}
+
+static void opened(void *arg, ClientReply *reply)
+{
+        Console *console = arg;
+
+        console->opened = true;
+        if (reply->failure) {
+                err_copy(&console->failure, reply->failure);
+                console->finished = true;
+        }
+}
+
+static void stop_input(Console *console)
+{
+        console->input = watch_free(console->input);
+}
+
+static void typed(void *arg, uint32_t revents UNUSED)
+{
+        Console *console = arg;
+        char keys[INPUT_BYTES];
+        ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+        char *escape;
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                stop_input(console);
+                return;
+        }
+        escape = memchr(keys, console->session->escape, (size_t)n);
+        if (escape)
+                n = escape - keys;
+        if (n > 0)
+                client_stream_send(console->stream, keys, (size_t)n);
+        if (escape) {
+                stop_input(console);
+                client_stream_abort(console->stream);
+        } else if (!client_stream_has_room(console->stream)) {
+                watch_set_events(console->input, 0);
+        }
+}
+
+static const ClientStreamHooks stream_hooks = {
+        .data = server_sent,
+        .end = server_ended,
+        .room = has_room,
+        .finished = finished,
+};
+
+static int run_until(Console *console, const bool *flag, Error *err)
+{
+        while (!*flag && !console->session->lost)
+                if (loop_turn(console->session->loop, -1, err) < 0)
+                        return -1;
+        if (!*flag)
+                return err_set(err, ERR_INTERNAL, "the connection to the daemon ended");
+        return 0;
+}
+
+static int open_console(Console *console, const WireDomain *dom, const char *device, uint32_t flags, Error *err)
+{
+        const WireProc *proc = wire_proc_find(WIRE_PROGRAM_REMOTE, WIRE_PROC_DOMAIN_OPEN_CONSOLE);
+        WireDomainOpenConsoleArgs call = { *dom, device, flags };
+
+        console->stream = client_stream_new(console->session->client, proc, &call, &stream_hooks, opened, console);
+        if (run_until(console, &console->opened, err) < 0)
+                return -1;
+        return err_is_set(&console->failure) ? err_move(err, &console->failure) : 0;
+}
+
+static int serve(Console *console, Error *err)
+{
+        console->input = watch_new(console->session->loop, STDIN_FILENO, EPOLLIN, typed, console);
+        if (run_until(console, &console->finished, err) < 0)
+                return -1;
+        return err_is_set(&console->failure) ? err_move(err, &console->failure) : 0;
+}
+
+static void tell_escape(const Session *s, const WireDomain *dom)
+{
+        unsigned char key = (unsigned char)s->escape;
+
+        out_print(s->out, "Connected to domain '%s'\n", dom->name);
+        if (key < ' ')
+                out_print(s->out, "Escape character is ^%c (Ctrl + %c)\n", key + '@', key + '@');
+        else
+                out_print(s->out, "Escape character is %c\n", key);
+        fflush(stdout);
+}
+
+int console_run(Session *s, const WireDomain *dom, const char *device, uint32_t flags, Error *err)
+{
+        Console console = { .session = s };
+        bool terminal = isatty(STDIN_FILENO);
+        struct termios before, raw;
+        int result;
+
+        if (terminal && tcgetattr(STDIN_FILENO, &before) < 0)
+                return err_errno(err, errno, "unable to get tty attributes");
+        result = open_console(&console, dom, device, flags, err);
+        if (result == 0) {
+                tell_escape(s, dom);
+                if (terminal) {
+                        raw = before;
+                        cfmakeraw(&raw);
+                        tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+                }
+                result = serve(&console, err);
+                if (terminal)
+                        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        }
+        stop_input(&console);
+        client_stream_free(console.stream);
+        err_done(&console.failure);
+        return result;
+}

@@ -1,0 +1,308 @@
+/*
+ * app/drover/keycodes.c - names of keys, for send-key
+ *
+ * The numbers are the kernel's own. Numbers of the other sets are passed on as
+ * they are given.
+ */
+#include "app/drover/keycodes.h"
+
+#include "base/auto.h"
+#include "base/str.h"
+#include "wire/constants.h"
+
+#include <linux/input-event-codes.h>
+
+/* "ENTER" as the row of KEY_ENTER */
+#define KEY(name)                                                                                                    \
+        {                                                                                                            \
+                "KEY_" #name, KEY_##name                                                                             \
+        }
+static const struct {
+        const char *name;
+        uint32_t code;
+} keys[] = {
+        KEY(ESC),
+        KEY(1),
+        KEY(2),
+        KEY(3),
+        KEY(4),
+        KEY(5),
+        KEY(6),
+        KEY(7),
+        KEY(8),
+        KEY(9),
+        KEY(0),
+        KEY(MINUS),
+        KEY(EQUAL),
+        KEY(BACKSPACE),
+        KEY(TAB),
+        KEY(Q),
+        KEY(W),
+        KEY(E),
+        KEY(R),
+        KEY(T),
+        KEY(Y),
+        KEY(U),
+        KEY(I),
+        KEY(O),
+        KEY(P),
+        KEY(LEFTBRACE),
+        KEY(RIGHTBRACE),
+        KEY(ENTER),
+        KEY(LEFTCTRL),
+        KEY(A),
+        KEY(S),
+        KEY(D),
+        KEY(F),
+        KEY(G),
+        KEY(H),
+        KEY(J),
+        KEY(K),
+        KEY(L),
+        KEY(SEMICOLON),
+        KEY(APOSTROPHE),
+        KEY(GRAVE),
+        KEY(LEFTSHIFT),
+        KEY(BACKSLASH),
+        KEY(Z),
+        KEY(X),
+        KEY(C),
+        KEY(V),
+        KEY(B),
+        KEY(N),
+        KEY(M),
+        KEY(COMMA),
+        KEY(DOT),
+        KEY(SLASH),
+        KEY(RIGHTSHIFT),
+        KEY(KPASTERISK),
+        KEY(LEFTALT),
+        KEY(SPACE),
+        KEY(CAPSLOCK),
+        KEY(F1),
+        KEY(F2),
+        KEY(F3),
+        KEY(F4),
+        KEY(F5),
+        KEY(F6),
+        KEY(F7),
+        KEY(F8),
+        KEY(F9),
+        KEY(F10),
+        KEY(NUMLOCK),
+        KEY(SCROLLLOCK),
+        KEY(KP7),
+        KEY(KP8),
+        KEY(KP9),
+        KEY(KPMINUS),
+        KEY(KP4),
+        KEY(KP5),
+        KEY(KP6),
+        KEY(KPPLUS),
+        KEY(KP1),
+        KEY(KP2),
+        KEY(KP3),
+        KEY(KP0),
+        KEY(KPDOT),
+        KEY(ZENKAKUHANKAKU),
+        KEY(102ND),
+        KEY(F11),
+        KEY(F12),
+        KEY(RO),
+        KEY(KATAKANA),
+        KEY(HIRAGANA),
+        KEY(HENKAN),
+        KEY(KATAKANAHIRAGANA),
+        KEY(MUHENKAN),
+        KEY(KPJPCOMMA),
+        KEY(KPENTER),
+        KEY(RIGHTCTRL),
+        KEY(KPSLASH),
+        KEY(SYSRQ),
+        KEY(RIGHTALT),
+        KEY(LINEFEED),
+        KEY(HOME),
+        KEY(UP),
+        KEY(PAGEUP),
+        KEY(LEFT),
+        KEY(RIGHT),
+        KEY(END),
+        KEY(DOWN),
+        KEY(PAGEDOWN),
+        KEY(INSERT),
+        KEY(DELETE),
+        KEY(MACRO),
+        KEY(MUTE),
+        KEY(VOLUMEDOWN),
+        KEY(VOLUMEUP),
+        KEY(POWER),
+        KEY(KPEQUAL),
+        KEY(KPPLUSMINUS),
+        KEY(PAUSE),
+        KEY(SCALE),
+        KEY(KPCOMMA),
+        KEY(HANGEUL),
+        KEY(HANJA),
+        KEY(YEN),
+        KEY(LEFTMETA),
+        KEY(RIGHTMETA),
+        KEY(COMPOSE),
+        KEY(STOP),
+        KEY(AGAIN),
+        KEY(PROPS),
+        KEY(UNDO),
+        KEY(FRONT),
+        KEY(COPY),
+        KEY(OPEN),
+        KEY(PASTE),
+        KEY(FIND),
+        KEY(CUT),
+        KEY(HELP),
+        KEY(MENU),
+        KEY(CALC),
+        KEY(SETUP),
+        KEY(SLEEP),
+        KEY(WAKEUP),
+        KEY(FILE),
+        KEY(SENDFILE),
+        KEY(DELETEFILE),
+        KEY(XFER),
+        KEY(PROG1),
+        KEY(PROG2),
+        KEY(WWW),
+        KEY(MSDOS),
+        KEY(COFFEE),
+        KEY(ROTATE_DISPLAY),
+        KEY(CYCLEWINDOWS),
+        KEY(MAIL),
+        KEY(BOOKMARKS),
+        KEY(COMPUTER),
+        KEY(BACK),
+        KEY(FORWARD),
+        KEY(CLOSECD),
+        KEY(EJECTCD),
+        KEY(EJECTCLOSECD),
+        KEY(NEXTSONG),
+        KEY(PLAYPAUSE),
+        KEY(PREVIOUSSONG),
+        KEY(STOPCD),
+        KEY(RECORD),
+        KEY(REWIND),
+        KEY(PHONE),
+        KEY(ISO),
+        KEY(CONFIG),
+        KEY(HOMEPAGE),
+        KEY(REFRESH),
+        KEY(EXIT),
+        KEY(MOVE),
+        KEY(EDIT),
+        KEY(SCROLLUP),
+        KEY(SCROLLDOWN),
+        KEY(KPLEFTPAREN),
+        KEY(KPRIGHTPAREN),
+        KEY(NEW),
+        KEY(REDO),
+        KEY(F13),
+        KEY(F14),
+        KEY(F15),
+        KEY(F16),
+        KEY(F17),
+        KEY(F18),
+        KEY(F19),
+        KEY(F20),
+        KEY(F21),
+        KEY(F22),
+        KEY(F23),
+        KEY(F24),
+        KEY(PLAYCD),
+        KEY(PAUSECD),
+        KEY(PROG3),
+        KEY(PROG4),
+        KEY(ALL_APPLICATIONS),
+        KEY(SUSPEND),
+        KEY(CLOSE),
+        KEY(PLAY),
+        KEY(FASTFORWARD),
+        KEY(BASSBOOST),
+        KEY(PRINT),
+        KEY(HP),
+        KEY(CAMERA),
+        KEY(SOUND),
+        KEY(QUESTION),
+        KEY(EMAIL),
+        KEY(CHAT),
+        KEY(SEARCH),
+        KEY(CONNECT),
+        KEY(FINANCE),
+        KEY(SPORT),
+        KEY(SHOP),
+        KEY(ALTERASE),
+        KEY(CANCEL),
+        KEY(BRIGHTNESSDOWN),
+        KEY(BRIGHTNESSUP),
+        KEY(MEDIA),
+        KEY(SWITCHVIDEOMODE),
+        KEY(KBDILLUMTOGGLE),
+        KEY(KBDILLUMDOWN),
+        KEY(KBDILLUMUP),
+        KEY(SEND),
+        KEY(REPLY),
+        KEY(FORWARDMAIL),
+        KEY(SAVE),
+        KEY(DOCUMENTS),
+        KEY(BATTERY),
+        KEY(BLUETOOTH),
+        KEY(WLAN),
+        KEY(UWB),
+        KEY(UNKNOWN),
+        KEY(VIDEO_NEXT),
+        KEY(VIDEO_PREV),
+        KEY(BRIGHTNESS_CYCLE),
+        KEY(BRIGHTNESS_AUTO),
+        KEY(DISPLAY_OFF),
+        KEY(WWAN),
+        KEY(RFKILL),
+        KEY(MICMUTE),
+};
+
+static const struct {
+        const char *name;
+        uint32_t set;
+} sets[] = {
+        { "linux", VIR_KEYCODE_SET_LINUX },   { "xt", VIR_KEYCODE_SET_XT },
+        { "atset1", VIR_KEYCODE_SET_ATSET1 }, { "atset2", VIR_KEYCODE_SET_ATSET2 },
+        { "atset3", VIR_KEYCODE_SET_ATSET3 }, { "os_x", VIR_KEYCODE_SET_OSX },
+        { "xt_kbd", VIR_KEYCODE_SET_XT_KBD }, { "usb", VIR_KEYCODE_SET_USB },
+        { "win32", VIR_KEYCODE_SET_WIN32 },   { "qnum", VIR_KEYCODE_SET_QNUM },
+        { "rfb", VIR_KEYCODE_SET_RFB },
+};
+
+int keycode_set(const char *name, uint32_t *ret)
+{
+        for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+                if (str_eq(sets[i].name, name)) {
+                        *ret = sets[i].set;
+                        return 0;
+                }
+        }
+        return -1;
+}
+
+int keycode_find(uint32_t set, const char *word, uint32_t *ret)
+{
+        uint64_t number;
+
+        if ((str_starts(word, "0x") ? str_to_u64_hex(word, &number) : str_to_u64(word, &number)) == 0) {
+                *ret = (uint32_t)number;
+                return number > 0 && number <= 0xffff ? 0 : -1;
+        }
+        if (set != VIR_KEYCODE_SET_LINUX)
+                return -1;
+        for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+                if (str_eq(keys[i].name, word)) {
+                        *ret = keys[i].code;
+                        return 0;
+                }
+        }
+        return -1;
+}
