@@ -60,6 +60,8 @@ static int read_content(const Place *place, const Field *field, const XmlNode *n
 {
         for (XmlNode *n = node->first; n; n = n->next)
                 n->seen = n->seen || !n->name;
+        if (!node->text && field->verbatim)
+                return 0;
         return read_text(place, field, node, node->text ?: "");
 }
 

@@ -1,0 +1,79 @@
+/*
+ * tests/fuzz/fuzz-domain-xml.c - definitions and devices from any bytes
+ *
+ * What was understood must survive being written and read again, completed or
+ * not, and the quick look for name and UUID must agree with the parser.
+ */
+#include "base/str.h"
+#include "fuzz.h"
+#include "model/complete.h"
+
+static void check_round_trip(const DomainDef *def)
+{
+        AUTO(DomainDef) *again = NULL;
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) one = { 0 };
+        AUTO(Buf) two = { 0 };
+
+        domain_def_format(def, DEF_FORMAT_SECURE, &one);
+        if (domain_def_parse(one.data, one.len, 0, &again, NULL, &err) < 0)
+                abort();
+        domain_def_format(again, DEF_FORMAT_SECURE, &two);
+        if (!str_eq(buf_text(&one), buf_text(&two)))
+                abort();
+}
+
+static void check_identity(const char *xml, size_t len, const DomainDef *def)
+{
+        AUTOFREE char *name = NULL;
+        Uuid uuid;
+
+        if (domain_xml_identity(xml, len, &name, &uuid) && !(str_eq(name, def->name) && uuid_eq(&uuid, &def->uuid)))
+                abort();
+}
+
+static void try_domain(const char *xml, size_t len)
+{
+        static const CompletionFacts facts = { .emulator = "/usr/bin/qemu" };
+        AUTO(DomainDef) *def = NULL;
+        AUTO(DomainDef) *copy = NULL;
+        AUTO(Error) err = { 0 };
+        AUTO(Warnings) warnings = { 0 };
+
+        if (domain_def_parse(xml, len, 0, &def, &warnings, &err) < 0) {
+                if (!err_is_set(&err))
+                        abort();
+                return;
+        }
+        check_identity(xml, len, def);
+        check_round_trip(def);
+        copy = domain_def_copy(def);
+        if (domain_def_complete(copy, &facts, &err) < 0)
+                return;
+        domain_def_assign_aliases(copy);
+        check_round_trip(copy);
+        if (domain_def_complete(copy, &facts, &err) < 0)
+                abort();
+}
+
+static void try_device(const char *xml, size_t len)
+{
+        AUTO(DeviceDef) device = { 0 };
+        AUTO(DomainDef) *def = domain_def_new();
+        AUTO(Buf) text = { 0 };
+        unsigned at;
+
+        if (device_def_parse(xml, len, DEF_PARSE_INACTIVE, &device, NULL, NULL) < 0)
+                return;
+        device_def_format(device.kind, device.any, 0, 0, &text);
+        domain_def_add_device(def, device.kind, device.any);
+        if (domain_def_find_device(def, &device, &at, NULL) == 0)
+                domain_def_remove_device(def, device.kind, at);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        try_domain((const char *)data, size);
+        try_device((const char *)data, size);
+        return 0;
+}
