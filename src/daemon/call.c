@@ -45,7 +45,9 @@ struct Call {
         bool counted;
         JobClaim *claim;
         CallRun *run;
-        DomainDef *def; /* kept for the handler */
+        DomainDef *def; /* kept for the handler, like what follows */
+        void *kept;
+        void (*drop_kept)(void *kept);
 };
 
 /* Giving place and claim back may run other calls, so this one leaves its client first. */
@@ -56,6 +58,8 @@ static void call_free(Call *call)
         for (size_t i = 0; i < call->n_fds; i++)
                 fd_close(&call->fds[i]);
         free(call->fds);
+        if (call->drop_kept)
+                call->drop_kept(call->kept);
         if (call->counted)
                 call->domain->calls--;
         quota_leave(call->daemon->quota, &call->place);
@@ -364,6 +368,17 @@ void call_keep_def(Call *call, DomainDef *def)
 DomainDef *call_take_def(Call *call)
 {
         return TAKE(call->def);
+}
+
+void call_keep(Call *call, void *state, void (*drop)(void *state))
+{
+        call->kept = state;
+        call->drop_kept = drop;
+}
+
+void *call_kept(const Call *call)
+{
+        return call->kept;
 }
 
 WireDomain call_wire_domain(const Domain *dom)

@@ -60,6 +60,9 @@ Domain *call_domain(const Call *call);
 /* A definition that waits with the call, taken and given. It is dropped with the call. */
 void call_keep_def(Call *call, DomainDef *def);
 DomainDef *call_take_def(Call *call);
+/* Anything else that waits with the call; drop(state) is called with the call's last breath, its guest still there. */
+void call_keep(Call *call, void *state, void (*drop)(void *state));
+void *call_kept(const Call *call);
 /* Give the answer's guest: name, UUID and id. */
 WireDomain call_wire_domain(const Domain *dom);
 

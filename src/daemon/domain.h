@@ -30,11 +30,12 @@ struct Domain {
         bool persistent;
         bool autostart;
         bool has_managed_save;
-        bool updated;      /* its live configuration was changed since it started */
-        size_t place;      /* in the list's vector */
-        bool listed;       /* in the driver's list; false once undefined and stopped */
-        DomainDef *config; /* what the next start uses; NULL while transient */
-        DomainDef *live;   /* what runs; NULL while shut off */
+        bool updated;         /* its live configuration was changed since it started */
+        size_t place;         /* in the list's vector */
+        bool listed;          /* in the driver's list; false once undefined and stopped */
+        DomainDef *config;    /* what the next start uses; NULL while transient */
+        DomainDef *live;      /* what runs; NULL while shut off */
+        DomainDef *live_next; /* what a change under way will make of it, or NULL; the change's */
         JobSlot *jobs;
         unsigned calls;          /* in flight for this guest */
         ServerClient *owner;     /* destroy it when this client leaves, or NULL */

@@ -7,6 +7,7 @@
  */
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/change.h"
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "model/complete.h"
@@ -91,6 +92,25 @@ static void act_after(Domain *dom, uint64_t ms, void (*act)(Domain *dom), Driver
         guest->timer = timer_new(loop_of(dom), ms, on_act, guest);
 }
 
+/* Every device of a running guest has a name. */
+static void name_devices(DomainDef *def)
+{
+        for (DeviceKind kind = 0; kind < N_DEVICE_KINDS; kind++) {
+                for (unsigned i = 0; i < domain_def_n_devices(def, kind); i++) {
+                        DeviceInfo *info = device_info(kind, domain_def_device(def, kind, i));
+                        unsigned number = i;
+
+                        while (info && !info->alias) {
+                                const char *alias = arena_format(domain_def_arena(def), "%s%u",
+                                                                 device_lists[kind].element, number++);
+
+                                if (!domain_def_find_alias(def, alias, NULL))
+                                        info->alias = alias;
+                        }
+                }
+        }
+}
+
 static void become_active(Domain *dom, DomainDef *def, bool paused)
 {
         TestGuest *guest = mem_new(TestGuest);
@@ -99,6 +119,7 @@ static void become_active(Domain *dom, DomainDef *def, bool paused)
         dom->guest = guest;
         domain_list_activate(dom->driver->domains, dom);
         def->id = dom->id;
+        name_devices(def);
         domain_set_live(dom, def);
         if (paused)
                 domain_started(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_EVENT_STARTED_BOOTED);
@@ -251,6 +272,20 @@ static uint64_t test_version(Driver *driver UNUSED)
         return 2;
 }
 
+/* Nothing is behind the definition: what it says is so. A device that is let go of leaves at once. */
+static void test_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        if (what->kind == LIVE_ATTACH)
+                name_devices(def);
+        if (what->kind == LIVE_DETACH) {
+                const DeviceInfo *info = device_info(what->device, domain_def_device(def, what->device, what->index));
+                AUTOFREE char *alias = str_dup(info->alias);
+
+                change_device_gone(dom, alias);
+        }
+        done(arg, NULL);
+}
+
 static int test_max_vcpus(Driver *driver UNUSED, const char *type UNUSED, Error *err UNUSED)
 {
         return 4096;
@@ -313,4 +348,5 @@ const DriverOps driver_test_ops = {
         .reset = test_reset,
         .suspend = test_suspend,
         .resume = test_resume,
+        .change = test_change,
 };

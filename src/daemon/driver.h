@@ -17,6 +17,7 @@
 
 typedef struct Daemon Daemon;
 typedef struct HostCapabilities HostCapabilities;
+typedef struct LiveChange LiveChange;
 typedef struct ServerClient ServerClient;
 
 typedef void DriverDone(void *arg, const Error *failure);
@@ -65,6 +66,14 @@ typedef struct DriverOps {
         void (*reset)(Domain *dom, DriverDone *done, void *arg);
         void (*suspend)(Domain *dom, DriverDone *done, void *arg);
         void (*resume)(Domain *dom, DriverDone *done, void *arg);
+
+        /*
+         * Bring the running guest to what def, a changed copy of its live definition, says; `what` says where
+         * they differ. The caller keeps def, and makes it the live one when done() says NULL; until then the driver
+         * may fill in what a new device lacks. A detached device leaves through change_device_gone(), when the guest
+         * has let go of it: def still holds it, and done() comes when the guest was asked. NULL: nothing can change.
+         */
+        void (*change)(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg);
 } DriverOps;
 
 struct Driver {
