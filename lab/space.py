@@ -3,8 +3,10 @@
 Everything in it ends with the `host` program, and that ends with us: it holds the other end of a pipe (native/host.c).
 """
 
+import contextlib
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 from . import native
@@ -83,19 +85,27 @@ class Space:
 
     def run(self, argv, check=True, input=None, timeout=60, env=None, cwd="/root"):
         """Run a program inside to its end; what it printed is in stdout and stderr of the answer."""
-        process = self.popen(
-            argv, env, cwd, stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-        )
-        try:
-            out, errors = process.communicate(input, timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, errors = process.communicate()
-            raise LabError(f"{self.name}: '{_said(argv)}' did not end in {timeout} s\n{out}{errors}") from None
-        if check and process.returncode != 0:
-            raise LabError(f"{self.name}: '{_said(argv)}' ended with {process.returncode}\n{out}{errors}")
-        return subprocess.CompletedProcess(argv, process.returncode, out, errors)
+        with contextlib.ExitStack() as files:
+            # files, not pipes: what the program leaves running may hold its output open for ever
+            out, errors = (files.enter_context(tempfile.TemporaryFile("w+", errors="replace")) for _ in range(2))
+            stdin = subprocess.DEVNULL
+            if input is not None:
+                stdin = files.enter_context(tempfile.TemporaryFile("w+"))
+                stdin.write(input)
+                stdin.seek(0)
+            process = self.popen(argv, env, cwd, stdin=stdin, stdout=out, stderr=errors)
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                status = f"did not end in {timeout} s"
+            else:
+                status = f"ended with {process.returncode}"
+            said = [file.seek(0) or file.read() for file in (out, errors)]
+        if status.startswith("did not") or (check and process.returncode != 0):
+            raise LabError(f"{self.name}: '{_said(argv)}' {status}\n{said[0]}{said[1]}")
+        return subprocess.CompletedProcess(argv, process.returncode, *said)
 
     def path(self, inside):
         """A path of the host, as seen from outside."""
