@@ -41,7 +41,7 @@ enum {
 
 static struct pollfd polls[POLL_BUTTONS + MAX_BUTTONS];
 static nfds_t n_polls = POLL_BUTTONS;
-static pid_t shell = -1;
+static pid_t shell = -1, heartbeat = -1;
 
 static void power_off(void)
 {
@@ -218,6 +218,7 @@ static void on_uevent(const char *event, size_t length)
 static void on_signal(int fd)
 {
         struct signalfd_siginfo info;
+        int status;
         pid_t pid;
 
         if (read(fd, &info, sizeof(info)) != sizeof(info))
@@ -232,9 +233,12 @@ static void on_signal(int fd)
                 power_off();
                 return;
         }
-        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
                 if (pid == shell)
                         shell_start();
+                if (pid == heartbeat) /* short of memory, most likely */
+                        printf("the heartbeat ended with status %#x\n", status);
+        }
 }
 
 static void file_systems_mount(void)
@@ -295,7 +299,7 @@ static void services_start(void)
                 sethostname(name, strlen(name));
         run((char *[]){ "/bin/ip", "link", "set", "lo", "up", NULL });
         if (cmdline_number("beat", 100) || cmdline_number("touch", 0))
-                start(NULL, (char *[]){ "/heartbeat", NULL });
+                heartbeat = start(NULL, (char *[]){ "/heartbeat", NULL });
         shell_start();
         if (cmdline_number("agent", 0) && access("/usr/sbin/qemu-ga", X_OK) == 0)
                 start(NULL, (char *[]){ "/usr/sbin/qemu-ga", "-m", "virtio-serial", "-p",

@@ -1,15 +1,62 @@
-"""Fixtures of the system tests."""
+"""Lab hosts for the system tests (lab/), and ways to wait for things instead of sleeping.
+
+`lab` is a fresh set of hosts for one test; `pair` two of them with droverd and sshd running. When a test fails, the last
+lines of every daemon's and guest's log are in its report. Tests that need root or namespaces are skipped where there
+are none.
+"""
+import os
+import pathlib
+import sys
+import types
+
 import pytest
 
-from droverd import Droverd, free_port
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from lab.hosts import Lab  # noqa: E402  (the path comes first)
+
+TAIL_BYTES = 3000
 
 
-@pytest.fixture
-def droverd():
-    """A daemon on its own sockets and, as `port`, on TCP."""
-    port = free_port()
-    daemon = Droverd(f'listen_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n'
-                     "libvirt_sockets = 0\n")
-    daemon.port = port
-    yield daemon
-    daemon.stop()
+@pytest.fixture()
+def lab(request):
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    with Lab() as hosts:
+        yield hosts
+        report = getattr(request.node, "failed_report", None)
+        if report is not None:
+            add_logs(report, hosts)
+
+
+@pytest.fixture()
+def pair(lab):
+    """Two hosts, a and b, each with droverd on all transports and sshd."""
+    hosts = [lab.host(name, kvm=True) for name in ("a", "b")]
+    for host in hosts:
+        host.sshd()
+    daemons = [host.droverd({"listen_tcp": 1, "auth_tcp": "none"}) for host in hosts]
+    yield types.SimpleNamespace(lab=lab, a=hosts[0], b=hosts[1], daemon_a=daemons[0], daemon_b=daemons[1])
+    for daemon in daemons:
+        if daemon.running:
+            assert daemon.stop() == 0, f"droverd ended badly:\n{daemon.tail()}"
+        assert "Sanitizer" not in daemon.log.read_text(errors="replace"), daemon.tail()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        item.failed_report = report
+
+
+def add_logs(report, hosts):
+    logs = [*hosts.home.glob("*.log")]
+    for host in hosts.hosts.values():
+        for directory in ("/var/log/drover", "/var/log/libvirt/qemu"):
+            logs += sorted(path for path in host.path(directory).glob("**/*") if path.is_file())
+    for log in logs:
+        text = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
+        name = str(log).partition("/root/")[2] or log.name
+        report.sections.append((f"log {name}", text))

@@ -1,0 +1,225 @@
+"""The lab itself: a test bed that lies is worse than none."""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from waiting import wait_for
+
+from lab import guest, payload, probe, pulse, raw
+from lab.hosts import Lab
+from lab.paths import LabError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def links():
+    return sorted(path.name for path in pathlib.Path("/sys/class/net").iterdir())
+
+
+def groups(identity):
+    return [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/drover-lab-{identity}-*")]
+
+
+def test_hosts_have_names_addresses_and_identities_of_their_own(lab):
+    a, b = lab.host("a"), lab.host("b")
+    assert [host.run(["hostname"]).stdout.strip() for host in (a, b)] == ["a", "b"]
+    assert a.read_file("/etc/machine-id") != b.read_file("/etc/machine-id")
+    assert b.address in a.run(["getent", "hosts", "b"]).stdout
+    a.write_file("/etc/only-here", "a")
+    assert not b.path("/etc/only-here").exists() and not pathlib.Path("/etc/only-here").exists()
+
+
+def test_hosts_reach_each_other_until_the_cable_is_cut(lab):
+    a, b = lab.host("a"), lab.host("b")
+    b.sshd()
+    a.sshd()
+    reach = ["ssh", "-o", "ConnectTimeout=1", "b", "hostname"]
+    assert a.run(reach).stdout == "b\n"
+    a.cut()
+    assert a.run(reach, check=False).returncode == 255
+    a.restore()
+    assert a.run(reach).stdout == "b\n"
+
+
+PROBE = """
+import socket, sys, time
+server = len(sys.argv) == 1
+link = socket.create_server(("", 5000)).accept()[0] if server else None
+if server:
+    while block := link.recv(1 << 16):
+        if block == b"?":
+            link.send(b"!")
+    sys.exit()
+for _ in range(100):
+    try:
+        link = socket.create_connection((sys.argv[1], 5000))
+        break
+    except OSError:
+        time.sleep(0.02)
+times = []
+for _ in range(10):
+    began = time.perf_counter()
+    link.send(b"?")
+    link.recv(1)
+    times.append(time.perf_counter() - began)
+began = time.perf_counter()
+link.sendall(bytes(8 << 20))
+link.shutdown(socket.SHUT_WR)
+link.recv(1)
+print(min(times), (8 << 20) / (time.perf_counter() - began))
+"""
+
+
+def measure(a, b):
+    server = b.popen(["/usr/bin/python3", "-c", PROBE])
+    try:
+        trip, rate = a.run(["/usr/bin/python3", "-c", PROBE, b.name]).stdout.split()
+    finally:
+        server.kill()
+        server.wait()
+    return float(trip), float(rate)
+
+
+def test_a_delay_is_felt_both_ways(lab):
+    trip, _ = measure(lab.host("a", delay_ms=5), lab.host("b", delay_ms=10))
+    assert 0.030 <= trip < 0.060
+
+
+def test_a_rate_is_kept(lab):
+    _, rate = measure(lab.host("a", rate_mbit=200), lab.host("b"))
+    assert 15e6 < rate < 27e6
+
+
+def test_nothing_stays_behind():
+    before = links()
+    with Lab() as lab:
+        identity, home = lab.id, lab.home
+        host = lab.host("a")
+        host.run(["sh", "-c", "sleep 600 & mkdir /sys/fs/cgroup/*/below; setsid sleep 600 & echo"], check=False)
+        victims = wait_for("both run", lambda: len(host.processes("sleep")) == 2 and host.processes("sleep"))
+        assert groups(identity)
+    assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in victims)
+    assert not groups(identity) and not home.exists() and links() == before
+
+
+def test_nothing_stays_behind_when_the_driver_is_killed():
+    driver = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent("""
+            import signal, sys
+            sys.path.append("tests/system")
+            from lab.hosts import Lab
+            from waiting import wait_for
+            lab = Lab()
+            host = lab.host("a", delay_ms=1)
+            host.run(["sh", "-c", "setsid sleep 600 & echo"])
+            print(lab.id, host.pid, *wait_for("it runs", lambda: host.processes("sleep")), flush=True)
+            signal.pause()
+        """)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    identity, *pids = driver.stdout.readline().split()
+    assert len(pids) == 2 and groups(identity)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    wait_for("the hosts end", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+    wait_for("the control groups go", lambda: not groups(identity))
+
+
+def test_a_program_that_ends_badly_is_reported_with_its_words(lab):
+    host = lab.host("a")
+    with pytest.raises(LabError, match="(?s)ended with 3.*too bad"):
+        host.run(["sh", "-c", "echo too bad >&2; exit 3"])
+    with pytest.raises(LabError, match="did not end in 0.2 s"):
+        host.run(["sleep", "60"], timeout=0.2)
+
+
+@pytest.fixture()
+def beating(tmp_path):
+    """Start a guest directly under QEMU, its serial port on a Pulse."""
+    started = []
+
+    def start(accelerator, memory_mib, *arguments):
+        reader = pulse.Pulse(tmp_path / "beat")
+        started.append(reader)
+        port = ["-chardev", f"socket,id=port,path={reader.path}", "-serial", "chardev:port"]
+        started.append(raw.RawQemu(accelerator, memory_mib, [*port, *arguments]))
+        return reader, started[-1]
+
+    yield start
+    for item in reversed(started):
+        item.__exit__()
+
+
+def linux_arguments(**settings):
+    image = guest.build()
+    return ["-kernel", image.kernel, "-initrd", image.initrd, "-append", guest.command_line(**settings)]
+
+
+def payload_arguments(touch_mib, rate):
+    return ["-drive", f"file={payload.build(touch_mib, rate)},format=raw,if=virtio,readonly=on"]
+
+
+def test_the_tiny_guest_beats_every_millisecond_and_obeys_the_power_button(beating):
+    reader, qemu = beating(probe.accelerators()["linux"], 128, *linux_arguments(beat=1, touch=16, dirty=20))
+    reader.wait("^touched 4096 pages", 60)
+    mark = len(reader.beats())
+    wait_for("a thousand beats", lambda: len(reader.beats()) >= mark + 1000, 10)
+    beats = reader.beats()[mark:]
+    seconds = beats[-1].at - beats[0].at
+    assert len(beats) / seconds > 500, "the guest keeps up with its period"
+    right, line = reader.verify()
+    assert right, line
+    qemu.qmp("system_powerdown")
+    reader.wait("^power off", 10)
+
+
+def test_a_stop_is_seen_as_a_pause_by_the_hosts_clock(beating):
+    reader, qemu = beating(probe.accelerators()["payload"], 48, *payload_arguments(8, 1))
+    reader.wait("^beat 00000100", 60)
+    qemu.qmp("stop")
+    time.sleep(0.3)  # the pause itself
+    mark = reader.mark()
+    qemu.qmp("cont")
+    reader.wait("^beat", 10, mark)
+    assert 0.29 < reader.pause().seconds < 0.6
+
+
+def corrupt(qemu, address):
+    """Change one byte of a guest's memory behind its back, through QEMU's debugger port."""
+    path = qemu.home / "gdb"
+    qemu.qmp("human-monitor-command", command_line=f"gdbserver unix:{path},server=on,wait=off")
+    with raw.Debugger(path) as debugger:
+        debugger.write(address, b"\xa5")
+
+
+def test_a_lost_page_is_found_by_the_payload(beating):
+    reader, qemu = beating(probe.accelerators()["payload"], 48, *payload_arguments(8, 0))
+    reader.wait("^beat 00000010", 60)
+    assert reader.verify()[0]
+    corrupt(qemu, (2 << 20) + 7 * 4096)
+    right, line = reader.verify()
+    assert not right and line.endswith("lost 00000001")
+
+
+def first_word(page):
+    """The first word of a page that was filled and never dirtied (lab/guest/sweep.c)."""
+    mask = (1 << 64) - 1
+    word = ((page + 1) * 0x9E3779B97F4A7C15 + 0xD1B54A32D192ED03) & mask
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    word ^= word >> 27
+    return ((word * 6364136223846793005 + 1442695040888963407) & mask).to_bytes(8, "little")
+
+
+def test_a_lost_page_is_found_by_the_tiny_guest(beating):
+    memory_mib = 128
+    reader, qemu = beating(probe.accelerators()["linux"], memory_mib, *linux_arguments(beat=50, touch=16))
+    reader.wait("^touched", 60)
+    assert reader.verify()[0]
+    image = qemu.home / "memory"
+    qemu.qmp("pmemsave", val=0, size=memory_mib << 20, filename=str(image))
+    corrupt(qemu, image.read_bytes().index(first_word(page=77)) + 3000)
+    right, line = reader.verify()
+    assert not right and line.startswith("verify LOST 1 of 4096 pages, first 77:")

@@ -1,0 +1,66 @@
+"""Wait for what happens, not for time to pass: conditions, and libvirt events as a client sees them."""
+import threading
+import time
+
+import libvirt
+
+STEP_S = 0.02
+
+
+def wait_for(what, condition, timeout=20):
+    """The first true value of condition(); an AssertionError that says what was waited for otherwise."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        time.sleep(STEP_S)
+
+
+class EventLoop:
+    """libvirt's own event loop, turned by one thread for as long as the test process lives."""
+
+    _thread = None
+
+    @classmethod
+    def start(cls):
+        if cls._thread is None:
+            libvirt.virEventRegisterDefaultImpl()
+            cls._thread = threading.Thread(target=cls._turn, daemon=True)
+            cls._thread.start()
+
+    @staticmethod
+    def _turn():
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+
+class Lifecycle:
+    """The lifecycle events of a connection's guests, in order, with the time each arrived.
+
+    Call EventLoop.start() before opening the connection.
+    """
+
+    def __init__(self, conn):
+        self._conn = conn
+        self._news = threading.Condition()
+        self.events = []  # (seconds, guest, event, detail)
+        self._id = conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_event, None)
+
+    def _on_event(self, _conn, domain, event, detail, _opaque):
+        with self._news:
+            self.events.append((time.monotonic(), domain.name(), event, detail))
+            self._news.notify_all()
+
+    def close(self):
+        self._conn.domainEventDeregisterAny(self._id)
+
+    def wait(self, guest, event, timeout=20):
+        """The first event of this kind for this guest, past or to come."""
+        def found():
+            return next((entry for entry in self.events if entry[1:3] == (guest, event)), None)
+
+        with self._news:
+            assert self._news.wait_for(found, timeout), f"no event {event} of {guest}; there were {self.events}"
+            return found()
