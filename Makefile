@@ -5,7 +5,7 @@ all: build/build.ninja
 	@ninja -C build
 
 build/build.ninja: | setup
-	@meson setup build --buildtype=release >/dev/null
+	@meson setup build --buildtype=debugoptimized >/dev/null
 
 setup:
 	@tools/setup.sh

@@ -26,7 +26,9 @@ static inline bool str_eq(const char *a, const char *b)
 }
 static inline bool str_starts(const char *s, const char *prefix)
 {
-        return strncmp(s, prefix, strlen(prefix)) == 0;
+        size_t n = strlen(prefix);
+
+        return strnlen(s, n) == n && memcmp(s, prefix, n) == 0;
 }
 bool str_ends(const char *s, const char *suffix);
 char *str_to_base64(const void *data, size_t n);
