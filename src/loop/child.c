@@ -27,6 +27,10 @@ struct Child {
         Fd pidfd;
         Watch *watch;
         bool keep_going, ended;
+        Fd report; /* says whether exec worked; -1 once it has */
+        Watch *report_watch;
+        char *what;
+        void (*started)(void *arg, const Error *why);
         void (*fn)(void *arg, int status);
         void *arg;
 };
@@ -122,11 +126,29 @@ static void reap(Child *child, int *status)
         child->watch = watch_free(child->watch);
 }
 
+static void on_started(void *arg, uint32_t revents UNUSED)
+{
+        Child *child = arg;
+        AUTO(Error) why = { 0 };
+        bool failed = await_exec(child->report, child->what, &why) < 0;
+        int status;
+
+        child->report_watch = watch_free(child->report_watch);
+        fd_close(&child->report);
+        if (failed)
+                reap(child, &status);
+        child->started(child->arg, failed ? &why : NULL);
+}
+
 static void on_ended(void *arg, uint32_t revents UNUSED)
 {
         Child *child = arg;
         int status = 0;
 
+        if (child->report >= 0) {
+                on_started(child, 0); /* both are ready; the start is told first */
+                return;
+        }
         reap(child, &status);
         child->fn(child->arg, status);
 }
@@ -137,7 +159,7 @@ Child *child_new(Loop *loop, const ChildSpec *spec, void (*ended)(void *arg, int
         AUTO(Fd) reading = -1;
         int ends[2];
 
-        child->pidfd = -1;
+        child->pidfd = child->report = -1;
         child->ended = true;
         if (pipe2(ends, O_CLOEXEC) < 0) {
                 err_errno(err, errno, "cannot make a pipe");
@@ -153,7 +175,7 @@ Child *child_new(Loop *loop, const ChildSpec *spec, void (*ended)(void *arg, int
                 return NULL;
         }
         child->ended = false;
-        if (await_exec(reading, spec->argv[0], err) < 0)
+        if (!spec->started && await_exec(reading, spec->argv[0], err) < 0)
                 return NULL;
         child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
         if (child->pidfd < 0) {
@@ -164,6 +186,12 @@ Child *child_new(Loop *loop, const ChildSpec *spec, void (*ended)(void *arg, int
         child->fn = ended;
         child->arg = arg;
         child->watch = watch_new(loop, child->pidfd, EPOLLIN, on_ended, child);
+        if (spec->started) {
+                child->started = spec->started;
+                child->what = str_dup(spec->argv[0]);
+                child->report = fd_take(&reading);
+                child->report_watch = watch_new(loop, child->report, EPOLLIN, on_started, child);
+        }
         return TAKE(child);
 }
 
@@ -189,7 +217,10 @@ Child *child_free(Child *child)
                 reap(child, &status);
         }
         watch_free(child->watch);
+        watch_free(child->report_watch);
+        fd_close(&child->report);
         fd_close(&child->pidfd);
+        free(child->what);
         free(child);
         return NULL;
 }

@@ -27,6 +27,11 @@ typedef struct ChildSpec {
         int (*prepare)(void *arg);
         void *prepare_arg;
         bool keep_going; /* survives the daemon: own session, not killed when the Child is freed */
+        /*
+         * When set, child_new() does not wait for the exec, so that prepare may take its time: started()
+         * comes later, with why when there was no exec; ended() does not follow then.
+         */
+        void (*started)(void *arg, const Error *why);
 } ChildSpec;
 
 /* status as from waitpid(). */

@@ -6,6 +6,7 @@
 #include "loop/worker.h"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 static char trace[64];
 static char a[] = "a", b[] = "b", x[] = "x";
@@ -153,4 +154,59 @@ TEST(a_stopped_loop_still_takes_what_its_owners_add_while_they_end)
         late = idle_new(loop, stop_loop, loop);
         CHECK_INT(loop_run(loop, NULL), 0);
         CHECK(stop && late);
+}
+
+static int hold_until_told(void *arg)
+{
+        char byte;
+
+        return read(*(int *)arg, &byte, 1) == 1 && byte == 'y' ? 0 : -1;
+}
+
+static void note_start(void *arg UNUSED, const Error *why)
+{
+        strcat(trace, why ? "failed " : "started ");
+}
+
+static void note_exit(void *arg UNUSED, int status)
+{
+        strcat(trace, child_status_text(status));
+}
+
+TEST(a_child_that_prepares_slowly_does_not_hold_up_the_loop)
+{
+        static const char *const good[] = { "true", NULL }, *const bad[] = { "/no/such/program", NULL };
+        const struct {
+                const char *const *argv;
+                char say;
+                const char *expected;
+        } cases[] = { { good, 'y', "started exited with status 0" },
+                      { bad, 'y', "failed " },
+                      { good, 'n', "failed " } };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(Loop) *loop = loop_new(NULL);
+                int ends[2], in_child = 3;
+                ChildFd fds[] = { { .at = 3 } };
+                ChildSpec spec = { .argv = cases[i].argv,
+                                   .fds = fds,
+                                   .n_fds = 1,
+                                   .prepare = hold_until_told,
+                                   .prepare_arg = &in_child,
+                                   .started = note_start };
+                AUTO(Child) *child = NULL;
+
+                CHECK_INT(pipe(ends), 0);
+                fds[0].fd = ends[0];
+                trace[0] = '\0';
+                child = child_new(loop, &spec, note_exit, NULL, NULL);
+                CHECK(child);
+                CHECK_STR(trace, "");
+                CHECK_INT(write(ends[1], &cases[i].say, 1), 1);
+                while (!strstr(trace, "failed") && !strstr(trace, "exited"))
+                        loop_turn(loop, -1, NULL);
+                CHECK_STR(trace, cases[i].expected);
+                close(ends[0]);
+                close(ends[1]);
+        }
 }

@@ -1,0 +1,61 @@
+#pragma once
+/*
+ * qemu/guest-private.h - what guest.c, guest-start.c and guest-event.c share
+ */
+#include "base/vec.h"
+#include "qemu/guest.h"
+
+typedef struct GuestWaiter {
+        GuestDone *done;
+        void *arg;
+} GuestWaiter;
+
+typedef struct GuestTty {
+        char *alias, *path;
+} GuestTty;
+
+struct Guest {
+        const GuestEnv *env;
+        char *name;
+        Uuid uuid;
+        GuestHooks hooks;
+        void *arg;
+
+        GuestProcess *process;
+        QmpClient *qmp;
+        GuestState state;
+        GuestCause cause;
+        GuestCause stop_cause; /* why the next STOP comes */
+        bool end_of_run;       /* the next STOP ends this run of the guest */
+        bool end_is_reboot;
+        bool reboot_wanted; /* the next shutdown is to become a reset */
+        bool stop_asked;
+        char *last_end;
+
+        /* the start or adoption that is going on */
+        GuestWaiter starting; /* done NULL: none */
+        GuestStartOptions options;
+        unsigned unanswered; /* questions asked while it starts */
+        bool adopting, resuming;
+        Error failure;
+        Timer *start_deadline;
+
+        VEC(GuestWaiter) stopping;
+        Timer *kill_timer;
+        bool kill_at_deadline;
+
+        VEC(GuestVcpu) vcpus;
+        VEC(GuestTty) ttys;
+        VEC(char *) open_channels;
+        uint64_t balloon_bytes;
+        int vnc_port;
+};
+
+void guest_set_state(Guest *guest, GuestState state, GuestCause cause);
+void guest_take_vcpus(Guest *guest, const QmpCpu *cpus, size_t n);
+void guest_take_chardevs(Guest *guest, const QmpChardev *chardevs, size_t n);
+void guest_set_channel(Guest *guest, const char *alias, bool open);
+/* The process is gone, or was never there: everybody who waits is told. */
+void guest_end(Guest *guest);
+void guest_on_event(void *arg, const char *name, struct json_object *json);
+void guest_forget_facts(Guest *guest);

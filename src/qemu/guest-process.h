@@ -1,0 +1,62 @@
+#pragma once
+/*
+ * qemu/guest-process.h - one QEMU process: its directory, logs, control group, user, and its end
+ *
+ * The process and its logger outlive the daemon. It is found again by pid and start time.
+ */
+#include "base/uuid.h"
+#include "host/cgroup.h"
+#include "host/root.h"
+#include "loop/loop.h"
+#include "qemu/command-line.h"
+
+typedef struct GuestProcess GuestProcess;
+
+/* What all guests of a daemon share. It outlives them. */
+typedef struct GuestEnv {
+        Loop *loop;
+        CgroupHost *cgroups; /* NULL: this machine has none */
+        const char *run_dir; /* directories of guests are made in it */
+        const char *log_dir;
+        const char *logger; /* path of drover-log */
+        RootUser user;      /* what QEMU runs as */
+        uint64_t log_bytes; /* cap of one log file, and how many old ones are kept */
+        unsigned log_backups;
+        uint64_t most_files; /* open descriptors of QEMU; 0: as inherited */
+        uint64_t most_processes;
+        bool core_dumps; /* QEMU may dump core */
+} GuestEnv;
+
+typedef struct GuestProcessHooks {
+        /* The process runs, or failed to: `why`. The monitor can be connected as soon as start returns. */
+        void (*started)(void *arg, const Error *why);
+        void (*ended)(void *arg); /* once, after started() */
+} GuestProcessHooks;
+
+/* Directory of a guest: RUN_DIR/UUID. Owned. */
+char *guest_dir(const GuestEnv *env, const Uuid *uuid);
+
+/*
+ * Start QEMU. line is used up to the return only. *monitor: a connection to it (the kernel holds what is
+ * written until QEMU is there).
+ */
+GuestProcess *guest_process_start(const GuestEnv *env, const char *name, const Uuid *uuid, const CommandLine *line,
+                                  const GuestProcessHooks *hooks, void *arg, Fd *monitor, Error *err);
+/* Take over one that an earlier daemon started; started() is not called. */
+GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const Uuid *uuid, pid_t pid,
+                                  uint64_t start_ticks, const GuestProcessHooks *hooks, void *arg, Fd *monitor,
+                                  Error *err);
+pid_t guest_process_pid(const GuestProcess *process);
+uint64_t guest_process_start_ticks(const GuestProcess *process); /* 0 before started() */
+Cgroup *guest_process_cgroup(GuestProcess *process);             /* NULL: none */
+bool guest_process_has_ended(const GuestProcess *process);
+void guest_process_signal(GuestProcess *process, int signum);
+/* What QEMU wrote since its start, its end only: for the error of a start that failed. Owned; NULL: nothing. */
+char *guest_process_last_words(const GuestProcess *process);
+/* The process is left alone; its directory and control group go when it has ended. Returns NULL. */
+GuestProcess *guest_process_free(GuestProcess *process);
+
+/* Give the files of an ended guest back to who owned them; runs in a child by itself. */
+int guest_files_take_back(const GuestEnv *env, const char *const *paths, size_t n, Error *err);
+
+DEFINE_AUTO(GuestProcess, guest_process_free)
