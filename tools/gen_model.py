@@ -225,7 +225,7 @@ class Tables:
         listed = ", ".join(f'"{w}"' for w in words)
         return f'{{ offsetof({struct.name}, {member}), 0, (const char *const[]){{ {listed}, NULL }}, "{text}" }}'
 
-    def field(self, struct, entry, whens):
+    def field(self, struct, entry, whens, shared):
         path, member, row, prefix = entry
         parts = [f'"{path}"', f'"{member}"', f"FIELD_{row.kind.upper()}", f"offsetof({struct.name}, {member})"]
         extra = []
@@ -260,6 +260,8 @@ class Tables:
         for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim"):
             if row.get(key):
                 extra.append(f".{key} = true")
+        if shared:
+            extra.append(".shared = true")
         if row.get("when"):
             extra.append(f".when = &{struct.var}_whens[{whens[(row.get('when'), prefix)]}]")
         return "        { " + ", ".join(parts + extra) + f" }}, /* {row.origin} */"
@@ -283,7 +285,8 @@ class Tables:
             early.sort(key=lambda i: (bool(fields[i][2].get("when")), i))
             self.out += [f"static const uint16_t {struct.var}_early[] = {{ {', '.join(map(str, early))} }};", ""]
         self.out += [f"static const Field {struct.var}_fields[] = {{"]
-        self.out += [self.field(struct, entry, whens) for entry in fields]
+        members = [entry[1] for entry in fields]
+        self.out += [self.field(struct, entry, whens, entry[1] in members[:i]) for i, entry in enumerate(fields)]
         self.out += ["};", "", f"static const FieldNode {struct.var}_nodes[] = {{"]
         for node in nodes:
             name = f'"{node["name"]}"' if node["name"] else "NULL"

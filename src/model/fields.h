@@ -77,6 +77,7 @@ typedef struct Field {
         const char *kept_prefix; /* only values with this prefix outlive a run */
         const char *live_prefix; /* values with this prefix do not */
         bool required, keep, always, runtime, secret, abi, live, verbatim;
+        bool shared; /* an earlier field has the same member, under another condition */
         const FieldWhen *when;
 } Field;
 
