@@ -7,7 +7,8 @@ default, range, when ('bus = virtio ide': the row applies only then), abi (must 
 live (may change while the guest runs), runtime (shown and read for running guests only), secret,
 has (0 is a value of its own: a member has_NAME says whether it was given), keep (an empty element means
 something), always (written even when 0), verbatim (blanks and the empty text count), width (hex digits),
-default_unit, kept_prefix and live_prefix (for names that drover makes: which values outlive a run),
+default_unit, kept_prefix and live_prefix (for names that drover makes: which values outlive a run), placed (drover may have filled it in: an update without it
+changes nothing),
 device (the list is a list of this kind of device), most (how many of it), doc.
 """
 import re
@@ -80,7 +81,7 @@ class Model:
 
     def check(self):
         known = {"xml", "type", "name", "required", "default", "range", "when", "abi", "live", "runtime", "secret", "has",
-                 "keep", "always", "verbatim", "width", "default_unit", "kept_prefix", "live_prefix", "device", "most", "doc"}
+                 "keep", "always", "verbatim", "width", "default_unit", "kept_prefix", "live_prefix", "placed", "device", "most", "doc"}
         for struct in self.structs.values():
             for row in struct.rows:
                 unknown = set(row.keys) - known
@@ -137,14 +138,14 @@ class Model:
             visit(struct)
         return out
 
-    def flatten(self, struct, path=".", member="", conditions=None):
+    def flatten(self, struct, path=".", member="", live=False):
         """Rows with embedded structs laid open: (path, member, row, where a condition's member is found)."""
         for row in struct.rows:
             where = row.xml if path == "." else path if row.xml == "." else f"{path}/{row.xml}"
             if row.kind == "embed":
-                yield from self.flatten(self.structs[row.of], where, f"{member}{row.name}.", struct.name)
+                yield from self.flatten(self.structs[row.of], where, f"{member}{row.name}.", live or row.get("live"))
             else:
-                yield where, member + row.name, row, member
+                yield where, member + row.name, Row({**row.keys, "live": row.get("live") or live}, row.origin), member
 
     def has_table(self, struct):
         """A struct that is only ever embedded has no table: its rows are in its holders' tables."""
@@ -257,7 +258,7 @@ class Tables:
         for key in ("kept_prefix", "live_prefix"):
             if row.get(key):
                 extra.append(f'.{key} = "{row.get(key)}"')
-        for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim"):
+        for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim", "placed"):
             if row.get(key):
                 extra.append(f".{key} = true")
         if shared:
