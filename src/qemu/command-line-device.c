@@ -92,7 +92,7 @@ static int usb_controller(const DomainDef *def, const ControllerDef *c, QemuPart
                 { "qemu-xhci", "qemu-xhci" },
         };
         const char *driver = c->model ? find_driver(drivers, ARRAY_LEN(drivers), c->model) : "piix3-usb-uhci";
-        const ControllerDef *master = find_controller(def, CONTROLLER_TYPE_USB, c->index);
+        const ControllerDef *master = line_find_controller(def, CONTROLLER_TYPE_USB, c->index);
         AUTO(JsonWriter) w = { 0 };
 
         if (str_eq(c->model, "none"))

@@ -310,7 +310,7 @@ static int open_drive(JsonWriter *w, const DomainDef *def, const DiskDef *disk, 
 
         if (!a || a->type != ADDRESS_TYPE_DRIVE)
                 return err_set(err, ERR_INTERNAL, "the disk '%s' has no drive address", disk->target_dev);
-        c = find_controller(def, type, a->controller);
+        c = line_find_controller(def, type, a->controller);
         part_open(w, "driver",
                   type == CONTROLLER_TYPE_SCSI        ? scsi_driver(disk)
                   : type == CONTROLLER_TYPE_FDC       ? "floppy"

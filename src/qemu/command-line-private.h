@@ -29,7 +29,7 @@ void put_virtio(JsonWriter *w, const VirtioOptions *options);
 /* The name for -device of a virtio device whose model may end in -transitional or -non-transitional. */
 const char *virtio_driver(const char *base, const char *model, char room[64]);
 bool machine_is_q35(const DomainDef *def);
-const ControllerDef *find_controller(const DomainDef *def, ControllerType type, uint32_t index);
+const ControllerDef *line_find_controller(const DomainDef *def, ControllerType type, uint32_t index);
 /* The boot index a device gets, from its own order or from the os' list; 0: none. */
 unsigned boot_index_disk(const DomainDef *def, const DiskDef *disk);
 unsigned boot_index_interface(const DomainDef *def, const InterfaceDef *nic);

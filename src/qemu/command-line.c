@@ -134,7 +134,7 @@ bool machine_is_q35(const DomainDef *def)
         return def->os.machine && strstr(def->os.machine, "q35");
 }
 
-const ControllerDef *find_controller(const DomainDef *def, ControllerType type, uint32_t index)
+const ControllerDef *line_find_controller(const DomainDef *def, ControllerType type, uint32_t index)
 {
         for (uint32_t i = 0; i < def->n_controllers; i++) {
                 const ControllerDef *c = def->controllers[i];
@@ -159,7 +159,7 @@ char *option_escape(const char *text)
 
 static int put_pci_bus(JsonWriter *w, const DomainDef *def, const DeviceAddress *a, Error *err)
 {
-        const ControllerDef *bus = find_controller(def, CONTROLLER_TYPE_PCI, a->bus);
+        const ControllerDef *bus = line_find_controller(def, CONTROLLER_TYPE_PCI, a->bus);
 
         if (a->bus == 0) {
                 json_put_text(w, "bus", machine_is_q35(def) ? "pcie.0" : "pci.0");
@@ -181,7 +181,7 @@ static int put_pci_bus(JsonWriter *w, const DomainDef *def, const DeviceAddress 
 
 static int put_usb_bus(JsonWriter *w, const DomainDef *def, const DeviceAddress *a, Error *err)
 {
-        const ControllerDef *usb = find_controller(def, CONTROLLER_TYPE_USB, a->bus);
+        const ControllerDef *usb = line_find_controller(def, CONTROLLER_TYPE_USB, a->bus);
 
         if (!usb || !usb->info.alias)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "no USB controller has the index %u", a->bus);
@@ -192,7 +192,7 @@ static int put_usb_bus(JsonWriter *w, const DomainDef *def, const DeviceAddress 
 
 static int put_serial_bus(JsonWriter *w, const DomainDef *def, const DeviceAddress *a, Error *err)
 {
-        const ControllerDef *c = find_controller(def, CONTROLLER_TYPE_VIRTIO_SERIAL, a->controller);
+        const ControllerDef *c = line_find_controller(def, CONTROLLER_TYPE_VIRTIO_SERIAL, a->controller);
         uint32_t port;
 
         if (!c || !c->info.alias)
@@ -246,6 +246,23 @@ static int put_parts_of(const DomainDef *def, DeviceKind kind, CommandLine *line
                 if (qemu_device_parts(def, kind, domain_def_device(def, kind, i), &parts, err) < 0)
                         return -1;
                 line_put_parts(line, &parts);
+        }
+        return 0;
+}
+
+/* PCI controllers first, in the order of their numbers: every other device sits on one of them. */
+static int put_controllers(const DomainDef *def, CommandLine *line, Error *err)
+{
+        for (int pci = 1; pci >= 0; pci--) {
+                for (uint32_t i = 0; i < def->n_controllers; i++) {
+                        AUTO(QemuParts) parts = { 0 };
+
+                        if ((def->controllers[i]->type == CONTROLLER_TYPE_PCI) != pci)
+                                continue;
+                        if (qemu_device_parts(def, DEVICE_CONTROLLER, def->controllers[i], &parts, err) < 0)
+                                return -1;
+                        line_put_parts(line, &parts);
+                }
         }
         return 0;
 }
@@ -339,10 +356,9 @@ int command_line_build(const CommandLineSpec *spec, CommandLine *ret, Error *err
                 return -1;
         put_actions(spec, &line);
         if (command_line_boot(spec, &line, err) < 0 || put_parts_of(spec->def, DEVICE_IOMMU, &line, err) < 0 ||
-            put_parts_of(spec->def, DEVICE_CONTROLLER, &line, err) < 0 ||
-            put_parts_of(spec->def, DEVICE_HUB, &line, err) < 0 || command_line_disks(spec, &line, err) < 0 ||
-            command_line_interfaces(spec, &line, err) < 0 || command_line_chardevs(spec, &line, err) < 0 ||
-            command_line_graphics(spec, &line, err) < 0)
+            put_controllers(spec->def, &line, err) < 0 || put_parts_of(spec->def, DEVICE_HUB, &line, err) < 0 ||
+            command_line_disks(spec, &line, err) < 0 || command_line_interfaces(spec, &line, err) < 0 ||
+            command_line_chardevs(spec, &line, err) < 0 || command_line_graphics(spec, &line, err) < 0)
                 return -1;
         for (size_t i = 0; i < ARRAY_LEN(others); i++) {
                 if (put_parts_of(spec->def, others[i], &line, err) < 0)
