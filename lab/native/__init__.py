@@ -5,18 +5,14 @@ from ..paths import BUILD, LAB, digest, locked, run
 CFLAGS = "-std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Werror".split()
 
 
-def program(name):
+def program(name, *flags):
     """The path of lab/native/NAME.c, compiled."""
-    return compiled(LAB / "native" / f"{name}.c")
-
-
-def compiled(source):
-    """The path of the program made from one source file."""
-    output = BUILD / "native" / f"{source.stem}-{digest(source)}"
+    source = LAB / "native" / f"{name}.c"
+    output = BUILD / "native" / f"{name}-{digest(source, *flags)}"
     if not output.exists():
         with locked("native"):
             output.parent.mkdir(parents=True, exist_ok=True)
             part = output.with_name(f".{output.name}")
-            run(["gcc", *CFLAGS, "-o", part, source])
+            run(["gcc", *CFLAGS, "-o", part, source, *flags])
             part.replace(output)
     return output

@@ -62,7 +62,7 @@ static int find_host_uuid(Daemon *daemon, Error *err)
 
 Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
 {
-        static const DriverOps *const drivers[N_DRIVERS] = { &driver_test_ops };
+        static const DriverOps *const drivers[N_DRIVERS] = { &driver_qemu_ops, &driver_test_ops };
         AUTO(Daemon) *daemon = mem_new(Daemon);
 
         *daemon = (Daemon){ .loop = loop, .config = config, .dirs = dirs, .large_frames_left = LARGE_FRAMES_BYTES };

@@ -11,7 +11,7 @@ typedef struct Driver Driver;
 typedef struct Server Server;
 typedef struct Quota Quota;
 
-enum { N_DRIVERS = 1 };
+enum { N_DRIVERS = 2 };
 
 typedef struct DaemonDirs {
         char *config, *state, *run, *log; /* owned */

@@ -237,7 +237,7 @@ static int test_complete(Driver *driver UNUSED, DomainDef *def, Error *err)
 
         if (def->type != DOMAIN_TYPE_TEST)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "the test driver runs guests of type 'test' only");
-        return facts.arch ? -1 : 0;
+        return domain_def_complete(def, &facts, err);
 }
 
 static void test_save_config(Domain *dom UNUSED, DomainDef *def UNUSED, DriverDone *done, void *arg)

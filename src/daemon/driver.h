@@ -27,6 +27,7 @@ typedef struct StartOptions {
         bool bypass_cache;
         bool force_boot; /* a managed save image is thrown away, not restored */
         bool reset_nvram;
+        bool incoming;       /* wait for a migration; the guest is not announced as started */
         ServerClient *owner; /* destroy the guest when this client leaves, or NULL */
 } StartOptions;
 

@@ -1,0 +1,334 @@
+/*
+ * daemon/driver-qemu.c - the QEMU driver: its environment, and the acts on a guest
+ */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/qemu-driver.h"
+#include "host/process.h"
+#include "model/complete.h"
+#include "wire/constants.h"
+#include "wire/error.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define CGROUP_PARENT "drover.slice"
+
+enum { PROBE_PATIENCE_MS = 30000 };
+
+/* --- load --- */
+
+/* The user QEMU runs as: configured, or the first of the usual ones that this host has. */
+static int find_user(const Config *config, RootUser *ret, gid_t groups[1], Error *err)
+{
+        static const char *const usual[] = { "libvirt-qemu", "qemu", "nobody", NULL };
+        const char *const asked[] = { config->qemu_user, NULL };
+        struct passwd *user = NULL;
+        struct group *group;
+
+        for (const char *const *name = config->qemu_user ? asked : usual; *name && !user; name++)
+                user = getpwnam(*name);
+        if (!user)
+                return err_set(err, ERR_CONF_SYNTAX, "qemu_user: there is no user '%s'",
+                               config->qemu_user ?: "nobody");
+        ret->uid = user->pw_uid;
+        ret->gid = user->pw_gid;
+        if (config->qemu_group) {
+                group = getgrnam(config->qemu_group);
+                if (!group)
+                        return err_set(err, ERR_CONF_SYNTAX, "qemu_group: there is no group '%s'",
+                                       config->qemu_group);
+                ret->gid = group->gr_gid;
+        }
+        /* /dev/kvm belongs to this group on hosts that guard it */
+        group = getgrnam("kvm");
+        if (group) {
+                groups[0] = group->gr_gid;
+                ret->groups = groups;
+                ret->n_groups = 1;
+        }
+        return 0;
+}
+
+/* The logger is beside droverd, in the build directory as when installed. */
+static char *find_logger(void)
+{
+        char self[4096];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash;
+
+        if (n <= 0)
+                return str_dup("drover-log");
+        self[n] = '\0';
+        slash = strrchr(self, '/');
+        *slash = '\0';
+        return str_format("%s/drover-log", self);
+}
+
+typedef struct Probing {
+        Loop *loop;
+        QemuCaps *caps;
+        Error failure;
+        bool done, late;
+} Probing;
+
+static void on_probed(void *arg, QemuCaps *caps, const Error *failure)
+{
+        Probing *p = arg;
+
+        p->caps = caps;
+        if (failure)
+                err_copy(&p->failure, failure);
+        p->done = true;
+}
+
+static void on_late(void *arg)
+{
+        ((Probing *)arg)->late = true;
+}
+
+/* From the cache this takes no time; a new binary is asked once, before clients are served. */
+static void probe(QemuDriver *qemu)
+{
+        const Daemon *daemon = qemu->driver->daemon;
+        Probing p = { .loop = daemon->loop };
+        AUTO(QemuProbe) *asking = qemu_probe_new(daemon->loop, daemon->config->qemu_emulator, daemon->dirs.state,
+                                                 &qemu->env.user, on_probed, &p);
+        AUTO(Timer) *patience = timer_new(daemon->loop, PROBE_PATIENCE_MS, on_late, &p);
+
+        while (!p.done && !p.late && loop_turn(daemon->loop, -1, NULL) >= 0)
+                ;
+        qemu->caps = p.caps;
+        if (!p.caps)
+                log_error("guests cannot be started: %s", p.failure.text ?: "QEMU does not answer");
+        err_done(&p.failure);
+}
+
+static void make_paths(QemuDriver *qemu)
+{
+        const DaemonDirs *dirs = &qemu->driver->daemon->dirs;
+
+        qemu->config_dir = str_format("%s/qemu", dirs->config);
+        qemu->autostart_dir = str_format("%s/qemu/autostart", dirs->config);
+        qemu->status_dir = str_format("%s/qemu", dirs->run);
+        qemu->guests_run_dir = str_format("%s/guests", dirs->run);
+        qemu->save_dir = str_format("%s/qemu/save", dirs->state);
+        qemu->log_dir = str_format("%s/qemu", dirs->log);
+        qemu->logger = find_logger();
+}
+
+static int make_environment(QemuDriver *qemu, Error *err)
+{
+        const Daemon *daemon = qemu->driver->daemon;
+        AUTO(Error) no_cgroups = { 0 };
+
+        make_paths(qemu);
+        /* QEMU's user goes through the run directory to its own; it sees no other guest's */
+        if (dir_make(qemu->guests_run_dir, 0711, err) < 0 || dir_make(qemu->log_dir, 0700, err) < 0 ||
+            dir_make(qemu->save_dir, 0700, err) < 0 ||
+            find_user(daemon->config, &qemu->env.user, qemu->groups, err) < 0)
+                return -1;
+        qemu->cgroups = cgroup_host_new("", CGROUP_PARENT, &no_cgroups);
+        if (!qemu->cgroups)
+                log_warning("guests run without control groups: %s", no_cgroups.text);
+        qemu->env.loop = daemon->loop;
+        qemu->env.cgroups = qemu->cgroups;
+        qemu->env.run_dir = qemu->guests_run_dir;
+        qemu->env.log_dir = qemu->log_dir;
+        qemu->env.logger = qemu->logger;
+        qemu->env.log_bytes = (uint64_t)daemon->config->guest_log_max_bytes;
+        qemu->env.log_backups = 2;
+        qemu->env.core_dumps = daemon->config->dump_guest_core;
+        return 0;
+}
+
+static void on_autostarted(void *arg, const Error *failure)
+{
+        Domain *dom = arg;
+
+        if (failure)
+                log_error("guest '%s' was not autostarted: %s", dom->name, failure->text);
+        domain_unref(dom);
+}
+
+/* Once per boot: the marker lives in the run directory, which the next boot empties. */
+static int autostart(QemuDriver *qemu, Error *err)
+{
+        AUTOFREE char *marker = str_format("%s/autostarted", qemu->status_dir);
+        const DomainList *all = qemu->driver->domains;
+
+        if (access(marker, F_OK) == 0)
+                return 0;
+        if (file_write_atomic(marker, "", 0, 0600, err) < 0)
+                return -1;
+        for (size_t i = 0; i < domain_list_len(all); i++) {
+                Domain *dom = domain_list_at(all, i);
+                StartOptions options = { 0 };
+
+                if (dom->autostart && !domain_is_active(dom))
+                        qemu_start(dom, domain_def_copy(dom->config), &options, on_autostarted, domain_ref(dom));
+        }
+        return 0;
+}
+
+static int driver_load(Driver *driver, Error *err)
+{
+        QemuDriver *qemu = mem_new(QemuDriver);
+
+        driver->state = qemu;
+        qemu->driver = driver;
+        qemu->files = file_queue_new(driver->daemon->workers);
+        if (make_environment(qemu, err) < 0)
+                return -1;
+        probe(qemu);
+        if (qemu_store_load(qemu, err) < 0 || qemu_status_load(qemu, err) < 0)
+                return -1;
+        return autostart(qemu, err);
+}
+
+/* The daemon ends; the guests do not. */
+static void driver_unload(Driver *driver)
+{
+        QemuDriver *qemu = driver->state;
+
+        if (!qemu)
+                return;
+        for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
+                if (domain_list_at(driver->domains, i)->guest)
+                        qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
+        }
+        file_queue_free(qemu->files);
+        qemu_caps_free(qemu->caps);
+        cgroup_host_free(qemu->cgroups);
+        free(qemu->config_dir);
+        free(qemu->autostart_dir);
+        free(qemu->status_dir);
+        free(qemu->save_dir);
+        free(qemu->guests_run_dir);
+        free(qemu->log_dir);
+        free(qemu->logger);
+        free(qemu);
+}
+
+/* --- facts --- */
+
+static uint64_t driver_version(Driver *driver)
+{
+        const QemuCaps *caps = qemu_driver(driver)->caps;
+
+        return caps ? qemu_caps_version(caps) : 0;
+}
+
+static int driver_complete(Driver *driver, DomainDef *def, Error *err)
+{
+        const QemuDriver *qemu = qemu_driver(driver);
+        const QemuMachine *machine = NULL;
+        CompletionFacts facts = { .emulator = driver->daemon->config->qemu_emulator };
+
+        if (def->type != DOMAIN_TYPE_KVM && def->type != DOMAIN_TYPE_QEMU)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "the QEMU driver runs guests of type 'kvm' and 'qemu' only");
+        if (qemu->caps) {
+                machine = qemu_caps_find_machine(qemu->caps, def->os.machine);
+                if (!machine && def->os.machine)
+                        log_warning("guest '%s': QEMU on this host has no machine '%s'", def->name, def->os.machine);
+        }
+        if (machine)
+                facts.machine = machine->name;
+        return domain_def_complete(def, &facts, err);
+}
+
+static uint64_t driver_balloon_kib(const Domain *dom)
+{
+        uint64_t bytes = guest_balloon_bytes(qemu_run(dom)->guest);
+
+        return bytes ? bytes / 1024 : dom->live->current_memory_kib;
+}
+
+static uint64_t driver_cpu_time_ns(const Domain *dom)
+{
+        ProcessStat stat;
+
+        return process_stat(guest_pid(qemu_run(dom)->guest), 0, &stat, NULL) < 0 ? 0 : stat.user_ns + stat.system_ns;
+}
+
+/* --- acts --- */
+
+static void driver_destroy(Domain *dom, bool graceful, DriverDone *done, void *arg)
+{
+        QemuRun *run = qemu_run(dom);
+
+        run->stop_reason = VIR_DOMAIN_SHUTOFF_DESTROYED;
+        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_DESTROYED;
+        guest_stop(run->guest, graceful ? GUEST_STOP_GRACEFUL : GUEST_STOP_NORMAL, done, arg);
+}
+
+static int no_agent(DriverDone *done, void *arg)
+{
+        AUTO(Error) err = { 0 };
+
+        err_set(&err, ERR_AGENT_UNRESPONSIVE, "the QEMU guest agent is not connected");
+        done(arg, &err);
+        return -1;
+}
+
+static void driver_shutdown(Domain *dom, unsigned modes, DriverDone *done, void *arg)
+{
+        if (modes && !(modes & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)) {
+                no_agent(done, arg);
+                return;
+        }
+        guest_powerdown(qemu_run(dom)->guest, done, arg);
+}
+
+static void driver_reboot(Domain *dom, unsigned modes, DriverDone *done, void *arg)
+{
+        if (modes && !(modes & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)) {
+                no_agent(done, arg);
+                return;
+        }
+        guest_reboot(qemu_run(dom)->guest, done, arg);
+}
+
+static void driver_reset(Domain *dom, DriverDone *done, void *arg)
+{
+        guest_reset(qemu_run(dom)->guest, done, arg);
+}
+
+static void driver_suspend(Domain *dom, DriverDone *done, void *arg)
+{
+        guest_suspend(qemu_run(dom)->guest, done, arg);
+}
+
+static void driver_resume(Domain *dom, DriverDone *done, void *arg)
+{
+        guest_resume(qemu_run(dom)->guest, done, arg);
+}
+
+const DriverOps driver_qemu_ops = {
+        .type = "QEMU",
+        .uri = "qemu:///system",
+        .error_domain = ERROR_FROM_QEMU,
+        .load = driver_load,
+        .unload = driver_unload,
+        .version = driver_version,
+        .complete = driver_complete,
+        .save_config = qemu_store_save,
+        .remove_config = qemu_store_remove,
+        .save_autostart = qemu_store_autostart,
+        .state_changed = qemu_status_save,
+        .balloon_kib = driver_balloon_kib,
+        .cpu_time_ns = driver_cpu_time_ns,
+        .start = qemu_start,
+        .destroy = driver_destroy,
+        .shutdown = driver_shutdown,
+        .reboot = driver_reboot,
+        .reset = driver_reset,
+        .suspend = driver_suspend,
+        .resume = driver_resume,
+};

@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * daemon/file-task.h - durable changes in droverd's own directories, off the loop
+ *
+ * One change at a time and in the order asked for, so that two writes to one
+ * file never overtake each other.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+#include "loop/worker.h"
+
+typedef struct FileQueue FileQueue;
+
+/* With no change under way when it is freed: those that wait are still made. */
+FileQueue *file_queue_new(WorkerPool *pool);
+FileQueue *file_queue_free(FileQueue *queue); /* returns NULL */
+
+/* done (may be NULL) comes on the loop when the file is there, synced if durable, or could not be written. */
+void file_queue_write(FileQueue *queue, const char *path, Buf *content, mode_t mode, bool durable,
+                      void (*done)(void *arg, const Error *failure), void *arg);
+/* Remove each path; those that are not there are fine. paths ends with NULL. */
+void file_queue_remove(FileQueue *queue, const char *const *paths, void (*done)(void *arg, const Error *failure),
+                       void *arg);
+/* A symbolic link to target, in place of what was there. */
+void file_queue_link(FileQueue *queue, const char *path, const char *target,
+                     void (*done)(void *arg, const Error *failure), void *arg);
+
+DEFINE_AUTO(FileQueue, file_queue_free)

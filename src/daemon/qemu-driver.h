@@ -1,0 +1,85 @@
+#pragma once
+/*
+ * daemon/qemu-driver.h - what the files of the QEMU driver share
+ *
+ * A QemuRun is one run of a guest, from its start (or its coming back after a
+ * restart of the daemon) to its end. The Domain owns it through `guest`.
+ */
+#include "base/fd.h"
+#include "daemon/daemon.h"
+#include "daemon/driver.h"
+#include "daemon/file-task.h"
+#include "host/cgroup.h"
+#include "host/root.h"
+#include "qemu/guest.h"
+#include "qemu/qemu-caps.h"
+
+typedef struct AskServer AskServer;
+typedef struct Migration Migration;
+
+typedef struct QemuDriver {
+        Driver *driver;
+        FileQueue *files;
+        CgroupHost *cgroups; /* NULL: none on this machine */
+        GuestEnv env;
+        gid_t groups[1];
+        QemuCaps *caps;
+        char *config_dir, *autostart_dir, *status_dir, *save_dir, *channel_dir;
+        char *guests_run_dir, *log_dir, *logger;
+        AskServer *ask; /* NULL: no guest ever moved in */
+} QemuDriver;
+
+typedef struct QemuRun {
+        Domain *dom;
+        QemuDriver *qemu;
+        Guest *guest;
+        StartOptions options;
+        DriverDone *start_done; /* while it starts */
+        void *start_arg;
+        JobClaim *adopting;    /* holds the guest's slot while it is found again */
+        DriverDone *stop_done; /* while it is stopped for somebody */
+        void *stop_arg;
+        int stop_reason; /* VIR_DOMAIN_SHUTOFF_..., when we stop it; -1: it ended by itself */
+        int stop_event_detail;
+        int pause_reason, pause_detail; /* for the next pause that we asked for */
+        int resume_reason, resume_detail;
+        char **nic_names; /* taps, in the order of interfaces; NULL items for others */
+        size_t n_nics;
+        Migration *migration;
+        char *nonce; /* of the migration that brought it here; NULL: none */
+} QemuRun;
+
+static inline QemuDriver *qemu_driver(const Driver *driver)
+{
+        return driver->state;
+}
+static inline QemuRun *qemu_run(const Domain *dom)
+{
+        return dom->guest;
+}
+
+/* qemu-store.c: definitions under the configuration directory. */
+int qemu_store_load(QemuDriver *qemu, Error *err);
+void qemu_store_save(Domain *dom, DomainDef *def, DriverDone *done, void *arg);
+void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg);
+void qemu_store_autostart(Domain *dom, bool autostart, DriverDone *done, void *arg);
+
+/* qemu-status.c: what is needed to find a running guest again. */
+void qemu_status_save(Domain *dom); /* soon */
+void qemu_status_remove(QemuDriver *qemu, const char *name);
+int qemu_status_load(QemuDriver *qemu, Error *err); /* and take up every guest that still runs */
+
+/* migrate-ask.c: listen again where an earlier daemon did. */
+void ask_server_restore(QemuDriver *qemu);
+
+/* qemu-start.c */
+void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);
+/* A run whose guest does not exist yet, with hooks to qemu-events.c. dom is active with this id or the next (0). */
+QemuRun *qemu_run_new(Domain *dom, int id);
+/* Forget it without a word; the guest, if there is one, goes on. */
+void qemu_run_let_go(QemuRun *run);
+/* The run is over: the guest's state, files and list are put right, and whoever waits is told. */
+void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail);
+
+/* qemu-events.c */
+extern const GuestHooks qemu_guest_hooks; /* arg: the QemuRun */

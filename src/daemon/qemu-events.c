@@ -1,0 +1,219 @@
+/*
+ * daemon/qemu-events.c - what a running guest tells, as clients hear it
+ */
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/call.h"
+#include "daemon/qemu-driver.h"
+#include "wire/constants.h"
+
+/* --- state --- */
+
+static void on_paused(QemuRun *run, GuestCause cause)
+{
+        Domain *dom = run->dom;
+
+        switch (cause) {
+        case GUEST_CAUSE_IO_ERROR:
+                domain_paused(dom, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_EVENT_SUSPENDED_IOERROR);
+                return;
+        case GUEST_CAUSE_WATCHDOG:
+                domain_paused(dom, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_EVENT_SUSPENDED_WATCHDOG);
+                return;
+        case GUEST_CAUSE_MIGRATION:
+                domain_paused(dom, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED);
+                return;
+        default:
+                domain_paused(dom, run->pause_reason, run->pause_detail);
+        }
+}
+
+static void on_running(QemuRun *run, GuestState from, GuestCause cause)
+{
+        Domain *dom = run->dom;
+
+        if (from == GUEST_PMSUSPENDED || dom->state == VIR_DOMAIN_PMSUSPENDED) {
+                domain_set_state(dom, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_WAKEUP);
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_WAKEUP);
+                return;
+        }
+        if (cause == GUEST_CAUSE_MIGRATION)
+                domain_resumed(dom, VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_EVENT_RESUMED_MIGRATED);
+        else
+                domain_resumed(dom, run->resume_reason, run->resume_detail);
+}
+
+static void on_changed(void *arg, GuestState from, GuestState to, GuestCause cause)
+{
+        QemuRun *run = arg;
+        Domain *dom = run->dom;
+
+        if (run->start_done || run->adopting || from == GUEST_STARTING)
+                return; /* told when the start is done */
+        switch (to) {
+        case GUEST_RUNNING:
+                on_running(run, from, cause);
+                return;
+        case GUEST_PAUSED:
+                on_paused(run, cause);
+                return;
+        case GUEST_SHUTDOWN:
+                domain_set_state(dom, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_USER);
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_SHUTDOWN, VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED);
+                return;
+        case GUEST_CRASHED:
+                domain_set_state(dom, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED);
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_CRASHED, VIR_DOMAIN_EVENT_CRASHED_PANICKED);
+                return;
+        case GUEST_PMSUSPENDED:
+                domain_set_state(dom, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_PMSUSPENDED_UNKNOWN);
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_PMSUSPENDED, VIR_DOMAIN_EVENT_PMSUSPENDED_MEMORY);
+                return;
+        default:
+                return; /* the end of the run is told by its own hook */
+        }
+}
+
+static void on_ended(void *arg, GuestCause cause)
+{
+        QemuRun *run = arg;
+
+        if (run->start_done)
+                return; /* the start reports its failure itself */
+        if (run->stop_reason >= 0)
+                qemu_run_end(run, run->stop_reason, VIR_DOMAIN_EVENT_STOPPED, run->stop_event_detail);
+        else if (cause == GUEST_CAUSE_GUEST || cause == GUEST_CAUSE_ASKED)
+                qemu_run_end(run, VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_EVENT_STOPPED,
+                             VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
+        else if (cause == GUEST_CAUSE_PANICKED)
+                qemu_run_end(run, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED,
+                             VIR_DOMAIN_EVENT_STOPPED_CRASHED);
+        else
+                qemu_run_end(run, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED,
+                             VIR_DOMAIN_EVENT_STOPPED_FAILED);
+}
+
+static void on_end_of_run(void *arg, GuestCause cause, bool reboot)
+{
+        QemuRun *run = arg;
+
+        guest_act_on_end(run->guest, run->dom->live, cause, reboot);
+}
+
+/* --- events --- */
+
+static void emit(const Domain *dom, int event_id, const void *msg)
+{
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, event_id, &dom->uuid, msg);
+}
+
+static void on_rtc_change(Domain *dom, int64_t offset_s)
+{
+        WireDomainEventCallbackRtcChangeMsg msg = { .msg = { .dom = call_wire_domain(dom), .offset = offset_s } };
+
+        emit(dom, VIR_DOMAIN_EVENT_ID_RTC_CHANGE, &msg);
+}
+
+static void on_reset(Domain *dom)
+{
+        WireDomainEventCallbackRebootMsg msg = { .msg = { .dom = call_wire_domain(dom) } };
+
+        emit(dom, VIR_DOMAIN_EVENT_ID_REBOOT, &msg);
+}
+
+static void on_watchdog(Domain *dom, const char *action)
+{
+        static const char *const words[] = {
+                "none", "pause", "reset", "poweroff", "shutdown", "debug", "inject-nmi"
+        };
+        WireDomainEventCallbackWatchdogMsg msg = { .msg = { .dom = call_wire_domain(dom) } };
+
+        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+                if (str_eq(action, words[i]))
+                        msg.msg.action = (int32_t)i;
+        }
+        emit(dom, VIR_DOMAIN_EVENT_ID_WATCHDOG, &msg);
+}
+
+static void on_io_error(const Domain *dom, const QmpEventBlockIoError *e)
+{
+        int action = str_eq(e->action, "stop")     ? VIR_DOMAIN_EVENT_IO_ERROR_PAUSE
+                     : str_eq(e->action, "report") ? VIR_DOMAIN_EVENT_IO_ERROR_REPORT
+                                                   : VIR_DOMAIN_EVENT_IO_ERROR_NONE;
+        const char *alias = e->device ?: "", *reason = e->has_nospace && e->nospace ? "enospc" : "", *path = "";
+        const char *slash = strchr(alias, '/');
+
+        for (uint32_t i = 0; i < dom->live->n_disks; i++) {
+                const DiskDef *disk = dom->live->disks[i];
+
+                if (disk->info.alias && (str_eq(disk->info.alias, alias) || strstr(alias, disk->info.alias))) {
+                        path = disk->source.path ?: "";
+                        alias = disk->info.alias;
+                }
+        }
+        (void)slash;
+        emit(dom, VIR_DOMAIN_EVENT_ID_IO_ERROR,
+             &(WireDomainEventCallbackIoErrorMsg){
+                     .msg = { .dom = call_wire_domain(dom), .srcPath = path, .devAlias = alias, .action = action } });
+        emit(dom, VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON,
+             &(WireDomainEventCallbackIoErrorReasonMsg){ .msg = { .dom = call_wire_domain(dom),
+                                                                  .srcPath = path,
+                                                                  .devAlias = alias,
+                                                                  .action = action,
+                                                                  .reason = reason } });
+}
+
+static void on_balloon_change(Domain *dom, uint64_t bytes)
+{
+        WireDomainEventCallbackBalloonChangeMsg msg = { .msg = { .dom = call_wire_domain(dom),
+                                                                 .actual = bytes / 1024 } };
+
+        emit(dom, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, &msg);
+}
+
+static void on_tray_moved(Domain *dom, const char *alias, bool open)
+{
+        WireDomainEventCallbackTrayChangeMsg msg = { .msg = { .dom = call_wire_domain(dom),
+                                                              .devAlias = alias ?: "" } };
+
+        msg.msg.reason = open ? VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN : VIR_DOMAIN_EVENT_TRAY_CHANGE_CLOSE;
+        emit(dom, VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, &msg);
+}
+
+static void on_event(void *arg, const QmpEvent *event, struct json_object *json UNUSED)
+{
+        QemuRun *run = arg;
+        Domain *dom = run->dom;
+
+        if (!dom->live)
+                return;
+        switch (event->type) {
+        case QMP_EVENT_RTC_CHANGE:
+                on_rtc_change(dom, event->rtc_change.offset);
+                return;
+        case QMP_EVENT_RESET:
+                on_reset(dom);
+                return;
+        case QMP_EVENT_WATCHDOG:
+                on_watchdog(dom, event->watchdog.action);
+                return;
+        case QMP_EVENT_BLOCK_IO_ERROR:
+                on_io_error(dom, &event->block_io_error);
+                return;
+        case QMP_EVENT_BALLOON_CHANGE:
+                on_balloon_change(dom, event->balloon_change.actual);
+                return;
+        case QMP_EVENT_DEVICE_TRAY_MOVED:
+                on_tray_moved(dom, event->device_tray_moved.id, event->device_tray_moved.tray_open);
+                return;
+        default:
+                return;
+        }
+}
+
+const GuestHooks qemu_guest_hooks = {
+        .changed = on_changed,
+        .event = on_event,
+        .end_of_run = on_end_of_run,
+        .ended = on_ended,
+};

@@ -1,0 +1,365 @@
+/*
+ * daemon/qemu-start.c - one run of a guest: from its definition to a running QEMU, and its end
+ *
+ * What is checked or allocated before QEMU exists - disks in use elsewhere, taps,
+ * display ports - happens at once on the loop; then QEMU starts. A start that
+ * fails ends the run like any other end, so there is one way back.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/qemu-driver.h"
+#include "host/net.h"
+#include "model/complete.h"
+#include "wire/constants.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+QemuRun *qemu_run_new(Domain *dom, int id)
+{
+        QemuRun *run = mem_new(QemuRun);
+
+        *run = (QemuRun){ .dom = dom, .qemu = qemu_driver(dom->driver), .stop_reason = -1 };
+        run->pause_reason = VIR_DOMAIN_PAUSED_USER;
+        run->pause_detail = VIR_DOMAIN_EVENT_SUSPENDED_PAUSED;
+        run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
+        run->resume_detail = VIR_DOMAIN_EVENT_RESUMED_UNPAUSED;
+        run->guest = guest_new(&run->qemu->env, dom->name, &dom->uuid, &qemu_guest_hooks, run);
+        dom->guest = run;
+        domain_ref(dom);
+        if (id > 0)
+                domain_list_activate_as(dom->driver->domains, dom, id);
+        else
+                domain_list_activate(dom->driver->domains, dom);
+        return run;
+}
+
+void qemu_run_let_go(QemuRun *run)
+{
+        Domain *dom = run->dom;
+
+        dom->guest = NULL;
+        job_claim_free(run->adopting);
+        guest_free(run->guest);
+        for (size_t i = 0; i < run->n_nics; i++)
+                free(run->nic_names[i]);
+        free(run->nic_names);
+        free(run->nonce);
+        free(run);
+        domain_unref(dom);
+}
+
+void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
+{
+        Domain *dom = domain_ref(run->dom);
+        DriverDone *start_done = run->start_done, *stop_done = run->stop_done;
+        void *start_arg = run->start_arg, *stop_arg = run->stop_arg;
+        AUTO(Error) err = { 0 };
+
+        qemu_status_remove(run->qemu, dom->name);
+        qemu_run_let_go(run);
+        domain_stopped(dom, shutoff_reason, event, event_detail);
+        if (start_done) {
+                err_set(&err, ERR_OPERATION_FAILED, "guest '%s' ended while it was started", dom->name);
+                start_done(start_arg, &err);
+        }
+        if (stop_done)
+                stop_done(stop_arg, NULL);
+        domain_unref(dom);
+}
+
+/* A start that came to nothing: the guest is as it was, and nobody else hears of it. */
+static void abandon(QemuRun *run, const Error *failure)
+{
+        Domain *dom = domain_ref(run->dom);
+        DriverDone *done = run->start_done;
+        void *arg = run->start_arg;
+
+        log_info("guest '%s' did not start: %s", dom->name, failure->text);
+        qemu_status_remove(run->qemu, dom->name);
+        qemu_run_let_go(run);
+        domain_list_deactivate(dom->driver->domains, dom);
+        if (dom->persistent)
+                domain_set_live(dom, NULL);
+        dom->owner = NULL;
+        done(arg, failure);
+        domain_unref(dom);
+}
+
+/* --- disks --- */
+
+static bool uses(const Domain *dom, const DiskDef *wanted)
+{
+        for (uint32_t i = 0; i < dom->live->n_disks; i++) {
+                const DiskDef *disk = dom->live->disks[i];
+
+                if (!str_eq(disk->source.path, wanted->source.path) || !disk->source.path)
+                        continue;
+                if (disk->readonly && wanted->readonly)
+                        continue;
+                if (!(disk->shareable && wanted->shareable))
+                        return true;
+        }
+        return false;
+}
+
+/* Two guests that write to one image destroy it: refuse, naming who has it. */
+static int check_disks(const Domain *dom, const DomainDef *def, Error *err)
+{
+        const DomainList *all = dom->driver->domains;
+
+        for (uint32_t i = 0; i < def->n_disks; i++) {
+                for (size_t j = 0; j < domain_list_len(all); j++) {
+                        const Domain *other = domain_list_at(all, j);
+
+                        if (other != dom && other->guest && uses(other, def->disks[i]))
+                                return err_set(
+                                        err, ERR_RESOURCE_BUSY,
+                                        "disk '%s' (%s) is in use by guest '%s'; mark it <shareable/> in both if "
+                                        "they can share it",
+                                        def->disks[i]->target_dev, def->disks[i]->source.path, other->name);
+                }
+        }
+        return 0;
+}
+
+/* --- interfaces --- */
+
+static int open_nic(QemuRun *run, InterfaceDef *nic, NicFds *fds, char **ret_name, Error *err)
+{
+        unsigned queues = MAX(1U, nic->queues);
+        char name[IFNAMSIZ];
+
+        if (nic->type == INTERFACE_TYPE_USER)
+                return 0;
+        if (nic->type == INTERFACE_TYPE_NETWORK)
+                return err_set(err, ERR_NO_NETWORK, "no network with matching name '%s'", nic->network);
+        if (nic->type != INTERFACE_TYPE_BRIDGE && nic->type != INTERFACE_TYPE_ETHERNET)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "interfaces of this type are not supported yet");
+        if (queues > COMMAND_LINE_MOST_QUEUES)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "an interface has at most %d queues",
+                               COMMAND_LINE_MOST_QUEUES);
+        if (nic->type == INTERFACE_TYPE_BRIDGE && !net_link_is_bridge(nic->bridge))
+                return err_set(err, ERR_OPERATION_FAILED, "interface: there is no bridge '%s' on this host",
+                               nic->bridge);
+        /* a generated name of an earlier run is not a wish */
+        if (net_tap_open(nic->target_dev && !str_starts(nic->target_dev, "vnet") ? nic->target_dev : NULL, queues,
+                         fds->taps, name, err) < 0)
+                return -1;
+        fds->n_taps = queues;
+        *ret_name = str_dup(name);
+        nic->target_dev = arena_dup(domain_def_arena(run->dom->live), name);
+        if (nic->mtu && net_link_set_mtu(name, nic->mtu, err) < 0)
+                return -1;
+        if (nic->type == INTERFACE_TYPE_BRIDGE && net_link_set_master(name, nic->bridge, err) < 0)
+                return -1;
+        return net_link_set_up(name, nic->link_state != LINK_STATE_DOWN, err);
+}
+
+static int open_nics(QemuRun *run, DomainDef *def, NicFds *fds, Error *err)
+{
+        run->n_nics = def->n_interfaces;
+        run->nic_names = mem_new_array(char *, run->n_nics);
+        for (uint32_t i = 0; i < def->n_interfaces; i++) {
+                if (open_nic(run, def->interfaces[i], &fds[i], &run->nic_names[i], err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* QEMU has its own copies by now; a tap lives as long as a descriptor of it. */
+static void close_nics(NicFds *fds, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                for (size_t q = 0; q < fds[i].n_taps; q++)
+                        fd_close(&fds[i].taps[q]);
+                for (size_t q = 0; q < fds[i].n_vhosts; q++)
+                        fd_close(&fds[i].vhosts[q]);
+        }
+        free(fds);
+}
+
+/* --- displays --- */
+
+static bool port_is_free(const char *address, int port)
+{
+        struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+        AUTO(Fd) fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int on = 1;
+
+        if (fd < 0 || inet_pton(AF_INET, address, &in.sin_addr) != 1)
+                return true; /* not an IPv4 address: QEMU will tell */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        return bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
+}
+
+/* A guest that is starting may hold a port that it has not bound yet. */
+static bool port_is_given(const DomainList *all, int port)
+{
+        for (size_t i = 0; i < domain_list_len(all); i++) {
+                const Domain *dom = domain_list_at(all, i);
+
+                for (uint32_t g = 0; dom->live && dom->guest && g < dom->live->n_graphics; g++) {
+                        if (dom->live->graphics[g]->port == port)
+                                return true;
+                }
+        }
+        return false;
+}
+
+static const char *listen_address(const GraphicsDef *graphics, const Config *config)
+{
+        if (graphics->listen)
+                return graphics->listen;
+        if (graphics->n_listens && graphics->listens[0]->address)
+                return graphics->listens[0]->address;
+        return config->vnc_listen;
+}
+
+static int give_ports(const Domain *dom, DomainDef *def, Error *err)
+{
+        const Config *config = dom->driver->daemon->config;
+
+        for (uint32_t i = 0; i < def->n_graphics; i++) {
+                GraphicsDef *graphics = def->graphics[i];
+                const char *address = listen_address(graphics, config);
+                int port = config->remote_display_port_min;
+
+                if (graphics->type != GRAPHICS_TYPE_VNC || graphics->socket || graphics->port > 0)
+                        continue;
+                graphics->port = -1;
+                while (port <= config->remote_display_port_max &&
+                       (port_is_given(dom->driver->domains, port) || !port_is_free(address, port)))
+                        port++;
+                if (port > config->remote_display_port_max)
+                        return err_set(err, ERR_OPERATION_FAILED, "no display port between %d and %d is free",
+                                       config->remote_display_port_min, config->remote_display_port_max);
+                graphics->port = port;
+                graphics->autoport = SWITCH_ON;
+                if (!graphics->listen)
+                        graphics->listen = arena_dup(domain_def_arena(def), address);
+        }
+        return 0;
+}
+
+/* --- the start --- */
+
+static void show_source(DomainDef *def, ChardevDef *chardev, const char *path)
+{
+        if (!chardev->source.n_endpoints) {
+                chardev->source.endpoints = arena_new_array(domain_def_arena(def), EndpointDef *, 1);
+                chardev->source.endpoints[0] = arena_new_one(domain_def_arena(def), EndpointDef);
+                chardev->source.n_endpoints = 1;
+        }
+        chardev->source.endpoints[0]->path = path;
+}
+
+/* What QEMU found out that the live definition shows: pseudo terminals. */
+static void note_ttys(QemuRun *run, DomainDef *def)
+{
+        ChardevDef **lists[] = { def->serials, def->parallels, def->consoles, def->channels };
+        uint32_t lens[] = { def->n_serials, def->n_parallels, def->n_consoles, def->n_channels };
+
+        for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+                for (uint32_t i = 0; i < lens[l]; i++) {
+                        ChardevDef *chardev = lists[l][i];
+                        const char *tty = chardev->info.alias ? guest_tty(run->guest, chardev->info.alias) : NULL;
+
+                        /* the first console is the first serial port, seen from the other side */
+                        if (!tty && lists[l] == def->consoles && i == 0 && def->n_serials &&
+                            def->serials[0]->info.alias)
+                                tty = guest_tty(run->guest, def->serials[0]->info.alias);
+                        if (tty && chardev->type == CHARDEV_TYPE_PTY) {
+                                chardev->tty = arena_dup(domain_def_arena(def), tty);
+                                show_source(def, chardev, chardev->tty);
+                        }
+                }
+        }
+}
+
+static void on_started(void *arg, const Error *failure)
+{
+        QemuRun *run = arg;
+        Domain *dom = run->dom;
+        DriverDone *done = run->start_done;
+        void *done_arg = run->start_arg;
+
+        if (failure) {
+                abandon(run, failure);
+                return;
+        }
+        run->start_done = NULL;
+        dom->owner = run->options.owner;
+        note_ttys(run, dom->live);
+        if (run->options.incoming) {
+                domain_set_state(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
+        } else {
+                domain_started(dom, run->options.paused ? VIR_DOMAIN_PAUSED : VIR_DOMAIN_RUNNING,
+                               run->options.paused ? (int)VIR_DOMAIN_PAUSED_USER : (int)VIR_DOMAIN_RUNNING_BOOTED,
+                               VIR_DOMAIN_EVENT_STARTED_BOOTED);
+                if (!run->options.paused)
+                        event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
+        }
+        done(done_arg, NULL);
+}
+
+static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
+{
+        AUTOFREE char *dir = guest_dir(&run->qemu->env, &run->dom->uuid);
+        AUTO(CommandLine) line = { 0 };
+        CommandLineSpec spec = { .def = def,
+                                 .caps = run->qemu->caps,
+                                 .guest_dir = dir,
+                                 .nics = nics,
+                                 .incoming = run->options.incoming ? "defer" : NULL };
+        GuestStartOptions options = { .paused = run->options.paused,
+                                      .incoming = run->options.incoming,
+                                      .balloon_bytes = def->current_memory_kib < def->memory_kib
+                                                               ? def->current_memory_kib * 1024
+                                                               : 0 };
+
+        for (uint32_t i = 0; i < def->n_graphics; i++) {
+                if (def->graphics[i]->type == GRAPHICS_TYPE_VNC && def->graphics[i]->passwd)
+                        options.vnc_password = def->graphics[i]->passwd;
+        }
+        if (command_line_build(&spec, &line, err) < 0)
+                return -1;
+        return guest_start(run->guest, &line, &options, on_started, run, err);
+}
+
+static int prepare(QemuRun *run, DomainDef *def, Error *err)
+{
+        NicFds *nics;
+        int rc;
+
+        if (check_disks(run->dom, def, err) < 0 || give_ports(run->dom, def, err) < 0)
+                return -1;
+        domain_def_assign_aliases(def);
+        qemu_number_sources(def);
+        nics = mem_new_array(NicFds, def->n_interfaces);
+        rc = open_nics(run, def, nics, err);
+        if (rc == 0)
+                rc = start_qemu(run, def, nics, err);
+        close_nics(nics, def->n_interfaces);
+        return rc;
+}
+
+void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg)
+{
+        QemuRun *run = qemu_run_new(dom, 0);
+        AUTO(Error) err = { 0 };
+
+        run->options = *options;
+        run->start_done = done;
+        run->start_arg = arg;
+        def->id = dom->id;
+        domain_set_live(dom, def);
+        if (prepare(run, def, &err) < 0)
+                abandon(run, &err);
+        else
+                qemu_status_save(dom); /* a daemon that comes back finds a QEMU that was just started */
+}

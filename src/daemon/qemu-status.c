@@ -1,0 +1,203 @@
+/*
+ * daemon/qemu-status.c - finding running guests again after a restart
+ *
+ * RUN/qemu/NAME.status says which process runs a guest, in which state it was
+ * and with which definition. It is rewritten at each change of state. The run
+ * directory does not outlive a boot, so what is there is of this boot. A daemon
+ * that starts takes up each guest whose process still is the one it says: same
+ * pid, same start time, same UUID over the monitor. For the others it says how
+ * they ended, as far as the last state tells.
+ */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/define.h"
+#include "daemon/qemu-driver.h"
+#include "wire/constants.h"
+
+#include <dirent.h>
+#include <errno.h>
+
+enum { LARGEST_STATUS = 16 * 1024 * 1024 };
+
+static char *status_path(const QemuDriver *qemu, const char *name)
+{
+        return str_format("%s/%s.status", qemu->status_dir, name);
+}
+
+/* Lines of "key value", an empty line, the live definition. */
+void qemu_status_save(Domain *dom)
+{
+        QemuRun *run = qemu_run(dom);
+        AUTOFREE char *path = NULL;
+        AUTO(Buf) text = { 0 };
+
+        if (!run || !guest_is_active(run->guest) || !dom->live)
+                return;
+        path = status_path(run->qemu, dom->name);
+        buf_format(&text, "id %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n", dom->id,
+                   guest_pid(run->guest), (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason,
+                   dom->persistent, run->start_done != NULL);
+        if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) == 0)
+                file_queue_write(run->qemu->files, path, &text, 0600, false, NULL, NULL);
+}
+
+void qemu_status_remove(QemuDriver *qemu, const char *name)
+{
+        AUTOFREE char *path = status_path(qemu, name);
+        const char *paths[] = { path, NULL };
+
+        file_queue_remove(qemu->files, paths, NULL, NULL);
+}
+
+typedef struct Status {
+        int64_t id, pid, start, state, reason, persistent, starting;
+        const char *xml;
+} Status;
+
+static int parse_status(char *text, Status *ret, Error *err)
+{
+        struct {
+                const char *key;
+                int64_t *value;
+        } keys[] = { { "id", &ret->id },
+                     { "pid", &ret->pid },
+                     { "start", &ret->start },
+                     { "state", &ret->state },
+                     { "reason", &ret->reason },
+                     { "persistent", &ret->persistent },
+                     { "starting", &ret->starting } };
+        char *line = text, *end;
+
+        for (; (end = strchr(line, '\n')) && end != line; line = end + 1) {
+                char *blank = strchr(line, ' ');
+                bool known = false;
+
+                *end = '\0';
+                for (size_t i = 0; blank && blank < end && i < ARRAY_LEN(keys); i++) {
+                        if (strncmp(line, keys[i].key, (size_t)(blank - line)) == 0 &&
+                            strlen(keys[i].key) == (size_t)(blank - line))
+                                known = str_to_i64(blank + 1, keys[i].value) == 0;
+                }
+                if (!known)
+                        return err_set(err, ERR_INTERNAL, "'%s' is not a line of a status file", line);
+        }
+        if (!end || ret->id <= 0 || ret->pid <= 0 || ret->id > INT32_MAX || ret->pid > INT32_MAX)
+                return err_set(err, ERR_INTERNAL, "the status file is not complete");
+        ret->xml = end + 1;
+        return 0;
+}
+
+/* A guest that ended while nobody watched. An exit without a SHUTDOWN that we saw means it crashed. */
+static void report_lost(QemuRun *run, int last_state, const char *why)
+{
+        log_info("guest '%s' ended while droverd did not run: %s", run->dom->name, why);
+        if (last_state == VIR_DOMAIN_SHUTDOWN)
+                qemu_run_end(run, VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_EVENT_STOPPED,
+                             VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
+        else
+                qemu_run_end(run, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED,
+                             VIR_DOMAIN_EVENT_STOPPED_FAILED);
+}
+
+/* The monitor says how the guest is now; that counts, not the file. */
+static void take_state(QemuRun *run)
+{
+        Domain *dom = run->dom;
+
+        switch (guest_state(run->guest)) {
+        case GUEST_RUNNING:
+                if (dom->state != VIR_DOMAIN_RUNNING)
+                        domain_set_state(dom, VIR_DOMAIN_RUNNING, VIR_DOMAIN_RUNNING_UNKNOWN);
+                return;
+        case GUEST_PAUSED:
+                if (dom->state != VIR_DOMAIN_PAUSED)
+                        domain_set_state(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_UNKNOWN);
+                return;
+        case GUEST_SHUTDOWN:
+                guest_act_on_end(run->guest, dom->live, GUEST_CAUSE_GUEST, false);
+                return;
+        case GUEST_CRASHED:
+                domain_set_state(dom, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED);
+                return;
+        case GUEST_PMSUSPENDED:
+                domain_set_state(dom, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_PMSUSPENDED_UNKNOWN);
+                return;
+        default:
+                return;
+        }
+}
+
+static void on_adopted(void *arg, const Error *failure)
+{
+        QemuRun *run = arg;
+
+        if (failure) {
+                report_lost(run, run->dom->state, failure->text);
+                return;
+        }
+        run->adopting = job_claim_free(run->adopting);
+        take_state(run);
+        qemu_status_save(run->dom);
+        log_info("guest '%s' (pid %d) goes on", run->dom->name, guest_pid(run->guest));
+}
+
+static void on_claimed(void *arg UNUSED, const Error *refused UNUSED)
+{
+        /* nobody else can hold the slot of a guest that was just found */
+}
+
+static int adopt(QemuDriver *qemu, Status *status, Error *err)
+{
+        AUTO(DomainDef) *def = NULL;
+        Domain *dom;
+        QemuRun *run;
+
+        if (domain_def_parse(status->xml, strlen(status->xml), 0, &def, NULL, err) < 0 ||
+            define_find(qemu->driver, def, &dom, err) < 0)
+                return -1;
+        if (!dom)
+                dom = define_add(qemu->driver, def);
+        run = qemu_run_new(dom, (int)status->id);
+        domain_set_live(dom, TAKE(def));
+        dom->state = (int)status->state;
+        dom->reason = (int)status->reason;
+        job_claim(dom->jobs, JOB_START, dom->name, &run->adopting, on_claimed, NULL);
+        if (guest_adopt(run->guest, (pid_t)status->pid, (uint64_t)status->start, on_adopted, run, err) < 0)
+                report_lost(run, dom->state, err->text);
+        return 0;
+}
+
+static int load_one(QemuDriver *qemu, const char *file, Error *err)
+{
+        AUTOFREE char *path = str_format("%s/%s", qemu->status_dir, file);
+        AUTO(Buf) text = { 0 };
+        Status status = { 0 };
+
+        if (file_read(path, LARGEST_STATUS, &text, err) < 0)
+                return -1;
+        buf_reserve(&text, 1);
+        if (parse_status(text.data, &status, err) < 0 || adopt(qemu, &status, err) < 0)
+                return err_prefix(err, "'%s'", path);
+        return 0;
+}
+
+int qemu_status_load(QemuDriver *qemu, Error *err)
+{
+        DIR *dir;
+
+        if (dir_make(qemu->status_dir, 0700, err) < 0)
+                return -1;
+        dir = opendir(qemu->status_dir);
+        if (!dir)
+                return err_errno(err, errno, "cannot open '%s'", qemu->status_dir);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                AUTO(Error) why = { 0 };
+
+                if (str_ends(entry->d_name, ".status") && load_one(qemu, entry->d_name, &why) < 0)
+                        log_error("a running guest may be left out: %s", why.text);
+        }
+        closedir(dir);
+        return 0;
+}
