@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from . import guest, payload, probe
+from . import demo, guest, payload, probe
 from .paths import LabError
 
 
@@ -38,6 +38,9 @@ def main():
 
     command = commands.add_parser("probe", help="print which accelerator really boots which guest")
     command.set_defaults(run=probe_command)
+
+    command = commands.add_parser("demo", help="move a guest live between two hosts and show its heartbeat")
+    command.set_defaults(run=lambda _: demo.run())
 
     options = parser.parse_args()
     try:

@@ -2,8 +2,8 @@
 import uuid
 from xml.sax.saxutils import escape, quoteattr
 
-from lab import guest, payload, probe
-from lab.paths import BUILD
+from . import guest, payload, probe
+from .paths import BUILD
 
 MACHINE = "pc-i440fx-7.2"
 EMULATOR = "/usr/bin/qemu-system-x86_64"
@@ -27,6 +27,7 @@ def serial(path):
 def linux(name, memory_mib=128, port=None, devices="", agent=False, kind=None, identity=None, extra="", **settings):
     """The tiny Linux guest; settings become drover.NAME=VALUE on its command line (see lab/guest)."""
     image = guest.build(agent=agent)
+    settings.setdefault("name", name)
     if agent:
         settings["agent"] = 1
         devices += "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
@@ -38,8 +39,8 @@ def linux(name, memory_mib=128, port=None, devices="", agent=False, kind=None, i
 def bare(name, touch_mib=32, dirty_mib_s=10, beat_ms=1, port=None, devices="", kind=None, identity=None, random=False):
     """The bare payload: dirties touch_mib at a rate and beats, without any kernel (see lab/payload)."""
     image = payload.build(touch_mib, dirty_mib_s, beat_ms, random)
-    disk = (f"<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>"
-            f"<source file='{inside(image)}'/><target dev='hda' bus='ide'/><readonly/></disk>")
+    disk = ("<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
+            f"<source file='{inside(image)}'/><target dev='vda' bus='virtio'/><readonly/></disk>")
     return _domain(name, kind or domain_type("payload"), touch_mib + 16, "<boot dev='hd'/>", port, disk + devices, identity)
 
 

@@ -1,0 +1,46 @@
+"""The stock libvirtd of the lab: the reference for behaviour, and the peer that drover's command line also drives."""
+import pytest
+from waiting import wait_for
+
+from lab import domains
+from lab.paths import PROGRAMS
+from lab.pulse import Pulse
+
+
+@pytest.fixture()
+def stock(lab):
+    """Two hosts with stock libvirtd and sshd."""
+    hosts = [lab.host(name, stock=True) for name in ("a", "b")]
+    for host in hosts:
+        host.sshd()
+        host.libvirtd()
+    return hosts
+
+
+def guests_of(host):
+    return host.virsh("list", "--name").split()
+
+
+@pytest.mark.limit(180)
+def test_stock_daemons_move_a_quiet_guest(lab, stock):
+    a, b = stock
+    inside, outside = lab.socket("port")
+    a.write_file("/root/g.xml", domains.linux("g", port=inside, beat=10, touch=16))
+    with Pulse(outside) as pulse:
+        a.virsh("create", "/root/g.xml")
+        pulse.wait("^touched", 60)
+        a.virsh("migrate", "--live", "g", "qemu+ssh://b/system", timeout=120)
+        assert guests_of(a) == [] and guests_of(b) == ["g"]
+        right, line = pulse.verify()
+        assert right, line
+        b.virsh("shutdown", "g")
+        pulse.wait("^power off", 20)
+    wait_for("the guest ends", lambda: guests_of(b) == [])
+
+
+def test_drover_lists_the_guests_of_a_stock_daemon(stock):
+    a, _ = stock
+    a.write_file("/root/g.xml", domains.linux("g"))
+    a.virsh("define", "/root/g.xml")
+    ours = a.run([PROGRAMS / "drover", "-c", "qemu:///system", "list", "--all"]).stdout
+    assert ours == a.run(["virsh", "-c", "qemu:///system", "list", "--all"]).stdout
