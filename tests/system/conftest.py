@@ -1,4 +1,4 @@
-"""Lab hosts for the system tests (lab/), and ways to wait for things instead of sleeping.
+"""Daemons and lab hosts for the system tests (lab/), and ways to wait for things instead of sleeping.
 
 `lab` is a fresh set of hosts for one test; `pair` two of them with droverd and sshd running. When a test fails, the last
 lines of every daemon's and guest's log are in its report. Tests that need root or namespaces are skipped where there
@@ -13,9 +13,21 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from lab.hosts import Lab  # noqa: E402  (the path comes first)
+from droverd import Droverd, free_port  # noqa: E402  (the path comes first)
+from lab.hosts import Lab  # noqa: E402
 
 TAIL_BYTES = 3000
+
+
+@pytest.fixture
+def droverd():
+    """A daemon on this machine, on sockets of its own and, as `port`, on TCP."""
+    port = free_port()
+    daemon = Droverd(f'listen_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n'
+                     "libvirt_sockets = 0\n")
+    daemon.port = port
+    yield daemon
+    daemon.stop()
 
 
 @pytest.fixture()
