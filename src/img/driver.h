@@ -37,6 +37,8 @@ typedef struct ImageDriver {
         int (*snapshot_create)(Image *image, const ImageSnapshot *what, Error *err);
         int (*snapshot_apply)(Image *image, const char *name, Error *err);
         int (*snapshot_delete)(Image *image, const char *name, Error *err);
+        int (*snapshot_show)(Image *image, const char *name, Error *err);
+        int (*make_empty)(Image *image, Error *err);
         /* Change the names in the header. */
         int (*set_backing_name)(Image *image, const char *name, const char *format, Error *err);
 } ImageDriver;

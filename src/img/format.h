@@ -46,6 +46,9 @@ typedef struct ImageDescription {
         bool encrypted;
         bool dirty;   /* not closed cleanly */
         bool corrupt; /* marked as damaged */
+        /* qcow2 only */
+        unsigned refcount_bits;
+        bool zstd, lazy_refcounts, extended_l2, data_file_raw;
 } ImageDescription;
 
 const char *image_format_name(ImageFormat format);

@@ -302,6 +302,21 @@ int image_snapshot_apply(Image *image, const char *name_or_id, Error *err)
         return image->driver->snapshot_apply(image, name_or_id, err);
 }
 
+int image_snapshot_show(Image *image, const char *name_or_id, Error *err)
+{
+        if (!image->driver->snapshot_show)
+                return no_snapshots(image, err);
+        return image->driver->snapshot_show(image, name_or_id, err);
+}
+
+int image_make_empty(Image *image, Error *err)
+{
+        if (!image->driver->make_empty)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': the format %s cannot be emptied",
+                               image_name(image), image->driver->name);
+        return image->driver->make_empty(image, err);
+}
+
 int image_snapshot_delete(Image *image, const char *name_or_id, Error *err)
 {
         if (!image->driver->snapshot_delete)

@@ -22,7 +22,8 @@ typedef struct Check {
         Qcow2 *q;
         ImageCheck *found;
         uint16_t *counts;
-        uint64_t n; /* clusters of the file */
+        uint8_t *single; /* one bit a cluster: counted once on disk */
+        uint64_t n;      /* clusters of the file */
         uint64_t said;
         uint64_t next; /* where the next guest cluster stands when nothing is fragmented */
         bool overflow;
@@ -270,6 +271,8 @@ static int compare_counts(Check *c, Error *err)
                         uint64_t stored = there ? qcow2_count_at(block, q->h.refcount_order, i) : 0;
                         uint64_t used = cluster < c->n ? c->counts[cluster] : 0;
 
+                        if (stored == 1 && cluster < c->n)
+                                c->single[cluster / 8] |= (uint8_t)(1 << cluster % 8);
                         if (stored || used)
                                 compare_one(c, cluster, stored, used);
                         if (used)
@@ -284,7 +287,7 @@ static uint64_t flag_wanted(const Check *c, uint64_t offset)
 {
         uint64_t cluster = offset >> c->q->cluster_bits;
 
-        return cluster < c->n && c->counts[cluster] == 1 ? QCOW2_COPIED : 0;
+        return cluster < c->n && c->single[cluster / 8] >> cluster % 8 & 1 ? QCOW2_COPIED : 0;
 }
 
 /* One L2 table's "counted once" flags: counted as corruption, or set right. */
@@ -388,13 +391,16 @@ static int count_anew(Check *c, Error *err)
         uint64_t size;
 
         free(c->counts);
+        free(c->single);
         c->counts = NULL;
+        c->single = NULL;
         if (image_file_size(c->q->file, &size, err) < 0)
                 return -1;
         c->n = div_up(size, c->q->cluster);
         if (c->n <= MOST_CLUSTERS)
                 c->counts = mem_try(c->n * sizeof(*c->counts));
-        if (!c->counts)
+        c->single = c->counts ? mem_try(c->n / 8 + 1) : NULL;
+        if (!c->single)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory to count %llu clusters", c->q->file->name,
                                (unsigned long long)c->n);
         c->found->image_end_offset = c->found->allocated_clusters = c->found->compressed_clusters = 0;
@@ -421,7 +427,7 @@ static int repair(Check *c, Error *err)
         h.incompatible &= ~(uint64_t)(QCOW2_DIRTY | QCOW2_CORRUPT);
         if (rewrite_finish(&rw, &h, true, err) < 0)
                 return -1;
-        if (count_anew(c, err) < 0 || check_flags(c, true, &wrong, err) < 0)
+        if (count_anew(c, err) < 0 || compare_counts(c, err) < 0 || check_flags(c, true, &wrong, err) < 0)
                 return -1;
         before.image_end_offset = c->found->image_end_offset;
         before.corruptions_fixed = before.corruptions;
@@ -446,12 +452,11 @@ static int check_held(Check *c, ImageRepair how, Error *err)
         if (c->found->corruptions == 0 && check_flags(c, false, &wrong, err) < 0)
                 return -1;
         c->found->total_clusters = div_up(q->image->size, q->cluster);
-        /* Flags that only a leak made wrong go with it. */
-        if (c->found->leaks == 0 || how == REPAIR_ALL)
-                c->found->corruptions += wrong;
+        c->found->corruptions += wrong;
         if (c->found->check_errors || how == REPAIR_NONE)
                 return 0;
-        if (how == REPAIR_LEAKS && (c->found->corruptions || c->found->leaks == 0))
+        /* Flags that only a leak made wrong go with it. */
+        if (how == REPAIR_LEAKS && (c->found->corruptions > wrong || c->found->leaks == 0))
                 return 0;
         if (c->found->corruptions || c->found->leaks || dirty)
                 return repair(c, err);
@@ -472,6 +477,7 @@ int qcow2_check(Image *image, ImageRepair how, ImageCheck *ret, Error *err)
         r = check_held(&c, how, err);
         pthread_mutex_unlock(&q->lock);
         free(c.counts);
+        free(c.single);
         return r;
 }
 

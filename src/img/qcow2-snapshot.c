@@ -400,3 +400,57 @@ int qcow2_snapshot_delete(Image *image, const char *name, Error *err)
         image_snapshots_done(&list);
         return r;
 }
+
+int qcow2_snapshot_show(Image *image, const char *name, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        const ImageSnapshot *s;
+        ImageSnapshots list;
+        uint64_t *l1 = NULL;
+        int r = -1;
+
+        if (image->writable)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s' is open for writing", image_name(image));
+        if (qcow2_snapshots_read(q, &list, err) < 0)
+                return -1;
+        s = find(&list, name);
+        if (!s)
+                err_set(err, ERR_NO_DOMAIN_SNAPSHOT, "Failed to load snapshot: Can't find snapshot '%s'", name);
+        else if (s->l1_size < div_up(s->disk_size, q->per_table << q->cluster_bits))
+                err_set(err, ERR_OPERATION_FAILED, "'%s': the L1 table of snapshot '%s' is too short for its disk",
+                        image_name(image), name);
+        else
+                r = qcow2_l1_load(q, s->l1_offset, s->l1_size, &l1, err);
+        if (r == 0) {
+                qcow2_tables_drop(q);
+                free(q->tables);
+                free(q->l1);
+                q->l1 = l1;
+                q->h.l1_offset = s->l1_offset;
+                q->h.l1_size = s->l1_size;
+                q->tables = mem_alloc_array(s->l1_size, sizeof(*q->tables));
+                image->size = image->about.virtual_size = s->disk_size;
+        }
+        image_snapshots_done(&list);
+        return r;
+}
+
+int qcow2_make_empty(Image *image, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        AUTO(Rewrite) rw = { 0 };
+        AUTOFREE uint64_t *none = mem_try(8ULL * q->h.l1_size);
+        Qcow2Header h;
+
+        if (!none)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the L1 table", image_name(image));
+        if (refuse_external(q, err) < 0 || rewrite_begin(&rw, q, err) < 0)
+                return -1;
+        h = q->h;
+        if (count_tree(&rw, q->l1, q->h.l1_size, true, -1, err) < 0 ||
+            rewrite_add(&rw, q->h.l1_offset >> q->cluster_bits, div_up(8ULL * q->h.l1_size, q->cluster), -1, err) <
+                    0 ||
+            active_build(&rw, none, q->h.l1_size, true, &h, err) < 0)
+                return -1;
+        return rewrite_finish(&rw, &h, true, err);
+}

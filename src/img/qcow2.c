@@ -24,6 +24,11 @@ static int qcow2_describe(ImageFile *file, ImageDescription *ret, Error *err)
         ret->encrypted = h.crypt != 0;
         ret->dirty = h.incompatible & QCOW2_DIRTY;
         ret->corrupt = h.incompatible & QCOW2_CORRUPT;
+        ret->refcount_bits = 1u << h.refcount_order;
+        ret->zstd = h.compression == QCOW2_ZSTD;
+        ret->lazy_refcounts = h.compatible & QCOW2_LAZY_REFCOUNTS;
+        ret->extended_l2 = h.incompatible & QCOW2_EXTENDED_L2;
+        ret->data_file_raw = h.autoclear & QCOW2_RAW_EXTERNAL_DATA;
         ret->backing_file = TAKE(h.backing_file);
         ret->backing_format = TAKE(h.backing_format);
         if (h.data_file)
@@ -212,5 +217,7 @@ const ImageDriver image_driver_qcow2 = {
         .snapshot_create = qcow2_snapshot_create,
         .snapshot_apply = qcow2_snapshot_apply,
         .snapshot_delete = qcow2_snapshot_delete,
+        .snapshot_show = qcow2_snapshot_show,
+        .make_empty = qcow2_make_empty,
         .set_backing_name = set_backing_name,
 };

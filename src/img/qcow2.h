@@ -169,5 +169,7 @@ int qcow2_snapshots_length(Qcow2 *q, uint64_t *ret, Error *err);
 int qcow2_snapshot_create(Image *image, const ImageSnapshot *what, Error *err);
 int qcow2_snapshot_apply(Image *image, const char *name, Error *err);
 int qcow2_snapshot_delete(Image *image, const char *name, Error *err);
+int qcow2_snapshot_show(Image *image, const char *name, Error *err);
+int qcow2_make_empty(Image *image, Error *err);
 /* qcow2-bitmap.c; lock held: bitmaps that follow what is written are marked as out of date from now on. */
 int qcow2_bitmaps_outdate(Qcow2 *q, Error *err);

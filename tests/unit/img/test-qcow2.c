@@ -398,7 +398,7 @@ TEST(check_finds_damage_and_repairs_it)
                 image_free(image);
                 image = image_open(file, IMAGE_FORMAT_QCOW2, IMAGE_WRITE | IMAGE_CHECKING, &err);
                 CHECK_INT(image_check(image, REPAIR_NONE, &found, &err), 0);
-                CHECK(damages[i].leak ? found.leaks == 1 && !found.corruptions : found.corruptions > 0);
+                CHECK(damages[i].leak ? found.leaks == 1 : found.corruptions > 0);
                 CHECK_STR(image_check(image, REPAIR_ALL, &again, &err) < 0 ? err.text : "", "");
                 CHECK_INT(again.corruptions + again.leaks, 0);
                 CHECK(again.corruptions_fixed + again.leaks_fixed > 0);

@@ -1,0 +1,174 @@
+/*
+ * app/drover-img/cmd-check.c - check and repair (IMG-01)
+ *
+ * Exit status: 0 clean, 1 the check could not be done, 2 corruption, 3 leaks
+ * only, 63 the format has no checks.
+ */
+#include "app/drover-img/command.h"
+
+#include "base/json-write.h"
+#include "base/str.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { EXIT_CLEAN, EXIT_UNDONE, EXIT_CORRUPT, EXIT_LEAKS, EXIT_NO_CHECKS = 63 };
+
+typedef struct Args {
+        Source source;
+        ImageRepair repair;
+        bool json;
+} Args;
+
+static void say(void *arg, const char *text)
+{
+        (void)arg;
+        fprintf(stderr, "%s\n", text);
+}
+
+static void print_json(Image *image, const ImageCheck *found)
+{
+        AUTO(JsonWriter) w = { 0 };
+
+        json_open_object(&w, NULL);
+        json_put_u64(&w, "image-end-offset", found->image_end_offset);
+        if (found->corruptions)
+                json_put_u64(&w, "corruptions", found->corruptions);
+        if (found->leaks)
+                json_put_u64(&w, "leaks", found->leaks);
+        if (found->corruptions_fixed)
+                json_put_u64(&w, "corruptions-fixed", found->corruptions_fixed);
+        if (found->leaks_fixed)
+                json_put_u64(&w, "leaks-fixed", found->leaks_fixed);
+        json_put_u64(&w, "total-clusters", found->total_clusters);
+        json_put_u64(&w, "check-errors", found->check_errors);
+        json_put_u64(&w, "allocated-clusters", found->allocated_clusters);
+        json_put_u64(&w, "fragmented-clusters", found->fragmented_clusters);
+        json_put_u64(&w, "compressed-clusters", found->compressed_clusters);
+        json_put_text(&w, "filename", image_name(image));
+        json_put_text(&w, "format", image_format_name(image_format(image)));
+        json_close_object(&w);
+        puts(json_text(&w));
+}
+
+static void print_human(const ImageCheck *found)
+{
+        if (!found->corruptions && !found->leaks && !found->check_errors)
+                printf("No errors were found on the image.\n");
+        if (found->corruptions)
+                printf("\n%" PRIu64
+                       " errors were found on the image.\nData may be corrupted, or further writes to the image "
+                       "may corrupt it.\n",
+                       found->corruptions);
+        if (found->leaks)
+                printf("\n%" PRIu64
+                       " leaked clusters were found on the image.\nThis means waste of disk space, but no harm to "
+                       "data.\n",
+                       found->leaks);
+        if (found->check_errors)
+                printf("\n%" PRIu64 " internal errors have occurred during the check.\n", found->check_errors);
+        if (found->total_clusters && found->allocated_clusters)
+                printf("%" PRIu64 "/%" PRIu64
+                       " = %0.2f%% allocated, %0.2f%% fragmented, %0.2f%% compressed clusters\n",
+                       found->allocated_clusters, found->total_clusters,
+                       (double)found->allocated_clusters * 100 / (double)found->total_clusters,
+                       (double)found->fragmented_clusters * 100 / (double)found->allocated_clusters,
+                       (double)found->compressed_clusters * 100 / (double)found->allocated_clusters);
+        if (found->image_end_offset)
+                printf("Image end offset: %" PRIu64 "\n", found->image_end_offset);
+}
+
+static int parse(int argc, char **argv, Args *args, Error *err)
+{
+        static const struct option longs[] = {
+                { "format", required_argument, NULL, 'f' },
+                { "repair", required_argument, NULL, 'r' },
+                { "output", required_argument, NULL, 'o' },
+                SOURCE_LONGS,
+                { 0 },
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "f:r:T:qU", longs, NULL)) != -1) {
+                int r = source_option(&args->source, c, err);
+
+                if (r < 0)
+                        return -1;
+                if (r)
+                        continue;
+                switch (c) {
+                case 'r':
+                        args->repair = str_eq(optarg, "leaks") ? REPAIR_LEAKS
+                                       : str_eq(optarg, "all") ? REPAIR_ALL
+                                                               : REPAIR_NONE;
+                        if (args->repair == REPAIR_NONE)
+                                return err_set(err, ERR_INVALID_ARG, "Option 'r' only accepts 'leaks' and 'all'");
+                        break;
+                case 'o':
+                        args->json = str_eq(optarg, "json");
+                        break;
+                default:
+                        return err_set(err, ERR_INVALID_ARG,
+                                       "check takes -f, -r, -T, -q, -U, --output, --image-opts and "
+                                       "--object");
+                }
+        }
+        return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
+}
+
+static int verdict(const ImageCheck *found)
+{
+        if (found->check_errors)
+                return EXIT_UNDONE;
+        return found->corruptions ? EXIT_CORRUPT : found->leaks ? EXIT_LEAKS : EXIT_CLEAN;
+}
+
+static int check(const Args *args, const char *argument, Error *err)
+{
+        unsigned flags = IMAGE_CHECKING | (args->repair != REPAIR_NONE ? IMAGE_WRITE : 0);
+        AUTO(Image) *image = source_open(&args->source, argument, flags, err);
+        ImageCheck found = { .say = args->source.quiet ? NULL : say };
+
+        if (!image)
+                return -1;
+        if (!image_can_check(image)) {
+                complain("This image format does not support checks");
+                return EXIT_NO_CHECKS;
+        }
+        if (image_check(image, args->repair, &found, err) < 0)
+                return -1;
+        if (found.corruptions_fixed || found.leaks_fixed) {
+                if (!args->json && !args->source.quiet)
+                        printf("The following inconsistencies were found and repaired:\n\n    %" PRIu64
+                               " leaked clusters\n"
+                               "    %" PRIu64 " corruptions\n\nDouble checking the fixed image now...\n",
+                               found.leaks_fixed, found.corruptions_fixed);
+        }
+        if (args->json)
+                print_json(image, &found);
+        else if (!args->source.quiet)
+                print_human(&found);
+        return image_close(TAKE(image), err) < 0 ? -1 : verdict(&found);
+}
+
+static int run(int argc, char **argv)
+{
+        Args args = { .source.policy = policy_usual() };
+        AUTO(Error) err = { 0 };
+        int r = parse(argc, argv, &args, &err);
+        const char *writable[] = { argv[optind], NULL };
+
+        args.source.policy.skip_backing = true;
+        if (r == 0)
+                r = confine(args.source.image_opts ? (const char *[]){ "/", NULL } : writable, &err);
+        if (r == 0)
+                r = check(&args, argv[optind], &err);
+        return r < 0 ? complain_err(&err) : r;
+}
+
+const Command cmd_check = {
+        .name = "check",
+        .args = "[--object OBJECT] [--image-opts] [-q] [-f FMT] [--output=human|json] [-r leaks|all] [-T CACHE] [-U] FILENAME",
+        .summary = "Look for leaks and corruption, and repair them with -r",
+        .run = run,
+};

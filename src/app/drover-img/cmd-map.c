@@ -1,0 +1,158 @@
+/*
+ * app/drover-img/cmd-map.c - where the guest's bytes stand
+ */
+#include "app/drover-img/command.h"
+
+#include "base/str.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef struct Args {
+        Source source;
+        uint64_t start, length;
+        bool json;
+} Args;
+
+typedef struct Printer {
+        Image *top;
+        ImageExtent run; /* not printed yet; length 0: none */
+        bool json, printed;
+} Printer;
+
+static Image *image_at(Image *top, unsigned depth)
+{
+        while (depth--)
+                top = image_backing(top);
+        return top;
+}
+
+static int print(Printer *p, Error *err)
+{
+        const ImageExtent *e = &p->run;
+
+        if (!e->length)
+                return 0;
+        if (p->json) {
+                printf("%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64
+                       ", \"depth\": %u, \"present\": %s, \"zero\": %s, "
+                       "\"data\": %s",
+                       p->printed ? ",\n" : "[", e->start, e->length, e->depth, e->present ? "true" : "false",
+                       e->zero ? "true" : "false", e->data ? "true" : "false");
+                if (e->has_offset)
+                        printf(", \"offset\": %" PRIu64, e->offset);
+                printf("}");
+        } else if (e->data) {
+                if (!e->has_offset)
+                        return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                                       "File contains external, encrypted or compressed "
+                                       "clusters.");
+                printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", e->start, e->length, e->offset,
+                       image_name(image_at(p->top, e->depth)));
+        }
+        p->printed = true;
+        return 0;
+}
+
+static bool continues(const ImageExtent *run, const ImageExtent *next)
+{
+        return run->length && run->depth == next->depth && run->present == next->present && run->zero == next->zero &&
+               run->data == next->data && run->has_offset == next->has_offset &&
+               (!run->has_offset || run->offset + run->length == next->offset);
+}
+
+static int map(const Args *args, const char *argument, Error *err)
+{
+        AUTO(Image) *image = source_open(&args->source, argument, 0, err);
+        Printer p = { .top = image, .json = args->json };
+        uint64_t end;
+
+        if (!image)
+                return -1;
+        end = image_size(image) - MIN(args->start, image_size(image)) < args->length ? image_size(image)
+                                                                                     : args->start + args->length;
+        if (!args->json)
+                printf("%-16s%-16s%-16s%s\n", "Offset", "Length", "Mapped to", "File");
+        for (uint64_t at = args->start; at < end;) {
+                ImageExtent extent;
+
+                if (image_map_chain(image, NULL, at, end - at, &extent, err) < 0)
+                        return -1;
+                /* What nobody holds, and what lies behind the end of a backing image, is shown as the top image's. */
+                if (extent.depth && (!extent.present || at >= image_size(image_at(image, extent.depth)))) {
+                        extent.depth = 0;
+                        extent.present = false;
+                }
+                if (continues(&p.run, &extent)) {
+                        p.run.length += extent.length;
+                } else {
+                        if (print(&p, err) < 0)
+                                return -1;
+                        p.run = extent;
+                }
+                at += extent.length;
+        }
+        if (print(&p, err) < 0)
+                return -1;
+        if (args->json)
+                puts(p.printed ? "]" : "[]");
+        return 0;
+}
+
+static int parse(int argc, char **argv, Args *args, Error *err)
+{
+        static const struct option longs[] = {
+                { "format", required_argument, NULL, 'f' },
+                { "output", required_argument, NULL, 'o' },
+                { "start-offset", required_argument, NULL, 's' },
+                { "max-length", required_argument, NULL, 'l' },
+                SOURCE_LONGS,
+                { 0 },
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "f:s:l:U", longs, NULL)) != -1) {
+                int r = source_option(&args->source, c, err);
+
+                if (r < 0)
+                        return -1;
+                if (r)
+                        continue;
+                switch (c) {
+                case 'o':
+                        args->json = str_eq(optarg, "json");
+                        break;
+                case 's':
+                        if (size_from_text(optarg, "start offset", &args->start, err) < 0)
+                                return -1;
+                        break;
+                case 'l':
+                        if (size_from_text(optarg, "max length", &args->length, err) < 0)
+                                return -1;
+                        break;
+                default:
+                        return err_set(err, ERR_INVALID_ARG, "an option of map is not known");
+                }
+        }
+        return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
+}
+
+static int run(int argc, char **argv)
+{
+        static char output[1 << 16];
+        Args args = { .source.policy = policy_usual(), .length = UINT64_MAX };
+        AUTO(Error) err = { 0 };
+
+        setvbuf(stdout, output, _IOFBF, sizeof(output));
+        if (parse(argc, argv, &args, &err) < 0 || confine(NULL, &err) < 0 || map(&args, argv[optind], &err) < 0)
+                return complain_err(&err);
+        return 0;
+}
+
+const Command cmd_map = {
+        .name = "map",
+        .args = "[--object OBJECT] [--image-opts] [-f FMT] [--start-offset=N] [--max-length=N] [--output=human|json] [-U] "
+                "FILENAME",
+        .summary = "Show where the guest's bytes stand",
+        .run = run,
+};

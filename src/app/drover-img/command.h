@@ -1,0 +1,110 @@
+#pragma once
+/*
+ * app/drover-img/command.h - one command of drover-img, and what they share
+ *
+ * Options, output and exit codes are those of qemu-img, so that scripts and
+ * tools that call it can call this. Each command is a file that ends with its
+ * Command.
+ */
+#include "base/buf.h"
+#include "img/chain.h"
+
+#include <getopt.h>
+
+typedef struct Command {
+        const char *name;
+        const char *args; /* for the help */
+        const char *summary;
+        int (*run)(int argc, char **argv); /* the exit status */
+} Command;
+
+extern const Command cmd_bench, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create, cmd_dd, cmd_describe,
+        cmd_info, cmd_map, cmd_measure, cmd_rebase, cmd_resize, cmd_snapshot;
+
+/* "drover-img: sentence" on stderr; returns 1. */
+int complain(const char *fmt, ...) PRINTF(1, 2);
+int complain_err(const Error *err);
+/* An option or an argument was wrong: getopt_long() or the caller has said how. Returns 1. */
+int complain_usage(const char *command);
+
+/* "10G", "1.5k", "4096": bytes, or -1 with the sentence. */
+int size_from_text(const char *text, const char *what, uint64_t *ret, Error *err);
+/* As qemu-img writes it: "1.5 GiB". ret: room for 32. */
+const char *size_to_text(uint64_t bytes, char ret[32]);
+
+/* Cache modes of -t and -T: none, writeback, writethrough, directsync, unsafe. */
+int policy_set_cache(ChainPolicy *policy, const char *mode, Error *err);
+ChainPolicy policy_usual(void);
+
+/* What an image argument and its options amount to. */
+typedef struct Source {
+        const char *format; /* NULL: guessed, as qemu-img does */
+        bool image_opts;    /* the argument is driver=...,file.filename=... */
+        bool quiet;
+        ChainPolicy policy;
+} Source;
+/*
+ * The options that all commands take alike: -f -T -q -U --image-opts --object. 1: it was one of them, 0: it was not,
+ * -1 with the error set. Long options have the letters of SOURCE_LONGS.
+ */
+int source_option(Source *source, int c, Error *err);
+#define SOURCE_LONGS                                                                                                 \
+        { "object", required_argument, NULL, 'j' }, { "image-opts", no_argument, NULL, 'i' },                        \
+        {                                                                                                            \
+                "force-share", no_argument, NULL, 'U'                                                                \
+        }
+/* Guess when no format was given. Warns when that gives raw and the image is to be written. */
+int source_format(const Source *source, const char *path, bool write, ImageFormat *ret, Error *err);
+Image *source_open(const Source *source, const char *argument, unsigned flags, Error *err);
+/* Reads what follows --object: only secrets, which nothing here asks for yet. */
+int object_check(const char *text, Error *err);
+
+/* -o a=b,c=d; a comma in a value is written twice. */
+typedef struct Option {
+        char *name, *value; /* owned */
+} Option;
+typedef VEC(Option) Options;
+int preallocation_from_text(const char *text, ImagePreallocation *ret, Error *err);
+int options_add(Options *options, const char *text, Error *err);
+const char *options_find(const Options *options, const char *name); /* the last one, or NULL */
+void options_done(Options *options);
+/* The creation options of a format. Strings stay those of `options`. */
+int options_apply(const Options *options, ImageFormat format, ImageCreate *how, Error *err);
+DEFINE_AUTO_VALUE(Options, options_done)
+
+/* It is there, and not a plain file. */
+bool path_is_device(const char *path);
+
+/* What `create` and `convert` do: a new image under a temporary name. */
+typedef struct NewImage {
+        char *path, *temporary; /* owned; temporary NULL: written in place */
+        ImageFile *data_file;   /* owned */
+} NewImage;
+/* Lay out the image and open it for writing. in_place: no temporary name. */
+Image *new_image_make(NewImage *made, const char *path, ImageFormat format, ImageCreate *how, bool in_place,
+                      const ChainPolicy *policy, Error *err);
+/* The image, closed by the caller, gets its name. */
+int new_image_keep(NewImage *made, Error *err);
+/* Removes what has no name yet. */
+void new_image_done(NewImage *made);
+DEFINE_AUTO_VALUE(NewImage, new_image_done)
+
+/* The bar of -p: on a terminal with rate and time left, else "    (12.34/100%)" as qemu-img prints it. */
+typedef struct Progress {
+        bool shown;
+        double begun, last;
+        int percent_x100;
+} Progress;
+void progress_begin(Progress *progress, bool shown);
+/* A function for CopyOptions.progress; fails when SIGINT or SIGTERM came. */
+int progress_report(void *progress, uint64_t done, uint64_t total, Error *err);
+void progress_end(Progress *progress);
+void interrupt_catch(void);
+
+/* A row of the list of snapshots. */
+void snapshot_print(const ImageSnapshot *snapshot);
+
+/* Everything is open, or named: nothing else is needed from now on. writable: may be NULL. */
+int confine(const char *const *writable, Error *err);
+/* The directory of a path. Owned. */
+char *directory_of(const char *path);

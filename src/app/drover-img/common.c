@@ -1,0 +1,218 @@
+/*
+ * app/drover-img/common.c - what the commands share: sentences, sizes, options, opening
+ */
+#include "app/drover-img/command.h"
+
+#include "base/str.h"
+#include "img/confine.h"
+#include "img/format.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+int complain(const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        fputs("drover-img: ", stderr);
+        vfprintf(stderr, fmt, ap);
+        fputc('\n', stderr);
+        va_end(ap);
+        return 1;
+}
+
+int complain_err(const Error *err)
+{
+        return complain("%s", err->text ? err->text : "unknown error");
+}
+
+int complain_usage(const char *command)
+{
+        fprintf(stderr, "Try 'drover-img --help' for more information about %s\n", command);
+        return 1;
+}
+
+int size_from_text(const char *text, const char *what, uint64_t *ret, Error *err)
+{
+        static const char suffixes[] = "BKMGTPE";
+        const char *suffix, *found;
+        char *end;
+        double value;
+        uint64_t whole, factor = 1;
+
+        errno = 0;
+        value = strtod(text, &end);
+        suffix = end;
+        if (end == text || !isdigit((unsigned char)text[0]) || strpbrk(text, "xXnN") || errno)
+                return err_set(err, ERR_INVALID_ARG,
+                               "Invalid %s specified. Must be a number with an optional suffix b, k, M, G, T, P or E",
+                               what);
+        if (*suffix) {
+                found = strchr(suffixes, toupper((unsigned char)*suffix));
+                if (!found || suffix[1])
+                        return err_set(
+                                err, ERR_INVALID_ARG,
+                                "Invalid %s specified. You may use k, M, G, T, P or E "
+                                "suffixes for kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
+                                what);
+                factor = 1ULL << 10 * (found - suffixes);
+        }
+        /* Whole numbers stay exact. */
+        errno = 0;
+        whole = strtoull(text, &end, 10);
+        if (end == suffix && !errno) {
+                if (whole > INT64_MAX / factor)
+                        return err_set(err, ERR_OVERFLOW, "Image size must be less than 8 EiB!");
+                *ret = whole * factor;
+                return 0;
+        }
+        if (value * (double)factor >= 9.2e18)
+                return err_set(err, ERR_OVERFLOW, "Image size must be less than 8 EiB!");
+        *ret = (uint64_t)(value * (double)factor);
+        return 0;
+}
+
+const char *size_to_text(uint64_t bytes, char ret[32])
+{
+        static const char *const units[] = { "", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei" };
+        int exponent, i;
+
+        /* The switch to the next unit comes at 1000 of the last one. */
+        frexp((double)bytes / (1000.0 / 1024.0), &exponent);
+        i = exponent > 0 ? (exponent - 1) / 10 : 0;
+        snprintf(ret, 32, "%0.3g %sB", (double)bytes / (double)(1ULL << (i * 10)), units[i]);
+        return ret;
+}
+
+ChainPolicy policy_usual(void)
+{
+        return (ChainPolicy){ .probe_unnamed = true };
+}
+
+int policy_set_cache(ChainPolicy *policy, const char *mode, Error *err)
+{
+        if (!str_eq(mode, "none") && !str_eq(mode, "off") && !str_eq(mode, "writeback") &&
+            !str_eq(mode, "writethrough") && !str_eq(mode, "directsync") && !str_eq(mode, "unsafe"))
+                return err_set(err, ERR_INVALID_ARG, "Invalid cache option: %s", mode);
+        policy->direct = str_eq(mode, "none") || str_eq(mode, "off") || str_eq(mode, "directsync");
+        policy->sync = str_eq(mode, "writethrough") || str_eq(mode, "directsync");
+        policy->skip_flush = str_eq(mode, "unsafe");
+        return 0;
+}
+
+int source_format(const Source *source, const char *path, bool write, ImageFormat *ret, Error *err)
+{
+        AUTO(ImageFile) *file = NULL;
+
+        if (source->format)
+                return image_format_from_name(source->format, ret, err);
+        file = image_file_open(path, 0, err);
+        if (!file || image_probe(file, ret, err) < 0)
+                return -1;
+        if (*ret == IMAGE_FORMAT_RAW && write)
+                fprintf(stderr,
+                        "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+                        "         Automatically detecting the format is dangerous for raw images, write operations on "
+                        "block 0 will be restricted.\n"
+                        "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+                        path);
+        return 0;
+}
+
+int source_option(Source *source, int c, Error *err)
+{
+        switch (c) {
+        case 'f':
+                source->format = optarg;
+                return 1;
+        case 'T':
+                return policy_set_cache(&source->policy, optarg, err) < 0 ? -1 : 1;
+        case 'q':
+                source->quiet = true;
+                return 1;
+        case 'U':
+                source->policy.no_locks = true;
+                return 1;
+        case 'i':
+                source->image_opts = true;
+                return 1;
+        case 'j':
+                return object_check(optarg, err) < 0 ? -1 : 1;
+        default:
+                return 0;
+        }
+}
+
+/* driver=qcow2,file.filename=/x or driver=raw,file=... as far as it names one local file. */
+static Image *open_image_opts(const Source *source, const char *text, unsigned flags, Error *err)
+{
+        AUTO(Options) options = { 0 };
+        Source named = *source;
+        const char *path;
+
+        if (options_add(&options, text, err) < 0)
+                return NULL;
+        for (size_t i = 0; i < options.len; i++) {
+                const char *name = options.items[i].name;
+
+                if (!str_eq(name, "driver") && !str_eq(name, "file.filename") && !str_eq(name, "filename") &&
+                    !str_eq(name, "file.driver")) {
+                        err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the image option '%s' is not supported", name);
+                        return NULL;
+                }
+        }
+        path = options_find(&options, "file.filename") ?: options_find(&options, "filename");
+        named.format = options_find(&options, "driver");
+        named.image_opts = false;
+        if (str_eq(named.format, "file"))
+                named.format = "raw";
+        if (!path) {
+                err_set(err, ERR_INVALID_ARG, "the image options '%s' name no file (file.filename=)", text);
+                return NULL;
+        }
+        return source_open(&named, path, flags, err);
+}
+
+Image *source_open(const Source *source, const char *argument, unsigned flags, Error *err)
+{
+        AUTOFREE char *path = NULL;
+        ImageFormat format;
+        Image *image;
+
+        if (source->image_opts)
+                return open_image_opts(source, argument, flags, err);
+        path = image_path_beside("", argument, err);
+        if (!path)
+                return NULL;
+        if (source_format(source, path, flags & IMAGE_WRITE, &format, err) < 0)
+                return NULL;
+        image = image_chain_open(path, format, flags, &source->policy, err);
+        if (!image && err && !str_starts(err->text, "Could not open"))
+                err_prefix(err, "Could not open '%s'", path);
+        return image;
+}
+
+int object_check(const char *text, Error *err)
+{
+        if (str_starts(text, "secret,") || str_starts(text, "qom-type=secret,"))
+                return 0;
+        return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "objects other than secrets are not supported: '%s'", text);
+}
+
+char *directory_of(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+
+        if (!slash)
+                return str_dup(".");
+        return str_dup_n(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+int confine(const char *const *writable, Error *err)
+{
+        return image_confine(&(Confinement){ .may_open = true, .writable = writable }, err);
+}

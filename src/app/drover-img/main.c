@@ -1,0 +1,52 @@
+/*
+ * app/drover-img/main.c - which command it is
+ */
+#include "app/drover-img/command.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+
+static const Command *const commands[] = {
+        &cmd_bench,    &cmd_check, &cmd_commit, &cmd_compare, &cmd_convert, &cmd_create, &cmd_dd,
+        &cmd_describe, &cmd_info,  &cmd_map,    &cmd_measure, &cmd_rebase,  &cmd_resize, &cmd_snapshot,
+};
+
+static void help(void)
+{
+        printf("drover-img version " DROVER_VERSION "\n"
+               "usage: drover-img [standard options] command [command options]\n"
+               "Disk images: create, convert, check and change them. Options are those of qemu-img.\n\n"
+               "    '-h', '--help'       display this help and exit\n"
+               "    '-V', '--version'    output version information and exit\n\n"
+               "Command syntax:\n");
+        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+                printf("  %s %s\n      %s\n", commands[i]->name, commands[i]->args, commands[i]->summary);
+        printf("\nSupported formats:");
+        for (ImageFormat f = 0; f < IMAGE_FORMAT_COUNT; f++)
+                printf(" %s", image_format_name(f));
+        printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+        const char *name = argc > 1 ? argv[1] : NULL;
+
+        if (!name)
+                return complain("Not enough arguments\nTry 'drover-img --help' for more information");
+        if (str_eq(name, "-h") || str_eq(name, "--help")) {
+                help();
+                return 0;
+        }
+        if (str_eq(name, "-V") || str_eq(name, "--version")) {
+                printf("drover-img version " DROVER_VERSION "\n");
+                return 0;
+        }
+        for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+                if (str_eq(commands[i]->name, name)) {
+                        interrupt_catch();
+                        return commands[i]->run(argc - 1, argv + 1);
+                }
+        }
+        return complain("Command not found: %s\nTry 'drover-img --help' for more information", name);
+}

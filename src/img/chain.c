@@ -1,0 +1,129 @@
+/*
+ * img/chain.c - open an image with all that stands below it
+ */
+#include "img/chain.h"
+
+#include "base/str.h"
+#include "img/lock.h"
+
+enum { DEEPEST_CHAIN = 200 };
+
+char *image_path_beside(const char *image_path, const char *name, Error *err)
+{
+        const char *slash = strrchr(image_path, '/'), *colon = strchr(name, ':'), *first = strchr(name, '/');
+
+        if (str_starts(name, "file:"))
+                name += strlen("file:");
+        else if (colon && (!first || colon < first)) {
+                err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s' names '%s', which is not a file of this host",
+                        image_path, name);
+                return NULL;
+        }
+        if (name[0] == '/' || !slash)
+                return str_dup(name);
+        return str_format("%.*s/%s", (int)(slash - image_path), image_path, name);
+}
+
+ImageFile *image_chain_file(const char *path, unsigned flags, const ChainPolicy *policy, Error *err)
+{
+        AUTO(ImageFile) *file = NULL;
+
+        flags |= (policy->direct ? FILE_DIRECT : 0) | (policy->sync ? FILE_SYNC : 0);
+        file = image_file_open(path, flags, err);
+        if (!file)
+                return NULL;
+        file->skip_flush = policy->skip_flush;
+        if (!policy->no_locks && image_file_lock(file, flags & FILE_WRITE, err) < 0)
+                return NULL;
+        return TAKE(file);
+}
+
+static int authorise(const ChainPolicy *policy, const char *by, const char *path, Error *err)
+{
+        if (policy->untrusted)
+                return err_set(err, ERR_OPERATION_DENIED, "'%s' is not trusted and names another file, '%s'", by,
+                               path);
+        return policy->authorise ? policy->authorise(policy->authorise_arg, by, path, err) : 0;
+}
+
+static int attach_data_file(Image *image, unsigned flags, const ChainPolicy *policy, Error *err)
+{
+        const ImageDescription *about = image_description(image);
+        AUTOFREE char *path = NULL;
+        ImageFile *file;
+
+        if (image_format(image) != IMAGE_FORMAT_QCOW2 || !about->data_files.len)
+                return 0;
+        path = image_path_beside(image_name(image), about->data_files.items[0], err);
+        if (!path || authorise(policy, image_name(image), path, err) < 0)
+                return -1;
+        file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
+        if (!file)
+                return -1;
+        image_set_data_file(image, file);
+        return 0;
+}
+
+static int format_below(const ImageDescription *about, const char *path, const ChainPolicy *policy, ImageFormat *ret,
+                        Error *err)
+{
+        AUTO(ImageFile) *file = NULL;
+
+        if (about->backing_format)
+                return image_format_from_name(about->backing_format, ret, err);
+        if (!policy->probe_unnamed)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "the format of the backing file '%s' is not recorded",
+                               path);
+        file = image_file_open(path, 0, err);
+        return file ? image_probe(file, ret, err) : -1;
+}
+
+static Image *open_one(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
+{
+        AUTO(Image) *image = NULL;
+        ImageFile *file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
+
+        if (!file)
+                return NULL;
+        image = image_open(file, format, flags, err);
+        if (!image) {
+                image_file_close(file);
+                return NULL;
+        }
+        return attach_data_file(image, flags, policy, err) < 0 ? NULL : TAKE(image);
+}
+
+Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
+{
+        AUTO(Image) *top = open_one(path, format, flags, policy, err);
+        Image *lowest = top;
+
+        for (unsigned depth = 0; lowest && !policy->skip_backing; depth++) {
+                const ImageDescription *about = image_description(lowest);
+                AUTOFREE char *below = NULL;
+                ImageFormat format_of_below;
+                Image *backing;
+
+                if (!about->backing_file)
+                        return TAKE(top);
+                below = image_path_beside(image_name(lowest), about->backing_file, err);
+                if (!below || authorise(policy, image_name(lowest), below, err) < 0 ||
+                    format_below(about, below, policy, &format_of_below, err) < 0)
+                        return NULL;
+                for (const Image *above = top; above; above = image_backing(above)) {
+                        if (depth >= DEEPEST_CHAIN || str_eq(image_name(above), below)) {
+                                err_set(err, ERR_OPERATION_FAILED, "the backing chain of '%s' has a loop at '%s'",
+                                        path, below);
+                                return NULL;
+                        }
+                }
+                backing = open_one(below, format_of_below, 0, policy, err);
+                if (!backing) {
+                        err_prefix(err, "Could not open backing file");
+                        return NULL;
+                }
+                image_set_backing(lowest, backing);
+                lowest = backing;
+        }
+        return TAKE(top);
+}

@@ -1,0 +1,27 @@
+#pragma once
+/*
+ * img/chain.h - open an image with all that stands below it
+ *
+ * This is where the names an image claims are turned into open files, under
+ * the caller's policy; the drivers never do it.
+ */
+#include "img/image.h"
+
+typedef struct ChainPolicy {
+        bool no_locks;      /* share with whoever has it open */
+        bool untrusted;     /* refuse images that name other files */
+        bool probe_unnamed; /* guess the format of a backing file whose format is not recorded */
+        bool skip_backing;  /* open the image alone */
+        bool skip_flush;    /* cache mode unsafe */
+        bool direct, sync;  /* cache modes none, directsync; writethrough */
+        /* May this file be opened on behalf of the image `by`? NULL: any may. */
+        int (*authorise)(void *arg, const char *by, const char *path, Error *err);
+        void *authorise_arg;
+} ChainPolicy;
+
+/* The format is given. flags: IMAGE_WRITE opens the image for writing, never what is below it. */
+Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err);
+/* Only the file, locked, with the cache mode of the policy. flags: of image_file_open(). */
+ImageFile *image_chain_file(const char *path, unsigned flags, const ChainPolicy *policy, Error *err);
+/* A name in an image's header, as a path: relative ones are beside the image. Owned; NULL: not a file. */
+char *image_path_beside(const char *image_path, const char *name, Error *err);

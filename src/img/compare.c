@@ -1,0 +1,157 @@
+/*
+ * img/compare.c - do two images show the same
+ *
+ * Threads take pieces in order; what is zeros in both is not read. The lowest
+ * difference found is the one reported, so the answer does not depend on who
+ * came first.
+ */
+#include "img/compare.h"
+
+#include "img/bytes.h"
+#include "img/file.h"
+#include "img/zero.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+enum { PIECE = 1 << 20, MOST_THREADS = 4 };
+
+typedef struct Work {
+        Image *a, *b;
+        uint64_t length;
+        pthread_mutex_t lock;
+        uint64_t next;       /* the next piece to take */
+        uint64_t differs_at; /* UINT64_MAX: nowhere so far */
+        bool stop;
+        Error failure;
+} Work;
+
+/* The first byte that differs, or n. */
+static size_t first_difference(const uint8_t *a, const uint8_t *b, size_t n)
+{
+        size_t at = 0;
+
+        while (at < n) {
+                size_t step = MIN((size_t)4096, n - at);
+
+                if (memcmp(a + at, b + at, step) != 0)
+                        break;
+                at += step;
+        }
+        while (at < n && a[at] == b[at])
+                at++;
+        return at;
+}
+
+static size_t first_nonzero(const uint8_t *data, size_t n)
+{
+        size_t at = 0;
+
+        if (bytes_are_zero(data, n))
+                return n;
+        while (!data[at])
+                at++;
+        return at;
+}
+
+static int compare_extent(Work *w, uint64_t at, uint64_t n, bool zero_a, bool zero_b, uint8_t *buffer,
+                          uint64_t *differs, Error *err)
+{
+        size_t found, length = (size_t)n;
+        uint8_t *a = buffer, *b = buffer + PIECE;
+
+        if (zero_a && zero_b)
+                return 0;
+        if ((!zero_a && image_read(w->a, at, a, length, err) < 0) ||
+            (!zero_b && image_read(w->b, at, b, length, err) < 0))
+                return -1;
+        found = zero_a   ? first_nonzero(b, length)
+                : zero_b ? first_nonzero(a, length)
+                         : first_difference(a, b, length);
+        if (found < length)
+                *differs = at + found;
+        return 0;
+}
+
+static int compare_piece(Work *w, uint64_t at, uint64_t end, uint8_t *buffer, uint64_t *differs, Error *err)
+{
+        while (at < end && *differs == UINT64_MAX) {
+                ImageExtent a, b;
+                uint64_t n;
+
+                if (image_map_chain(w->a, NULL, at, end - at, &a, err) < 0 ||
+                    image_map_chain(w->b, NULL, at, end - at, &b, err) < 0)
+                        return -1;
+                n = MIN(MIN(a.length, b.length), end - at);
+                if (compare_extent(w, at, n, a.zero, b.zero, buffer, differs, err) < 0)
+                        return -1;
+                at += n;
+        }
+        return 0;
+}
+
+static void *compare_thread(void *arg)
+{
+        Work *w = arg;
+        uint8_t *buffer = image_buffer_try(2 * PIECE);
+        AUTO(Error) err = { 0 };
+
+        pthread_mutex_lock(&w->lock);
+        while (!w->stop && w->next < w->length && w->next < w->differs_at) {
+                uint64_t at = w->next, differs = UINT64_MAX;
+                int r;
+
+                w->next += PIECE;
+                pthread_mutex_unlock(&w->lock);
+                r = buffer ? compare_piece(w, at, MIN(at + PIECE, w->length), buffer, &differs, &err)
+                           : err_set(&err, ERR_NO_MEMORY, "no memory to compare");
+                pthread_mutex_lock(&w->lock);
+                w->differs_at = MIN(w->differs_at, differs);
+                if (r < 0) {
+                        w->stop = true;
+                        if (!err_is_set(&w->failure))
+                                err_move(&w->failure, &err);
+                }
+        }
+        pthread_mutex_unlock(&w->lock);
+        free(buffer);
+        return NULL;
+}
+
+static void wait_with_progress(Work *w, pthread_t *threads, unsigned n, ImageProgress progress, void *arg)
+{
+        bool more = true;
+
+        while (more && progress) {
+                pthread_mutex_lock(&w->lock);
+                more = !w->stop && w->next < w->length && w->next < w->differs_at;
+                if (more && progress(arg, w->next, w->length, &w->failure) < 0)
+                        w->stop = true;
+                pthread_mutex_unlock(&w->lock);
+                if (more)
+                        usleep(20000);
+        }
+        while (n)
+                pthread_join(threads[--n], NULL);
+}
+
+int image_compare(Image *a, Image *b, uint64_t length, ImageProgress progress, void *arg, Comparison *ret, Error *err)
+{
+        Work work = { .a = a, .b = b, .length = length, .differs_at = UINT64_MAX };
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        pthread_t threads[MOST_THREADS];
+        unsigned started = 0;
+
+        pthread_mutex_init(&work.lock, NULL);
+        while (started < MOST_THREADS && started < (unsigned)MAX(cores, 1L) &&
+               pthread_create(&threads[started], NULL, compare_thread, &work) == 0)
+                started++;
+        if (!started)
+                compare_thread(&work);
+        wait_with_progress(&work, threads, started, progress, arg);
+        pthread_mutex_destroy(&work.lock);
+        if (err_is_set(&work.failure))
+                return err_move(err, &work.failure);
+        *ret = (Comparison){ .same = work.differs_at == UINT64_MAX, .differs_at = work.differs_at };
+        return 0;
+}

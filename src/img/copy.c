@@ -1,0 +1,354 @@
+/*
+ * img/copy.c - the copying pipeline
+ *
+ * A ring of slots, each a piece of guest data. The calling thread fills slots
+ * with work in guest order, the workers read (and compress) them in any order,
+ * and the calling thread stores them in guest order again. Errors stop the
+ * ring; the first one in guest order is reported.
+ */
+#include "img/copy.h"
+
+#include "base/mem.h"
+#include "img/bytes.h"
+#include "img/file.h"
+#include "img/zero.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+        PIECE_SIZE = 1 << 20,
+        MOST_THREADS = 16,
+        USUAL_THREADS = 8,
+};
+
+typedef enum SlotState {
+        SLOT_FREE,
+        SLOT_WAITING, /* for a worker */
+        SLOT_READING,
+        SLOT_READY, /* to be stored */
+} SlotState;
+
+typedef struct Slot {
+        SlotState state;
+        uint64_t start;
+        size_t length;
+        bool zero;         /* known to be zeros: nothing to read */
+        uint8_t *data;     /* PIECE_SIZE */
+        uint8_t *packed;   /* the same, cluster by cluster */
+        uint32_t *lengths; /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
+        Error failure;
+} Slot;
+
+typedef struct Copy {
+        Image *from, *to;
+        const CopyOptions *options;
+        size_t cluster; /* compressed unit */
+        pthread_mutex_t lock;
+        pthread_cond_t work, ready;
+        Slot *slots;
+        size_t n_slots;
+        size_t head, next, tail; /* counters: filled, given to workers, stored */
+        bool stopping;
+        pthread_t threads[MOST_THREADS];
+        unsigned n_threads;
+        struct timespec began;
+} Copy;
+
+static void pack_clusters(Copy *copy, Slot *slot)
+{
+        for (size_t at = 0, i = 0; at < slot->length; at += copy->cluster, i++) {
+                size_t n = MIN(copy->cluster, slot->length - at);
+
+                if (n < copy->cluster)
+                        memset(slot->data + at + n, 0, copy->cluster - n);
+                if (bytes_are_zero(slot->data + at, n))
+                        slot->lengths[i] = UINT32_MAX;
+                else
+                        slot->lengths[i] = (uint32_t)image_pack(copy->to, slot->data + at, slot->packed + at);
+        }
+}
+
+static void *worker(void *arg)
+{
+        Copy *copy = arg;
+
+        pthread_mutex_lock(&copy->lock);
+        for (;;) {
+                Slot *slot;
+                int r;
+
+                while (!copy->stopping && copy->next == copy->head)
+                        pthread_cond_wait(&copy->work, &copy->lock);
+                if (copy->stopping)
+                        break;
+                slot = &copy->slots[copy->next++ % copy->n_slots];
+                if (slot->state != SLOT_WAITING)
+                        continue;
+                slot->state = SLOT_READING;
+                pthread_mutex_unlock(&copy->lock);
+                r = image_read(copy->from, copy->options->from + slot->start, slot->data, slot->length,
+                               &slot->failure);
+                if (r == 0 && copy->options->compress)
+                        pack_clusters(copy, slot);
+                pthread_mutex_lock(&copy->lock);
+                slot->state = SLOT_READY;
+                pthread_cond_signal(&copy->ready);
+        }
+        pthread_mutex_unlock(&copy->lock);
+        return NULL;
+}
+
+static int store_zeros(Copy *copy, uint64_t start, uint64_t length, Error *err)
+{
+        const CopyOptions *o = copy->options;
+
+        if (o->target_is_zero && o->sparse)
+                return 0;
+        return image_zero(copy->to, o->at + start, length, o->sparse ? IMAGE_ZERO_UNMAP : 0, err);
+}
+
+static int store_plain(Copy *copy, const Slot *slot, Error *err)
+{
+        const CopyOptions *o = copy->options;
+        size_t at = 0;
+
+        if (!o->sparse)
+                return image_write(copy->to, o->at + slot->start, slot->data, slot->length, err);
+        while (at < slot->length) {
+                bool zero;
+                size_t n = zero_run(slot->data + at, slot->length - at, 4096, MAX(o->sparse, (size_t)4096), &zero);
+                int r = zero ? store_zeros(copy, slot->start + at, n, err)
+                             : image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err);
+
+                if (r < 0)
+                        return -1;
+                at += n;
+        }
+        return 0;
+}
+
+static int store_packed(Copy *copy, const Slot *slot, Error *err)
+{
+        const CopyOptions *o = copy->options;
+
+        for (size_t at = 0, i = 0; at < slot->length; at += copy->cluster, i++) {
+                size_t n = MIN(copy->cluster, slot->length - at);
+                uint64_t to = o->at + slot->start + at;
+                int r;
+
+                if (slot->lengths[i] == UINT32_MAX)
+                        r = store_zeros(copy, slot->start + at, n, err);
+                else if (slot->lengths[i])
+                        r = image_write_packed(copy->to, to, slot->packed + at, slot->lengths[i], err);
+                else
+                        r = image_write(copy->to, to, slot->data + at, n, err);
+                if (r < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static int store(Copy *copy, Slot *slot, Error *err)
+{
+        if (err_is_set(&slot->failure))
+                return err_move(err, &slot->failure);
+        if (slot->zero)
+                return store_zeros(copy, slot->start, slot->length, err);
+        return copy->options->compress ? store_packed(copy, slot, err) : store_plain(copy, slot, err);
+}
+
+static void keep_to_rate(const Copy *copy, uint64_t done)
+{
+        struct timespec now;
+        double due, spent;
+
+        if (!copy->options->rate)
+                return;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        due = (double)done / (double)copy->options->rate;
+        spent = (double)(now.tv_sec - copy->began.tv_sec) + (double)(now.tv_nsec - copy->began.tv_nsec) / 1e9;
+        if (due > spent)
+                usleep((useconds_t)((due - spent) * 1e6));
+}
+
+/* Store the oldest slot, waiting for its data. */
+static int store_next(Copy *copy, Error *err)
+{
+        Slot *slot = &copy->slots[copy->tail % copy->n_slots];
+        const CopyOptions *o = copy->options;
+
+        pthread_mutex_lock(&copy->lock);
+        while (slot->state != SLOT_READY)
+                pthread_cond_wait(&copy->ready, &copy->lock);
+        pthread_mutex_unlock(&copy->lock);
+        if (store(copy, slot, err) < 0)
+                return -1;
+        keep_to_rate(copy, slot->start + slot->length);
+        if (o->progress && o->progress(o->progress_arg, slot->start + slot->length, o->length, err) < 0)
+                return -1;
+        slot->state = SLOT_FREE;
+        copy->tail++;
+        return 0;
+}
+
+/* Hand a piece to the ring, storing older ones when it is full. */
+static int submit(Copy *copy, uint64_t start, size_t length, bool zero, Error *err)
+{
+        Slot *slot;
+
+        while (copy->head - copy->tail == copy->n_slots)
+                if (store_next(copy, err) < 0)
+                        return -1;
+        slot = &copy->slots[copy->head % copy->n_slots];
+        pthread_mutex_lock(&copy->lock);
+        slot->start = start;
+        slot->length = length;
+        slot->zero = zero;
+        slot->state = zero ? SLOT_READY : SLOT_WAITING;
+        copy->head++;
+        pthread_cond_signal(&copy->work);
+        pthread_mutex_unlock(&copy->lock);
+        return 0;
+}
+
+/* Zeros need no slot once all before them is stored. */
+static int pass_zeros(Copy *copy, uint64_t start, uint64_t length, Error *err)
+{
+        const CopyOptions *o = copy->options;
+
+        if (!o->sparse) { /* everything is to be written */
+                while (length) {
+                        size_t n = (size_t)MIN(length, (uint64_t)PIECE_SIZE);
+
+                        if (submit(copy, start, n, false, err) < 0)
+                                return -1;
+                        start += n;
+                        length -= n;
+                }
+                return 0;
+        }
+        if (o->target_is_zero)
+                return 0;
+        while (copy->head != copy->tail)
+                if (store_next(copy, err) < 0)
+                        return -1;
+        return store_zeros(copy, start, length, err);
+}
+
+static int run(Copy *copy, Error *err)
+{
+        const CopyOptions *o = copy->options;
+        uint64_t at = 0;
+
+        while (at < o->length) {
+                ImageExtent extent;
+                uint64_t end, unit = copy->cluster;
+                int r;
+
+                if (image_map_chain(copy->from, o->until, o->from + at, o->length - at, &extent, err) < 0)
+                        return -1;
+                end = at + MIN(extent.length, o->length - at);
+                if ((!extent.present && o->until) || (o->below_only && extent.depth == 0)) {
+                        at = end;
+                        continue;
+                }
+                if (extent.zero || !extent.present) {
+                        /* A compressed cluster is stored whole: zeros that do not fill one belong to its data. */
+                        uint64_t whole = o->compress && end < o->length ? round_down(end, unit) : end;
+
+                        if (!o->compress || (at % unit == 0 && whole > at)) {
+                                if (pass_zeros(copy, at, whole - at, err) < 0)
+                                        return -1;
+                                at = whole;
+                                continue;
+                        }
+                        end = MIN(round_up(at + 1, unit), o->length);
+                }
+                /* Neighbouring extents of data are read together, up to a piece. */
+                end = MIN(MAX(end, at + 1), round_down(at, PIECE_SIZE) + PIECE_SIZE);
+                if (o->compress)
+                        end = MIN(round_up(end, unit), o->length);
+                r = submit(copy, at, (size_t)(end - at), false, err);
+                if (r < 0)
+                        return -1;
+                at = end;
+        }
+        while (copy->head != copy->tail)
+                if (store_next(copy, err) < 0)
+                        return -1;
+        return 0;
+}
+
+static void slots_free(Copy *copy)
+{
+        for (size_t i = 0; copy->slots && i < copy->n_slots; i++) {
+                free(copy->slots[i].data);
+                free(copy->slots[i].packed);
+                free(copy->slots[i].lengths);
+                err_done(&copy->slots[i].failure);
+        }
+        free(copy->slots);
+}
+
+static int slots_make(Copy *copy, Error *err)
+{
+        bool compress = copy->options->compress;
+
+        copy->n_slots = 2 * copy->n_threads + 2;
+        copy->slots = mem_new_array(Slot, copy->n_slots);
+        for (size_t i = 0; i < copy->n_slots; i++) {
+                Slot *slot = &copy->slots[i];
+                size_t size = MAX((size_t)PIECE_SIZE, copy->cluster);
+
+                slot->data = image_buffer_try(size);
+                slot->packed = compress ? mem_try(size) : NULL;
+                slot->lengths = compress ? mem_try(4 * (size / copy->cluster)) : NULL;
+                if (!slot->data || (compress && (!slot->packed || !slot->lengths)))
+                        return err_set(err, ERR_NO_MEMORY, "no memory to copy '%s'", image_name(copy->from));
+        }
+        return 0;
+}
+
+static unsigned threads_for(const CopyOptions *o)
+{
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+        if (o->threads)
+                return MIN(o->threads, MOST_THREADS);
+        return cores < 1 ? 1 : (unsigned)MIN(cores, USUAL_THREADS);
+}
+
+int image_copy(Image *from, Image *to, const CopyOptions *options, Error *err)
+{
+        Copy copy = { .from = from, .to = to, .options = options, .n_threads = threads_for(options) };
+        unsigned started = 0;
+        int r;
+
+        copy.cluster = MAX(image_cluster_size(to), (uint64_t)512);
+        if (options->compress && !image_can_compress(to))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Compression not supported for this file format");
+        clock_gettime(CLOCK_MONOTONIC, &copy.began);
+        pthread_mutex_init(&copy.lock, NULL);
+        pthread_cond_init(&copy.work, NULL);
+        pthread_cond_init(&copy.ready, NULL);
+        r = slots_make(&copy, err);
+        while (r == 0 && started < copy.n_threads && pthread_create(&copy.threads[started], NULL, worker, &copy) == 0)
+                started++;
+        if (r == 0 && started == 0)
+                r = err_set(err, ERR_OPERATION_FAILED, "no thread can be started to copy '%s'", image_name(from));
+        if (r == 0)
+                r = run(&copy, err);
+        pthread_mutex_lock(&copy.lock);
+        copy.stopping = true;
+        pthread_cond_broadcast(&copy.work);
+        pthread_mutex_unlock(&copy.lock);
+        while (started)
+                pthread_join(copy.threads[--started], NULL);
+        slots_free(&copy);
+        pthread_cond_destroy(&copy.ready);
+        pthread_cond_destroy(&copy.work);
+        pthread_mutex_destroy(&copy.lock);
+        return r;
+}

@@ -1,0 +1,149 @@
+"""drover-img as scripts call qemu-img: exit codes, output, locks, bad input (IMG-01, IMG-11, IMG-23, IMG-38, IMG-39)."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock
+
+pytestmark = needs_stock
+
+
+@pytest.mark.parametrize("text, size", [("1K", 1024), ("1.5k", 1536), ("1M", 1 << 20), ("2g", 2 << 30), ("1T", 1 << 40),
+                                        ("4096", 4096), ("1440K", 1474560), ("1b", 512)])
+def test_sizes_with_suffixes(tmp_path, text, size):
+    ours("create", "-q", tmp_path / "a", text)
+    assert os.stat(tmp_path / "a").st_size == size
+
+
+@pytest.mark.parametrize("text", ["1kB", "1KiB", "x", "-1", "0x10", "9E", "1.5.5"])
+def test_sizes_that_are_none(tmp_path, text):
+    assert failing("create", "-q", "--", tmp_path / "a", text).startswith("drover-img: ")
+    assert not os.path.exists(tmp_path / "a")
+
+
+def test_options_may_stand_behind_the_names(tmp_path):  # IMG-39
+    ours("create", tmp_path / "a", "1M", "-f", "qcow2", "-q")
+    assert info(tmp_path / "a")["format"] == "qcow2"
+
+
+def test_check_says_what_it_found_with_its_exit_status(tmp_path):  # IMG-01
+    ours("create", "-q", tmp_path / "raw", "1M")
+    ours("check", "-f", "raw", tmp_path / "raw", code=63)
+    ours("check", tmp_path / "gone", code=1)
+
+
+def test_compare_says_it_with_its_exit_status(tmp_path):
+    a, b = fill(tmp_path / "a", 1 << 20), fill(tmp_path / "b", 1 << 20)
+    assert "identical" in ours("compare", "-f", "raw", "-F", "raw", a, b)
+    with open(b, "r+b") as f:
+        f.seek(777777)
+        byte = f.read(1)
+        f.seek(777777)
+        f.write(bytes([byte[0] ^ 1]))
+    assert ours("compare", "-f", "raw", "-F", "raw", a, b, code=1) == "Content mismatch at offset 777777!\n"
+    ours("compare", a, tmp_path / "gone", code=2)
+
+
+def test_map_and_measure_agree_with_stock(tmp_path):
+    base, image = fill(tmp_path / "base.raw", 10 << 20), tmp_path / "a.qcow2"
+    stock("create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", image, "12M")
+    io(image, "write -P 1 0 100k", "write -z 1M 1M", "discard 3M 64k", "write -P 2 11M 1M")
+    assert json.loads(ours("map", "--output=json", image)) == json.loads(stock("map", "--output=json", image))
+    assert ours("map", image) == stock("map", image)
+    for options in ([], ["-o", "cluster_size=4k"], ["-o", "refcount_bits=64,extended_l2=on"]):
+        theirs = json.loads(stock("measure", "--output=json", "-O", "qcow2", *options, base))
+        mine = json.loads(ours("measure", "--output=json", "-O", "qcow2", *options, base))
+        assert {key: theirs[key] for key in mine} == mine
+
+
+def test_an_image_that_qemu_has_open_is_refused_and_the_reverse(tmp_path):
+    image = tmp_path / "a.qcow2"
+    ours("create", "-q", "-f", "qcow2", image, "1M")
+    holder = subprocess.Popen(["qemu-io", "-f", "qcow2", str(image)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        holder.stdin.write(b"read 0 512\n")
+        holder.stdin.flush()
+        holder.stdout.readline()
+        assert "Is another process using the image" in failing("snapshot", "-c", "s", image)
+        assert "Is another process using the image" in failing("info", image)
+        ours("info", "-U", image)
+    finally:
+        holder.stdin.close()
+        holder.wait()
+    ours("snapshot", "-c", "s", image)
+
+
+def test_a_full_disk_leaves_no_half_image_and_keeps_the_old_one(tmp_path):
+    raw, image = fill(tmp_path / "a.raw", 8 << 20), tmp_path / "a.qcow2"
+    image.write_bytes(b"what was there")
+    before = raw.read_bytes()
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    done = subprocess.run([OURS, "convert", "-f", "raw", "-O", "qcow2", raw, image], preexec_fn=limit, capture_output=True,
+                          text=True)
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert image.read_bytes() == b"what was there"
+    assert sorted(os.listdir(tmp_path)) == ["a.qcow2", "a.raw"]
+    assert raw.read_bytes() == before
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    raw = fill(tmp_path / "a.raw", 8 << 20)
+    child = subprocess.Popen([OURS, "convert", "-r", "1M", "-f", "raw", "-O", "qcow2", raw, tmp_path / "a.qcow2"],
+                             stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=20) == 1
+    assert b"interrupted" in child.stderr.read()
+    assert os.listdir(tmp_path) == ["a.raw"]
+
+
+def test_a_hostile_header_takes_little_time_and_memory(tmp_path):
+    image = tmp_path / "a.qcow2"
+    ours("create", "-q", "-f", "qcow2", image, "1M")
+    for at, value in ((36, b"\x00\x40\x00\x00"), (56, b"\x00\x00\x00\x80"), (60, b"\x00\x01\x00\x00"),
+                      (24, b"\x7f" * 8), (8, b"\x00" * 7 + b"\x70")):
+        bad = tmp_path / "bad.qcow2"
+        bad.write_bytes(image.read_bytes())
+        with open(bad, "r+b") as f:
+            f.seek(at)
+            f.write(value)
+        began = time.monotonic()
+        done = subprocess.run([OURS, "info", "-f", "qcow2", bad], capture_output=True, text=True,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20)))
+        assert time.monotonic() - began < 2
+        assert done.returncode in (0, 1)
+
+
+def test_describe_opens_nothing_the_image_names(tmp_path):
+    image = tmp_path / "a.qcow2"
+    stock("create", "-q", "-u", "-f", "qcow2", "-b", "/nowhere/base", "-F", "raw", image, "1M")
+    said = json.loads(ours("describe", "-f", "qcow2", image))
+    assert said["backing-file"] == "/nowhere/base" and said["backing-format"] == "raw"
+    assert "names another file" in failing("info", "--untrusted", "--backing-chain", image)
+    assert "needs -f" in failing("describe", image)
+
+
+def test_progress_rises_to_the_end(tmp_path):  # IMG-04
+    raw = fill(tmp_path / "a.raw", 8 << 20)
+    out = ours("convert", "-p", "-f", "raw", "-O", "qcow2", raw, tmp_path / "b.qcow2")
+    steps = [float(step) for step in re.findall(r"\((\d+\.\d+)/100%\)", out)]
+    assert steps == sorted(steps) and steps[-1] == 100
+
+
+def test_compression_needs_a_format_that_can(tmp_path):  # IMG-06
+    raw = fill(tmp_path / "a.raw", 1 << 20)
+    assert "Compression not supported" in failing("convert", "-c", "-f", "raw", "-O", "raw", raw, tmp_path / "b.raw")
+    assert os.listdir(tmp_path) == ["a.raw"]

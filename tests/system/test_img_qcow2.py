@@ -1,0 +1,246 @@
+"""qcow2 in both directions between drover-img and stock qemu-img (IMG-02 to IMG-24, IMG-31)."""
+
+import os
+import random
+
+import pytest
+
+from img_tools import clean, failing, fill, info, io, needs_stock, ours, same, stock
+
+pytestmark = needs_stock
+
+OPTIONS = [
+    "",
+    "compat=0.10",
+    "cluster_size=512",
+    "cluster_size=4k,refcount_bits=1",
+    "cluster_size=2M,refcount_bits=64",
+    "cluster_size=16k,extended_l2=on",
+    "compression_type=zstd",
+    "lazy_refcounts=on",
+    "preallocation=metadata",
+    "preallocation=falloc,extended_l2=on",
+    "preallocation=full,cluster_size=8k",
+]
+
+
+def with_options(options):
+    return ["-o", options] if options else []
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_what_we_create_stock_tools_take_and_write(tmp_path, options):
+    image, raw = tmp_path / "a.qcow2", tmp_path / "a.raw"
+    ours("create", "-q", "-f", "qcow2", *with_options(options), image, "20M")
+    clean(image)
+    io(image, "write -P 5 1000 3M", "write -P 9 19M 1M", "write -z 2M 64k", "discard 1M 128k")
+    clean(image)
+    ours("convert", "-O", "raw", image, raw)
+    same(image, raw)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_what_stock_tools_create_we_take(tmp_path, options):
+    image, raw, copy = tmp_path / "a.qcow2", tmp_path / "a.raw", tmp_path / "b.qcow2"
+    stock("create", "-q", "-f", "qcow2", *with_options(options), image, "20M")
+    io(image, "write -P 5 1000 3M", "write -P 9 19M 1M", "write -z 2M 64k", "discard 1M 128k")
+    ours("check", image)
+    ours("convert", "-O", "raw", image, raw)
+    stock("compare", image, raw)
+    ours("convert", "-O", "qcow2", *with_options(options), image, copy)
+    clean(copy)
+    same(copy, raw)
+    a, b = info(image), info(image, "qemu-img")
+    for key in b:
+        assert a[key] == b[key], key
+
+
+@pytest.mark.parametrize("options", ["", "compression_type=zstd", "cluster_size=4k", "cluster_size=2M",
+                                     "cluster_size=64k,extended_l2=on", "cluster_size=512"])
+@pytest.mark.parametrize("best", [False, True])
+def test_compressed_images_are_read_alike(tmp_path, options, best):
+    raw = fill(tmp_path / "a.raw", 9 << 20)
+    image, theirs = tmp_path / "a.qcow2", tmp_path / "b.qcow2"
+    ours("convert", "-c", *(["--compress-best"] if best else []), "-O", "qcow2", *with_options(options), raw, image)
+    clean(image)
+    same(raw, image)
+    stock("convert", "-c", "-O", "qcow2", *with_options(options), raw, theirs)
+    same(raw, theirs)
+    # IMG-07: a compressed cluster that is written becomes a plain one
+    before = info(image)["actual-size"]
+    io(image, "write -P 1 0 9M")
+    clean(image)
+    assert "100.00% allocated, 0.00% fragmented, 0.00% compressed" in ours("check", image) or before
+
+
+def test_the_same_input_gives_the_same_image(tmp_path):
+    raw = fill(tmp_path / "a.raw", 30 << 20, seed=4)
+    made = []
+    for threads in (1, 2, 7):
+        image = tmp_path / f"{threads}.qcow2"
+        ours("convert", "-c", "-m", threads, "-O", "qcow2", raw, image)
+        made.append(image.read_bytes())
+    assert made[0] == made[1] == made[2]
+
+
+def test_zeros_make_holes_as_asked(tmp_path):
+    raw, image = tmp_path / "a.raw", tmp_path / "b.raw"
+    with open(raw, "wb") as out:
+        out.write(b"x" * 4096 + bytes(8192) + b"y" * 4096 + bytes(1 << 20))
+    ours("convert", "-O", "raw", "-S", "4k", raw, image)
+    assert os.stat(image).st_blocks * 512 <= 8192
+    ours("convert", "-O", "raw", "-S", "64k", raw, image)
+    assert 16384 <= os.stat(image).st_blocks * 512 < 1 << 20
+    ours("convert", "-O", "raw", "-S", "0", raw, image)
+    assert os.stat(image).st_blocks * 512 >= os.stat(raw).st_size
+    same(raw, image)
+
+
+def test_a_gib_with_a_mib_of_data_stays_small(tmp_path):  # IMG-10
+    raw, image = tmp_path / "a.raw", tmp_path / "a.qcow2"
+    with open(raw, "wb") as out:
+        out.truncate(1 << 30)
+        out.seek(300 << 20)
+        out.write(os.urandom(1 << 20))
+    ours("convert", "-O", "qcow2", raw, image)
+    assert os.stat(image).st_size < 3 << 20
+    same(raw, image)
+
+
+def test_overlays_rebase_and_commit(tmp_path):
+    base, other = fill(tmp_path / "base.raw", 12 << 20), fill(tmp_path / "other.raw", 10 << 20, seed=2)
+    image, view = tmp_path / "o.qcow2", tmp_path / "view.raw"
+    ours("create", "-q", "-f", "qcow2", "-b", base.name, "-F", "raw", image)
+    assert info(image)["virtual-size"] == 12 << 20
+    io(image, "write -P 3 2M 200k", "write -z 5M 1M")
+    ours("convert", "-O", "raw", image, view)
+    stock("compare", image, view)
+    before = base.read_bytes()
+    # IMG-16: the guest's view stays on another base, and on none
+    ours("rebase", "-b", other.name, "-F", "raw", image)
+    clean(image)
+    same(image, view)
+    assert info(image)["backing-filename"] == other.name
+    ours("rebase", "-b", base.name, "-F", "raw", image)
+    same(image, view)
+    flat = tmp_path / "flat.qcow2"
+    flat.write_bytes(image.read_bytes())
+    ours("rebase", "-b", "", flat)
+    clean(flat)
+    same(flat, view)
+    assert "backing-filename" not in info(flat)
+    assert base.read_bytes() == before
+    # IMG-02
+    ours("commit", image)
+    clean(image)
+    same(base, view)
+    same(image, view)
+    # IMG-18: -u changes the name only
+    base.unlink()
+    ours("rebase", "-u", "-b", other.name, "-F", "raw", image)
+    assert info(image)["backing-filename"] == other.name
+
+
+def test_snapshots_taken_here_are_applied_there_and_the_reverse(tmp_path):
+    image, first, second = tmp_path / "a.qcow2", tmp_path / "1.raw", tmp_path / "2.raw"
+    ours("create", "-q", "-f", "qcow2", image, "8M")
+    io(image, "write -P 1 0 4M")
+    ours("convert", "-O", "raw", image, first)
+    ours("snapshot", "-c", "one", image)
+    clean(image)
+    io(image, "write -P 2 1M 5M")
+    ours("convert", "-O", "raw", image, second)
+    stock("snapshot", "-c", "two", image)
+    clean(image)
+    io(image, "write -P 3 0 8M")
+    stock("snapshot", "-a", "one", image)
+    clean(image)
+    same(image, first)
+    ours("snapshot", "-a", "two", image)
+    clean(image)
+    same(image, second)
+    raw = tmp_path / "of.raw"
+    ours("convert", "-l", "one", "-O", "raw", image, raw)
+    stock("compare", raw, first)
+    assert ours("snapshot", "-l", image) == stock("snapshot", "-l", image)
+    ours("snapshot", "-d", "one", image)
+    clean(image)
+    same(image, second)
+    stock("snapshot", "-d", "two", image)
+    clean(image)
+    same(image, second)
+    assert "snapshot not found" in failing("snapshot", "-a", "gone", image)
+
+
+def test_resize_both_ways(tmp_path):  # IMG-20 to IMG-22
+    image, raw = tmp_path / "a.qcow2", tmp_path / "a.raw"
+    for path, format in ((image, "qcow2"), (raw, "raw")):
+        ours("create", "-q", "-f", format, path, "8M")
+        io(path, "write -P 7 0 8M", format=format)
+        ours("resize", "-f", format, path, "+4M")
+        assert "--shrink" in failing("resize", "-f", format, path, "-9M")
+        ours("resize", "-f", format, "--shrink", path, "-9M")
+        ours("resize", "-f", format, path, "20M")
+    clean(image)
+    same(image, raw)
+    ours("resize", "--preallocation=metadata", image, "600M")
+    clean(image)
+
+
+def test_an_external_data_file_is_kept_apart(tmp_path):
+    image, data, raw = tmp_path / "a.qcow2", tmp_path / "a.data", tmp_path / "a.raw"
+    ours("create", "-q", "-f", "qcow2", "-o", f"data_file={data},data_file_raw=on", image, "4M")
+    io(image, "write -P 7 1M 1M")
+    clean(image)
+    ours("convert", "-O", "raw", image, raw)
+    same(image, raw)
+    assert data.read_bytes()[1 << 20:2 << 20] == b"\7" * (1 << 20)
+    assert "names another file" in failing("info", "--untrusted", image)
+
+
+def test_leaks_and_corruption_are_found_and_repaired(tmp_path):
+    image = tmp_path / "a.qcow2"
+    for at, value, code in ((2 * 65536 + 2 * 100, b"\0\1", 3), (2 * 65536 + 2 * 5, b"\0\0", 2)):
+        ours("create", "-q", "-f", "qcow2", image, "8M")
+        io(image, "write -P 1 0 1M")
+        with open(image, "r+b") as f:
+            f.truncate(101 * 65536)
+            f.seek(at)
+            f.write(value)
+        stock("check", image, code=code)
+        ours("check", image, code=code)
+        ours("check", "-r", "leaks" if code == 3 else "all", image)
+        clean(image)
+        io(image, "read -P 1 0 1M")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_changes_by_both_agree_with_a_model(tmp_path, seed):
+    dice = random.Random(seed)
+    image, model = tmp_path / "a.qcow2", tmp_path / "model.raw"
+    size = 6 << 20
+    ours("create", "-q", "-f", "qcow2", "-o", dice.choice(OPTIONS[1:8]), image, size)
+    stock("create", "-q", "-f", "raw", model, size)
+    names = []
+    for i in range(25):
+        at = dice.randrange(size // 512) * 512
+        n = min(size - at, 512 * dice.randrange(1, 800))
+        what = dice.choice(["write -P %d" % (i + 1), "write -P %d" % (i + 1), "write -z", "write -z -u"])
+        io(image, f"{what} {at} {n}")
+        io(model, f"{what.replace(' -u', '')} {at} {n}", format="raw")
+        if i % 6 == 5:
+            tool = dice.choice([ours, stock])
+            tool("snapshot", "-c", f"s{i}", image)
+            (tmp_path / f"s{i}").write_bytes(model.read_bytes())
+            names.append(f"s{i}")
+        if i % 8 == 7 and names:
+            name, tool = dice.choice(names), dice.choice([ours, stock])
+            tool("snapshot", "-a", name, image)
+            model.write_bytes((tmp_path / name).read_bytes())
+        if i % 5 == 4:
+            clean(image)
+            same(image, model)
+    for name in names:
+        dice.choice([ours, stock])("snapshot", "-d", name, image)
+        clean(image)
+    same(image, model)
