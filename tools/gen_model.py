@@ -7,7 +7,8 @@ default, range, when ('bus = virtio ide': the row applies only then), abi (must 
 live (may change while the guest runs), runtime (shown and read for running guests only), secret,
 has (0 is a value of its own: a member has_NAME says whether it was given), keep (an empty element means
 something), always (written even when 0), verbatim (blanks and the empty text count), width (hex digits),
-default_unit, kept_prefix and live_prefix (for names that drover makes: which values outlive a run),
+default_unit, kept_prefix and live_prefix (for names that drover makes: which values outlive a run), placed (drover may have filled it in: an update without it
+changes nothing),
 device (the list is a list of this kind of device), most (how many of it), doc.
 """
 import re
@@ -80,7 +81,7 @@ class Model:
 
     def check(self):
         known = {"xml", "type", "name", "required", "default", "range", "when", "abi", "live", "runtime", "secret", "has",
-                 "keep", "always", "verbatim", "width", "default_unit", "kept_prefix", "live_prefix", "device", "most", "doc"}
+                 "keep", "always", "verbatim", "width", "default_unit", "kept_prefix", "live_prefix", "placed", "device", "most", "doc"}
         for struct in self.structs.values():
             for row in struct.rows:
                 unknown = set(row.keys) - known
@@ -137,14 +138,14 @@ class Model:
             visit(struct)
         return out
 
-    def flatten(self, struct, path=".", member="", conditions=None):
+    def flatten(self, struct, path=".", member="", live=False):
         """Rows with embedded structs laid open: (path, member, row, where a condition's member is found)."""
         for row in struct.rows:
             where = row.xml if path == "." else path if row.xml == "." else f"{path}/{row.xml}"
             if row.kind == "embed":
-                yield from self.flatten(self.structs[row.of], where, f"{member}{row.name}.", struct.name)
+                yield from self.flatten(self.structs[row.of], where, f"{member}{row.name}.", live or row.get("live"))
             else:
-                yield where, member + row.name, row, member
+                yield where, member + row.name, Row({**row.keys, "live": row.get("live") or live}, row.origin), member
 
     def has_table(self, struct):
         """A struct that is only ever embedded has no table: its rows are in its holders' tables."""
@@ -225,7 +226,7 @@ class Tables:
         listed = ", ".join(f'"{w}"' for w in words)
         return f'{{ offsetof({struct.name}, {member}), 0, (const char *const[]){{ {listed}, NULL }}, "{text}" }}'
 
-    def field(self, struct, entry, whens):
+    def field(self, struct, entry, whens, shared):
         path, member, row, prefix = entry
         parts = [f'"{path}"', f'"{member}"', f"FIELD_{row.kind.upper()}", f"offsetof({struct.name}, {member})"]
         extra = []
@@ -257,9 +258,11 @@ class Tables:
         for key in ("kept_prefix", "live_prefix"):
             if row.get(key):
                 extra.append(f'.{key} = "{row.get(key)}"')
-        for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim"):
+        for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim", "placed"):
             if row.get(key):
                 extra.append(f".{key} = true")
+        if shared:
+            extra.append(".shared = true")
         if row.get("when"):
             extra.append(f".when = &{struct.var}_whens[{whens[(row.get('when'), prefix)]}]")
         return "        { " + ", ".join(parts + extra) + f" }}, /* {row.origin} */"
@@ -283,7 +286,8 @@ class Tables:
             early.sort(key=lambda i: (bool(fields[i][2].get("when")), i))
             self.out += [f"static const uint16_t {struct.var}_early[] = {{ {', '.join(map(str, early))} }};", ""]
         self.out += [f"static const Field {struct.var}_fields[] = {{"]
-        self.out += [self.field(struct, entry, whens) for entry in fields]
+        members = [entry[1] for entry in fields]
+        self.out += [self.field(struct, entry, whens, entry[1] in members[:i]) for i, entry in enumerate(fields)]
         self.out += ["};", "", f"static const FieldNode {struct.var}_nodes[] = {{"]
         for node in nodes:
             name = f'"{node["name"]}"' if node["name"] else "NULL"

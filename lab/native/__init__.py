@@ -5,14 +5,18 @@ from ..paths import BUILD, LAB, digest, locked, run
 CFLAGS = "-std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Werror".split()
 
 
-def program(name, *flags):
+def program(name):
     """The path of lab/native/NAME.c, compiled."""
-    source = LAB / "native" / f"{name}.c"
-    output = BUILD / "native" / f"{name}-{digest(source, *flags)}"
+    return compiled(LAB / "native" / f"{name}.c")
+
+
+def compiled(source):
+    """The path of the program made from one source file."""
+    output = BUILD / "native" / f"{source.stem}-{digest(source)}"
     if not output.exists():
         with locked("native"):
             output.parent.mkdir(parents=True, exist_ok=True)
             part = output.with_name(f".{output.name}")
-            run(["gcc", *CFLAGS, "-o", part, source, *flags])
+            run(["gcc", *CFLAGS, "-o", part, source])
             part.replace(output)
     return output

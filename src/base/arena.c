@@ -3,6 +3,7 @@
  *
  * Blocks are chained; the newest is filled first. The first block is small,
  * because most calls need a few hundred bytes and there are many definitions.
+ * Things are taken from a block's front, aligned; texts from its back, packed.
  */
 #include "base/arena.h"
 
@@ -20,18 +21,26 @@ enum {
 
 typedef struct Block {
         struct Block *next;
-        size_t used, room;
+        size_t used, room; /* room shrinks as texts are taken from the back */
         _Alignas(max_align_t) char data[];
 } Block;
 
 struct Arena {
         Block *newest;
-        size_t held;
+        size_t held, taken, next_room;
 };
 
 Arena *arena_new(void)
 {
         return mem_new(Arena);
+}
+
+Arena *arena_new_sized(size_t n)
+{
+        Arena *arena = arena_new();
+
+        arena->next_room = n;
+        return arena;
 }
 
 Arena *arena_free(Arena *arena)
@@ -48,9 +57,11 @@ Arena *arena_free(Arena *arena)
 
 static Block *add_block(Arena *arena, size_t n)
 {
-        size_t room = arena->newest ? MIN(arena->newest->room * 2, (size_t)LARGEST_BLOCK) : (size_t)FIRST_BLOCK;
+        size_t room = arena->next_room ? arena->next_room : (size_t)FIRST_BLOCK;
         Block *b;
 
+        /* What did not fit a block of the wanted size is little. */
+        arena->next_room = arena->newest || !arena->next_room ? MIN(room * 2, (size_t)LARGEST_BLOCK) : FIRST_BLOCK;
         room = MAX(room, n);
         b = mem_alloc(sizeof(Block) + room);
         b->room = room;
@@ -71,6 +82,7 @@ void *arena_alloc(Arena *arena, size_t n)
                 b = add_block(arena, n);
         p = b->data + b->used;
         b->used += n;
+        arena->taken += n;
         return p;
 }
 
@@ -83,10 +95,17 @@ void *arena_try_array(Arena *arena, size_t n, size_t size)
 
 char *arena_dup_n(Arena *arena, const void *s, size_t n)
 {
-        char *copy = arena_alloc(arena, n + 1);
+        Block *b = arena->newest;
+        char *copy;
 
+        if (!b || b->room - b->used < n + 1)
+                b = add_block(arena, n + 1);
+        b->room -= n + 1;
+        arena->taken += n + 1;
+        copy = b->data + b->room;
         if (n)
                 memcpy(copy, s, n);
+        copy[n] = '\0';
         return copy;
 }
 
@@ -104,6 +123,11 @@ char *arena_format(Arena *arena, const char *fmt, ...)
         text = str_vformat(fmt, ap);
         va_end(ap);
         return arena_dup(arena, text);
+}
+
+size_t arena_taken(const Arena *arena)
+{
+        return arena->taken;
 }
 
 size_t arena_size(const Arena *arena)

@@ -52,9 +52,19 @@ void buf_put_char(Buf *buf, char c)
 
 void buf_vformat(Buf *buf, const char *fmt, va_list ap)
 {
-        AUTOFREE char *text = str_vformat(fmt, ap);
+        char *at = buf_reserve(buf, 64);
+        size_t room = buf->room - buf->len;
+        va_list again;
+        int n;
 
-        buf_put_text(buf, text);
+        /* Nearly always it fits at once; else the length is known now. */
+        va_copy(again, ap);
+        n = vsnprintf(at, room, fmt, ap);
+        if (n > 0 && (size_t)n >= room)
+                n = vsnprintf(buf_reserve(buf, (size_t)n), (size_t)n + 1, fmt, again);
+        va_end(again);
+        if (n > 0)
+                buf_grow(buf, (size_t)n);
 }
 
 void buf_format(Buf *buf, const char *fmt, ...)

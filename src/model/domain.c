@@ -16,7 +16,7 @@ DomainDef *domain_def_new(void)
 
 DomainDef *domain_def_copy(const DomainDef *def)
 {
-        Arena *arena = arena_new();
+        Arena *arena = arena_new_sized(arena_taken(def->head.arena));
         DomainDef *copy = fields_copy(&domain_def_info, def, arena);
 
         copy->head = (DefHeader){ arena, 1 };
@@ -55,7 +55,7 @@ int domain_def_parse(const char *xml, size_t len, unsigned flags, DomainDef **re
         if (fields_parse(&domain_def_info, doc.root, def, &reader) < 0 ||
             fields_report_unknown(doc.root, &reader) < 0)
                 return -1;
-        *ret = TAKE(def);
+        *ret = domain_def_copy(def); /* packed: there may be thousands of them */
         return 0;
 }
 

@@ -55,6 +55,8 @@ const Field *fields_find_fixed(const StructInfo *info, const void *old, const vo
         for (size_t i = 0; i < info->n_fields; i++) {
                 const Field *field = &info->fields[i];
 
+                if (field->placed && !field_is_set(field, new))
+                        continue;
                 if (!field->live && !field->runtime && !field_equal(field, old, new))
                         return field;
         }

@@ -46,8 +46,6 @@ static void put_unit(const Writer *w, const Field *field)
 /* The value, escaped. false: not given. */
 static bool put_value(const Writer *w, const Field *field)
 {
-        AUTO(Buf) text = { 0 };
-
         if (field->type == FIELD_STRING || field->type == FIELD_CPUSET) {
                 const char *value = field_text_of(field, w->def);
 
@@ -55,10 +53,7 @@ static bool put_value(const Writer *w, const Field *field)
                         xml_put_escaped(w->out, value);
                 return value;
         }
-        if (!field_format_text(field, w->def, &text))
-                return false;
-        buf_put(w->out, text.data, text.len);
-        return true;
+        return field_format_text(field, w->def, w->out); /* numbers and words need no escaping */
 }
 
 /* Line breaks in an attribute must be written as references, or they come back as blanks. */
@@ -89,7 +84,11 @@ static bool put_attrs(const Writer *w, const FieldNode *at)
 
                 if (is_hidden(w, field))
                         continue;
-                buf_format(w->out, " %s='", strrchr(field->path, '@') + 1);
+                if (!field_is_set(field, w->def) && !field->always && !field->required)
+                        continue;
+                buf_put_char(w->out, ' ');
+                buf_put_text(w->out, strrchr(field->path, '@') + 1);
+                buf_put_text(w->out, "='");
                 value = w->out->len;
                 if (!put_value(w, field)) {
                         w->out->len = mark;
@@ -168,7 +167,8 @@ static bool put_node(const Writer *w, const FieldNode *at, const char *name, con
                 return w->out->len > begin;
         }
         xml_put_indent(w->out, depth);
-        buf_format(w->out, "<%s", name);
+        buf_put_char(w->out, '<');
+        buf_put_text(w->out, name);
         attrs = put_attrs(w, at);
         if (extra)
                 buf_put_text(w->out, extra);

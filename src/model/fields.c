@@ -126,11 +126,12 @@ void *fields_copy(const StructInfo *info, const void *def, Arena *arena)
                 const Field *field = &info->fields[i];
                 void **at = field_at(field, copy);
 
+                if (field->shared)
+                        continue;
                 switch (field->type) {
                 case FIELD_STRING:
                 case FIELD_XML:
                 case FIELD_CPUSET:
-                        /* Two rows may share a member: the second finds it copied and copies once more. */
                         *at = arena_dup(arena, *at);
                         break;
                 case FIELD_STRUCT:

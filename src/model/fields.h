@@ -76,7 +76,8 @@ typedef struct Field {
         uint8_t width;           /* hex digits */
         const char *kept_prefix; /* only values with this prefix outlive a run */
         const char *live_prefix; /* values with this prefix do not */
-        bool required, keep, always, runtime, secret, abi, live, verbatim;
+        bool required, keep, always, runtime, secret, abi, live, verbatim, placed;
+        bool shared; /* an earlier field has the same member, under another condition */
         const FieldWhen *when;
 } Field;
 

@@ -68,8 +68,10 @@ static PciKind kind_of_video(VideoModel model)
 
 static PciKind kind_of_interface(const InterfaceDef *interface)
 {
-        const char *model = interface->model ?: "";
+        const char *model = interface->model;
 
+        if (!model)
+                return PCI_EXPRESS; /* a device of the host */
         if (str_starts(model, "usb-"))
                 return PCI_NOT;
         return str_starts(model, "virtio") || str_eq(model, "e1000e") || str_eq(model, "igb") ||

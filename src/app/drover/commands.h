@@ -22,4 +22,7 @@ extern const Command console_commands[];
 extern const Command qemu_commands[];
 extern const Command host_commands[];
 extern const Command cpu_commands[];
+extern const Command events_commands[];
+extern const Command job_commands[];
+extern const Command migrate_commands[];
 extern const Command shell_commands[];

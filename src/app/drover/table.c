@@ -152,7 +152,7 @@ char *key_from_label(const char *label)
         for (; *label; label++) {
                 if (isalnum((unsigned char)*label))
                         buf_put_char(&key, (char)tolower((unsigned char)*label));
-                else if (key.len && key.data[key.len - 1] != '_')
+                else if (*label != '(' && *label != ')' && key.len && key.data[key.len - 1] != '_')
                         buf_put_char(&key, '_');
         }
         while (key.len && key.data[key.len - 1] == '_')

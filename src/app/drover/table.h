@@ -27,7 +27,7 @@ void table_print(const Table *table, bool header, Buf *to);
 /* An array of objects, keyed by the titles in lower case; owned. */
 struct json_object *table_to_json(const Table *table);
 
-/* A label as a JSON key: lower case, '_' for all but letters and digits. Owned. */
+/* A label as a JSON key: lower case, '_' for all but letters and digits, "cpus" for "CPU(s)". Owned. */
 char *key_from_label(const char *label);
 
 #define TITLES(...) ((const char *const[]){ __VA_ARGS__, NULL })

@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * app/drover/migrate.h - move a guest from the session's host to another
+ *
+ * Managed: this program drives both daemons, step by step (begin, prepare,
+ * perform, finish, confirm). Peer to peer: one call, and the source drives.
+ */
+#include "app/drover/migrate-watch.h"
+
+typedef struct MigrateOrder {
+        WireDomain dom;
+        const char *dest_uri; /* as the user gave it */
+        uint32_t flags;
+        bool direct;
+        bool fall_back; /* without post-copy, when the destination refuses it */
+        ParamList params;
+        WatchOptions watch;
+} MigrateOrder;
+
+int migrate_run(Session *s, MigrateOrder *order, Error *err);
