@@ -190,7 +190,7 @@ static int domif_getlink(Session *s, const Args *args, Error *err)
 
         if (!nic)
                 return -1;
-        out_print(s->out, "%s %s\n", name, state ?: "up");
+        out_print(s->out, "%s %s", name, state ?: "up");
         out_set_text(s->out, "interface", name);
         out_set_text(s->out, "state", state ?: "up");
         return 0;
@@ -219,7 +219,8 @@ static int domif_setlink(Session *s, const Args *args, Error *err)
         xml_set(link, "state", state);
         text = xml_format_node(xml, nic);
         if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", text);
+                out_print(s->out, "%s", text);
+                out_set_text(s->out, "xml", text);
                 return 0;
         }
         call.xml = text;

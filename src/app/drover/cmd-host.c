@@ -12,7 +12,7 @@
 #include <ctype.h>
 #include <unistd.h>
 
-enum { LABEL_WIDTH = 21, MOST_CELLS = 1024 };
+enum { LABEL_WIDTH = 21, CPU_MAP_WIDTH = 16, MOST_CELLS = 1024 };
 
 /* A version as the wire has it: 1,000,000 * major + 1,000 * minor + micro. */
 static char *version_text(uint64_t version)
@@ -105,9 +105,9 @@ static int nodecpumap(Session *s, const Args *args, Error *err)
                 buf_put_text(&shown, list);
         for (int32_t cpu = 0; !arg_has(args, "pretty") && cpu < map.ret; cpu++)
                 buf_put_char(&shown, cpulist_has(map.cpumap, map.n_cpumap, (uint32_t)cpu) ? 'y' : '-');
-        out_number(s->out, LABEL_WIDTH, "CPUs present", (uint64_t)map.ret, NULL);
-        out_number(s->out, LABEL_WIDTH, "CPUs online", map.online, NULL);
-        out_print(s->out, "%-20s %s\n", "CPU map:", buf_text(&shown));
+        out_number(s->out, CPU_MAP_WIDTH, "CPUs present", (uint64_t)map.ret, NULL);
+        out_number(s->out, CPU_MAP_WIDTH, "CPUs online", map.online, NULL);
+        out_print(s->out, "%-15s %s\n", "CPU map:", buf_text(&shown));
         out_set_text(s->out, "cpu_map", list);
         return 0;
 }

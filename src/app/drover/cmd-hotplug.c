@@ -37,6 +37,12 @@ static int send_device(Session *s, const Args *args, const DeviceCall *call, con
         return 0;
 }
 
+static void print_device_xml(Session *s, const char *xml)
+{
+        out_print(s->out, "%s", xml);
+        out_set_text(s->out, "xml", xml);
+}
+
 static int send_device_file(Session *s, const Args *args, const DeviceCall *call, Error *err)
 {
         const char *path = arg_text(args, "file");
@@ -286,7 +292,7 @@ static int attach_disk(Session *s, const Args *args, Error *err)
         if (check_disk_words(args, err) < 0 || disk_xml(args, &xml, err) < 0)
                 return -1;
         if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", buf_text(&xml));
+                print_device_xml(s, buf_text(&xml));
                 return 0;
         }
         if (find_domain(s, args, &dom, err) < 0)
@@ -317,7 +323,7 @@ static int detach_disk(Session *s, const Args *args, Error *err)
                 return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s", target);
         device = xml_format_node(xml, disk);
         if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", device);
+                print_device_xml(s, device);
                 return 0;
         }
         return send_device(s, args, &detach, &dom, device, "Disk", "disk", err);
@@ -418,8 +424,7 @@ static int attach_interface(Session *s, const Args *args, Error *err)
         if (interface_xml(args, &xml, err) < 0)
                 return -1;
         if (arg_has(args, "print-xml")) {
-                out_print(s->out, "%s", buf_text(&xml));
-                out_set_text(s->out, "xml", buf_text(&xml));
+                print_device_xml(s, buf_text(&xml));
                 return 0;
         }
         if (find_domain(s, args, &dom, err) < 0)
@@ -464,12 +469,14 @@ static int detach_interface(Session *s, const Args *args, Error *err)
                 return -1;
         text = domain_xml(s, &dom, flags, err);
         xml = text ? xml_parse(text, err) : NULL;
-        nic = xml ? find_interface(xml, arg_text(args, "type"), arg_text(args, "mac"), err) : NULL;
-        if (!nic)
+        if (!xml)
                 return -1;
+        nic = find_interface(xml, arg_text(args, "type"), arg_text(args, "mac"), err);
+        if (!nic)
+                return err_set(err, err->code, "%s\nFailed to detach interface", err->text);
         device = xml_format_node(xml, nic);
         if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", device);
+                print_device_xml(s, device);
                 return 0;
         }
         return send_device(s, args, &detach, &dom, device, "Interface", "interface", err);
@@ -491,7 +498,7 @@ static int change_source(Xml *xml, XmlNode *disk, const Args *args, MediaChange 
         XmlNode *node = xml_find_one(xml, disk, "source");
 
         if (!str_eq(device, "cdrom") && !str_eq(device, "floppy"))
-                return err_set(err, ERR_INVALID_ARG, "The disk device '%s' is not removable", target);
+                return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s", target);
         if (change == MEDIA_EJECT && !old)
                 return err_set(err, ERR_OPERATION_INVALID, "The disk device '%s' doesn't have media", target);
         if (change == MEDIA_INSERT && old)
@@ -503,7 +510,8 @@ static int change_source(Xml *xml, XmlNode *disk, const Args *args, MediaChange 
         bool block = arg_has(args, "block") || is_block_device(source);
 
         xml_set(disk, "type", block ? "block" : "file");
-        xml_set(xml_add(disk, "source"), block ? "dev" : "file", source);
+        node = xml_find_one(xml, disk, "target");
+        xml_set(node ? xml_add_before(node, "source") : xml_add(disk, "source"), block ? "dev" : "file", source);
         return 0;
 }
 
@@ -551,7 +559,7 @@ static int change_media(Session *s, const Args *args, Error *err)
                 return -1;
         device = xml_format_node(xml, disk);
         if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", device);
+                print_device_xml(s, device);
                 return 0;
         }
         call.xml = device;

@@ -66,20 +66,6 @@ static int get_state(Session *s, const WireDomain *dom, const Columns *columns, 
         return 0;
 }
 
-static int get_title(Session *s, const WireDomain *dom, const char **ret, Error *err)
-{
-        WireDomainGetMetadataArgs args = { .dom = *dom, .type = VIR_DOMAIN_METADATA_TITLE };
-        WireDomainGetMetadataRet found;
-        AUTO(Error) why = { 0 };
-
-        *ret = "";
-        if (session_call(s, WIRE_PROC_DOMAIN_GET_METADATA, &args, &found, &why) == 0)
-                *ret = found.metadata;
-        else if (why.code != ERR_NO_DOMAIN_METADATA)
-                return err_move(err, &why);
-        return 0;
-}
-
 static void add_row(Table *table, const Columns *columns, const Row *row)
 {
         AUTOFREE char *id = row->dom->id < 0 ? str_dup("-") : str_format("%d", row->dom->id);
@@ -97,7 +83,7 @@ static int print_table(Session *s, const Columns *columns, const WireDomain *dom
                 AUTO(Error) why = { 0 };
 
                 if (get_state(s, row.dom, columns, &row.state, &why) < 0 ||
-                    (columns->title && get_title(s, row.dom, &row.title, &why) < 0)) {
+                    (columns->title && !(row.title = domain_words(s, row.dom, VIR_DOMAIN_METADATA_TITLE, 0, &why)))) {
                         if (why.code == ERR_NO_DOMAIN)
                                 continue; /* it went away in between */
                         return err_move(err, &why);
@@ -165,7 +151,8 @@ static int list(Session *s, const Args *args, Error *err)
         if (columns.table)
                 return print_table(s, &columns, found.domains, found.n_domains, err);
         for (uint32_t i = 0; i < found.n_domains; i++)
-                print_words(s, &columns, &found.domains[i]);
+                if (found.domains[i].id >= 0 || columns.name || columns.uuid)
+                        print_words(s, &columns, &found.domains[i]);
         return 0;
 }
 

@@ -19,17 +19,6 @@ static int get_metadata(Session *s, const WireDomain *dom, int type, const char 
         return 0;
 }
 
-/* Without a text there is none, which is no error here. */
-static int get_text(Session *s, const WireDomain *dom, int type, uint32_t flags, const char **ret, Error *err)
-{
-        AUTO(Error) why = { 0 };
-
-        *ret = "";
-        if (get_metadata(s, dom, type, NULL, flags, ret, &why) < 0 && why.code != ERR_NO_DOMAIN_METADATA)
-                return err_move(err, &why);
-        return 0;
-}
-
 static int edited_text(const char *before, char **ret, Error *err)
 {
         AUTOFREE char *changed = NULL;
@@ -50,8 +39,8 @@ static int set_text(Session *s, const Args *args, WireDomainSetMetadataArgs *cal
         if (arg_has(args, "edit")) {
                 AUTOFREE char *edited = NULL;
 
-                if (get_text(s, &call->dom, call->type, call->flags, &now, err) < 0 ||
-                    edited_text(text ?: now, &edited, err) < 0)
+                now = domain_words(s, &call->dom, call->type, call->flags, err);
+                if (!now || edited_text(text ?: now, &edited, err) < 0)
                         return -1;
                 if (str_eq(edited, now)) {
                         out_done(s->out, "Domain %s not changed", what);
@@ -80,7 +69,8 @@ static int desc(Session *s, const Args *args, Error *err)
                 return -1;
         if (arg_has(args, "edit") || arg_has(args, "new-desc"))
                 return set_text(s, args, &call, title ? "title" : "description", err);
-        if (get_text(s, &call.dom, call.type, call.flags, &text, err) < 0)
+        text = domain_words(s, &call.dom, call.type, call.flags, err);
+        if (!text)
                 return -1;
         out_set_text(s->out, title ? "title" : "description", text);
         if (*text)

@@ -3,6 +3,7 @@
  */
 #include "app/drover/common.h"
 
+#include "app/drover/xml.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -128,6 +129,34 @@ const char *domain_xml(Session *s, const WireDomain *dom, uint32_t flags, Error 
         if (session_call(s, WIRE_PROC_DOMAIN_GET_XML_DESC, &(WireDomainGetXmlDescArgs){ *dom, flags }, &ret, err) < 0)
                 return NULL;
         return ret.xml;
+}
+
+static const char *words_from_xml(Session *s, const WireDomain *dom, int type, uint32_t flags, Error *err)
+{
+        const char *text = domain_xml(s, dom, flags & VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0, err);
+        AUTO(Xml) *xml = text ? xml_parse(text, err) : NULL;
+        AUTOFREE char *words = xml ? xml_text(xml, NULL, type == VIR_DOMAIN_METADATA_TITLE ? "title" : "description")
+                                   : NULL;
+
+        if (!xml)
+                return NULL;
+        return arena_dup(session_arena(s), words ?: "");
+}
+
+const char *domain_words(Session *s, const WireDomain *dom, int type, uint32_t flags, Error *err)
+{
+        WireDomainGetMetadataArgs call = { *dom, type, NULL, flags };
+        WireDomainGetMetadataRet found;
+        AUTO(Error) why = { 0 };
+
+        if (session_call(s, WIRE_PROC_DOMAIN_GET_METADATA, &call, &found, &why) == 0)
+                return found.metadata;
+        if (why.code == ERR_NO_DOMAIN_METADATA)
+                return "";
+        if (why.code == ERR_NO_SUPPORT)
+                return words_from_xml(s, dom, type, flags, err);
+        err_move(err, &why);
+        return NULL;
 }
 
 char *read_text_file(const char *path, Error *err)

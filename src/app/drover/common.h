@@ -41,6 +41,12 @@ const char *domain_xml(Session *s, const WireDomain *dom, uint32_t flags, Error 
 /* A whole file, at most 10 MiB of text; owned. */
 char *read_text_file(const char *path, Error *err);
 
+/*
+ * Title or description (VIR_DOMAIN_METADATA_*), "" when there is none; from the definition where the daemon has no call
+ * for it. Owned by the session's arena.
+ */
+const char *domain_words(Session *s, const WireDomain *dom, int type, uint32_t flags, Error *err);
+
 const char *domain_state_text(int state);
 const char *domain_state_reason_text(int state, int reason);
 /* 12345678 as 11.774 and "MiB". */

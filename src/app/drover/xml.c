@@ -18,10 +18,10 @@ static void keep_quiet(void *arg UNUSED, const char *fmt UNUSED, ...)
 {
 }
 
-Xml *xml_parse(const char *text, Error *err)
+static Xml *parse(const char *text, int more_options, Error *err)
 {
         AUTO(Xml) *xml = mem_new(Xml);
-        int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
+        int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | more_options;
 
         xml->doc = xmlReadMemory(text, (int)strlen(text), NULL, NULL, options);
         if (!xml->doc || !xmlDocGetRootElement(xml->doc)) {
@@ -35,6 +35,11 @@ Xml *xml_parse(const char *text, Error *err)
         xmlSetStructuredErrorFunc(xml->context, NULL);
         xmlSetGenericErrorFunc(NULL, keep_quiet);
         return TAKE(xml);
+}
+
+Xml *xml_parse(const char *text, Error *err)
+{
+        return parse(text, 0, err);
 }
 
 Xml *xml_free(Xml *xml)
@@ -99,6 +104,16 @@ XmlNode *xml_add(XmlNode *parent, const char *name)
         return xmlNewChild(parent, NULL, (const xmlChar *)name, NULL);
 }
 
+XmlNode *xml_add_before(XmlNode *element, const char *name)
+{
+        XmlNode *node = xmlNewDocNode(element->doc, NULL, (const xmlChar *)name, NULL);
+
+        xmlAddPrevSibling(element, node);
+        if (node->prev && xmlIsBlankNode(node->prev))
+                xmlAddPrevSibling(element, xmlDocCopyNode(node->prev, element->doc, 1));
+        return node;
+}
+
 void xml_remove(XmlNode *node)
 {
         xmlUnlinkNode(node);
@@ -141,7 +156,7 @@ static void print_wrapped(xmlNodeSetPtr set, Buf *to)
 
 int xml_print_found(const char *text, const char *path, bool wrap, Buf *to, Error *err)
 {
-        AUTO(Xml) *xml = xml_parse(text, err);
+        AUTO(Xml) *xml = parse(text, XML_PARSE_NOBLANKS, err);
         xmlXPathObjectPtr found;
 
         if (!xml)

@@ -12,8 +12,8 @@
 typedef struct Xml Xml;
 typedef struct _xmlNode XmlNode; /* libxml2's */
 
-Xml *xml_parse(const char *text, Error *err);
-Xml *xml_free(Xml *xml); /* returns NULL */
+Xml *xml_parse(const char *text, Error *err); /* keeps blanks between elements */
+Xml *xml_free(Xml *xml);                      /* returns NULL */
 DEFINE_AUTO(Xml, xml_free)
 
 /* All nodes that the path finds from `from` (NULL: the root), at most `most`; how many. Nodes stay the document's. */
@@ -24,6 +24,8 @@ char *xml_text(Xml *xml, XmlNode *from, const char *path);
 bool xml_has(Xml *xml, XmlNode *from, const char *path);
 void xml_set(XmlNode *node, const char *attribute, const char *value);
 XmlNode *xml_add(XmlNode *parent, const char *name);
+/* Before this element, on a line of its own where that has one. */
+XmlNode *xml_add_before(XmlNode *element, const char *name);
 void xml_remove(XmlNode *node); /* the node is gone afterwards */
 /* One element with all that is in it, without the rest of the document. Owned. */
 char *xml_format_node(Xml *xml, XmlNode *node);
