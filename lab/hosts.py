@@ -40,7 +40,7 @@ class Lab:
         for directory in (self.home, self.shared):
             directory.chmod(0o755)
         self.hosts = {}
-        self._keep = keep
+        self._made = 0
         script = self.home / "switch.sh"
         script.write_text(SWITCH_SCRIPT)
         self._switch = Space("switch", {}, remove=None if keep else self.home, script=script)
@@ -63,12 +63,18 @@ class Lab:
 
     def host(self, name, **options):
         """A new host; see Host for the options."""
-        host = Host(self, name, len(self.hosts) + 1, **options)
+        self._made += 1
+        host = Host(self, name, self._made, **options)
         self.hosts[name] = host
         table = "127.0.0.1 localhost\n" + "".join(f"{other.address} {other.name}\n" for other in self.hosts.values())
         for other in self.hosts.values():
             other.write_file("/etc/hosts", table)
         return host
+
+    def remove(self, host):
+        """End one host before the lab ends."""
+        del self.hosts[host.name]
+        host.close()
 
     def socket(self, name):
         """A path for a UNIX socket that every host and the driver see alike: (inside, outside)."""

@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from lab import native  # noqa: E402  (the path comes first)
 from lab.hosts import Lab  # noqa: E402
 from lab.paths import LabError, run  # noqa: E402
+from lab.raw import RawQemu  # noqa: E402, F401  (for the benches)
 from lab.services import SOCKET  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,9 +31,9 @@ def hammer():
 class Side:
     """One daemon: 'drover' or 'libvirtd', on a lab host of its own."""
 
-    def __init__(self, lab, name):
+    def __init__(self, lab, name, host=None, rate_mbit=None):
         self.name = name
-        self.host = lab.host(name, stock=name == "libvirtd")
+        self.host = lab.host(host or name, stock=name == "libvirtd", rate_mbit=rate_mbit)
         self.start()
 
     def start(self):
