@@ -63,6 +63,9 @@ int domain_def_format(const DomainDef *def, unsigned flags, Buf *ret)
 {
         const char *namespaces = def->qemu_commandline ? " xmlns:qemu='" XML_NS_QEMU "'" : NULL;
 
+        /* A peer must get all of it. */
+        if (flags & DEF_FORMAT_MIGRATABLE)
+                flags |= DEF_FORMAT_SECURE;
         fields_format(&domain_def_info, def, "domain", namespaces, 0, flags, ret);
         return 0;
 }

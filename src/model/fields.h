@@ -115,7 +115,7 @@ enum {
         DEF_PARSE_VALIDATE = 1 << 1, /* what no row knows is an error */
         DEF_FORMAT_INACTIVE = 1 << 4,
         DEF_FORMAT_SECURE = 1 << 5,     /* with passwords */
-        DEF_FORMAT_MIGRATABLE = 1 << 6, /* for a peer: without what only this host needs */
+        DEF_FORMAT_MIGRATABLE = 1 << 6, /* for a peer: with passwords too */
 };
 
 /* Where the lists of one kind of device are in a DomainDef, and what the devices have in common. */
@@ -158,6 +158,9 @@ void fields_compare_abi(const StructInfo *info, const void *old, const void *new
 bool fields_equal(const StructInfo *info, const void *a, const void *b);
 /* The first field that differs and may not change while the guest runs; NULL: none. */
 const Field *fields_find_fixed(const StructInfo *info, const void *old, const void *new);
+
+/* Members that drover fills in (placed, of a run, made names): where new has none it gets old's. One arena holds both. */
+void fields_carry(const StructInfo *info, const void *old, void *new);
 
 bool field_applies(const Field *field, const void *def);
 /* One value from its text; the error names the field's path. */

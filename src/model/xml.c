@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
+#include <pthread.h>
 
 typedef struct Builder {
         xmlParserCtxt *parser;
@@ -185,6 +186,9 @@ static void set_handlers(xmlParserCtxt *parser, Builder *b)
         parser->userData = b;
 }
 
+/* Workers parse too: libxml2's first use must not be two at once. */
+static pthread_once_t xml_once = PTHREAD_ONCE_INIT;
+
 int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error *err)
 {
         Builder b = { .what = what, .err = err };
@@ -193,6 +197,7 @@ int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error
                 return err_set(err, ERR_XML, "(%s) longer than %d bytes", what, XML_SIZE_MAX);
         if (!len)
                 return err_set(err, ERR_XML, "(%s) is empty", what);
+        pthread_once(&xml_once, xmlInitParser);
         b.parser = xmlCreateMemoryParserCtxt(text, (int)len);
         if (!b.parser)
                 return err_set(err, ERR_NO_MEMORY, "(%s) no XML parser", what);

@@ -370,3 +370,56 @@ TEST(displays_are_completed)
         CHECK_STR(buf_text(&text),
                   "<graphics type='vnc' port='-1' autoport='yes'>\n  <listen type='address'/>\n</graphics>\n");
 }
+
+static void check_update(DomainDef *def, const char *xml, bool running, const char *complaint)
+{
+        CompletionFacts now = { .running = running };
+        AUTO(DomainDef) *copy = domain_def_copy(def);
+        AUTO(DeviceDef) update = { 0 };
+        AUTO(Error) err = { 0 };
+
+        if (device_def_parse(xml, strlen(xml), DEF_PARSE_INACTIVE, &update, NULL, &err) < 0)
+                fail_msg("%s", err.text);
+        domain_def_update_device(copy, &update, &now, &err);
+        CHECK_STR(err.text ?: "updated", complaint ?: "updated");
+}
+
+/* LIFE-45, NET-29: the medium and the link of a running guest may change, its bus may not. */
+TEST(updates_keep_what_drover_filled_in_and_refuse_what_is_fixed)
+{
+        AUTO(DomainDef) *def = guest(
+                "pc", "",
+                "<disk device='cdrom'><source file='/a.iso'/><target dev='hdc'/></disk>"
+                "<interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>");
+        CompletionFacts running = { .running = true };
+        static const char eject[] = "<disk type='file' device='cdrom'><target dev='hdc'/></disk>";
+        AUTO(DeviceDef) update = { 0 };
+        DiskDef *disk;
+
+        CHECK_INT(domain_def_complete(def, &facts, NULL), 0);
+        domain_def_assign_aliases(def);
+        check_update(def, "<disk device='cdrom'><source file='/b.iso'/><target dev='hdc' bus='ide'/></disk>", true,
+                     NULL);
+        check_update(def, "<disk device='cdrom'><source file='/b.iso'/><target dev='hdc' bus='sata'/></disk>", true,
+                     "<disk>: 'target/@bus' cannot change while the guest runs");
+        check_update(def, "<disk device='cdrom'><target dev='hdd'/></disk>", true,
+                     "'g' has no <disk> like this:\n<disk type='file' device='cdrom'>\n  <target dev='hdd'/>\n  "
+                     "<readonly/>\n</disk>\n");
+        check_update(
+                def,
+                "<interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/><link state='down'/></interface>",
+                true, NULL);
+        check_update(def,
+                     "<interface type='user'><mac address='52:54:00:00:00:01'/><model type='e1000'/></interface>",
+                     true, "<interface>: 'model/@type' cannot change while the guest runs");
+        check_update(def,
+                     "<interface type='user'><mac address='52:54:00:00:00:01'/><model type='e1000'/></interface>",
+                     false, NULL);
+
+        CHECK_INT(device_def_parse(eject, strlen(eject), 0, &update, NULL, NULL), 0);
+        disk = domain_def_update_device(def, &update, &running, NULL);
+        CHECK(disk == def->disks[0]);
+        CHECK_NULL(disk->source.path);
+        CHECK_STR(disk->info.alias, "ide0-1-0");
+        CHECK_INT(disk->info.address->bus, 1);
+}
