@@ -5,13 +5,18 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/vec.h"
 #include "daemon/call.h"
 #include "daemon/driver.h"
 #include "daemon/server-client.h"
 #include "wire/constants.h"
 
+#include <regex.h>
+
 enum {
+        NAMED = -1, /* event number of those that are told apart by name */
+        LONGEST_FILTER = 256,
         N_CLASSES = WIRE_CLASS_STORAGE_POOL + 1,
         MOST_EVENTS = 32,          /* of a class */
         MOST_REGISTRATIONS = 4096, /* of a client */
@@ -26,6 +31,9 @@ struct EventRegistration {
         int event_id, callback_id;
         bool has_object, old_style;
         Uuid object;
+        char *filter; /* NULL: none, or regex is the filter */
+        regex_t *regex;
+        bool ignores_case;
 };
 
 struct EventHub {
@@ -57,7 +65,7 @@ static size_t slot_of(int event_id)
 
 static const WireEvent *event_row(WireClass class, int event_id, bool old_style)
 {
-        if (event_id < 0 || event_id >= MOST_EVENTS)
+        if (event_id < NAMED || event_id >= MOST_EVENTS)
                 return NULL;
         return wire_event_find_id(class, event_id, old_style);
 }
@@ -94,8 +102,59 @@ EventRegistration *event_registration_free(EventRegistration *r)
                 return NULL;
         vec_remove_item(r->among, r);
         vec_remove_item(&r->client->registrations, r);
+        if (r->regex)
+                regfree(r->regex);
+        free(r->regex);
+        free(r->filter);
         free(r);
         return NULL;
+}
+
+static int compile(const char *filter, bool ignores_case, regex_t **ret, Error *err)
+{
+        regex_t *regex = mem_new(regex_t);
+        int rc = regcomp(regex, filter, REG_EXTENDED | REG_NOSUB | (ignores_case ? REG_ICASE : 0));
+        char why[128];
+
+        if (rc == 0) {
+                *ret = regex;
+                return 0;
+        }
+        regerror(rc, regex, why, sizeof(why));
+        free(regex);
+        return err_set(err, ERR_INVALID_ARG, "'%s' is no regular expression: %s", filter, why);
+}
+
+int event_register_named(EventHub *hub, ServerClient *client, WireClass class, const Uuid *object, const char *filter,
+                         bool is_regex, bool ignores_case, int *ret, Error *err)
+{
+        regex_t *regex = NULL;
+
+        if (filter && strlen(filter) > LONGEST_FILTER)
+                return err_set(err, ERR_INVALID_ARG, "the name of an event has at most %d characters",
+                               LONGEST_FILTER);
+        if ((filter && is_regex && compile(filter, ignores_case, &regex, err) < 0) ||
+            event_register(hub, client, class, NAMED, object, false, ret, err) < 0) {
+                if (regex)
+                        regfree(regex);
+                free(regex);
+                return -1;
+        }
+        EventRegistration *r = client->registrations.items[client->registrations.len - 1];
+
+        r->regex = regex;
+        r->filter = regex ? NULL : str_dup(filter);
+        r->ignores_case = ignores_case;
+        return 0;
+}
+
+static bool filter_fits(const EventRegistration *r, const char *name)
+{
+        if (r->regex)
+                return regexec(r->regex, name, 0, NULL, 0) == 0;
+        if (r->filter)
+                return (r->ignores_case ? strcasecmp(r->filter, name) : strcmp(r->filter, name)) == 0;
+        return true;
 }
 
 int event_deregister(ServerClient *client, WireClass class, int callback_id, Error *err)
@@ -159,7 +218,7 @@ static void send_to(const EventRegistration *r, const WireEvent *row, const Buf 
         conn_send(r->client->conn, &header, &frame, NULL, 0);
 }
 
-void event_emit(EventHub *hub, WireClass class, int event_id, const Uuid *object, const void *msg)
+static void emit(EventHub *hub, WireClass class, int event_id, const char *name, const Uuid *object, const void *msg)
 {
         Listeners *listeners = &hub->listeners[class][slot_of(event_id)];
         const WireEvent *row = event_row(class, event_id, false);
@@ -175,9 +234,19 @@ void event_emit(EventHub *hub, WireClass class, int event_id, const Uuid *object
         for (size_t i = 0; i < listeners->len; i++) {
                 const EventRegistration *r = listeners->items[i];
 
-                if (!r->has_object || (object && uuid_eq(&r->object, object)))
+                if ((!r->has_object || (object && uuid_eq(&r->object, object))) && (!name || filter_fits(r, name)))
                         send_to(r, row, &payload);
         }
+}
+
+void event_emit(EventHub *hub, WireClass class, int event_id, const Uuid *object, const void *msg)
+{
+        emit(hub, class, event_id, NULL, object, msg);
+}
+
+void event_emit_named(EventHub *hub, WireClass class, const char *name, const Uuid *object, const void *msg)
+{
+        emit(hub, class, NAMED, name, object, msg);
 }
 
 void event_domain_lifecycle(const Domain *dom, int event, int detail)

@@ -26,6 +26,12 @@ EventHub *event_hub_free(EventHub *hub); /* when no client is left; returns NULL
 /* object NULL: all of them. The registration belongs to the client and ends with it. *ret is the callback number. */
 int event_register(EventHub *hub, ServerClient *client, WireClass class, int event_id, const Uuid *object,
                    bool old_style, int *ret, Error *err);
+/*
+ * Events of QEMU's monitor, by name: filter NULL is all of them; is_regex, ignores_case: how it is compared. They are
+ * emitted through event_emit_named().
+ */
+int event_register_named(EventHub *hub, ServerClient *client, WireClass class, const Uuid *object, const char *filter,
+                         bool is_regex, bool ignores_case, int *ret, Error *err);
 int event_deregister(ServerClient *client, WireClass class, int callback_id, Error *err);
 int event_deregister_old(ServerClient *client, int event_id, Error *err);
 EventRegistration *event_registration_free(EventRegistration *registration); /* returns NULL */
@@ -34,6 +40,8 @@ EventRegistration *event_registration_free(EventRegistration *registration); /* 
 bool event_has_listeners(const EventHub *hub, WireClass class, int event_id);
 /* msg is the Wire...Msg of this event with the callback number left zero. object NULL: of no single object. */
 void event_emit(EventHub *hub, WireClass class, int event_id, const Uuid *object, const void *msg);
+/* The same to those whose filter fits this name. */
+void event_emit_named(EventHub *hub, WireClass class, const char *name, const Uuid *object, const void *msg);
 
 /* The commonest one. */
 void event_domain_lifecycle(const Domain *dom, int event, int detail);

@@ -6,6 +6,7 @@
  * restart of the daemon) to its end. The Domain owns it through `guest`.
  */
 #include "base/fd.h"
+#include "base/vec.h"
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "daemon/file-task.h"
@@ -15,6 +16,7 @@
 #include "qemu/qemu-caps.h"
 
 typedef struct AskServer AskServer;
+typedef struct ConsoleUse ConsoleUse;
 typedef struct Migration Migration;
 
 typedef struct QemuDriver {
@@ -46,7 +48,8 @@ typedef struct QemuRun {
         char **nic_names; /* taps, in the order of interfaces; NULL items for others */
         size_t n_nics;
         Migration *migration;
-        char *nonce; /* of the migration that brought it here; NULL: none */
+        VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
+        char *nonce;                /* of the migration that brought it here; NULL: none */
 } QemuRun;
 
 static inline QemuDriver *qemu_driver(const Driver *driver)

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/call.h"
-#include "daemon/qemu-driver.h"
+#include "daemon/qemu-act.h"
 #include "wire/constants.h"
 
 /* --- state --- */
@@ -187,6 +187,7 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json 
 
         if (!dom->live)
                 return;
+        qemu_act_tell_monitor_event(dom, event);
         switch (event->type) {
         case QMP_EVENT_RTC_CHANGE:
                 on_rtc_change(dom, event->rtc_change.offset);

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "daemon/qemu-driver.h"
+#include "daemon/qemu-act.h"
 #include "host/net.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -43,6 +43,7 @@ void qemu_run_let_go(QemuRun *run)
         Domain *dom = run->dom;
 
         dom->guest = NULL;
+        qemu_consoles_let_go(run);
         job_claim_free(run->adopting);
         guest_free(run->guest);
         for (size_t i = 0; i < run->n_nics; i++)

@@ -518,8 +518,8 @@ void qmp_call_set_deadline(QmpCall *call, uint64_t ms)
         arm_deadline(call->qmp);
 }
 
-QmpCall *qmp_raw(QmpClient *qmp, const char *text, void (*done)(void *arg, const char *reply, const Error *failure),
-                 void *arg, Error *err)
+QmpCall *qmp_raw(QmpClient *qmp, const char *text, int fd,
+                 void (*done)(void *arg, const char *reply, const Error *failure), void *arg, Error *err)
 {
         json_object *command = qmp_parse_json(text, MOST_RAW, err);
         const char *name = qmp_json_get_text(command, "execute") ?: qmp_json_get_text(command, "exec-oob");
@@ -536,7 +536,7 @@ QmpCall *qmp_raw(QmpClient *qmp, const char *text, void (*done)(void *arg, const
         call->raw = true;
         if (qmp->open) {
                 json_object_object_add(command, "id", json_object_new_uint64(call->id));
-                put_out(qmp, str_dup(json_object_to_json_string_ext(command, JSON_C_TO_STRING_PLAIN)), -1);
+                put_out(qmp, str_dup(json_object_to_json_string_ext(command, JSON_C_TO_STRING_PLAIN)), fd);
                 arm_deadline(qmp);
         }
         json_object_put(command);

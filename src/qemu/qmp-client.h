@@ -54,9 +54,10 @@ void qmp_call_set_deadline(QmpCall *call, uint64_t ms);
 /*
  * Pass a command through as a user wrote it: {"execute": ..., "arguments": ...}. reply is the whole
  * answer, an error of QEMU included; NULL when there was none. NULL at once when text is no such object.
+ * fd (-1: none) travels with it and stays the caller's.
  */
-QmpCall *qmp_raw(QmpClient *qmp, const char *text, void (*done)(void *arg, const char *reply, const Error *failure),
-                 void *arg, Error *err);
+QmpCall *qmp_raw(QmpClient *qmp, const char *text, int fd,
+                 void (*done)(void *arg, const char *reply, const Error *failure), void *arg, Error *err);
 
 bool qmp_failure_is_unknown(const Error *failure);
 

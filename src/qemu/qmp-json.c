@@ -280,3 +280,8 @@ int64_t qmp_json_get_i64(json_object *json, const char *key, int64_t fallback)
 
         return json_object_is_type(member, json_type_int) ? json_object_get_int64(member) : fallback;
 }
+
+const char *qmp_json_text(json_object *json)
+{
+        return json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
+}

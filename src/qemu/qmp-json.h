@@ -56,3 +56,5 @@ struct json_object *qmp_json_get(struct json_object *json, const char *key);
 const char *qmp_json_get_text(struct json_object *json, const char *key);
 bool qmp_json_get_bool(struct json_object *json, const char *key, bool fallback);
 int64_t qmp_json_get_i64(struct json_object *json, const char *key, int64_t fallback);
+/* Its text; lives as long as json. */
+const char *qmp_json_text(struct json_object *json);

@@ -306,12 +306,12 @@ TEST(a_raw_command_is_passed_through_with_our_id)
 
         setup(&pair);
         greet(&pair);
-        CHECK(qmp_raw(pair.qmp, "{\"execute\":\"x\",\"id\":\"mine\"}", got_raw, &pair, &err));
+        CHECK(qmp_raw(pair.qmp, "{\"execute\":\"x\",\"id\":\"mine\"}", -1, got_raw, &pair, &err));
         CHECK_STR(hear(&pair), "{\"execute\":\"x\",\"id\":2}");
         say(&pair, "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"no x\"},\"id\":2}");
         CHECK_STR(pair.trace, "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"no x\"},\"id\":2};");
-        CHECK_NULL(qmp_raw(pair.qmp, "{\"execute\":", got_raw, &pair, &err));
-        CHECK_NULL(qmp_raw(pair.qmp, "[1]", got_raw, &pair, &err));
+        CHECK_NULL(qmp_raw(pair.qmp, "{\"execute\":", -1, got_raw, &pair, &err));
+        CHECK_NULL(qmp_raw(pair.qmp, "[1]", -1, got_raw, &pair, &err));
         CHECK_STR(err.text, "a QMP command is an object with the member \"execute\"");
         teardown(&pair);
 }

@@ -1,0 +1,58 @@
+"""Running guests for the tests of one file: a droverd on this machine, and the lab's tiny Linux guest under it."""
+import os
+import uuid
+from xml.sax.saxutils import escape
+
+from droverd import Droverd
+from lab import guest
+from lab.domains import domain_type
+from waiting import wait_for
+
+
+class LiveDaemon(Droverd):
+    """A daemon whose guests are QEMU's; virsh() talks to its QEMU driver."""
+
+    def __init__(self):
+        super().__init__("libvirt_sockets = 0\n")
+        os.chmod(self.base, 0o755)  # QEMU's user goes through it
+
+    def uri(self, readonly=False):
+        return f"qemu+unix:///system?socket={self.socket(readonly)}"
+
+    def stop(self):
+        if self.process.poll() is None:
+            for name in self.virsh("list", "--name").split():
+                self.virsh("destroy", name, check=False)
+        super().stop()
+
+
+def linux(name, devices="", agent=False, memory_mib=128, extra="", serial="<serial type='pty'/>", **settings):
+    """The tiny guest, with a shell where settings say so (see lab/guest)."""
+    image = guest.build(agent=agent)
+    if agent:
+        settings["agent"] = 1
+        devices += "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+    return f"""<domain type='{domain_type("linux")}'>
+  <name>{escape(name)}</name><uuid>{uuid.uuid4()}</uuid>
+  <memory unit='MiB'>{memory_mib}</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>{image.kernel}</kernel><initrd>{image.initrd}</initrd>
+    <cmdline>{escape(guest.command_line(**settings))}</cmdline></os>
+  <features><acpi/><apic/></features>{extra}
+  <devices><controller type='usb' model='none'/>{serial}{devices}</devices>
+</domain>"""
+
+
+def start(daemon, tmp_path, xml):
+    """Create a transient guest from XML."""
+    file = tmp_path / "guest.xml"
+    file.write_text(xml)
+    daemon.virsh("create", file)
+
+
+def state(daemon, name):
+    return daemon.virsh("domstate", name, "--reason").strip()
+
+
+def wait_state(daemon, name, wanted, seconds=30):
+    wait_for(f"{name} to be {wanted}", lambda: state(daemon, name) == wanted, seconds)

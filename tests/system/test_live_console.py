@@ -1,0 +1,163 @@
+"""Consoles, screens, keys and the monitor of a running guest, through stock clients."""
+import json
+import os
+import socket
+import time
+
+import libvirt
+import libvirt_qemu
+import pytest
+
+from live import LiveDaemon, linux, start
+from waiting import EventLoop, wait_for
+
+DEVICES = """<graphics type='vnc' port='-1' autoport='yes'/><video><model type='vga'/></video>
+<channel type='unix'><target type='virtio' name='org.test.0'/></channel>"""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    EventLoop.start()
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = LiveDaemon()
+    start(daemon, tmp_path_factory.mktemp("xml"), linux("g", DEVICES, shell="ttyS0"))
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def conn(daemon):
+    conn = libvirt.open(daemon.uri())
+    yield conn
+    conn.close()
+
+
+def read_until(stream, wanted, seconds=40, say=None):
+    """Until it is there; what is said is said again each second, because the shell may not be there yet."""
+    seen, said = b"", 0
+
+    def more():
+        nonlocal seen, said
+        if say and time.monotonic() - said > 1:
+            stream.send(say)
+            said = time.monotonic()
+        data = stream.recv(4096)
+        if data != -2:
+            seen += data
+        return wanted in seen
+
+    wait_for(f"{wanted} on the console", more, seconds)
+    return seen
+
+
+def test_a_console_carries_both_ways(conn):
+    dom = conn.lookupByName("g")
+    stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole(None, stream)
+    read_until(stream, b"42-ok", say=b"echo $((40+2))-ok\n")
+    stream.abort()
+
+
+def test_one_client_has_a_console_until_another_takes_it_by_force(conn):
+    dom = conn.lookupByName("g")
+    first = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole("serial0", first)
+    second = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    with pytest.raises(libvirt.libvirtError, match="Active console session exists"):
+        dom.openConsole("serial0", second)
+    third = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole("serial0", third, libvirt.VIR_DOMAIN_CONSOLE_FORCE | libvirt.VIR_DOMAIN_CONSOLE_SAFE)
+    with pytest.raises(libvirt.libvirtError, match="another client took over"):
+        wait_for("the first to hear of it", lambda: first.recv(10) not in (-2,) and False, 10)
+    read_until(third, b"to-the-3rd", say=b"echo to-the-$((2+1))rd\n")
+    third.abort()
+
+
+def test_a_console_that_is_not_there_is_named(conn):
+    dom = conn.lookupByName("g")
+    with pytest.raises(libvirt.libvirtError, match="no console device 'serial7'"):
+        dom.openConsole("serial7", conn.newStream())
+
+
+def test_a_channel_is_opened_by_name(conn):
+    dom = conn.lookupByName("g")
+    stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openChannel("org.test.0", stream)
+    with pytest.raises(libvirt.libvirtError, match="Active console session exists"):
+        dom.openChannel("channel0", conn.newStream())
+    stream.abort()
+    with pytest.raises(libvirt.libvirtError, match="no channel 'nobody'"):
+        dom.openChannel("nobody", conn.newStream())
+
+
+def test_a_screenshot_is_a_picture(daemon, tmp_path):
+    file = tmp_path / "screen.ppm"
+    said = daemon.virsh("screenshot", "g", file)
+    assert "image/x-portable-pixmap" in said
+    head, size, depth, pixels = file.read_bytes().split(b"\n", 3)
+    width, height = map(int, size.split())
+    assert head == b"P6" and depth == b"255" and len(pixels) == width * height * 3
+    assert "no screen 3" in daemon.virsh("screenshot", "g", file, "--screen", 3, check=False)
+
+
+def test_keys_are_pressed_whatever_they_are_called(daemon):
+    for codeset, code in (("linux", "KEY_H"), ("xt", "35"), ("atset2", "0x33"), ("usb", "11"), ("win32", "72"),
+                          ("qnum", "35")):
+        daemon.virsh("send-key", "g", "--codeset", codeset, code)
+    daemon.virsh("send-key", "g", "KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_F1", "--holdtime", 50, "--codeset", "linux")
+    said = daemon.virsh("send-key", "g", "--codeset", "usb", "999", check=False)
+    assert "cannot translate keycode 999" in said
+
+
+def test_a_display_is_handed_over_as_a_descriptor(conn):
+    dom = conn.lookupByName("g")
+    with socket.socket(fileno=dom.openGraphicsFD(0)) as ours:
+        ours.settimeout(10)
+        assert ours.recv(12) == b"RFB 003.008\n"
+    ours, theirs = socket.socketpair()
+    dom.openGraphics(0, theirs.fileno(), libvirt.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH)
+    theirs.close()
+    ours.settimeout(10)
+    assert ours.recv(12) == b"RFB 003.008\n"
+    ours.close()
+    with pytest.raises(libvirt.libvirtError, match="no graphics display 4"):
+        dom.openGraphicsFD(4)
+
+
+def test_the_nmi_button_is_pressed(daemon):
+    daemon.virsh("inject-nmi", "g")
+
+
+def test_the_monitor_answers_as_it_is(daemon, conn):
+    reply = json.loads(daemon.virsh("qemu-monitor-command", "g", '{"execute":"query-status"}'))
+    assert reply["return"]["status"] == "running"
+    assert "VM status: running" in daemon.virsh("qemu-monitor-command", "g", "--hmp", "info status")
+    reply = json.loads(daemon.virsh("qemu-monitor-command", "g", '{"execute":"no-such-thing"}'))
+    assert reply["error"]["class"] == "CommandNotFound"
+    with pytest.raises(libvirt.libvirtError, match="JSON"):
+        libvirt_qemu.qemuMonitorCommand(conn.lookupByName("g"), "{nonsense", 0)
+
+
+def test_monitor_events_are_heard_by_name(conn):
+    dom = conn.lookupByName("g")
+    heard = []
+
+    def on_event(_conn, _dom, event, seconds, micros, details, opaque):
+        heard.append((opaque, event, details))
+
+    by_name = libvirt_qemu.qemuMonitorEventRegister(conn, dom, "stop", on_event, "nocase",
+                                                    libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_NOCASE)
+    by_regex = libvirt_qemu.qemuMonitorEventRegister(conn, None, "^RES", on_event, "regex",
+                                                     libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX)
+    dom.suspend()
+    dom.resume()
+    wait_for("both events", lambda: len(heard) >= 2)
+    assert [(who, event) for who, event, _ in heard] == [("nocase", "STOP"), ("regex", "RESUME")]
+    libvirt_qemu.qemuMonitorEventDeregister(conn, by_name)
+    libvirt_qemu.qemuMonitorEventDeregister(conn, by_regex)
+
+
+def test_what_needs_a_running_guest_says_so_for_others(daemon):
+    said = daemon.virsh("screenshot", "nobody", check=False)
+    assert "failed to get domain 'nobody'" in said
