@@ -381,6 +381,13 @@ void *call_kept(const Call *call)
         return call->kept;
 }
 
+ServerClient *call_client_watch(Call *call, void (*fn)(void *arg), void *arg)
+{
+        if (call->client)
+                server_client_watch(call->client, fn, arg);
+        return call->client;
+}
+
 WireDomain call_wire_domain(const Domain *dom)
 {
         return (WireDomain){ .name = dom->name, .uuid = dom->uuid, .id = dom->id };

@@ -66,6 +66,9 @@ void *call_kept(const Call *call);
 /* Give the answer's guest: name, UUID and id. */
 WireDomain call_wire_domain(const Domain *dom);
 
+/* Have fn(arg) called when the call's client leaves. Returns the client, for server_client_forget(); NULL: it has left. */
+ServerClient *call_client_watch(Call *call, void (*fn)(void *arg), void *arg);
+
 /*
  * Take the guest's job slot for the rest of the call, then run(), which behaves like a handler. The slot is given
  * back when the call is answered. Returns 0.

@@ -22,6 +22,7 @@ Domain *domain_unref(Domain *dom)
 {
         if (!dom || --dom->refs)
                 return NULL;
+        domain_forget_stats(dom);
         job_slot_free(dom->jobs);
         domain_def_unref(dom->config);
         domain_def_unref(dom->live);

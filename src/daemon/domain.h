@@ -17,6 +17,7 @@ typedef struct Domain Domain;
 typedef struct DomainDef DomainDef;
 typedef struct DomainList DomainList;
 typedef struct Driver Driver;
+typedef struct MigrateStats MigrateStats;
 typedef struct ServerClient ServerClient;
 
 struct Domain {
@@ -39,6 +40,7 @@ struct Domain {
         JobSlot *jobs;
         unsigned calls;          /* in flight for this guest */
         ServerClient *owner;     /* destroy it when this client leaves, or NULL */
+        MigrateStats *last_job;  /* figures of the last long job that ended; NULL: none */
         void *guest;             /* the driver's, while active */
         uint64_t state_since_ms; /* loop time of the last change of state */
 };
@@ -69,5 +71,9 @@ void domain_paused(Domain *dom, int paused_reason, int event_detail);
 void domain_resumed(Domain *dom, int running_reason, int event_detail);
 /* Any other change of state, without a lifecycle event. */
 void domain_set_state(Domain *dom, int state, int reason);
+
+/* Keep a copy of these figures as those of the last job; migrate-stats are the figures of any long job. */
+void domain_keep_stats(Domain *dom, const MigrateStats *stats);
+void domain_forget_stats(Domain *dom);
 
 DEFINE_AUTO(Domain, domain_unref)

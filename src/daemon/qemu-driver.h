@@ -49,6 +49,7 @@ typedef struct QemuRun {
         size_t n_nics;
         Migration *migration;
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
+        uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
         char *nonce;                /* of the migration that brought it here; NULL: none */
 } QemuRun;
 

@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/call.h"
+#include "daemon/migrate.h"
 #include "daemon/qemu-act.h"
+#include "daemon/qemu-driver.h"
 #include "wire/constants.h"
 
 /* --- state --- */
@@ -80,6 +82,8 @@ static void on_ended(void *arg, GuestCause cause)
 
         if (run->start_done)
                 return; /* the start reports its failure itself */
+        if (run->migration)
+                migration_on_guest_ended(run->migration);
         if (run->stop_reason >= 0)
                 qemu_run_end(run, run->stop_reason, VIR_DOMAIN_EVENT_STOPPED, run->stop_event_detail);
         else if (cause == GUEST_CAUSE_GUEST || cause == GUEST_CAUSE_ASKED)
@@ -141,7 +145,6 @@ static void on_io_error(const Domain *dom, const QmpEventBlockIoError *e)
                      : str_eq(e->action, "report") ? VIR_DOMAIN_EVENT_IO_ERROR_REPORT
                                                    : VIR_DOMAIN_EVENT_IO_ERROR_NONE;
         const char *alias = e->device ?: "", *reason = e->has_nospace && e->nospace ? "enospc" : "", *path = "";
-        const char *slash = strchr(alias, '/');
 
         for (uint32_t i = 0; i < dom->live->n_disks; i++) {
                 const DiskDef *disk = dom->live->disks[i];
@@ -151,7 +154,6 @@ static void on_io_error(const Domain *dom, const QmpEventBlockIoError *e)
                         alias = disk->info.alias;
                 }
         }
-        (void)slash;
         emit(dom, VIR_DOMAIN_EVENT_ID_IO_ERROR,
              &(WireDomainEventCallbackIoErrorMsg){
                      .msg = { .dom = call_wire_domain(dom), .srcPath = path, .devAlias = alias, .action = action } });
@@ -180,7 +182,7 @@ static void on_tray_moved(Domain *dom, const char *alias, bool open)
         emit(dom, VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, &msg);
 }
 
-static void on_event(void *arg, const QmpEvent *event, struct json_object *json UNUSED)
+static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
 {
         QemuRun *run = arg;
         Domain *dom = run->dom;
@@ -188,6 +190,8 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json 
         if (!dom->live)
                 return;
         qemu_act_tell_monitor_event(dom, event);
+        if (run->migration)
+                migration_on_event(run->migration, event, json);
         switch (event->type) {
         case QMP_EVENT_RTC_CHANGE:
                 on_rtc_change(dom, event->rtc_change.offset);

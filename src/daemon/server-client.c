@@ -131,6 +131,12 @@ ServerClient *server_client_free(ServerClient *client)
                 event_registration_free(client->registrations.items[client->registrations.len - 1]);
         while (client->calls.len)
                 call_lose_client(client->calls.items[client->calls.len - 1]);
+        while (client->watchers.len) {
+                ClientWatcher watcher = client->watchers.items[--client->watchers.len];
+
+                watcher.fn(watcher.arg);
+        }
+        vec_done(&client->watchers);
         vec_done(&client->streams);
         vec_done(&client->registrations);
         vec_done(&client->calls);
@@ -154,4 +160,19 @@ void server_client_hold(ServerClient *client, int change)
                 conn_pause(client->conn);
         else if (!client->holders)
                 conn_resume(client->conn);
+}
+
+void server_client_watch(ServerClient *client, void (*fn)(void *arg), void *arg)
+{
+        vec_push(&client->watchers, ((ClientWatcher){ .fn = fn, .arg = arg }));
+}
+
+void server_client_forget(ServerClient *client, const void *arg)
+{
+        for (size_t i = 0; i < client->watchers.len; i++) {
+                if (client->watchers.items[i].arg == arg) {
+                        vec_remove(&client->watchers, i);
+                        return;
+                }
+        }
 }

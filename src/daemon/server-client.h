@@ -14,6 +14,12 @@ typedef struct Call Call;
 typedef struct EventRegistration EventRegistration;
 typedef struct Stream Stream;
 
+/* Somebody who wants to know that a client left. */
+typedef struct ClientWatcher {
+        void (*fn)(void *arg);
+        void *arg;
+} ClientWatcher;
+
 typedef struct ServerClient {
         Daemon *daemon;
         Conn *conn;
@@ -34,6 +40,7 @@ typedef struct ServerClient {
         VEC(Call *) calls;
         VEC(EventRegistration *) registrations;
         VEC(Stream *) streams;
+        VEC(ClientWatcher) watchers;
 } ServerClient;
 
 /* Takes fd. The server is told through server_client_left() when the client is gone. */
@@ -43,6 +50,9 @@ ServerClient *server_client_free(ServerClient *client);
 /* A call was answered: there may be room to read on. */
 void server_client_answered(ServerClient *client, Call *call);
 
+/* fn(arg) is called when the client leaves, unless it is forgotten before. */
+void server_client_watch(ServerClient *client, void (*fn)(void *arg), void *arg);
+void server_client_forget(ServerClient *client, const void *arg);
 /* One reason more (1) or less (-1) not to read its socket. */
 void server_client_hold(ServerClient *client, int change);
 

@@ -1,0 +1,354 @@
+/*
+ * daemon/migrate-ask.c - where does the guest run?
+ *
+ * One line each way: "drover-ask 1 UUID NONCE", answered by "absent" or "runs".
+ * What does not look like that is closed without an answer; so is one that takes
+ * longer than ten seconds. The port is kept in the run directory, so that a
+ * daemon that was restarted listens where its cookies say.
+ */
+#include "daemon/migrate-ask.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/migrate-ports.h"
+#include "daemon/migrate-source.h"
+#include "wire/dial.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+        PATIENCE_MS = 10000,
+        LONGEST_LINE = 128,
+        MOST_ASKERS = 16,
+};
+
+typedef struct Asker {
+        AskServer *server;
+        Fd fd;
+        Watch *watch;
+        Timer *patience;
+        Buf line;
+        bool answering;
+} Asker;
+
+struct AskServer {
+        Driver *driver;
+        Fd fd;
+        int port;
+        Watch *watch;
+        VEC(Asker *) askers;
+};
+
+/* --- destination --- */
+
+static void asker_free(Asker *asker)
+{
+        vec_remove_item(&asker->server->askers, asker);
+        watch_free(asker->watch);
+        timer_free(asker->patience);
+        fd_close(&asker->fd);
+        buf_done(&asker->line);
+        free(asker);
+}
+
+static void answer(Asker *asker, const char *word)
+{
+        Error unused = { 0 };
+
+        if (fd_write_all(asker->fd, word, strlen(word), &unused) < 0)
+                log_warning("an answer about a migrated guest could not be sent: %s", unused.text);
+        err_done(&unused);
+        asker_free(asker);
+}
+
+static void on_ended(void *arg, const Error *failure)
+{
+        Asker *asker = arg;
+
+        if (failure)
+                asker_free(asker); /* no answer: it still may exist */
+        else
+                answer(asker, "absent\n");
+}
+
+static bool has_run_here(const QemuRun *run)
+{
+        const Migration *m = run->migration;
+
+        return m ? m->resumed_us != 0 : guest_state(run->guest) != GUEST_INCOMING;
+}
+
+/* The question is well formed: find out, and make the answer true. */
+static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
+{
+        Domain *dom = domain_list_find_uuid(asker->server->driver->domains, uuid);
+        QemuRun *run = dom ? qemu_run(dom) : NULL;
+
+        if (!run) {
+                answer(asker, "absent\n");
+                return;
+        }
+        if (!run->nonce || !str_eq(run->nonce, nonce)) {
+                asker_free(asker); /* somebody else's question */
+                return;
+        }
+        if (has_run_here(run)) {
+                answer(asker, "runs\n");
+                return;
+        }
+        log_info("guest '%s': the source asked and the guest has not run here; it is ended", dom->name);
+        asker->answering = true;
+        asker->patience = timer_free(asker->patience);
+        migration_free(run->migration);
+        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+        guest_stop(run->guest, GUEST_STOP_HARD, on_ended, asker);
+}
+
+static void on_line(Asker *asker)
+{
+        char *end = strchr(asker->line.data, '\n'), uuid_text[64], nonce[64];
+        Uuid uuid;
+        int used = 0;
+
+        *end = '\0';
+        if (sscanf(asker->line.data, "drover-ask 1 %60s %60s%n", uuid_text, nonce, &used) != 2 ||
+            asker->line.data[used] || uuid_parse(uuid_text, &uuid) < 0)
+                asker_free(asker);
+        else
+                decide(asker, &uuid, nonce);
+}
+
+static void on_readable(void *arg, uint32_t revents UNUSED)
+{
+        Asker *asker = arg;
+        char *at = buf_reserve(&asker->line, LONGEST_LINE);
+        ssize_t n = recv(asker->fd, at, LONGEST_LINE, MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (asker->answering) {
+                asker->watch = watch_free(asker->watch);
+                return;
+        }
+        if (n <= 0 || asker->line.len + (size_t)n > LONGEST_LINE) {
+                asker_free(asker);
+                return;
+        }
+        buf_grow(&asker->line, (size_t)n);
+        if (memchr(asker->line.data, '\n', asker->line.len))
+                on_line(asker);
+}
+
+static void on_patience_ended(void *arg)
+{
+        asker_free(arg);
+}
+
+static void on_connect(void *arg, uint32_t revents UNUSED)
+{
+        AskServer *server = arg;
+        Loop *loop = server->driver->daemon->loop;
+        AUTO(Fd) fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        Asker *asker;
+
+        if (fd < 0 || server->askers.len >= MOST_ASKERS)
+                return;
+        asker = mem_new(Asker);
+        *asker = (Asker){ .server = server, .fd = fd_take(&fd) };
+        asker->watch = watch_new(loop, asker->fd, EPOLLIN, on_readable, asker);
+        asker->patience = timer_new(loop, PATIENCE_MS, on_patience_ended, asker);
+        vec_push(&server->askers, asker);
+}
+
+static Fd listen_on(int port)
+{
+        struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+        AUTO(Fd) fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int on = 1;
+
+        if (fd < 0)
+                return -1;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, MOST_ASKERS) < 0)
+                return -1;
+        return fd_take(&fd);
+}
+
+static AskServer *ask_server_new(Driver *driver, int port)
+{
+        AskServer *server;
+        Fd fd = listen_on(port);
+
+        if (fd < 0)
+                return NULL;
+        server = mem_new(AskServer);
+        *server = (AskServer){ .driver = driver, .fd = fd, .port = port };
+        server->watch = watch_new(driver->daemon->loop, fd, EPOLLIN, on_connect, server);
+        return server;
+}
+
+AskServer *ask_server_free(AskServer *server)
+{
+        if (!server)
+                return NULL;
+        while (server->askers.len)
+                asker_free(server->askers.items[0]);
+        vec_done(&server->askers);
+        watch_free(server->watch);
+        fd_close(&server->fd);
+        free(server);
+        return NULL;
+}
+
+static char *port_path(const QemuDriver *qemu)
+{
+        return str_format("%s/ask-port", qemu->status_dir);
+}
+
+void ask_server_restore(QemuDriver *qemu)
+{
+        AUTOFREE char *path = port_path(qemu);
+        AUTO(Buf) text = { 0 };
+        int32_t port;
+
+        if (access(path, F_OK) < 0 || file_read(path, 16, &text, NULL) < 0 || str_to_i32(buf_text(&text), &port) < 0)
+                return;
+        qemu->ask = ask_server_new(qemu->driver, port);
+        if (!qemu->ask)
+                log_warning("port %d, where other hosts may ask about migrated guests, is taken", port);
+}
+
+char *migrate_ask_address(const Migration *m)
+{
+        QemuDriver *qemu = qemu_driver(m->dom->driver);
+        const Config *config = m->dom->driver->daemon->config;
+        AUTOFREE char *host = migrate_own_address(m);
+        AUTOFREE char *path = port_path(qemu);
+        AUTO(Buf) text = { 0 };
+
+        /* from the end of the range, where migrations come last */
+        for (int port = config->migration_port_max; !qemu->ask && port >= config->migration_port_min; port--)
+                qemu->ask = ask_server_new(m->dom->driver, port);
+        if (!qemu->ask)
+                return NULL;
+        buf_format(&text, "%d", qemu->ask->port);
+        file_queue_write(qemu->files, path, &text, 0600, false, NULL, NULL);
+        return str_format(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, qemu->ask->port);
+}
+
+/* --- source --- */
+
+typedef struct Question {
+        Loop *loop;
+        Uri *uri;
+        Dial *dial;
+        Fd fd;
+        Watch *watch;
+        Timer *patience;
+        Idle *later;
+        char *text;
+        Buf answer;
+        void (*answered)(void *arg, MigrateFate fate, const Error *failure);
+        void *arg;
+} Question;
+
+static void settle(Question *q, MigrateFate fate, const Error *failure)
+{
+        void (*answered)(void *arg, MigrateFate fate, const Error *failure) = q->answered;
+        void *arg = q->arg;
+
+        dial_free(q->dial);
+        uri_free(q->uri);
+        watch_free(q->watch);
+        timer_free(q->patience);
+        idle_free(q->later);
+        fd_close(&q->fd);
+        buf_done(&q->answer);
+        free(q->text);
+        free(q);
+        answered(arg, fate, failure);
+}
+
+static void settle_unknown(Question *q, const char *why)
+{
+        AUTO(Error) err = { 0 };
+
+        err_set(&err, ERR_OPERATION_FAILED, "%s", why);
+        settle(q, MIGRATE_FATE_UNKNOWN, &err);
+}
+
+static void on_answer(void *arg, uint32_t revents UNUSED)
+{
+        Question *q = arg;
+        char *at = buf_reserve(&q->answer, LONGEST_LINE);
+        ssize_t n = recv(q->fd, at, LONGEST_LINE, MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n > 0)
+                buf_grow(&q->answer, (size_t)n);
+        if (str_eq(buf_text(&q->answer), "absent\n"))
+                settle(q, MIGRATE_FATE_ABSENT, NULL);
+        else if (str_eq(buf_text(&q->answer), "runs\n"))
+                settle(q, MIGRATE_FATE_RUNS, NULL);
+        else if (n <= 0 || q->answer.len >= LONGEST_LINE)
+                settle_unknown(q, "the other host gave no answer");
+}
+
+static void on_dialled(void *arg, Fd fd, const Error *failure)
+{
+        Question *q = arg;
+        Error err = { 0 };
+
+        if (failure) {
+                settle(q, MIGRATE_FATE_UNKNOWN, failure);
+                return;
+        }
+        q->fd = fd;
+        if (fd_write_all(fd, q->text, strlen(q->text), &err) < 0) {
+                settle(q, MIGRATE_FATE_UNKNOWN, &err);
+                err_done(&err);
+                return;
+        }
+        q->watch = watch_new(q->loop, fd, EPOLLIN, on_answer, q);
+}
+
+static void on_no_answer(void *arg)
+{
+        settle_unknown(arg, "the other host does not answer");
+}
+
+static void on_no_address(void *arg)
+{
+        settle_unknown(arg, "it gave no address to ask at");
+}
+
+void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg)
+{
+        Loop *loop = m->dom->driver->daemon->loop;
+        Question *q = mem_new(Question);
+        AUTOFREE char *uri = NULL;
+        char *host = NULL, uuid[UUID_TEXT_LEN + 1];
+        int port = 0;
+
+        *q = (Question){ .loop = loop, .fd = -1, .answered = answered, .arg = arg };
+        q->text = str_format("drover-ask 1 %s %s\n", uuid_format(&m->dom->uuid, uuid), m->nonce);
+        uri = str_format("tcp:%s", m->ask ?: "");
+        if (!m->ask || migrate_parse_uri(uri, &host, &port, NULL) < 0 || !port) {
+                free(host);
+                q->later = idle_new(loop, on_no_address, q);
+                return;
+        }
+        q->uri = mem_new(Uri);
+        *q->uri = (Uri){ .driver = str_dup("qemu"), .transport = URI_TCP, .host = host, .port = (uint16_t)port };
+        q->patience = timer_new(loop, PATIENCE_MS, on_no_answer, q);
+        q->dial = dial_new(loop, q->uri, &(DialOptions){ 0 }, on_dialled, q);
+}

@@ -1,0 +1,25 @@
+#pragma once
+/*
+ * daemon/migrate-ask.h - where does the guest run? asked by the source when an answer was lost
+ *
+ * While guests move in, droverd listens on one port of the migration range for
+ * this one question. The asker names the guest and the nonce that only the two
+ * daemons know. A guest that has not run here is ended before "absent" is said,
+ * so the answer stays true.
+ */
+#include "daemon/migrate.h"
+
+typedef enum MigrateFate {
+        MIGRATE_FATE_ABSENT, /* it does not run there, and never will from this migration */
+        MIGRATE_FATE_RUNS,
+        MIGRATE_FATE_UNKNOWN, /* nobody answered */
+} MigrateFate;
+
+typedef struct AskServer AskServer;
+
+/* Destination: the address for the cookie, host:port; starts to listen when nobody does. Owned; NULL: no port is free. */
+char *migrate_ask_address(const Migration *m);
+AskServer *ask_server_free(AskServer *server); /* returns NULL */
+
+/* Source: ask the peer of this migration. answered() comes once, not from within. */
+void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg);

@@ -1,0 +1,147 @@
+/*
+ * daemon/migrate-check.c - what must hold before a guest may move
+ */
+#include "daemon/migrate-check.h"
+
+#include "base/str.h"
+#include "daemon/migrate-disks.h"
+#include "host/file-system.h"
+#include "host/net.h"
+#include "host/userfaultfd.h"
+#include "model/device.h"
+
+/* Problems, as one sentence that lists them. */
+typedef struct Problems {
+        Buf text;
+        ErrCode code; /* of the first */
+} Problems;
+
+static void problem(Problems *p, ErrCode code, const char *fmt, ...) PRINTF(3, 4);
+static void problem(Problems *p, ErrCode code, const char *fmt, ...)
+{
+        va_list ap;
+
+        if (p->text.len)
+                buf_put_text(&p->text, "; ");
+        else
+                p->code = code;
+        va_start(ap, fmt);
+        buf_vformat(&p->text, fmt, ap);
+        va_end(ap);
+}
+
+static int settle(Problems *p, Error *err)
+{
+        AUTO(Buf) text = p->text;
+
+        return text.len ? err_set(err, p->code, "%s", buf_text(&text)) : 0;
+}
+
+static bool is_listed(const ParamTexts *disks, const char *target)
+{
+        for (uint32_t i = 0; i < disks->n; i++) {
+                if (str_eq(disks->items[i], target))
+                        return true;
+        }
+        return false;
+}
+
+/* A disk that the copy-storage flags leave behind: it must be the same one on both hosts. */
+static bool stays_behind(const DiskDef *disk, uint32_t flags, const MigrateParams *params)
+{
+        if (disk->device == DISK_DEVICE_CDROM || disk->device == DISK_DEVICE_FLOPPY || disk->readonly ||
+            !disk->source.path)
+                return false;
+        if (!(flags & MIGRATE_COPIES_DISKS))
+                return true;
+        if (params->disks.n)
+                return !is_listed(&params->disks, disk->target_dev);
+        return disk->shareable;
+}
+
+/* MIG-16, CON-62: strict is the guide's rule; auto trusts QEMU to drop its cache at the switch-over. */
+static void check_cache(const DiskDef *disk, const Config *config, Problems *p)
+{
+        bool direct = disk->cache == DISK_CACHE_NONE || disk->cache == DISK_CACHE_DIRECTSYNC;
+
+        if (str_eq(config->migration_cache_check, "strict") && !direct && !disk->shareable)
+                problem(p, ERR_MIGRATE_UNSAFE, "disk '%s' is cached by this host; use cache='none', or --unsafe",
+                        disk->target_dev);
+        else if (disk->cache == DISK_CACHE_UNSAFE)
+                problem(p, ERR_MIGRATE_UNSAFE,
+                        "disk '%s' has cache='unsafe', which loses writes; use --unsafe to move anyway",
+                        disk->target_dev);
+}
+
+static void check_disks(const DomainDef *def, uint32_t flags, const MigrateParams *params, const Config *config,
+                        Problems *p)
+{
+        for (uint32_t i = 0; i < params->disks.n; i++) {
+                if (!domain_def_find_disk(def, params->disks.items[i]))
+                        problem(p, ERR_INVALID_ARG, "--migrate-disks: there is no disk '%s'", params->disks.items[i]);
+        }
+        for (uint32_t i = 0; i < def->n_disks && !(flags & VIR_MIGRATE_UNSAFE); i++) {
+                const DiskDef *disk = def->disks[i];
+
+                if (!stays_behind(disk, flags, params))
+                        continue;
+                if ((disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK) &&
+                    !file_system_is_shared(disk->source.path))
+                        problem(p, ERR_MIGRATE_UNSAFE,
+                                "disk '%s' (%s) is not on shared storage; copy it with --copy-storage-all, or use --unsafe "
+                                "if both hosts do see the same image there",
+                                disk->target_dev, disk->source.path);
+                check_cache(disk, config, p);
+        }
+}
+
+int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams *params, Error *err)
+{
+        const DomainDef *def = domain_def(dom);
+        Problems p = { 0 };
+
+        if (flags & VIR_MIGRATE_OFFLINE) {
+                if (!dom->persistent)
+                        problem(&p, ERR_OPERATION_INVALID, "guest '%s' is transient: there is no definition to move",
+                                dom->name);
+                return settle(&p, err);
+        }
+        if (!domain_is_active(dom)) {
+                problem(&p, ERR_OPERATION_INVALID,
+                        "domain '%s' is not running; move its definition with --offline --persistent", dom->name);
+                return settle(&p, err);
+        }
+        if (flags & VIR_MIGRATE_UNDEFINE_SOURCE && !dom->persistent)
+                flags &= ~(uint32_t)VIR_MIGRATE_UNDEFINE_SOURCE;
+        for (uint32_t i = 0; i < def->n_hostdevs; i++)
+                problem(&p, ERR_OPERATION_INVALID, "a host device is assigned to the guest; it cannot move along");
+        check_disks(def, flags, params, dom->driver->daemon->config, &p);
+        return settle(&p, err);
+}
+
+int migrate_check_destination(Driver *driver, const DomainDef *def, uint32_t flags,
+                              const MigrateParams *params UNUSED, Error *err)
+{
+        const QemuDriver *qemu = qemu_driver(driver);
+        Problems p = { 0 };
+
+        if (!qemu->caps) {
+                problem(&p, ERR_CONFIG_UNSUPPORTED, "there is no usable QEMU here");
+        } else {
+                if (!qemu_caps_find_machine(qemu->caps, def->os.machine))
+                        problem(&p, ERR_CONFIG_UNSUPPORTED, "QEMU here has no machine '%s'", def->os.machine);
+                if (def->type == DOMAIN_TYPE_KVM && !qemu_caps_has_kvm(qemu->caps))
+                        problem(&p, ERR_CONFIG_UNSUPPORTED, "KVM cannot be used here");
+        }
+        for (uint32_t i = 0; i < def->n_interfaces; i++) {
+                const InterfaceDef *nic = def->interfaces[i];
+
+                if (nic->type == INTERFACE_TYPE_BRIDGE && !net_link_is_bridge(nic->bridge))
+                        problem(&p, ERR_OPERATION_FAILED, "there is no bridge '%s' here", nic->bridge);
+        }
+        if (flags & VIR_MIGRATE_POSTCOPY && !userfaultfd_is_allowed(&qemu->env.user))
+                problem(&p, ERR_CONFIG_UNSUPPORTED,
+                        "post-copy needs userfaultfd, which this kernel keeps from QEMU's user; set "
+                        "vm.unprivileged_userfaultfd = 1 (sysctl)");
+        return settle(&p, err);
+}

@@ -1,0 +1,93 @@
+/*
+ * daemon/migrate-ports.c - the ports that incoming migrations listen on (MIG-28)
+ */
+#include "daemon/migrate-ports.h"
+
+#include "base/str.h"
+#include "daemon/migrate-source.h"
+
+#include <limits.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Nobody in this network namespace listens on it. */
+static bool is_free(int port)
+{
+        struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+        struct sockaddr_in address4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+        AUTO(Fd) fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int on = 1;
+
+        if (fd >= 0) {
+                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+                return bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        }
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return false;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        return bind(fd, (struct sockaddr *)&address4, sizeof(address4)) == 0;
+}
+
+static bool is_taken(const DomainList *all, int port)
+{
+        for (size_t i = 0; i < domain_list_len(all); i++) {
+                QemuRun *run = qemu_run(domain_list_at(all, i));
+
+                if (run && run->migration && (run->migration->port == port || run->migration->nbd_port == port))
+                        return true;
+        }
+        return false;
+}
+
+static int take_one(const Migration *m, int *ret, Error *err)
+{
+        const Config *config = m->dom->driver->daemon->config;
+
+        for (int port = config->migration_port_min; port <= config->migration_port_max; port++) {
+                if (port != m->port && !is_taken(m->dom->driver->domains, port) && is_free(port)) {
+                        *ret = port;
+                        return 0;
+                }
+        }
+        return err_set(err, ERR_OPERATION_FAILED, "no port between %d and %d is free for an incoming migration",
+                       config->migration_port_min, config->migration_port_max);
+}
+
+int migrate_ports_take(Migration *m, Error *err)
+{
+        AUTOFREE char *host = NULL;
+
+        if (m->params.migrate_uri && migrate_parse_uri(m->params.migrate_uri, &host, &m->port, err) < 0)
+                return -1;
+        if (!m->port && take_one(m, &m->port, err) < 0)
+                return -1;
+        if (!(m->flags & MIGRATE_COPIES_DISKS))
+                return 0;
+        m->nbd_port = m->params.disks_port;
+        return m->nbd_port ? 0 : take_one(m, &m->nbd_port, err);
+}
+
+char *migrate_own_address(const Migration *m)
+{
+        const Config *config = m->dom->driver->daemon->config;
+        char name[HOST_NAME_MAX + 1] = "localhost";
+        char *host = NULL;
+        int port;
+
+        if (m->params.migrate_uri && migrate_parse_uri(m->params.migrate_uri, &host, &port, NULL) == 0)
+                return host;
+        free(host);
+        if (config->migration_host)
+                return str_dup(config->migration_host);
+        gethostname(name, sizeof(name) - 1);
+        return str_dup(name);
+}
+
+char *migrate_uri_out(const Migration *m)
+{
+        AUTOFREE char *host = migrate_own_address(m);
+
+        return str_format(strchr(host, ':') ? "tcp:[%s]:%d" : "tcp:%s:%d", host, m->port);
+}

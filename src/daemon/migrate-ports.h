@@ -1,0 +1,15 @@
+#pragma once
+/*
+ * daemon/migrate-ports.h - the ports that incoming migrations listen on
+ */
+#include "daemon/migrate.h"
+
+/*
+ * Give an incoming migration its port, and one for its disks if they are copied: what the caller asked for, or the
+ * first of the configured range that is free. They are free again when the migration is gone.
+ */
+int migrate_ports_take(Migration *m, Error *err);
+/* "tcp:HOST:PORT" for the source. Owned; NULL: the caller's URI is complete. */
+char *migrate_uri_out(const Migration *m);
+/* The name or address that the other host reaches this one at. Owned. */
+char *migrate_own_address(const Migration *m);

@@ -1,0 +1,24 @@
+#pragma once
+/*
+ * daemon/migrate-source.h - what every way to drive the source side shares
+ */
+#include "daemon/migrate.h"
+
+/* The guest's run (if any) points to it from now on. */
+Migration *migration_new(Domain *dom, MigrateSide side, uint32_t flags, const MigrateParams *params);
+char *migrate_new_nonce(void);
+void migrate_own_cookie(const Domain *dom, const char *nonce, MigrateCookie *ret);
+/* The definition for the destination: the guest's own, or the one given if it is compatible (MIG-55). */
+int migrate_begin_xml(Domain *dom, uint32_t flags, const MigrateParams *params, Buf *ret, Error *err);
+/* Port 0 when there is none. */
+int migrate_parse_uri(const char *uri, char **ret_host, int *ret_port, Error *err);
+
+/* It runs there: end it here, with its definition if that was asked for. The migration is over when this returns. */
+void migrate_leave(Migration *m, int64_t resumed_us, void (*done)(void *arg, const Error *failure), void *arg);
+/* It does not run there: go on here. The migration is over then or soon. */
+void migrate_stay(Migration *m);
+void migrate_undefine_source(Domain *dom);
+
+/* The source does everything by itself (flag PEER2PEER). */
+int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32_t flags, const MigrateParams *params,
+                Error *err);

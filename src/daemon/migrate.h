@@ -1,0 +1,148 @@
+#pragma once
+/*
+ * daemon/migrate.h - moving a guest to another host: what both sides share
+ *
+ * Protocol version 3. The client calls begin, prepare, perform, finish and
+ * confirm (managed), or perform alone and the source does the rest itself
+ * (peer to peer). Either way each side keeps one Migration per guest, and the
+ * rule is one: the source lets its guest run again only on positive knowledge
+ * that the destination does not run it.
+ */
+#include "base/uuid.h"
+#include "daemon/call.h"
+#include "daemon/param-reader.h"
+#include "daemon/qemu-driver.h"
+#include "loop/job.h"
+#include "wire/constants.h"
+
+/* What a caller asked for, however it was said. Texts live in the arena they were read into. */
+typedef struct MigrateParams {
+        const char *migrate_uri, *dest_name, *dest_xml, *persist_xml, *graphics_uri, *listen_address, *disks_uri;
+        const char *tls_destination;
+        ParamTexts disks;       /* targets of disks to copy */
+        ParamTexts compression; /* xbzrle, mt, zlib, zstd */
+        int32_t disks_port;
+        uint64_t bandwidth_mib; /* MiB/s; 0: no limit */
+        uint64_t bandwidth_postcopy_mib;
+        uint64_t xbzrle_cache;                        /* bytes; 0: QEMU's default */
+        int32_t throttle_initial, throttle_increment; /* percent; 0: ours */
+        int32_t channels;                             /* of a parallel migration; 0: ours */
+        int32_t zlib_level, zstd_level;
+        bool has_zlib_level, has_zstd_level;
+        int32_t mt_level, mt_threads, mt_dthreads;
+        bool has_mt_level, has_mt_threads, has_mt_dthreads;
+} MigrateParams;
+
+int migrate_params_read(const WireTypedParam *params, uint32_t n, MigrateParams *ret, Arena *arena, Error *err);
+/* For the peer of a peer-to-peer move. */
+void migrate_params_write(const MigrateParams *params, Params *ret);
+/* A copy that lives in another arena. */
+void migrate_params_copy(MigrateParams *to, const MigrateParams *from, Arena *arena);
+/* Flags and parameters that contradict each other, or that QEMU accepts and should not (reference: multifd and post-copy). */
+int migrate_check_flags(uint32_t flags, const MigrateParams *params, Error *err);
+
+enum {
+        MIGRATE_FLAGS = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_PERSIST_DEST |
+                        VIR_MIGRATE_UNDEFINE_SOURCE | VIR_MIGRATE_PAUSED | VIR_MIGRATE_NON_SHARED_DISK |
+                        VIR_MIGRATE_NON_SHARED_INC | VIR_MIGRATE_CHANGE_PROTECTION | VIR_MIGRATE_UNSAFE |
+                        VIR_MIGRATE_OFFLINE | VIR_MIGRATE_COMPRESSED | VIR_MIGRATE_ABORT_ON_ERROR |
+                        VIR_MIGRATE_AUTO_CONVERGE | VIR_MIGRATE_POSTCOPY | VIR_MIGRATE_PARALLEL |
+                        VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES | VIR_MIGRATE_POSTCOPY_RESUME |
+                        VIR_MIGRATE_ZEROCOPY,
+        MIGRATE_COPIES_DISKS = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC,
+};
+
+/*
+ * The cookie: what one side tells the other through the client, a few lines of text that end with a NUL. It comes
+ * from a peer and is checked like anything from outside.
+ */
+typedef struct MigrateCookie {
+        char *name, *hostname;
+        Uuid uuid, host_uuid;
+        char *ask;          /* destination: host:port where the guest's fate can be asked, or NULL */
+        char *nonce;        /* known to the two daemons only, 32 hex digits */
+        int nbd_port;       /* destination: of its NBD server; 0: none */
+        int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
+        int64_t stopped_us; /* source, after perform: wall clock at which it stopped; 0: unknown */
+} MigrateCookie;
+
+enum { MIGRATE_COOKIE_MOST = 64 * 1024 };
+
+void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret);
+int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error *err);
+void migrate_cookie_done(MigrateCookie *cookie);
+DEFINE_AUTO_VALUE(MigrateCookie, migrate_cookie_done)
+
+/* Figures of a migration, from QEMU and from our own clock. */
+struct MigrateStats {
+        uint64_t began_ms, ended_ms; /* loop time; ended 0: it goes on */
+        QmpMigrationRam ram;
+        bool has_ram;
+        QmpXbzrleCache xbzrle;
+        bool has_xbzrle;
+        uint64_t setup_ms, throttle_percent;
+        uint64_t downtime_ms; /* measured by us: STOP here to RESUME there */
+        bool has_downtime;
+        uint64_t expected_downtime_ms;
+        uint64_t disk_total, disk_done, disk_bps;
+        int operation; /* VIR_DOMAIN_JOB_OPERATION_... */
+        int type;      /* VIR_DOMAIN_JOB_... */
+        char *error;   /* owned; of one that failed */
+};
+
+void migrate_stats_done(MigrateStats *stats);
+void migrate_stats_take(MigrateStats *stats, const QmpMigrationInfo *info);
+/* The fields of domain_get_job_stats. now_ms: loop time. */
+void migrate_stats_params(const MigrateStats *stats, uint64_t now_ms, Params *ret);
+
+enum { MIGRATE_N_CAPABILITIES = 12 };
+/* What QEMU is told before it starts, for this side. Returns how many. */
+size_t migrate_capabilities(const Migration *migration, QmpMigrationCapability caps[MIGRATE_N_CAPABILITIES]);
+void migrate_parameters(const Migration *migration, QmpMigrateSetParameters *ret);
+
+/* Steps of a job that move the memory out; see migrate-transfer.c. */
+typedef struct Transfer Transfer;
+
+/* --- the two sides --- */
+
+typedef enum MigrateSide {
+        MIGRATE_OUT,
+        MIGRATE_IN,
+} MigrateSide;
+
+struct Migration {
+        MigrateSide side;
+        Domain *dom; /* referenced */
+        uint32_t flags;
+        Arena *arena; /* of params */
+        MigrateParams params;
+        MigrateStats stats;
+        JobClaim *claim;      /* the guest's slot, from begin to confirm, from prepare to finish */
+        ServerClient *client; /* who began it; NULL: it left, or the move does not depend on it */
+        char *nonce;
+        /* outgoing */
+        Transfer *transfer;     /* while memory moves */
+        bool completed;         /* all of it has arrived: from now on only the peer knows */
+        bool committed;         /* post-copy: the guest runs there */
+        bool downtime_is_fixed; /* somebody set it: no steps */
+        uint64_t downtime_ms;   /* 0: the configured first bound */
+        int64_t stopped_us;
+        bool was_running;
+        char *ask; /* where the peer can be asked */
+        /* incoming */
+        int port, nbd_port;
+        bool is_new; /* prepare made the Domain */
+        bool arrived;
+        bool runs_by_itself; /* as soon as its memory is here; else finish says when */
+        int64_t resumed_us;
+        Call *finishing; /* a finish that waits for the memory */
+        QmpCall *query;
+};
+
+void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us);
+/* Ends it on this side, giving the slot back. Returns NULL. */
+Migration *migration_free(Migration *migration);
+/* A QMP event of a guest that moves. */
+void migration_on_event(Migration *migration, const QmpEvent *event, struct json_object *json);
+/* The guest's QEMU ended while it moved. */
+void migration_on_guest_ended(Migration *migration);

@@ -1,0 +1,65 @@
+/*
+ * host/file-system.c - what is known about file systems without touching them
+ */
+#include "host/file-system.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+enum { LARGEST_TABLE = 16 * 1024 * 1024 };
+
+static bool is_shared_type(const char *type)
+{
+        static const char *const types[] = { "nfs",   "nfs4",   "cifs",      "smb3",   "gfs2",
+                                             "ocfs2", "ceph",   "afs",       "lustre", "fuse.glusterfs",
+                                             "gpfs",  "beegfs", "fuse.ceph", "9p",     "virtiofs" };
+
+        for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+                if (str_eq(type, types[i]))
+                        return true;
+        }
+        return false;
+}
+
+/* Is path at or below this mount point? */
+static bool is_below(const char *path, const char *mount)
+{
+        size_t n = strlen(mount);
+
+        if (str_eq(mount, "/"))
+                return true;
+        return strncmp(path, mount, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+/* A line of mountinfo: "id parent dev root MOUNTPOINT options [optional] - TYPE source options" */
+bool file_system_is_shared_in(const char *mountinfo, const char *path)
+{
+        AUTO_STRLIST lines = str_split(mountinfo, "\n");
+        size_t longest = 0;
+        bool shared = false;
+
+        for (char **line = lines; *line; line++) {
+                AUTO_STRLIST words = str_split(*line, " ");
+                size_t n = str_list_len(words), dash = 5;
+
+                while (dash < n && !str_eq(words[dash], "-"))
+                        dash++;
+                if (n < 6 || dash + 1 >= n)
+                        continue;
+                /* later mounts cover earlier ones of the same place */
+                if (is_below(path, words[4]) && strlen(words[4]) >= longest) {
+                        longest = strlen(words[4]);
+                        shared = is_shared_type(words[dash + 1]);
+                }
+        }
+        return shared;
+}
+
+bool file_system_is_shared(const char *path)
+{
+        AUTO(Buf) table = { 0 };
+
+        if (file_read("/proc/self/mountinfo", LARGEST_TABLE, &table, NULL) < 0)
+                return false;
+        return file_system_is_shared_in(buf_text(&table), path);
+}

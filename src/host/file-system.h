@@ -1,0 +1,13 @@
+#pragma once
+/*
+ * host/file-system.h - what is known about file systems without touching them
+ */
+#include <stdbool.h>
+
+/*
+ * Is the path on a file system that other hosts see too (NFS, CIFS, GFS2, OCFS2, Ceph, GlusterFS, AFS, Lustre)? Read
+ * from the mount table, so that a server that hangs holds up nobody. A path under no such mount is local.
+ */
+bool file_system_is_shared(const char *path);
+/* The same with the mount table's text given; for tests. */
+bool file_system_is_shared_in(const char *mountinfo, const char *path);
