@@ -44,3 +44,23 @@ def test_drover_lists_the_guests_of_a_stock_daemon(stock):
     a.virsh("define", "/root/g.xml")
     ours = a.run([PROGRAMS / "drover", "-c", "qemu:///system", "list", "--all"]).stdout
     assert ours == a.run(["virsh", "-c", "qemu:///system", "list", "--all"]).stdout
+
+
+@pytest.mark.limit(180)
+@pytest.mark.parametrize("options", [["--live"], ["--live", "--p2p"], ["--live", "--persistent", "--undefinesource"]],
+                         ids=["managed", "p2p", "persistent"])
+def test_drover_migrate_drives_two_stock_daemons(lab, stock, options):
+    a, b = stock
+    inside, outside = lab.socket("port")
+    a.write_file("/root/g.xml", domains.linux("g", port=inside, beat=10, touch=16))
+    with Pulse(outside) as pulse:
+        a.virsh("define", "/root/g.xml")
+        a.virsh("start", "g")
+        pulse.wait("^touched", 60)
+        drover = [PROGRAMS / "drover", "-c", "qemu:///system"]
+        assert a.run([*drover, "migrate", *options, "g", "qemu+tcp://b/system"], timeout=120).stdout.strip() == ""
+        assert guests_of(a) == [] and guests_of(b) == ["g"]
+        right, line = pulse.verify()
+        assert right, line
+        defined = [host.virsh("list", "--all", "--persistent", "--name").split() for host in stock]
+        assert defined == ([[], ["g"]] if "--persistent" in options else [["g"], []])
