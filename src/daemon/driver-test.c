@@ -272,6 +272,15 @@ static uint64_t test_version(Driver *driver UNUSED)
         return 2;
 }
 
+static void tell_balloon(const Domain *dom, uint64_t kib)
+{
+        WireDomainEventCallbackBalloonChangeMsg msg = {
+                .msg = { .dom = { .name = dom->name, .uuid = dom->uuid, .id = dom->id }, .actual = kib }
+        };
+
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, &dom->uuid, &msg);
+}
+
 /* Nothing is behind the definition: what it says is so. A device that is let go of leaves at once. */
 static void test_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
@@ -283,6 +292,8 @@ static void test_change(Domain *dom, DomainDef *def, const LiveChange *what, Dri
 
                 change_device_gone(dom, alias);
         }
+        if (what->kind == LIVE_BALLOON)
+                tell_balloon(dom, def->current_memory_kib);
         done(arg, NULL);
 }
 
