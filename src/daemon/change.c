@@ -67,7 +67,7 @@ static void finish(Change *change)
 {
         Call *call = change->call;
         Domain *dom = call_domain(call);
-        bool live = change->live && domain_is_active(dom), config = change->config;
+        bool live = change->live && domain_is_active(dom);
 
         if (live) {
                 dom->live_next = NULL;
@@ -76,10 +76,10 @@ static void finish(Change *change)
                 if (dom->driver->ops->state_changed)
                         dom->driver->ops->state_changed(dom);
         }
-        if (config)
+        if (change->config)
                 domain_set_config(dom, TAKE(change->config));
         if (change->kind->done)
-                change->kind->done(call, dom, live, config);
+                change->kind->done(call, dom, live ? &change->what : NULL);
         call_reply(call, NULL);
 }
 
@@ -98,7 +98,7 @@ static void save_config(Change *change)
         Domain *dom = call_domain(change->call);
 
         if (change->config)
-                dom->driver->ops->save_config(dom, domain_def_ref(change->config), on_saved, change);
+                dom->driver->ops->save_config(dom, change->config, on_saved, change);
         else
                 finish(change);
 }

@@ -39,14 +39,16 @@ typedef struct LiveChange {
         DeviceKind device;
         unsigned index;
         unsigned number;
+        bool force;        /* a tray that the guest has locked is opened */
+        Mac mac;           /* that an interface without one was given */
         uint32_t n_params; /* settings that no definition holds (poll times of an I/O thread) */
         const WireTypedParam *params;
 } LiveChange;
 
 /* Edit one definition, which nobody shares yet. live: it is the one in force, so say what the driver is to do. */
 typedef int ChangeEdit(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err);
-/* After the change, before the answer: for events. */
-typedef void ChangeDone(Call *call, Domain *dom, bool live, bool config);
+/* After the change, before the answer: for events. live NULL: the guest does not run, or that side was left alone. */
+typedef void ChangeDone(Call *call, Domain *dom, const LiveChange *live);
 
 typedef struct ChangeKind {
         ChangeEdit *edit;

@@ -7,8 +7,7 @@
 #include "base/str.h"
 #include "daemon/daemon.h"
 
-/* A name is also a file's name: nothing in it may lead elsewhere. */
-static int check_name(const char *name, Error *err)
+int define_check_name(const char *name, Error *err)
 {
         if (!*name || str_eq(name, ".") || str_eq(name, ".."))
                 return err_set(err, ERR_XML, "<name>: '%s' cannot be the name of a guest", name);
@@ -27,11 +26,12 @@ DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool ina
         AUTO(Warnings) warnings = { 0 };
         AUTO(DomainDef) *def = NULL;
 
-        if (domain_def_parse(xml, strlen(xml), flags, &def, &warnings, err) < 0 || check_name(def->name, err) < 0 ||
-            driver->ops->complete(driver, def, err) < 0)
+        if (domain_def_parse(xml, strlen(xml), flags, &def, &warnings, err) < 0 ||
+            define_check_name(def->name, err) < 0 || driver->ops->complete(driver, def, err) < 0)
                 return NULL;
         for (size_t i = 0; i < warnings.list.len; i++)
                 log_warning("guest '%s': %s", def->name, warnings.list.items[i]);
+        domain_def_keep_warnings(def, &warnings);
         return TAKE(def);
 }
 

@@ -27,4 +27,7 @@ Domain *domain_list_find_id(const DomainList *list, int id);
 size_t domain_list_len(const DomainList *list);
 Domain *domain_list_at(const DomainList *list, size_t i); /* in no order worth relying on */
 
+/* VIR_CONNECT_LIST_DOMAINS_*: each pair of bits is no filter when none or both are set. */
+bool domain_passes_filter(const Domain *dom, uint32_t flags);
+
 DEFINE_AUTO(DomainList, domain_list_free)

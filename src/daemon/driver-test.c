@@ -10,6 +10,8 @@
 #include "daemon/change.h"
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
+#include "daemon/figures.h"
+#include "daemon/vcpu.h"
 #include "model/complete.h"
 #include "wire/constants.h"
 #include "wire/error.h"
@@ -250,6 +252,12 @@ static void test_remove_config(Domain *dom UNUSED, unsigned undefine_flags UNUSE
         done(arg, NULL);
 }
 
+static void test_rename_config(Domain *dom UNUSED, DomainDef *def UNUSED, const char *old_name UNUSED,
+                               DriverDone *done, void *arg)
+{
+        done(arg, NULL);
+}
+
 static void test_save_autostart(Domain *dom UNUSED, bool autostart UNUSED, DriverDone *done, void *arg)
 {
         done(arg, NULL);
@@ -279,6 +287,37 @@ static void tell_balloon(const Domain *dom, uint64_t kib)
         };
 
         event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE, &dom->uuid, &msg);
+}
+
+/* Every virtual CPU is busy all the time; disks and interfaces are idle. */
+static void test_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg)
+{
+        uint64_t busy_ns = test_cpu_time_ns(dom);
+
+        ret->has = what;
+        ret->cpu_ns = ret->user_ns = busy_ns;
+        ret->vcpus = arena_new_array(ret->arena, VcpuFigures, dom->live->vcpus_max);
+        for (unsigned id = 0; id < dom->live->vcpus_max && what & FIGURES_VCPUS; id++) {
+                if (vcpu_is_plugged(dom->live, id))
+                        ret->vcpus[ret->n_vcpus++] = (VcpuFigures){ .id = id,
+                                                                    .state = VIR_VCPU_RUNNING,
+                                                                    .time_ns = busy_ns / vcpus_plugged(dom->live) };
+        }
+        ret->blocks = arena_new_array(ret->arena, BlockFigures, dom->live->n_disks);
+        for (uint32_t i = 0; i < dom->live->n_disks && what & FIGURES_BLOCKS; i++)
+                ret->blocks[ret->n_blocks++] = (BlockFigures){ .target = dom->live->disks[i]->target_dev,
+                                                               .path = dom->live->disks[i]->source.path };
+        ret->memory_given = 1U << VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON | 1U << VIR_DOMAIN_MEMORY_STAT_RSS;
+        ret->memory[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON] = dom->live->current_memory_kib;
+        ret->memory[VIR_DOMAIN_MEMORY_STAT_RSS] = dom->live->current_memory_kib;
+        done(arg, NULL);
+}
+
+static int test_interface_stats(const Domain *dom UNUSED, const InterfaceDef *interface UNUSED, NetStats *ret,
+                                Error *err UNUSED)
+{
+        *ret = (NetStats){ 0 };
+        return 0;
 }
 
 /* Nothing is behind the definition: what it says is so. A device that is let go of leaves at once. */
@@ -349,6 +388,7 @@ const DriverOps driver_test_ops = {
         .complete = test_complete,
         .save_config = test_save_config,
         .remove_config = test_remove_config,
+        .rename_config = test_rename_config,
         .save_autostart = test_save_autostart,
         .balloon_kib = test_balloon_kib,
         .cpu_time_ns = test_cpu_time_ns,
@@ -360,4 +400,6 @@ const DriverOps driver_test_ops = {
         .suspend = test_suspend,
         .resume = test_resume,
         .change = test_change,
+        .collect = test_collect,
+        .interface_stats = test_interface_stats,
 };

@@ -13,11 +13,13 @@
 #include "daemon/domain-list.h"
 #include "daemon/domain.h"
 #include "daemon/event.h"
+#include "host/net.h"
 #include "model/domain.h"
 
 typedef struct Daemon Daemon;
 typedef struct HostCapabilities HostCapabilities;
 typedef struct LiveChange LiveChange;
+typedef struct Figures Figures;
 typedef struct ServerClient ServerClient;
 
 typedef void DriverDone(void *arg, const Error *failure);
@@ -52,12 +54,22 @@ typedef struct DriverOps {
         /* Make definition, absence or mark durable; what the Domain holds is changed by the caller. */
         void (*save_config)(Domain *dom, DomainDef *def, DriverDone *done, void *arg);
         void (*remove_config)(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg);
+        /* The guest has def's name already; its files still have the old one. NULL: it cannot be renamed. */
+        void (*rename_config)(Domain *dom, DomainDef *def, const char *old_name, DriverDone *done, void *arg);
         void (*save_autostart)(Domain *dom, bool autostart, DriverDone *done, void *arg);
         /* State or reason of a guest changed: write its status. May be NULL. */
         void (*state_changed)(Domain *dom);
 
         uint64_t (*balloon_kib)(const Domain *dom); /* memory it has now; active */
         uint64_t (*cpu_time_ns)(const Domain *dom); /* active */
+
+        /*
+         * Measure `what` (FIGURES_*) of a running guest, each part or none of it; ret stays until done(). A guest that
+         * does not answer in time fails. May be NULL: nothing is measured.
+         */
+        void (*collect)(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg);
+        /* Traffic of one interface of a running guest, as the guest sees it, at once. */
+        int (*interface_stats)(const Domain *dom, const InterfaceDef *interface, NetStats *ret, Error *err);
 
         /* def is taken, not shared. The guest is shut off and holds its job slot; it is active when done() says NULL. */
         void (*start)(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);

@@ -4,6 +4,7 @@
 #include "daemon/call.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
+#include "daemon/vcpu.h"
 #include "model/domain.h"
 #include "wire/constants.h"
 
@@ -35,7 +36,7 @@ int handle_domain_get_info(Call *call, const WireDomainGetInfoArgs *args, Error 
                                  .maxMem = def->memory_kib,
                                  .memory = domain_is_active(dom) ? dom->driver->ops->balloon_kib(dom)
                                                                  : def->current_memory_kib,
-                                 .nrVirtCpu = (uint16_t)(def->vcpu_current ? def->vcpu_current : def->vcpus_max),
+                                 .nrVirtCpu = (uint16_t)vcpus_plugged(def),
                                  .cpuTime = domain_is_active(dom) ? dom->driver->ops->cpu_time_ns(dom) : 0,
                          });
         return 0;

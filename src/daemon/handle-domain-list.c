@@ -40,7 +40,7 @@ static uint32_t state_bit(int state)
         }
 }
 
-static bool is_wanted(const Domain *dom, uint32_t flags)
+bool domain_passes_filter(const Domain *dom, uint32_t flags)
 {
         return passes(flags, LIST_ACTIVITY,
                       domain_is_active(dom) ? VIR_CONNECT_LIST_DOMAINS_ACTIVE : VIR_CONNECT_LIST_DOMAINS_INACTIVE) &&
@@ -69,7 +69,7 @@ int handle_connect_list_all_domains(Call *call, const WireConnectListAllDomainsA
         for (size_t i = 0; i < n; i++) {
                 const Domain *dom = domain_list_at(list, i);
 
-                if (!is_wanted(dom, args->flags))
+                if (!domain_passes_filter(dom, args->flags))
                         continue;
                 if (ret.ret++ < LIST_MOST && args->need_results)
                         ret.domains[ret.n_domains++] = call_wire_domain(dom);

@@ -141,7 +141,7 @@ static int edit_pin_vcpu(Call *call, DomainDef *def, bool live, LiveChange *ret,
         return edit_vcpu_pin(def, live, args->vcpu, args->cpumap, args->n_cpumap, ret, err);
 }
 
-static void pin_vcpu_done(Call *call, Domain *dom, bool live, bool config UNUSED)
+static void pin_vcpu_done(Call *call, Domain *dom, const LiveChange *live)
 {
         const WireDomainPinVcpuArgs *args = call_args(call);
 
@@ -170,7 +170,7 @@ static int edit_pin_emulator(Call *call, DomainDef *def, bool live UNUSED, LiveC
         return pin_text(def, args->cpumap, args->n_cpumap, &cputune_of(def)->emulatorpin, err);
 }
 
-static void pin_emulator_done(Call *call, Domain *dom, bool live, bool config UNUSED)
+static void pin_emulator_done(Call *call, Domain *dom, const LiveChange *live)
 {
         const WireDomainPinEmulatorArgs *args = call_args(call);
 
@@ -212,7 +212,7 @@ static int edit_pin_iothread(Call *call, DomainDef *def, bool live UNUSED, LiveC
         return 0;
 }
 
-static void pin_iothread_done(Call *call, Domain *dom, bool live, bool config UNUSED)
+static void pin_iothread_done(Call *call, Domain *dom, const LiveChange *live)
 {
         const WireDomainPinIothreadArgs *args = call_args(call);
 

@@ -217,7 +217,7 @@ static int edit_iotune(Call *call, DomainDef *def, bool live UNUSED, LiveChange 
         return check_iotune(disk->iotune, err);
 }
 
-static void iotune_done(Call *call, Domain *dom, bool live, bool config UNUSED)
+static void iotune_done(Call *call, Domain *dom, const LiveChange *live)
 {
         const WireDomainSetBlockIoTuneArgs *args = call_args(call);
         const DiskDef *disk = live ? domain_def_find_disk(dom->live, args->disk) : NULL;

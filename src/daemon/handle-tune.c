@@ -45,7 +45,7 @@ static int edit_scheduler(Call *call, DomainDef *def, bool live UNUSED, LiveChan
         return edit_group(call, def, &param_group_scheduler, (void **)&def->cputune, err);
 }
 
-static void scheduler_done(Call *call, Domain *dom, bool live, bool config UNUSED)
+static void scheduler_done(Call *call, Domain *dom, const LiveChange *live)
 {
         const SetArgs *args = call_args(call);
 

@@ -23,6 +23,8 @@ struct JobSlot {
         Loop *loop;
         VEC(JobClaim *) running; /* at most one long one */
         VEC(JobClaim *) waiting; /* in order of arrival */
+        unsigned serving;        /* calls of serve() that are under way */
+        bool freed;              /* by what one of them set off: the last frees it */
 };
 
 JobSlot *job_slot_new(Loop *loop)
@@ -96,6 +98,16 @@ static bool serve_one(JobSlot *slot)
         return false;
 }
 
+/* Whoever is settled here may be the last to hold the guest, and with it the slot. */
+static void serve(JobSlot *slot)
+{
+        slot->serving++;
+        while (!slot->freed && serve_one(slot))
+                ;
+        if (--slot->serving == 0 && slot->freed)
+                job_slot_free(slot);
+}
+
 static void on_patience_ended(void *arg)
 {
         JobClaim *claim = arg;
@@ -117,8 +129,7 @@ void job_claim(JobSlot *slot, JobType type, const char *guest, JobClaim **ret,
         *ret = claim;
         vec_push(&slot->waiting, claim);
         claim->patience = timer_new(slot->loop, PATIENCE_MS, on_patience_ended, claim);
-        while (serve_one(slot))
-                ;
+        serve(slot);
 }
 
 JobClaim *job_claim_free(JobClaim *claim)
@@ -132,8 +143,7 @@ JobClaim *job_claim_free(JobClaim *claim)
         vec_remove_item(&slot->running, claim);
         vec_remove_item(&slot->waiting, claim);
         free(claim);
-        while (serve_one(slot))
-                ;
+        serve(slot);
         return NULL;
 }
 
@@ -168,6 +178,9 @@ bool job_slot_is_idle(const JobSlot *slot)
 JobSlot *job_slot_free(JobSlot *slot)
 {
         if (!slot)
+                return NULL;
+        slot->freed = true;
+        if (slot->serving)
                 return NULL;
         vec_done(&slot->running);
         vec_done(&slot->waiting);

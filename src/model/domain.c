@@ -10,8 +10,21 @@ DomainDef *domain_def_new(void)
         Arena *arena = arena_new();
         DomainDef *def = fields_new(arena, &domain_def_info);
 
-        def->head = (DefHeader){ arena, 1 };
+        def->head = (DefHeader){ .arena = arena, .refs = 1 };
         return def;
+}
+
+static void keep(DomainDef *def, const char *const *warnings, size_t n)
+{
+        def->head.warnings = arena_new_array(def->head.arena, const char *, n);
+        def->head.n_warnings = (uint32_t)n;
+        for (size_t i = 0; i < n; i++)
+                def->head.warnings[i] = arena_dup(def->head.arena, warnings[i]);
+}
+
+void domain_def_keep_warnings(DomainDef *def, const Warnings *warnings)
+{
+        keep(def, (const char *const *)warnings->list.items, warnings->list.len);
 }
 
 DomainDef *domain_def_copy(const DomainDef *def)
@@ -19,7 +32,8 @@ DomainDef *domain_def_copy(const DomainDef *def)
         Arena *arena = arena_new_sized(arena_taken(def->head.arena));
         DomainDef *copy = fields_copy(&domain_def_info, def, arena);
 
-        copy->head = (DefHeader){ arena, 1 };
+        copy->head = (DefHeader){ .arena = arena, .refs = 1 };
+        keep(copy, (const char *const *)def->head.warnings, def->head.n_warnings);
         return copy;
 }
 

@@ -18,6 +18,9 @@ DomainDef *domain_def_copy(const DomainDef *def); /* mutable until it is shared 
 DomainDef *domain_def_ref(const DomainDef *def);  /* the loop thread's: the count is not atomic */
 DomainDef *domain_def_unref(DomainDef *def);      /* returns NULL */
 
+/* What its XML held and no row knows stays with the definition and its copies. */
+void domain_def_keep_warnings(DomainDef *def, const Warnings *warnings);
+
 /* Whether a running guest could go on under the new definition; the error lists every difference (MIG-55). */
 int domain_def_check_abi(const DomainDef *old, const DomainDef *new, Error *err);
 

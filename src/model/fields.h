@@ -133,6 +133,8 @@ typedef struct DeviceList {
 typedef struct DefHeader {
         Arena *arena;
         unsigned refs;
+        const char **warnings; /* of its XML, kept with it; copies have them too */
+        uint32_t n_warnings;
 } DefHeader;
 
 const char *enum_text(const EnumWords *words, unsigned value); /* NULL for 0 */

@@ -116,3 +116,23 @@ TEST(nobody_waits_for_ever)
         leave(&stuck);
         end();
 }
+
+static void end_with_the_slot(void *arg, const Error *refused)
+{
+        Asker *a = arg;
+
+        CHECK_NULL(refused);
+        a->claim = job_claim_free(a->claim);
+        slot = job_slot_free(slot);
+}
+
+/* Undefining a guest: its job is the last to hold it, and ends before the claim was made in full. */
+TEST(a_job_may_take_the_slot_with_it)
+{
+        Asker last = { 0 };
+
+        begin();
+        job_claim(slot, JOB_MODIFY, "g", &last.claim, end_with_the_slot, &last);
+        CHECK_NULL(slot);
+        end();
+}

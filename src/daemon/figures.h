@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * daemon/figures.h - what a running guest uses, as its driver measures it
+ *
+ * Collected for one guest at a time, asynchronously: a driver fills in what it
+ * knows and leaves the rest at zero. Times are nanoseconds.
+ */
+#include "base/arena.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { /* what to collect */
+       FIGURES_CPU = 1 << 0,
+       FIGURES_VCPUS = 1 << 1,
+       FIGURES_BALLOON = 1 << 2,
+       FIGURES_BLOCKS = 1 << 3,
+       FIGURES_IOTHREADS = 1 << 4,
+};
+
+typedef struct VcpuFigures {
+        unsigned id;
+        int state; /* VIR_VCPU_RUNNING, ... */
+        int cpu;   /* of the host, where it runs now; -1: unknown */
+        uint64_t time_ns, wait_ns;
+        bool halted;
+} VcpuFigures;
+
+typedef struct BlockFigures {
+        const char *target; /* "vda"; of the definition that is in force, or in the arena, like path */
+        const char *path;   /* NULL: none */
+        int backing_index;  /* 0: the disk itself; others are below it */
+        uint64_t rd_reqs, rd_bytes, rd_ns, wr_reqs, wr_bytes, wr_ns, fl_reqs, fl_ns;
+        bool has_sizes;
+        uint64_t allocation, capacity, physical;
+        uint64_t threshold; /* 0: none is set */
+} BlockFigures;
+
+typedef struct IothreadFigures {
+        unsigned id;
+        uint64_t poll_max_ns;
+        uint32_t poll_grow, poll_shrink;
+} IothreadFigures;
+
+enum { FIGURES_MEMORY_TAGS = 16 };
+
+typedef struct Figures {
+        Arena *arena; /* of the one who asks; holds the lists */
+        unsigned has; /* FIGURES_*: what was measured */
+        uint64_t cpu_ns, user_ns, system_ns;
+        VcpuFigures *vcpus;
+        size_t n_vcpus;
+        uint32_t memory_given;                /* bit N: memory[N] was measured */
+        uint64_t memory[FIGURES_MEMORY_TAGS]; /* by VIR_DOMAIN_MEMORY_STAT_*, KiB where they are sizes */
+        BlockFigures *blocks;
+        size_t n_blocks;
+        IothreadFigures *iothreads;
+        size_t n_iothreads;
+} Figures;

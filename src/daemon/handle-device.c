@@ -1,0 +1,252 @@
+/*
+ * daemon/handle-device.c - devices come, go and change
+ *
+ * The configured definition is changed here; what a running guest needs is the
+ * driver's act. A device that is detached from a running guest leaves its
+ * definition when the guest has let go of it.
+ */
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/change.h"
+#include "daemon/driver.h"
+#include "daemon/handlers.h"
+#include "model/device.h"
+#include "wire/constants.h"
+
+#include <string.h>
+
+static int parse(const Domain *dom, const char *xml, DeviceDef *ret, Error *err)
+{
+        AUTO(Warnings) warnings = { 0 };
+
+        if (device_def_parse(xml, strlen(xml), 0, ret, &warnings, err) < 0)
+                return -1;
+        for (size_t i = 0; i < warnings.list.len; i++)
+                log_warning("a device for guest '%s': %s", dom->name, warnings.list.items[i]);
+        return 0;
+}
+
+/* --- attach --- */
+
+static int check_new(const DomainDef *def, const DeviceDef *device, Error *err)
+{
+        const DeviceInfo *info = device_info(device->kind, device->any);
+        const DeviceList *list = &device_lists[device->kind];
+
+        if (list->most && domain_def_n_devices(def, device->kind) >= list->most)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s' can have only %u <%s>", def->name, list->most,
+                               list->element);
+        if (device->kind == DEVICE_DISK) {
+                if (!device->disk->target_dev)
+                        return err_set(err, ERR_XML, "the disk needs a <target dev='...'/>");
+                for (uint32_t i = 0; i < def->n_disks; i++) {
+                        if (str_eq(def->disks[i]->target_dev, device->disk->target_dev))
+                                return err_set(err, ERR_OPERATION_FAILED, "target %s already exists in '%s'",
+                                               device->disk->target_dev, def->name);
+                }
+        }
+        if (device->kind == DEVICE_CONTROLLER) {
+                for (uint32_t i = 0; i < def->n_controllers; i++) {
+                        if (def->controllers[i]->type == device->controller->type &&
+                            def->controllers[i]->index == device->controller->index)
+                                return err_set(err, ERR_OPERATION_INVALID, "'%s' has this controller already",
+                                               def->name);
+                }
+        }
+        if (info && info->alias && domain_def_find_alias(def, info->alias, NULL))
+                return err_set(err, ERR_OPERATION_INVALID, "'%s' has a device with alias '%s' already", def->name,
+                               info->alias);
+        return 0;
+}
+
+static unsigned index_of(const DomainDef *def, DeviceKind kind, const void *device)
+{
+        unsigned i = 0;
+
+        while (domain_def_device(def, kind, i) != device)
+                i++;
+        return i;
+}
+
+/* An interface without an address gets one, the same in both definitions. */
+static void give_mac(InterfaceDef *interface, LiveChange *change)
+{
+        static const uint8_t prefix[3] = { 0x52, 0x54, 0x00 }; /* CON-24 */
+
+        if (!mac_is_null(&interface->mac))
+                return;
+        if (mac_is_null(&change->mac))
+                mac_new_random(prefix, &change->mac);
+        interface->mac = change->mac;
+}
+
+static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err)
+{
+        const WireDomainAttachDeviceArgs *args = call_args(call); /* the call with flags begins alike */
+        AUTO(DeviceDef) device = { 0 };
+        const void *added;
+
+        if (parse(call_domain(call), args->xml, &device, err) < 0)
+                return -1;
+        if (device.kind == DEVICE_INTERFACE)
+                give_mac(device.interface, ret);
+        if (check_new(def, &device, err) < 0)
+                return -1;
+        added = domain_def_add_device(def, device.kind, device.any);
+        if (live) {
+                ret->kind = LIVE_ATTACH;
+                ret->device = device.kind;
+                ret->index = index_of(def, device.kind, added);
+        }
+        return 0;
+}
+
+static void attach_done(Call *call UNUSED, Domain *dom, const LiveChange *live)
+{
+        WireDomainEventCallbackDeviceAddedMsg msg = { .dom = call_wire_domain(dom) };
+        const DeviceInfo *info;
+
+        if (!live)
+                return;
+        info = device_info(live->device, domain_def_device(dom->live, live->device, live->index));
+        msg.devAlias = info ? info->alias : NULL;
+        if (msg.devAlias)
+                event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, &dom->uuid,
+                           &msg);
+}
+
+static const ChangeKind change_attach = { .edit = edit_attach, .done = attach_done, .completes = true };
+
+int handle_domain_attach_device(Call *call, const WireDomainAttachDeviceArgs *args, Error *err)
+{
+        return change_start(call, &args->dom, VIR_DOMAIN_AFFECT_LIVE, 0, &change_attach, err);
+}
+
+int handle_domain_attach_device_flags(Call *call, const WireDomainAttachDeviceFlagsArgs *args, Error *err)
+{
+        return change_start(call, &args->dom, args->flags, 0, &change_attach, err);
+}
+
+/* --- detach --- */
+
+static int detach(DomainDef *def, bool live, DeviceKind kind, unsigned index, LiveChange *ret, Error *err)
+{
+        const DeviceInfo *info = device_info(kind, domain_def_device(def, kind, index));
+
+        if (!live) {
+                domain_def_remove_device(def, kind, index);
+                return 0;
+        }
+        if (!info || !info->alias)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "a <%s> cannot be taken from a running guest",
+                               device_lists[kind].element);
+        *ret = (LiveChange){ .kind = LIVE_DETACH, .device = kind, .index = index };
+        return 0;
+}
+
+static int edit_detach(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err)
+{
+        const WireDomainDetachDeviceArgs *args = call_args(call); /* the call with flags begins alike */
+        AUTO(DeviceDef) device = { 0 };
+        unsigned index;
+
+        if (parse(call_domain(call), args->xml, &device, err) < 0 ||
+            domain_def_find_device(def, &device, &index, err) < 0)
+                return -1;
+        return detach(def, live, device.kind, index, ret, err);
+}
+
+static const ChangeKind change_detach = { .edit = edit_detach };
+
+int handle_domain_detach_device(Call *call, const WireDomainDetachDeviceArgs *args, Error *err)
+{
+        return change_start(call, &args->dom, VIR_DOMAIN_AFFECT_LIVE, 0, &change_detach, err);
+}
+
+int handle_domain_detach_device_flags(Call *call, const WireDomainDetachDeviceFlagsArgs *args, Error *err)
+{
+        return change_start(call, &args->dom, args->flags, 0, &change_detach, err);
+}
+
+static int edit_detach_alias(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err)
+{
+        const WireDomainDetachDeviceAliasArgs *args = call_args(call);
+        DeviceKind kind;
+        const void *device = domain_def_find_alias(def, args->alias, &kind);
+
+        if (!device)
+                return err_set(err, ERR_DEVICE_MISSING, "'%s' has no device with alias '%s'", def->name, args->alias);
+        return detach(def, live, kind, index_of(def, kind, device), ret, err);
+}
+
+static const ChangeKind change_detach_alias = { .edit = edit_detach_alias };
+
+int handle_domain_detach_device_alias(Call *call, const WireDomainDetachDeviceAliasArgs *args, Error *err)
+{
+        return change_start(call, &args->dom, args->flags, 0, &change_detach_alias, err);
+}
+
+/* --- update --- */
+
+/* What the new device leaves open and only the old one knows. */
+static void inherit(const DeviceDef *new, void *old)
+{
+        DeviceInfo *to = device_info(new->kind, new->any);
+        const DeviceInfo *from = device_info(new->kind, old);
+
+        if (to && !to->alias)
+                to->alias = from->alias;
+        if (to && !to->address)
+                to->address = from->address;
+        if (new->kind == DEVICE_INTERFACE && mac_is_null(&new->interface->mac))
+                new->interface->mac = ((const InterfaceDef *)old)->mac;
+        if (new->kind == DEVICE_INTERFACE && !new->interface->target_dev)
+                new->interface->target_dev = ((const InterfaceDef *)old)->target_dev;
+}
+
+/* Only what the model marks as live may differ; a removable medium may be any other. */
+static int check_live_update(const DeviceDef *new, const void *old, const DomainDef *def, Error *err)
+{
+        const Field *fixed;
+
+        if (new->kind == DEVICE_DISK &&
+            (new->disk->device == DISK_DEVICE_CDROM || new->disk->device == DISK_DEVICE_FLOPPY) &&
+            new->disk->device == ((const DiskDef *)old)->device)
+                return 0;
+        fixed = fields_find_fixed(device_lists[new->kind].of, old, new->any);
+        if (fixed)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "'%s' of this <%s> of '%s' cannot change while it runs", fixed->path,
+                               device_lists[new->kind].element, def->name);
+        return 0;
+}
+
+static int edit_update(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err)
+{
+        const WireDomainUpdateDeviceFlagsArgs *args = call_args(call);
+        AUTO(DeviceDef) device = { 0 };
+        unsigned index;
+        void *old;
+
+        if (parse(call_domain(call), args->xml, &device, err) < 0 ||
+            domain_def_find_device(def, &device, &index, err) < 0)
+                return -1;
+        old = domain_def_device(def, device.kind, index);
+        inherit(&device, old);
+        if (live && check_live_update(&device, old, def, err) < 0)
+                return -1;
+        if (live)
+                *ret = (LiveChange){ .kind = LIVE_UPDATE,
+                                     .device = device.kind,
+                                     .index = index,
+                                     .force = args->flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE };
+        domain_def_replace_device(def, device.kind, index, device.any);
+        return 0;
+}
+
+static const ChangeKind change_update = { .edit = edit_update, .completes = true };
+
+int handle_domain_update_device_flags(Call *call, const WireDomainUpdateDeviceFlagsArgs *args, Error *err)
+{
+        return change_start(call, &args->dom, args->flags, VIR_DOMAIN_DEVICE_MODIFY_FORCE, &change_update, err);
+}

@@ -1,0 +1,284 @@
+/*
+ * daemon/handle-stats.c - statistics: of many guests, and of parts of one
+ */
+#include "base/bitmap.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/call.h"
+#include "daemon/collect.h"
+#include "daemon/daemon.h"
+#include "daemon/domain-stats.h"
+#include "daemon/driver.h"
+#include "daemon/handlers.h"
+#include "daemon/vcpu.h"
+#include "host/net.h"
+#include "host/node.h"
+#include "model/device.h"
+#include "wire/constants.h"
+
+enum {
+        FILTER = VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE |
+                 VIR_CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT | VIR_CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT |
+                 VIR_CONNECT_GET_ALL_DOMAINS_STATS_RUNNING | VIR_CONNECT_GET_ALL_DOMAINS_STATS_PAUSED |
+                 VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF | VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER,
+        MODES = VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT | VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING,
+        MOST_RECORDS = 16384,
+        MOST_MAPS = 8 * 1024 * 1024,
+        MOST_MAP = 2048,
+};
+
+static void drop_collection(void *state)
+{
+        collection_free(state);
+}
+
+static Collection *collect_for(Call *call, unsigned what)
+{
+        Collection *c = collection_new(call_daemon(call)->loop, what);
+
+        call_keep(call, c, drop_collection);
+        return c;
+}
+
+/* Start for one running guest, and answer in done(call). */
+static int collect_one(Call *call, const WireDomain *wire, unsigned what, void (*done)(void *call), Error *err)
+{
+        Domain *dom = call_find_domain(call, wire, err);
+        Collection *c;
+
+        if (!dom || domain_must_be_active(dom, err) < 0)
+                return -1;
+        c = collect_for(call, what);
+        collection_add(c, dom, false);
+        collection_start(c, done, call);
+        return 0;
+}
+
+/* --- many guests --- */
+
+static unsigned wanted_groups(const WireConnectGetAllDomainStatsArgs *args)
+{
+        return args->stats ? args->stats : domain_stats_known();
+}
+
+static void on_collected(void *arg)
+{
+        Call *call = arg;
+        const WireConnectGetAllDomainStatsArgs *args = call_args(call);
+        const Collection *c = call_kept(call);
+        size_t n = collection_len(c);
+        WireConnectGetAllDomainStatsRet ret = { .n_retStats = (uint32_t)n };
+        Params *params = mem_new_array(Params, n);
+
+        ret.retStats = arena_new_array(call_arena(call), WireDomainStatsRecord, n);
+        for (size_t i = 0; i < n; i++) {
+                const Domain *dom = collection_domain(c, i);
+
+                domain_stats_put(dom, collection_figures(c, i), wanted_groups(args),
+                                 args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING, call_arena(call),
+                                 &params[i]);
+                ret.retStats[i] = (WireDomainStatsRecord){ .dom = call_wire_domain(dom),
+                                                           .n_params = (uint32_t)params[i].list.len,
+                                                           .params = params[i].list.items };
+        }
+        call_reply(call, &ret);
+        for (size_t i = 0; i < n; i++)
+                params_done(&params[i]);
+        free(params);
+}
+
+static int add_named(Call *call, const WireConnectGetAllDomainStatsArgs *args, Collection *c, bool nowait, Error *err)
+{
+        const DomainList *list = call_driver(call)->domains;
+
+        for (uint32_t i = 0; i < args->n_doms; i++) {
+                Domain *dom = domain_list_find_uuid(list, &args->doms[i].uuid);
+                char text[UUID_TEXT_LEN + 1];
+
+                if (!dom)
+                        return err_set(err, ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
+                                       uuid_format(&args->doms[i].uuid, text), args->doms[i].name);
+                collection_add(c, dom, nowait);
+        }
+        return 0;
+}
+
+static int add_all(Call *call, const WireConnectGetAllDomainStatsArgs *args, Collection *c, bool nowait, Error *err)
+{
+        const DomainList *list = call_driver(call)->domains;
+
+        for (size_t i = 0; i < domain_list_len(list); i++) {
+                Domain *dom = domain_list_at(list, i);
+
+                if (domain_passes_filter(dom, args->flags & FILTER))
+                        collection_add(c, dom, nowait);
+        }
+        if (collection_len(c) > MOST_RECORDS)
+                return err_set(err, ERR_RPC,
+                               "there are %zu guests; an answer holds at most %d, so name them or filter by state",
+                               collection_len(c), MOST_RECORDS);
+        return 0;
+}
+
+int handle_connect_get_all_domain_stats(Call *call, const WireConnectGetAllDomainStatsArgs *args, Error *err)
+{
+        bool nowait = args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
+        unsigned unknown = args->stats & ~domain_stats_known();
+        Collection *c;
+
+        if (call_check_flags(call, args->flags, FILTER | MODES | VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
+                             err) < 0)
+                return -1;
+        if (unknown && args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS)
+                return err_set(err, ERR_ARGUMENT_UNSUPPORTED,
+                               "Stats types bits 0x%x are not supported by this daemon", unknown);
+        c = collect_for(call, domain_stats_figures(wanted_groups(args)));
+        if (args->n_doms ? add_named(call, args, c, nowait, err) < 0 : add_all(call, args, c, nowait, err) < 0)
+                return -1;
+        collection_start(c, on_collected, call);
+        return 0;
+}
+
+/* --- memory --- */
+
+static void on_memory(void *arg)
+{
+        Call *call = arg;
+        const WireDomainMemoryStatsArgs *args = call_args(call);
+        const Figures *f = collection_figures(call_kept(call), 0);
+        const Domain *dom = call_domain(call);
+        WireDomainMemoryStat stats[FIGURES_MEMORY_TAGS];
+        WireDomainMemoryStatsRet ret = { .stats = stats };
+        bool actual = f->memory_given & 1U << VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;
+
+        if (!actual && domain_is_active(dom) && args->maxStats)
+                stats[ret.n_stats++] = (WireDomainMemoryStat){ VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON,
+                                                               dom->driver->ops->balloon_kib(dom) };
+        for (int tag = 0; tag < FIGURES_MEMORY_TAGS && ret.n_stats < MIN(args->maxStats, ARRAY_LEN(stats)); tag++) {
+                if (f->memory_given & 1U << tag)
+                        stats[ret.n_stats++] = (WireDomainMemoryStat){ tag, f->memory[tag] };
+        }
+        call_reply(call, &ret);
+}
+
+int handle_domain_memory_stats(Call *call, const WireDomainMemoryStatsArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, 0, err) < 0)
+                return -1;
+        return collect_one(call, &args->dom, FIGURES_BALLOON, on_memory, err);
+}
+
+/* --- processors --- */
+
+static void on_cpu(void *arg)
+{
+        Call *call = arg;
+        const WireDomainGetCpuStatsArgs *args = call_args(call);
+        const Figures *f = collection_figures(call_kept(call), 0);
+        WireDomainGetCpuStatsRet ret = { 0 };
+        AUTO(Params) params = { 0 };
+
+        params_put_ullong(&params, VIR_DOMAIN_CPU_STATS_CPUTIME, f->cpu_ns);
+        params_put_ullong(&params, VIR_DOMAIN_CPU_STATS_USERTIME, f->user_ns);
+        params_put_ullong(&params, VIR_DOMAIN_CPU_STATS_SYSTEMTIME, f->system_ns);
+        ret.nparams = (int32_t)params.list.len;
+        ret.n_params = MIN(args->nparams, (uint32_t)params.list.len);
+        ret.params = params.list.items;
+        call_reply(call, &ret);
+}
+
+/* The kernel of today counts a group's time in all, no longer by CPU of the host. */
+int handle_domain_get_cpu_stats(Call *call, const WireDomainGetCpuStatsArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, VIR_TYPED_PARAM_STRING_OKAY, err) < 0)
+                return -1;
+        if (args->start_cpu != -1)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "time by CPU of the host is not counted for guests; ask for the total");
+        return collect_one(call, &args->dom, FIGURES_CPU, on_cpu, err);
+}
+
+static void put_vcpu_maps(const DomainDef *def, WireDomainGetVcpusRet *ret, uint8_t *maps, int maplen)
+{
+        Bitmap present, host, pin;
+
+        if (node_cpu_map("", &present, &host, NULL) < 0)
+                host = (Bitmap){ 0 };
+        for (uint32_t i = 0; i < ret->n_info; i++) {
+                vcpu_pin(def, ret->info[i].number, &host, &pin);
+                for (unsigned cpu = 0; cpu < (unsigned)maplen * 8; cpu++) {
+                        if (bitmap_has(&pin, cpu))
+                                maps[(size_t)i * (size_t)maplen + cpu / 8] |= (uint8_t)(1U << cpu % 8);
+                }
+        }
+}
+
+static const VcpuFigures *find_vcpu(const Figures *f, unsigned id)
+{
+        for (size_t i = 0; i < f->n_vcpus; i++) {
+                if (f->vcpus[i].id == id)
+                        return &f->vcpus[i];
+        }
+        return NULL;
+}
+
+static void on_vcpus(void *arg)
+{
+        Call *call = arg;
+        const WireDomainGetVcpusArgs *args = call_args(call);
+        const Figures *f = collection_figures(call_kept(call), 0);
+        const DomainDef *def = domain_def(call_domain(call));
+        WireDomainGetVcpusRet ret = { 0 };
+        uint8_t *maps;
+
+        ret.info = arena_new_array(call_arena(call), WireVcpuInfo, def ? def->vcpus_max : 0);
+        for (unsigned id = 0; def && id < def->vcpus_max && ret.n_info < (uint32_t)args->maxinfo; id++) {
+                const VcpuFigures *v = find_vcpu(f, id);
+
+                if (vcpu_is_plugged(def, id))
+                        ret.info[ret.n_info++] = (WireVcpuInfo){ .number = id,
+                                                                 .state = v ? v->state : VIR_VCPU_RUNNING,
+                                                                 .cpu_time = v ? v->time_ns : 0,
+                                                                 .cpu = v ? v->cpu : VIR_VCPU_INFO_CPU_UNAVAILABLE };
+        }
+        ret.n_cpumaps = ret.n_info * (uint32_t)args->maplen;
+        ret.cpumaps = maps = arena_new_array(call_arena(call), uint8_t, ret.n_cpumaps);
+        if (def)
+                put_vcpu_maps(def, &ret, maps, args->maplen);
+        call_reply(call, &ret);
+}
+
+int handle_domain_get_vcpus(Call *call, const WireDomainGetVcpusArgs *args, Error *err)
+{
+        if (args->maxinfo < 0 || args->maplen < 0 || args->maplen > MOST_MAP ||
+            (uint64_t)args->maxinfo * (unsigned)args->maplen > MOST_MAPS)
+                return err_set(err, ERR_INVALID_ARG, "%d maps of %d bytes do not fit an answer", args->maxinfo,
+                               args->maplen);
+        return collect_one(call, &args->dom, FIGURES_VCPUS, on_vcpus, err);
+}
+
+/* --- one interface --- */
+
+int handle_domain_interface_stats(Call *call, const WireDomainInterfaceStatsArgs *args, Error *err)
+{
+        Domain *dom = call_find_domain(call, &args->dom, err);
+        const InterfaceDef *interface;
+        NetStats s;
+
+        if (!dom || domain_must_be_active(dom, err) < 0)
+                return -1;
+        interface = domain_def_find_interface(dom->live, args->device);
+        if (!interface)
+                return err_set(err, ERR_INVALID_ARG, "domain '%s' has no interface '%s'", dom->name, args->device);
+        if (dom->driver->ops->interface_stats(dom, interface, &s, err) < 0)
+                return -1;
+        call_reply(call, &(WireDomainInterfaceStatsRet){ .rx_bytes = (int64_t)s.rx_bytes,
+                                                         .rx_packets = (int64_t)s.rx_packets,
+                                                         .rx_errs = (int64_t)s.rx_errs,
+                                                         .rx_drop = (int64_t)s.rx_drop,
+                                                         .tx_bytes = (int64_t)s.tx_bytes,
+                                                         .tx_packets = (int64_t)s.tx_packets,
+                                                         .tx_errs = (int64_t)s.tx_errs,
+                                                         .tx_drop = (int64_t)s.tx_drop });
+        return 0;
+}

@@ -1,0 +1,216 @@
+"""Devices, metadata, names and statistics of guests through stock clients (ranks 93-97, 113-117)."""
+import threading
+import xml.etree.ElementTree as ET
+
+import libvirt
+import pytest
+from droverd import Droverd
+
+GUEST = """
+<domain type='test'>
+  <name>guest</name><uuid>11111111-2222-3333-4444-555555555503</uuid>
+  <memory unit='MiB'>512</memory><currentMemory unit='MiB'>256</currentMemory>
+  <vcpu>2</vcpu>
+  <os><type arch='x86_64'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'><source file='/a.img'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='cdrom'><source file='/a.iso'/><target dev='sda' bus='sata'/><readonly/></disk>
+    <interface type='user'><mac address='52:54:00:00:00:01'/><target dev='hv0'/><model type='virtio'/></interface>
+  </devices>
+</domain>
+"""
+LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+BOTH = LIVE | CONFIG
+INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    libvirt.virEventRegisterDefaultImpl()
+    d = Droverd()
+    yield d
+    d.stop()
+
+
+@pytest.fixture()
+def conn(daemon):
+    c = libvirt.open(daemon.uri())
+    yield c
+    c.close()
+
+
+@pytest.fixture()
+def guest(conn):
+    dom = conn.defineXML(GUEST)
+    dom.create()
+    yield dom
+    if dom.isActive():
+        dom.destroy()
+    dom.undefine()
+
+
+class Events:
+    """What arrives for one guest, until wait() has seen enough of it."""
+
+    def __init__(self, conn, dom, *ids):
+        self.conn, self.seen = conn, []
+        self.callbacks = [conn.domainEventRegisterAny(dom, i, self.make(i), None) for i in ids]
+
+    def make(self, event_id):
+        return lambda _conn, _dom, *details: self.seen.append((event_id, *details[:-1]))
+
+    def wait(self, n):
+        timer = threading.Timer(20, lambda: None)
+        timer.start()
+        while len(self.seen) < n and timer.is_alive():
+            wake = libvirt.virEventAddTimeout(100, lambda *_: None, None)
+            libvirt.virEventRunDefaultImpl()
+            libvirt.virEventRemoveTimeout(wake)
+        timer.cancel()
+        for c in self.callbacks:
+            self.conn.domainEventDeregisterAny(c)
+        return self.seen
+
+
+def devices(dom, kind, flags=0):
+    return ET.fromstring(dom.XMLDesc(flags)).findall(f"devices/{kind}")
+
+
+def test_a_device_is_attached_and_detached_with_events(conn, guest):
+    events = Events(conn, guest, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED)
+    xml = "<disk type='file' device='disk'><source file='/b.img'/><target dev='vdb' bus='virtio'/></disk>"
+    guest.attachDeviceFlags(xml, BOTH)
+    assert len(devices(guest, "disk")) == len(devices(guest, "disk", INACTIVE)) == 3
+    alias = next(d.find("alias").get("name") for d in devices(guest, "disk") if d.find("target").get("dev") == "vdb")
+    with pytest.raises(libvirt.libvirtError, match="target vdb already exists"):
+        guest.attachDevice(xml)
+    guest.detachDeviceFlags(xml, BOTH)
+    assert len(devices(guest, "disk")) == len(devices(guest, "disk", INACTIVE)) == 2
+    assert events.wait(2) == [(libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, alias),
+                              (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, alias)]
+
+
+def test_an_interface_gets_one_address_for_both(guest):
+    guest.attachDeviceFlags("<interface type='user'><model type='virtio'/></interface>", BOTH)
+    macs = [[i.find("mac").get("address") for i in devices(guest, "interface", f)] for f in (0, INACTIVE)]
+    assert macs[0] == macs[1] and len(set(macs[0])) == 2 and macs[0][1].startswith("52:54:00:")
+
+
+def test_a_device_is_detached_by_alias(guest):
+    alias = devices(guest, "interface")[0].find("alias").get("name")
+    guest.detachDeviceAlias(alias, LIVE)
+    assert not devices(guest, "interface") and devices(guest, "interface", INACTIVE)
+    with pytest.raises(libvirt.libvirtError) as e:
+        guest.detachDeviceAlias(alias, LIVE)
+    assert e.value.get_error_code() == libvirt.VIR_ERR_DEVICE_MISSING
+
+
+def test_media_change_and_links_go_down(daemon, guest):
+    daemon.virsh("change-media", "guest", "sda", "/b.iso", "--update", "--live")
+    assert devices(guest, "disk")[1].find("source").get("file") == "/b.iso"
+    assert devices(guest, "disk", INACTIVE)[1].find("source").get("file") == "/a.iso"
+    daemon.virsh("domif-setlink", "guest", "hv0", "down")
+    assert "down" in daemon.virsh("domif-getlink", "guest", "hv0")
+
+
+def test_what_is_fixed_while_running_cannot_be_updated(guest):
+    xml = ET.tostring(devices(guest, "interface")[0], encoding="unicode").replace("virtio", "e1000")
+    with pytest.raises(libvirt.libvirtError, match="cannot change while it runs"):
+        guest.updateDeviceFlags(xml, LIVE)
+    guest.updateDeviceFlags(xml, CONFIG)
+    assert devices(guest, "interface", INACTIVE)[0].find("model").get("type") == "e1000"
+
+
+def test_foreign_xml_is_refused(guest):
+    for xml, text in (("<toaster/>", "is not a device"), ("<disk", "XML error"), ("", "XML error")):
+        with pytest.raises(libvirt.libvirtError, match=text):
+            guest.attachDevice(xml)
+
+
+def test_title_and_description(conn, guest, daemon):
+    events = Events(conn, guest, libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE)
+    daemon.virsh("desc", "guest", "--title", "a title", "--live", "--config")
+    guest.setMetadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, "two\nlines", None, None, CONFIG)
+    assert guest.metadata(libvirt.VIR_DOMAIN_METADATA_TITLE, None, CONFIG) == "a title"
+    assert guest.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None, CONFIG) == "two\nlines"
+    with pytest.raises(libvirt.libvirtError) as e:
+        guest.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None, LIVE)
+    assert e.value.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA
+    assert [s[1] for s in events.wait(2)] == [1, 0]
+
+
+def test_elements_of_applications(guest):
+    uri = "http://example.org/app"
+    guest.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, "<note a='1'>x</note>", "app", uri, BOTH)
+    for flags in (LIVE, CONFIG):
+        element = ET.fromstring(guest.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, uri, flags))
+        assert (element.tag, element.get("a"), element.text) == ("note", "1", "x")
+    guest.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, None, uri, BOTH)
+    with pytest.raises(libvirt.libvirtError):
+        guest.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, uri, LIVE)
+
+
+def test_rename(conn, daemon, guest):
+    with pytest.raises(libvirt.libvirtError, match="already running"):
+        guest.rename("other")
+    guest.destroy()
+    events = Events(conn, guest, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE)
+    daemon.virsh("domrename", "guest", "other")
+    assert conn.lookupByName("other").UUIDString() == guest.UUIDString()
+    with pytest.raises(libvirt.libvirtError):
+        conn.lookupByName("guest")
+    with pytest.raises(libvirt.libvirtError, match="a domain named 'test' already"):
+        conn.lookupByName("other").rename("test")
+    with pytest.raises(libvirt.libvirtError, match="cannot hold"):
+        conn.lookupByName("other").rename("../x")
+    conn.lookupByName("other").rename("guest")
+    renamed = (libvirt.VIR_DOMAIN_EVENT_UNDEFINED, libvirt.VIR_DOMAIN_EVENT_UNDEFINED_RENAMED)
+    named = (libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_RENAMED)
+    assert [s[1:] for s in events.wait(4)] == [renamed, named, renamed, named]
+
+
+def test_what_nobody_knows_is_a_message(conn):
+    dom = conn.defineXML(GUEST.replace("guest", "odd").replace("5503", "5504").replace("<os>", "<frobnicate/><os>"))
+    try:
+        assert any("/domain/frobnicate is not known" in m for m in dom.messages())
+    finally:
+        dom.undefine()
+
+
+def test_dominfo_is_whole(daemon, guest):
+    out = daemon.virsh("dominfo", "guest")
+    assert "Security model: none" in out and "Used memory:    262144 KiB" in out
+    assert guest.securityLabel() == ["", False] and guest.securityLabelList() == [["", False]]
+
+
+def test_statistics_of_all(conn, guest):
+    stats = {d.name(): s for d, s in conn.getAllDomainStats(0)}
+    mine = stats["guest"]
+    assert mine["state.state"] == libvirt.VIR_DOMAIN_RUNNING
+    assert mine["balloon.current"] == 256 * 1024 and mine["balloon.maximum"] == 512 * 1024
+    assert mine["vcpu.current"] == 2 and {"vcpu.0.time", "vcpu.1.state"} < set(mine)
+    assert mine["block.count"] == 2 and mine["block.0.name"] == "vda" and "block.0.rd.reqs" in mine
+    assert mine["net.count"] == 1 and mine["net.0.name"] == "hv0"
+    assert "test" in stats
+
+
+def test_statistics_of_some_groups_and_states(conn, guest):
+    guest.destroy()
+    only = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE)
+    assert [(d.name(), s) for d, s in only] == [("guest", {"state.state": 5, "state.reason": 2})]
+    named = conn.domainListGetStats([guest], libvirt.VIR_DOMAIN_STATS_VCPU | libvirt.VIR_DOMAIN_STATS_BLOCK)
+    assert named[0][1]["vcpu.maximum"] == 2 and named[0][1]["block.1.path"] == "/a.iso"
+    with pytest.raises(libvirt.libvirtError) as e:
+        conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_PERF, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS)
+    assert e.value.get_error_code() == libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED
+
+
+def test_statistics_of_parts(guest, daemon):
+    assert guest.memoryStats()["actual"] == 256 * 1024
+    assert guest.interfaceStats("hv0") == (0,) * 8
+    with pytest.raises(libvirt.libvirtError, match="has no interface 'hv9'"):
+        guest.interfaceStats("hv9")
+    assert "cpu_time" in daemon.virsh("cpu-stats", "guest", "--total")
+    guest.destroy()
+    with pytest.raises(libvirt.libvirtError, match="is not running"):
+        guest.memoryStats()
