@@ -33,6 +33,11 @@ typedef struct StartOptions {
         ServerClient *owner; /* destroy the guest when this client leaves, or NULL */
 } StartOptions;
 
+/* Which kind of guest domain capabilities are asked for; NULL: the default. */
+typedef struct DomainCapabilitiesAsk {
+        const char *emulator, *arch, *machine, *virttype;
+} DomainCapabilitiesAsk;
+
 typedef struct DriverOps {
         const char *type; /* "QEMU": what connect_get_type answers */
         const char *uri;  /* the canonical one */
@@ -48,6 +53,11 @@ typedef struct DriverOps {
         void (*describe_host)(Driver *driver, HostCapabilities *known);
         /* Append a <guest> element for each kind of guest that can be run. */
         void (*put_guest_capabilities)(Driver *driver, Buf *ret);
+
+        /* The domain capabilities document, appended. NULL: there is none. */
+        int (*put_domain_capabilities)(Driver *driver, const DomainCapabilitiesAsk *ask, Buf *ret, Error *err);
+        /* Names of CPU models; the list is in the arena. NULL: none are named. */
+        int (*cpu_models)(Driver *driver, Arena *arena, const char ***ret, size_t *ret_n, Error *err);
 
         /* What a definition leaves open is filled in; it is not shared yet. */
         int (*complete)(Driver *driver, DomainDef *def, Error *err);

@@ -15,11 +15,11 @@
 
 #include <string.h>
 
-static int parse(const Domain *dom, const char *xml, DeviceDef *ret, Error *err)
+static int parse(const Domain *dom, const char *xml, bool live, DeviceDef *ret, Error *err)
 {
         AUTO(Warnings) warnings = { 0 };
 
-        if (device_def_parse(xml, strlen(xml), 0, ret, &warnings, err) < 0)
+        if (device_def_parse(xml, strlen(xml), live ? 0 : DEF_PARSE_INACTIVE, ret, &warnings, err) < 0)
                 return -1;
         for (size_t i = 0; i < warnings.list.len; i++)
                 log_warning("a device for guest '%s': %s", dom->name, warnings.list.items[i]);
@@ -86,7 +86,7 @@ static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, E
         AUTO(DeviceDef) device = { 0 };
         const void *added;
 
-        if (parse(call_domain(call), args->xml, &device, err) < 0)
+        if (parse(call_domain(call), args->xml, live, &device, err) < 0)
                 return -1;
         if (device.kind == DEVICE_INTERFACE)
                 give_mac(device.interface, ret);
@@ -150,7 +150,7 @@ static int edit_detach(Call *call, DomainDef *def, bool live, LiveChange *ret, E
         AUTO(DeviceDef) device = { 0 };
         unsigned index;
 
-        if (parse(call_domain(call), args->xml, &device, err) < 0 ||
+        if (parse(call_domain(call), args->xml, live, &device, err) < 0 ||
             domain_def_find_device(def, &device, &index, err) < 0)
                 return -1;
         return detach(def, live, device.kind, index, ret, err);
@@ -228,7 +228,7 @@ static int edit_update(Call *call, DomainDef *def, bool live, LiveChange *ret, E
         unsigned index;
         void *old;
 
-        if (parse(call_domain(call), args->xml, &device, err) < 0 ||
+        if (parse(call_domain(call), args->xml, live, &device, err) < 0 ||
             domain_def_find_device(def, &device, &index, err) < 0)
                 return -1;
         old = domain_def_device(def, device.kind, index);

@@ -64,3 +64,46 @@ int handle_connect_get_capabilities(Call *call, Error *err)
         call_reply(call, &(WireConnectGetCapabilitiesRet){ .capabilities = buf_text(&xml) });
         return 0;
 }
+
+int handle_connect_get_domain_capabilities(Call *call, const WireConnectGetDomainCapabilitiesArgs *args, Error *err)
+{
+        Driver *driver = call_driver(call);
+        DomainCapabilitiesAsk ask = { .emulator = args->emulatorbin,
+                                      .arch = args->arch,
+                                      .machine = args->machine,
+                                      .virttype = args->virttype };
+        AUTO(Buf) xml = { 0 };
+
+        if (!driver->ops->put_domain_capabilities)
+                return err_set(err, ERR_NO_SUPPORT, "%s", call_proc(call)->api);
+        if (call_check_flags(call, args->flags, 0, err) < 0 ||
+            driver->ops->put_domain_capabilities(driver, &ask, &xml, err) < 0)
+                return -1;
+        call_reply(call, &(WireConnectGetDomainCapabilitiesRet){ .capabilities = buf_text(&xml) });
+        return 0;
+}
+
+int handle_connect_get_cpu_model_names(Call *call, const WireConnectGetCpuModelNamesArgs *args, Error *err)
+{
+        Driver *driver = call_driver(call);
+        WireConnectGetCpuModelNamesRet ret = { 0 };
+        const char **models;
+        size_t n;
+
+        if (!driver->ops->cpu_models)
+                return err_set(err, ERR_NO_SUPPORT, "%s", call_proc(call)->api);
+        if (call_check_flags(call, args->flags, 0, err) < 0)
+                return -1;
+        if (!str_eq(args->arch, "x86_64"))
+                return err_set(err, ERR_INVALID_ARG, "guests here are of x86_64; no CPU model of '%s' is known",
+                               args->arch);
+        if (driver->ops->cpu_models(driver, call_arena(call), &models, &n, err) < 0)
+                return -1;
+        ret.ret = (int32_t)n;
+        if (args->need_results) {
+                ret.models = models;
+                ret.n_models = (uint32_t)n;
+        }
+        call_reply(call, &ret);
+        return 0;
+}

@@ -68,6 +68,16 @@ void qemu_store_save(Domain *dom, DomainDef *def, DriverDone *done, void *arg);
 void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg);
 void qemu_store_autostart(Domain *dom, bool autostart, DriverDone *done, void *arg);
 
+void qemu_store_rename(Domain *dom, DomainDef *def, const char *old_name, DriverDone *done, void *arg);
+
+/* qemu-describe.c: what the probe of QEMU says. */
+int qemu_max_vcpus(Driver *driver, const char *type, Error *err);
+void qemu_describe_host(Driver *driver, HostCapabilities *known);
+void qemu_put_guest_capabilities(Driver *driver, Buf *ret);
+int qemu_put_domain_capabilities(Driver *driver, const DomainCapabilitiesAsk *ask, Buf *ret, Error *err);
+int qemu_cpu_models(Driver *driver, Arena *arena, const char ***ret, size_t *ret_n, Error *err);
+int qemu_interface_stats(const Domain *dom, const InterfaceDef *interface, NetStats *ret, Error *err);
+
 /* qemu-status.c: what is needed to find a running guest again. */
 void qemu_status_save(Domain *dom); /* soon */
 void qemu_status_remove(QemuDriver *qemu, const char *name);

@@ -8,6 +8,7 @@
  */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
 #include "daemon/qemu-driver.h"
@@ -116,4 +117,60 @@ void qemu_store_autostart(Domain *dom, bool autostart, DriverDone *done, void *a
                 file_queue_link(qemu->files, mark, target, done, arg);
         else
                 file_queue_remove(qemu->files, paths, done, arg);
+}
+
+/* --- another name: the new file first, then its mark, then the old ones go --- */
+
+typedef struct Rename {
+        QemuDriver *qemu;
+        char *old_name, *new_name;
+        bool autostart;
+        DriverDone *done;
+        void *arg;
+} Rename;
+
+static void end_rename(void *arg, const Error *failure)
+{
+        Rename *r = arg;
+
+        r->done(r->arg, failure);
+        free(r->old_name);
+        free(r->new_name);
+        free(r);
+}
+
+static void remove_old(void *arg, const Error *failure)
+{
+        Rename *r = arg;
+        AUTOFREE char *mark = autostart_path(r->qemu, r->old_name), *path = config_path(r->qemu, r->old_name);
+        const char *paths[] = { mark, path, NULL };
+
+        if (failure)
+                end_rename(r, failure);
+        else
+                file_queue_remove(r->qemu->files, paths, end_rename, r);
+}
+
+static void mark_new(void *arg, const Error *failure)
+{
+        Rename *r = arg;
+        AUTOFREE char *mark = autostart_path(r->qemu, r->new_name), *target = str_format("../%s.xml", r->new_name);
+
+        if (failure || !r->autostart)
+                remove_old(r, failure);
+        else
+                file_queue_link(r->qemu->files, mark, target, remove_old, r);
+}
+
+void qemu_store_rename(Domain *dom, DomainDef *def, const char *old_name, DriverDone *done, void *arg)
+{
+        Rename *r = mem_new(Rename);
+
+        *r = (Rename){ .qemu = qemu_driver(dom->driver),
+                       .old_name = str_dup(old_name),
+                       .new_name = str_dup(def->name),
+                       .autostart = dom->autostart,
+                       .done = done,
+                       .arg = arg };
+        qemu_store_save(dom, def, mark_new, r);
 }

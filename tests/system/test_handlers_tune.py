@@ -46,12 +46,18 @@ def guest(conn):
 
 
 
+def both(setter, *args):
+    """One call after the other: the binding asks for the parameters' types first, and can ask about one state only."""
+    setter(*args, LIVE)
+    setter(*args, CONFIG)
+
+
 def test_scheduler_live_and_configured_are_apart(guest):
     assert guest.schedulerType() == ("posix", 9)
     guest.setSchedulerParametersFlags({"cpu_shares": 2048, "vcpu_quota": 50000}, LIVE)
     assert guest.schedulerParametersFlags(LIVE)["cpu_shares"] == 2048
     assert guest.schedulerParametersFlags(CONFIG)["cpu_shares"] == 0
-    guest.setSchedulerParametersFlags({"vcpu_quota": -1}, BOTH)
+    both(guest.setSchedulerParametersFlags, {"vcpu_quota": -1})
     assert guest.schedulerParametersFlags(CONFIG)["vcpu_quota"] == -1
 
 
@@ -68,7 +74,7 @@ def test_a_parameter_out_of_range_changes_nothing(guest):
 
 
 def test_memory_limits(guest, daemon):
-    guest.setMemoryParameters({"hard_limit": 1000000}, BOTH)
+    both(guest.setMemoryParameters, {"hard_limit": 1000000})
     assert guest.memoryParameters(CONFIG)["hard_limit"] == 1000000
     assert "unlimited" in daemon.virsh("memtune", "tuned", "--soft-limit", "-1") + daemon.virsh("memtune", "tuned")
     with pytest.raises(libvirt.libvirtError, match="cannot be above swap_hard_limit"):
@@ -76,7 +82,7 @@ def test_memory_limits(guest, daemon):
 
 
 def test_numa_nodes_change_in_strict_mode_only(guest):
-    guest.setNumaParameters({"numa_nodeset": "0"}, BOTH)
+    both(guest.setNumaParameters, {"numa_nodeset": "0"})
     assert guest.numaParameters(LIVE) == {"numa_mode": 0, "numa_nodeset": "0"}
     with pytest.raises(libvirt.libvirtError, match="mode of a running domain"):
         guest.setNumaParameters({"numa_mode": 1}, LIVE)
@@ -85,8 +91,8 @@ def test_numa_nodes_change_in_strict_mode_only(guest):
 
 
 def test_share_of_io_by_device(guest):
-    guest.setBlkioParameters({"weight": 500, "device_weight": "/dev/vda,300,/dev/vdb,200"}, BOTH)
-    guest.setBlkioParameters({"device_weight": "/dev/vdb,0"}, BOTH)
+    both(guest.setBlkioParameters, {"weight": 500, "device_weight": "/dev/vda,300,/dev/vdb,200"})
+    both(guest.setBlkioParameters, {"device_weight": "/dev/vdb,0"})
     params = guest.blkioParameters(CONFIG)
     assert params["weight"] == 500 and params["device_weight"] == "/dev/vda,300"
     with pytest.raises(libvirt.libvirtError, match="not a list PATH,VALUE"):
@@ -94,7 +100,7 @@ def test_share_of_io_by_device(guest):
 
 
 def test_limits_of_a_disk(guest, daemon):
-    guest.setBlockIoTune("vda", {"total_bytes_sec": 1000, "total_bytes_sec_max": 2000}, BOTH)
+    both(guest.setBlockIoTune, "vda", {"total_bytes_sec": 1000, "total_bytes_sec_max": 2000})
     assert guest.blockIoTune("/a.img", LIVE)["total_bytes_sec_max"] == 2000
     with pytest.raises(libvirt.libvirtError, match="total and read or write limits"):
         guest.setBlockIoTune("vda", {"read_bytes_sec": 1000}, LIVE)
@@ -122,7 +128,7 @@ def test_number_of_processors(guest):
     assert guest.vcpusFlags(CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM) == 6
     guest.setVcpus(1)
     assert guest.info()[3] == 1
-    with pytest.raises(libvirt.libvirtError, match="at least one"):
+    with pytest.raises(libvirt.libvirtError, match="must not be zero"):
         guest.setVcpus(0)
 
 
@@ -138,7 +144,7 @@ def test_single_processors(guest):
 def test_pins_CPU_10_CPU_11_CPU_12(guest, conn, daemon):
     host = conn.getCPUMap()[1]
     one = (True,) + (False,) * (len(host) - 1)
-    assert guest.vcpuPinInfo(LIVE) == [tuple(host)] * 4
+    assert guest.vcpuPinInfo(LIVE) == [tuple(host)] * 2
     guest.pinVcpu(1, one)
     assert guest.vcpuPinInfo(LIVE)[1] == one and guest.vcpuPinInfo(CONFIG)[1] == tuple(host)
     guest.pinVcpuFlags(0, one, CONFIG)

@@ -134,5 +134,5 @@ TEST(a_job_may_take_the_slot_with_it)
         begin();
         job_claim(slot, JOB_MODIFY, "g", &last.claim, end_with_the_slot, &last);
         CHECK_NULL(slot);
-        end();
+        loop = loop_free(loop);
 }
