@@ -1,0 +1,138 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "model/cpu.h"
+
+static CpuDef *parse(Arena *arena, const char *xml)
+{
+        AUTO(Error) err = { 0 };
+        CpuDef *cpu = NULL;
+
+        if (cpu_def_parse(xml, strlen(xml), arena, &cpu, &err) < 0)
+                fail_msg("%s", err.text);
+        return cpu;
+}
+
+static CpuFeatures set_of(Arena *arena, const char *xml)
+{
+        CpuFeatures set;
+
+        CHECK_INT(cpu_features_of(parse(arena, xml), &set, NULL), 0);
+        return set;
+}
+
+#define HOST                                                                                                         \
+        "<cpu><arch>x86_64</arch><model>Nehalem</model><vendor>Intel</vendor><microcode version='7'/>"               \
+        "<feature name='vmx'/><feature name='aes'/></cpu>"
+
+/* DOM-37 */
+TEST(a_wanted_cpu_is_compared_with_the_host)
+{
+        static const struct {
+                const char *xml;
+                CpuComparison result;
+        } cases[] = {
+                { HOST, CPU_IDENTICAL },
+                { "<cpu><model>Nehalem</model></cpu>", CPU_SUPERSET },
+                { "<cpu match='strict'><model>Nehalem</model></cpu>", CPU_INCOMPATIBLE },
+                { "<cpu><model>Conroe</model></cpu>", CPU_SUPERSET },
+                { "<cpu><model>Haswell</model></cpu>", CPU_INCOMPATIBLE },
+                { "<cpu><model>Nehalem</model><feature policy='require' name='avx'/></cpu>", CPU_INCOMPATIBLE },
+                { "<cpu><model>Nehalem</model><feature policy='force' name='avx'/></cpu>", CPU_SUPERSET },
+                { "<cpu><model>Nehalem</model><feature policy='optional' name='avx'/></cpu>", CPU_SUPERSET },
+                { "<cpu><model>Nehalem</model><feature policy='forbid' name='aes'/></cpu>", CPU_INCOMPATIBLE },
+                { "<cpu><model>Nehalem</model><vendor>AMD</vendor></cpu>", CPU_INCOMPATIBLE },
+        };
+        AUTO(Arena) *arena = arena_new();
+        CpuFeatures host = set_of(arena, HOST);
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                CpuComparison result = 77;
+
+                CHECK_INT(cpu_compare(&host, "Intel", parse(arena, cases[i].xml), &result, NULL), 0);
+                CHECK_INT(result, cases[i].result);
+        }
+}
+
+TEST(unknown_models_and_features_are_named)
+{
+        static const char *const cases[][2] = {
+                { "<cpu><model>Abacus</model></cpu>", "there is no CPU model 'Abacus'" },
+                { "<cpu><model>Nehalem</model><feature name='warp'/></cpu>", "there is no CPU feature 'warp'" },
+                { "<cpu mode='host-passthrough'/>", "the CPU definition names no <model>" },
+        };
+        AUTO(Arena) *arena = arena_new();
+        CpuFeatures host = set_of(arena, HOST);
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(Error) err = { 0 };
+                CpuComparison result;
+
+                CHECK_INT(cpu_compare(&host, "Intel", parse(arena, cases[i][0]), &result, &err), -1);
+                CHECK_STR(err.text, cases[i][1]);
+        }
+}
+
+/* What is common runs on each of them. */
+TEST(a_baseline_runs_on_all)
+{
+        AUTO(Arena) *arena = arena_new();
+        CpuDef *cpus[] = {
+                parse(arena, "<cpu><model>Haswell</model><vendor>Intel</vendor><feature name='vmx'/></cpu>"),
+                parse(arena, HOST), parse(arena, "<cpu><model>SandyBridge</model><vendor>Intel</vendor></cpu>")
+        };
+        AUTO(Buf) text = { 0 };
+        CpuDef *common;
+
+        CHECK_INT(cpu_baseline(cpus, ARRAY_LEN(cpus), false, arena, &common, NULL), 0);
+        cpu_def_format(common, 0, &text);
+        CHECK_STR(buf_text(&text), "<cpu mode='custom' match='exact'>\n  <model fallback='forbid'>Nehalem</model>\n"
+                                   "  <vendor>Intel</vendor>\n  <feature policy='require' name='aes'/>\n</cpu>\n");
+        for (size_t i = 0; i < ARRAY_LEN(cpus); i++) {
+                CpuComparison result;
+                CpuFeatures host;
+
+                CHECK_INT(cpu_features_of(cpus[i], &host, NULL), 0);
+                CHECK_INT(cpu_compare(&host, "Intel", common, &result, NULL), 0);
+                CHECK(result != CPU_INCOMPATIBLE);
+        }
+}
+
+TEST(vendors_do_not_mix)
+{
+        AUTO(Arena) *arena = arena_new();
+        AUTO(Error) err = { 0 };
+        CpuDef *cpus[] = { parse(arena, "<cpu><model>Haswell</model></cpu>"),
+                           parse(arena, "<cpu><model>EPYC</model></cpu>") };
+        CpuDef *common;
+
+        CHECK_INT(cpu_baseline(cpus, 2, false, arena, &common, &err), -1);
+        CHECK_STR(err.text, "the CPUs are of different vendors: Intel and AMD");
+}
+
+/* A set described and read again is the same set. */
+TEST(every_model_survives_its_description)
+{
+        for (size_t i = 0; i < N_CPU_MODELS; i++) {
+                AUTO(Arena) *arena = arena_new();
+                CpuDef *cpu = cpu_describe(&cpu_models[i].features, cpu_models[i].vendor, true, arena);
+                CpuFeatures again;
+
+                CHECK(cpu);
+                CHECK_INT(cpu_features_of(cpu, &again, NULL), 0);
+                CHECK_MEM(&again, &cpu_models[i].features, sizeof(again));
+        }
+}
+
+TEST(linux_words_become_features)
+{
+        AUTO(Arena) *arena = arena_new();
+        CpuFeatures some,
+                same = set_of(arena,
+                              "<cpu><model>486</model><feature name='sse4.1'/><feature name='tsc-deadline'/></cpu>");
+        CpuFeatures base = set_of(arena, "<cpu><model>486</model></cpu>");
+
+        cpu_features_of_kernel("sse4_1 tsc_deadline_timer constant_tsc nonsense", &some);
+        for (size_t i = 0; i < ARRAY_LEN(some.words); i++)
+                CHECK_INT(some.words[i], same.words[i] & ~base.words[i]);
+}
