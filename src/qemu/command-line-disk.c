@@ -372,6 +372,9 @@ static void put_policy(JsonWriter *w, const DiskDef *disk)
 static void put_common(JsonWriter *w, const DomainDef *def, const DiskDef *disk, const char *node)
 {
         bool hard = disk->device == DISK_DEVICE_DISK;
+        AUTOFREE char *hex = disk->wwn ? str_format("0x%s", str_starts(disk->wwn, "0x") ? disk->wwn + 2 : disk->wwn)
+                                       : NULL;
+        uint64_t wwn;
 
         json_put_text(w, "drive", node);
         put_u32(w, "bootindex", boot_index_disk(def, disk));
@@ -390,8 +393,8 @@ static void put_common(JsonWriter *w, const DomainDef *def, const DiskDef *disk,
                 json_put_bool(w, "share-rw", true);
         if (disk->target_bus == DISK_BUS_VIRTIO || disk->target_bus == DISK_BUS_USB)
                 return;
-        if (disk->wwn)
-                json_put_format(w, "wwn", "0x%s", str_starts(disk->wwn, "0x") ? disk->wwn + 2 : disk->wwn);
+        if (hex && str_to_u64_hex(hex, &wwn) == 0)
+                json_put_u64(w, "wwn", wwn);
         if (disk->target_bus == DISK_BUS_SCSI) {
                 json_put_text(w, "vendor", disk->vendor);
                 json_put_text(w, "product", disk->product);

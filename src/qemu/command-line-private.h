@@ -48,6 +48,5 @@ char *chardev_value(const CommandLineSpec *spec, CommandLine *line, const char *
                     const ChardevSourceDef *source, const char *default_path, Error *err);
 /* Text inside a comma-separated option value: commas doubled. Owned. */
 char *option_escape(const char *text);
-const char *timer_problem(const TimerDef *timer); /* why QEMU cannot do what it asks; NULL: it can */
 /* "kvmclock=off" and the like, for -cpu. */
 void clock_cpu_flags(const ClockDef *clock, Buf *ret);

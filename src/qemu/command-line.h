@@ -30,6 +30,7 @@ typedef struct CommandLineSpec {
         const char *firmware_dir; /* NULL: /usr/share/OVMF */
         const NicFds *nics;       /* one for each interface of the definition; those of type user are not looked at */
         const char *incoming;     /* "defer" or an address: wait for a migration; NULL: boot */
+        int64_t now;              /* seconds since 1970 for <clock offset='variable'>; 0: the clock's */
         bool force_tcg;           /* KVM was asked for, but is known to be unusable */
 } CommandLineSpec;
 

@@ -29,6 +29,7 @@ struct QemuProbe {
         QmpClient *qmp;
         Timer *deadline;
         unsigned unanswered;
+        bool tcg_only;
         void (*done)(void *arg, QemuCaps *caps, const Error *failure);
         void *arg;
 };
@@ -45,11 +46,45 @@ static void finish(QemuProbe *probe, const Error *failure)
         done(probe->arg, failure ? NULL : TAKE(probe->caps), failure);
 }
 
+static void ask(QemuProbe *probe);
+
+/*
+ * A KVM that cannot give the plainest processor model is there, but boots no ordinary kernel. Counting on it
+ * would make every guest fail that is started without a choice; so it counts as absent.
+ */
+static bool kvm_is_crippled(const QemuCaps *caps)
+{
+        for (size_t i = 0; caps->kvm && i < caps->models.len; i++) {
+                if (str_eq(caps->models.items[i].name, "qemu64"))
+                        return !caps->models.items[i].usable;
+        }
+        return false;
+}
+
+/* From the beginning, with the processor models that emulation gives. */
+static void ask_again(QemuProbe *probe)
+{
+        QemuCaps *fresh = qemu_caps_new(probe->caps->binary);
+
+        fresh->stamp = str_dup(probe->caps->stamp);
+        qemu_caps_free(probe->caps);
+        probe->caps = fresh;
+        probe->tcg_only = true;
+        probe->qmp = qmp_client_free(probe->qmp);
+        probe->child = child_free(probe->child);
+        probe->deadline = timer_free(probe->deadline);
+        ask(probe);
+}
+
 static void complete(QemuProbe *probe)
 {
         AUTO(Buf) text = { 0 };
         AUTO(Error) err = { 0 };
 
+        if (kvm_is_crippled(probe->caps)) {
+                ask_again(probe);
+                return;
+        }
         qemu_caps_sort(probe->caps);
         qemu_caps_save(probe->caps, &text);
         if (file_write_atomic(probe->cache_path, text.data, text.len, 0644, &err) < 0)
@@ -203,7 +238,7 @@ static int run(QemuProbe *probe, int *monitor, Error *err)
                                "-display",
                                "none",
                                "-machine",
-                               "none,accel=kvm:tcg",
+                               probe->tcg_only ? "none,accel=tcg" : "none,accel=kvm:tcg",
                                "-chardev",
                                socket,
                                "-mon",
