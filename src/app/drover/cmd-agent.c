@@ -127,7 +127,7 @@ static int domfsinfo(Session *s, const Args *args, Error *err)
         if (session_call(s, WIRE_PROC_DOMAIN_GET_FSINFO, &call, &ret, err) < 0)
                 return fail(err, "Unable to get filesystem information");
         if (ret.n_info == 0 && !output_is_json(s->out)) {
-                out_done(s->out, "No filesystems are mounted in the domain");
+                out_note(s->out, "No filesystems are mounted in the domain");
                 return 0;
         }
         for (uint32_t i = 0; i < ret.n_info; i++) {

@@ -301,7 +301,7 @@ static int domdisplay(Session *s, const Args *args, Error *err)
 
                 if (!uri || (only && !str_eq(only, type)))
                         continue;
-                out_print(s->out, "%s\n", uri);
+                out_print(s->out, "%s%s", shown ? "\n" : "", uri);
                 out_add(s->out, json_object_new_string(uri));
                 shown++;
         }

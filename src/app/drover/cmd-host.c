@@ -488,7 +488,7 @@ static int node_memory_tune(Session *s, const Args *args, Error *err)
                 AUTOFREE char *text = param_text(&now.params[i]);
                 const char *field = now.params[i].field;
 
-                out_print(s->out, "\t%-15s %s\n", str_starts(field, "shm_") ? field + 4 : field, text);
+                out_print(s->out, "\t%-15s %s\n", field, text);
                 out_set(s->out, field, param_json(&now.params[i]));
         }
         return 0;

@@ -309,7 +309,7 @@ static int detach_disk(Session *s, const Args *args, Error *err)
         AUTO(Xml) *xml = NULL;
         AUTOFREE char *device = NULL;
         const char *text;
-        XmlNode *disk;
+        XmlNode *disk, *backing;
         WireDomain dom;
 
         if (find_domain(s, args, &dom, err) < 0)
@@ -321,6 +321,9 @@ static int detach_disk(Session *s, const Args *args, Error *err)
         disk = find_disk(xml, target);
         if (!disk)
                 return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s", target);
+        backing = xml_find_one(xml, disk, "backingStore");
+        if (backing)
+                xml_remove(backing); /* which images lie below says nothing about which disk it is */
         device = xml_format_node(xml, disk);
         if (arg_has(args, "print-xml")) {
                 print_device_xml(s, device);

@@ -75,9 +75,8 @@ static int desc(Session *s, const Args *args, Error *err)
         out_set_text(s->out, title ? "title" : "description", text);
         if (*text)
                 out_print(s->out, "%s\n", text);
-        else if (!s->quiet)
-                out_print(s->out, title ? "No title for domain: %s\n" : "No description for domain: %s\n",
-                          call.dom.name);
+        else if (!output_is_json(s->out))
+                out_note(s->out, "No %s for domain: %s", title ? "title" : "description", call.dom.name);
         return 0;
 }
 

@@ -126,9 +126,7 @@ static int managedsave_remove(Session *s, const Args *args, Error *err)
                          &saved, err) < 0)
                 return fail(err, "Failed to check for domain managed save image");
         if (saved.result == 0) {
-                if (!s->quiet)
-                        out_print(s->out, "Domain '%s' has no manage save image; removal skipped", dom.name);
-                out_set_bool(s->out, "removed", false);
+                out_note(s->out, "Domain '%s' has no manage save image; removal skipped", dom.name);
                 return 0;
         }
         if (session_call(s, WIRE_PROC_DOMAIN_MANAGED_SAVE_REMOVE, &(WireDomainManagedSaveRemoveArgs){ dom, 0 }, NULL,

@@ -92,9 +92,10 @@ static int domblkstat(Session *s, const Args *args, Error *err)
                 print_block_params(s, args, device, ret.params, ret.n_params);
                 return 0;
         }
-        if (why.code == ERR_NO_SUPPORT && print_old_block_stats(s, args, &call.dom, device, &why) == 0)
+        if (why.code != ERR_NO_SUPPORT)
+                return err_move(err, &why);
+        if (print_old_block_stats(s, args, &call.dom, device, err) == 0)
                 return 0;
-        err_move(err, &why);
         return fail(err, "Failed to get block stats %s %s", arg_text(args, "domain"), device);
 }
 

@@ -294,7 +294,7 @@ static int iothreadinfo(Session *s, const Args *args, Error *err)
         if (session_call(s, WIRE_PROC_DOMAIN_GET_IOTHREAD_INFO, &call, &found, err) < 0)
                 return fail(err, "Unable to get domain IOThreads information");
         if (found.n_info == 0 && !output_is_json(s->out)) {
-                out_done(s->out, "No IOThreads found for the domain");
+                out_note(s->out, "No IOThreads found for the domain");
                 return 0;
         }
         if (cpulist_host_cpus(s, &n_cpus, err) < 0)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ typedef struct Console {
         ClientStream *stream;
         Watch *input;
         Error failure;
-        bool opened, finished;
+        bool opened, finished, input_ended;
 } Console;
 
 static void server_sent(void *arg UNUSED, const void *data, size_t len)
@@ -66,6 +67,7 @@ static void opened(void *arg, ClientReply *reply)
 
 static void stop_input(Console *console)
 {
+        console->input_ended = true;
         console->input = watch_free(console->input);
 }
 
@@ -90,7 +92,7 @@ static void typed(void *arg, uint32_t revents UNUSED)
         if (escape) {
                 stop_input(console);
                 client_stream_abort(console->stream);
-        } else if (!client_stream_has_room(console->stream)) {
+        } else if (console->input && !client_stream_has_room(console->stream)) {
                 watch_set_events(console->input, 0);
         }
 }
@@ -123,9 +125,26 @@ static int open_console(Console *console, const WireDomain *dom, const char *dev
         return err_is_set(&console->failure) ? err_move(err, &console->failure) : 0;
 }
 
+/* A file cannot be waited for, and need not be: all of it is typed at once. */
+static bool is_file(int fd)
+{
+        struct stat is;
+
+        return fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
+}
+
+static void type_file(Console *console)
+{
+        while (!console->input_ended)
+                typed(console, EPOLLIN);
+}
+
 static int serve(Console *console, Error *err)
 {
-        console->input = watch_new(console->session->loop, STDIN_FILENO, EPOLLIN, typed, console);
+        if (is_file(STDIN_FILENO))
+                type_file(console);
+        else
+                console->input = watch_new(console->session->loop, STDIN_FILENO, EPOLLIN, typed, console);
         if (run_until(console, &console->finished, err) < 0)
                 return -1;
         return err_is_set(&console->failure) ? err_move(err, &console->failure) : 0;

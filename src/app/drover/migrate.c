@@ -20,6 +20,7 @@ enum {
         FEATURE_PARAMS = 13
 };
 
+/* What one side has for the other. Each step eats the cookie of the step before; one that fails or is left out leaves none. */
 typedef struct Cookie {
         const uint8_t *bytes;
         uint32_t n;
@@ -33,6 +34,14 @@ typedef struct Handover {
         uint32_t source_flags, dest_flags;
         Cookie cookie;
 } Handover;
+
+static Cookie take_cookie(Handover *h)
+{
+        Cookie cookie = h->cookie;
+
+        h->cookie = (Cookie){ 0 };
+        return cookie;
+}
 
 static int ask(Handover *h, Client *client, int32_t number, const void *args, void *ret, Error *err)
 {
@@ -126,8 +135,9 @@ static int begin(Handover *h, Error *err)
 static int prepare(Handover *h, Error *err)
 {
         MigrateOrder *order = h->order;
-        WireDomainMigratePrepare3ParamsArgs args = { order->params.len, order->params.items, h->cookie.n,
-                                                     h->cookie.bytes, h->dest_flags };
+        Cookie cookie = take_cookie(h);
+        WireDomainMigratePrepare3ParamsArgs args = { order->params.len, order->params.items, cookie.n, cookie.bytes,
+                                                     h->dest_flags };
         WireDomainMigratePrepare3ParamsRet ret;
         bool has_uri;
 
@@ -145,11 +155,12 @@ static int prepare(Handover *h, Error *err)
 static int perform(Handover *h, Error *err)
 {
         MigrateOrder *order = h->order;
+        Cookie cookie = take_cookie(h);
         WireDomainMigratePerform3ParamsArgs args = { .dom = order->dom,
                                                      .n_params = order->params.len,
                                                      .params = order->params.items,
-                                                     .n_cookie_in = h->cookie.n,
-                                                     .cookie_in = h->cookie.bytes,
+                                                     .n_cookie_in = cookie.n,
+                                                     .cookie_in = cookie.bytes,
                                                      .flags = h->source_flags };
         WireDomainMigratePerform3ParamsRet ret;
         MigrateWatch *watch = migrate_watch_new(h->session, &order->dom, &order->watch, err);
@@ -167,8 +178,9 @@ static int perform(Handover *h, Error *err)
 static int confirm(Handover *h, bool cancelled, Error *err)
 {
         MigrateOrder *order = h->order;
-        WireDomainMigrateConfirm3ParamsArgs args = { order->dom,  order->params.len, order->params.items,
-                                                     h->cookie.n, h->cookie.bytes,   h->source_flags,
+        Cookie cookie = take_cookie(h);
+        WireDomainMigrateConfirm3ParamsArgs args = { order->dom, order->params.len, order->params.items,
+                                                     cookie.n,   cookie.bytes,      h->source_flags,
                                                      cancelled };
 
         return ask(h, h->session->client, WIRE_PROC_DOMAIN_MIGRATE_CONFIRM3_PARAMS, &args, NULL, err);
@@ -177,10 +189,10 @@ static int confirm(Handover *h, bool cancelled, Error *err)
 static int finish(Handover *h, bool cancelled, Error *err)
 {
         MigrateOrder *order = h->order;
-        WireDomainMigrateFinish3ParamsArgs args = { .n_cookie_in = h->cookie.n,
-                                                    .cookie_in = h->cookie.bytes,
-                                                    .flags = h->dest_flags,
-                                                    .cancelled = cancelled };
+        Cookie cookie = take_cookie(h);
+        WireDomainMigrateFinish3ParamsArgs args = {
+                .n_cookie_in = cookie.n, .cookie_in = cookie.bytes, .flags = h->dest_flags, .cancelled = cancelled
+        };
         WireDomainMigrateFinish3ParamsRet ret;
 
         if (!param_find(order->params.items, order->params.len, VIR_MIGRATE_PARAM_DEST_NAME))
@@ -246,6 +258,8 @@ static int hand_over(Handover *h, Error *err)
                 confirm(h, true, NULL);
                 return -1;
         }
+        if (offline)
+                take_cookie(h); /* the destination's own: nothing came from the source since */
         if (!offline && perform(h, err) < 0) {
                 finish(h, true, NULL);
                 confirm(h, true, NULL);

@@ -116,6 +116,20 @@ void out_done(Output *out, const char *fmt, ...)
                 fprintf(out->to, "%s\n", text);
 }
 
+void out_note(Output *out, const char *fmt, ...)
+{
+        AUTOFREE char *text = NULL;
+        va_list ap;
+
+        va_start(ap, fmt);
+        text = str_vformat(fmt, ap);
+        va_end(ap);
+        if (out->json)
+                out_set_text(out, "message", text);
+        else if (!out->quiet)
+                fputs(text, out->to);
+}
+
 void out_value(Output *out, const char *key, const char *text)
 {
         out_set_text(out, key, text);

@@ -28,6 +28,8 @@ FILE *output_file(const Output *out);
 void out_print(Output *out, const char *fmt, ...) PRINTF(2, 3);
 /* A confirmation ("Domain 'x' started"): not said when quiet; JSON "message". */
 void out_done(Output *out, const char *fmt, ...) PRINTF(2, 3);
+/* A remark without a newline behind it (the empty line that ends a command is its newline); not when quiet. */
+void out_note(Output *out, const char *fmt, ...) PRINTF(2, 3);
 /* One value that is all the command has to say, with a newline behind it. */
 void out_value(Output *out, const char *key, const char *text);
 /* "Label:   value", the value at the given column; the JSON key comes from the label. */

@@ -1,0 +1,277 @@
+"""drover on a stock libvirtd with a real guest: reading as virsh reads, changing, and moving guests (issue of the CLI)."""
+import json
+import re
+import signal
+
+import pytest
+from waiting import wait_for
+
+from lab import domains
+from lab.paths import PROGRAMS
+from lab.pulse import Pulse
+
+DROVER = PROGRAMS / "drover"
+URI = "qemu:///system"
+
+# Asked of a running guest with a disk, a network card and a screen.
+SAME = """
+list | list --all --title | list --uuid | domstate g --reason | domid g | domuuid g | domname 1 | domcontrol g
+domblklist g | domblklist g --details | domiflist g | domblkinfo g vda | domblkinfo g vda --human | domblkinfo g --all
+domblkinfo g --all --human | domif-getlink g 52:54:00:11:22:33 | domblkerror g | dumpxml g | dumpxml g --inactive
+dumpxml g --xpath //devices/disk | dumpxml g --xpath //disk --wrap | dumpxml g --migratable | dumpxml g --security-info
+vcpucount g | vcpucount g --maximum --live | vcpupin g | vcpupin g 0 | emulatorpin g | iothreadinfo g | schedinfo g
+memtune g | numatune g | blkdeviotune g vda | domiftune g 52:54:00:11:22:33 | domjobinfo g | domjobinfo g --completed
+domdisplay g | vncdisplay g | ttyconsole g | desc g | desc g --title | metadata g http://nobody | domfsinfo g | domhostname g
+guestinfo g | domtime g | domifaddr g --source arp | domifaddr g --source agent | migrate-getspeed g
+migrate-getmaxdowntime g | migrate-compcache g | hostname | uri | nodeinfo | nodecpumap | freepages 0 4 --foo | maxvcpus
+capabilities | domcapabilities | cpu-models x86_64 | sysinfo | domxml g | managedsave-remove g | managedsave-dumpxml g
+qemu-monitor-command g --hmp info status | qemu-monitor-command g {"execute":"query-status","id":"x"}
+qemu-monitor-command g --pretty {"execute":"query-name","id":"x"} | qemu-agent-command g {"execute":"guest-ping"}
+detach-disk g vda --print-xml | change-media g sda --eject --print-xml | change-media g sda /mnt/shared/d.img --print-xml
+domif-setlink g 52:54:00:11:22:33 down --print-xml | detach-interface g user --print-xml | guestvcpus g
+node-memory-tune | blkiotune g | domstats g --state | domstats g --vcpu --balloon --foo | cpu-baseline /root/cpu.xml
+cpu-compare /root/cpu.xml | hypervisor-cpu-compare /root/cpu.xml | start g | undefine nosuch | domblkstat g nosuch
+domifstat g nosuch | setvcpus g 99 | attach-disk g /mnt/shared/d.img vda | send-key g KEY_NOSUCH
+migrate g | migrate nosuch qemu:///system --live
+migrate g qemu+tcp://b/system --timeout 1 | migrate g qemu+tcp://b/system --live --offline
+"""
+COUNTERS = """
+dominfo g | domblkstat g vda | domblkstat g | domblkstat g vda --human | dommemstat g | domstats g | domstats
+vcpuinfo g | vcpuinfo g --pretty | nodecpustats | nodememstats | freecell | freecell --all | freepages --all | cpu-stats g
+cpu-stats g --total | list --all
+"""
+DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/mnt/shared/d.img'/>
+<target dev='vda' bus='virtio'/></disk><disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+<interface type='user'><mac address='52:54:00:11:22:33'/><model type='virtio'/></interface>
+<graphics type='vnc' port='5901' listen='127.0.0.1'/><video><model type='vga'/></video><input type='keyboard' bus='usb'/>
+<controller type='usb' model='qemu-xhci'/>"""
+SECOND = """<disk type='file' device='disk'><source file='/mnt/shared/e.img'/><target dev='vdb' bus='virtio'/></disk>"""
+
+
+def commands(text):
+    return [command.strip() for line in text.strip().splitlines() for command in line.split(" | ")]
+
+
+def shape(text):
+    return re.sub(r"[ -]+", " ", re.sub(r"[0-9]+(\.[0-9]+)?", "0", text))
+
+
+def drover(host, *words, options=(), check=True, **more):
+    return host.run([DROVER, "-c", URI, *options, *words], check=check, **more)
+
+
+def images(lab):
+    for name in ("d.img", "e.img", "f.img"):
+        with open(lab.shared / name, "wb") as image:
+            image.truncate(16 << 20)
+
+
+def guest(host, name="g", uri=URI, devices="", **settings):
+    xml = domains.linux(name, devices=devices, **settings)
+    if "model='qemu-xhci'" in devices:
+        xml = xml.replace("<controller type='usb' model='none'/>", "")
+    host.write_file(f"/root/{name}.xml", xml)
+    return f"/root/{name}.xml"
+
+
+@pytest.fixture()
+def stock(lab):
+    images(lab)
+    host = lab.host("a", stock=True)
+    host.libvirtd()
+    return host
+
+
+@pytest.fixture()
+def pair_of_stock(lab):
+    images(lab)
+    hosts = [lab.host(name, stock=True) for name in ("a", "b")]
+    for host in hosts:
+        host.libvirtd()
+    return hosts
+
+
+def both(host, command):
+    words = command.split()
+    ours = host.run([DROVER, "-c", URI, *words], check=False)
+    theirs = host.run(["virsh", "-c", URI, *words], check=False)
+    return ours, theirs
+
+
+@pytest.mark.limit(240)
+def test_what_drover_reads_is_what_virsh_reads(stock):
+    stock.virsh("define", guest(stock, devices=DISK))
+    stock.write_file("/root/cpu.xml", "<cpu><arch>x86_64</arch><model>Nehalem</model></cpu>")
+    drover(stock, "start", "g")
+    different = []
+    for text, of in ((SAME, str), (COUNTERS, shape)):
+        for command in commands(text):
+            ours, theirs = both(stock, command)
+            same = [of(getattr(ours, part)) == of(getattr(theirs, part)) for part in ("stdout", "stderr")]
+            if not all(same) or ours.returncode != theirs.returncode:
+                different.append(f"== {command}\n-- drover {ours.returncode}\n{ours.stdout}{ours.stderr}"
+                                 f"-- virsh {theirs.returncode}\n{theirs.stdout}{theirs.stderr}")
+    assert not different, "\n".join(different)
+
+
+@pytest.mark.limit(240)
+def test_a_guest_is_changed_through_its_whole_life(lab, stock):
+    inside, outside = lab.socket("port")
+    with Pulse(outside) as pulse:
+        change_a_guest(stock, guest(stock, devices=DISK, port=inside, touch=1), pulse)
+
+
+def change_a_guest(stock, path, pulse):
+
+    def state():
+        return drover(stock, "domstate", "g").stdout.strip()
+
+    assert f"Domain 'g' defined from {path}" in drover(stock, "define", path).stdout
+    assert state() == "shut off"
+    drover(stock, "setmaxmem", "g", "256M", "--config")
+    drover(stock, "setvcpus", "g", "2", "--config", "--maximum")
+    drover(stock, "desc", "g", "--config", "--title", "a", "title")
+    drover(stock, "metadata", "g", "http://x", "--key", "k", "--set", "<a/>", "--config")
+    assert drover(stock, "desc", "g", "--title").stdout == "a title\n\n"
+    drover(stock, "autostart", "g")
+    drover(stock, "domrename", "g", "h")
+    drover(stock, "domrename", "h", "g")
+    drover(stock, "start", "g", "--paused")
+    assert state() == "paused"
+    drover(stock, "resume", "g")
+    pulse.wait("^touched", 60)
+    drover(stock, "suspend", "g")
+    drover(stock, "resume", "g")
+    assert state() == "running"
+    stock.write_file("/root/e.xml", SECOND)
+    for attached, command in ((True, ["attach-device", "g", "/root/e.xml"]), (False, ["detach-device", "g", "/root/e.xml"]),
+                              (True, ["attach-disk", "g", "/mnt/shared/e.img", "vdb", "--cache", "none"])):
+        drover(stock, *command)
+        wait_for("the disk", lambda attached=attached: ("vdb" in drover(stock, "domblklist", "g").stdout) == attached)
+    drover(stock, "change-media", "g", "sda", "/mnt/shared/f.img")
+    drover(stock, "change-media", "g", "sda", "--eject")
+    drover(stock, "domif-setlink", "g", "52:54:00:11:22:33", "down")
+    assert "down" in drover(stock, "domif-getlink", "g", "52:54:00:11:22:33").stdout
+    drover(stock, "blkdeviotune", "g", "vda", "--total-bytes-sec", "1M")
+    assert "total_bytes_sec: 1048576" in drover(stock, "blkdeviotune", "g", "vda").stdout
+    drover(stock, "setmem", "g", "100M")
+    drover(stock, "vcpupin", "g", "0", "0")
+    drover(stock, "iothreadadd", "g", "3")
+    assert " 3 " in drover(stock, "iothreadinfo", "g").stdout
+    drover(stock, "send-key", "g", "KEY_LEFTCTRL", "KEY_C")
+    drover(stock, "inject-nmi", "g")
+    assert "type of image/" in drover(stock, "screenshot", "g", "/root/shot").stdout
+    assert stock.path("/root/shot").read_bytes()[:4] in (b"P6\n7", b"\x89PNG", b"P6\n6", b"P6\n1")
+    drover(stock, "reset", "g")
+    drover(stock, "save", "g", "/mnt/shared/saved", timeout=120)
+    assert state() == "shut off"
+    assert "<name>g</name>" in drover(stock, "save-image-dumpxml", "/mnt/shared/saved").stdout
+    drover(stock, "restore", "/mnt/shared/saved", timeout=120)
+    drover(stock, "managedsave", "g", timeout=120)
+    assert "saved" in drover(stock, "list", "--all", "--managed-save").stdout
+    drover(stock, "managedsave-remove", "g")
+    drover(stock, "start", "g")
+    drover(stock, "dump", "g", "/mnt/shared/core", "--memory-only", "--live", timeout=120)
+    drover(stock, "destroy", "g")
+    drover(stock, "edit", "g", env={"EDITOR": "sed -i s/<vcpu.*<.vcpu>/<vcpu>1<\\\\/vcpu>/"}, check=False)
+    drover(stock, "undefine", "g")
+    assert "g" not in drover(stock, "list", "--all", "--name").stdout.split()
+
+
+@pytest.mark.limit(180)
+def test_a_console_carries_both_ways_until_the_escape_key(stock):
+    drover(stock, "create", guest(stock, beat=200))
+    said = drover(stock, "console", "g", input="\x1d", check=False, options=["-e", "^]"])
+    assert said.returncode == 0 and "Connected to domain 'g'" in said.stdout and "^]" in said.stdout
+    process = stock.popen([DROVER, "-c", URI, "console", "g"], stdin=-1, stdout=-1, text=True)
+    for line in process.stdout:
+        if "beat" in line:
+            break
+    process.stdin.write("\x1d")
+    process.stdin.flush()
+    assert process.wait(20) == 0
+
+
+@pytest.mark.limit(180)
+def test_events_are_seen_as_they_come(stock):
+    process = stock.popen([DROVER, "-c", URI, "event", "--all", "--loop", "--timeout", "30"], stdout=-1, text=True)
+    monitor = stock.popen([DROVER, "-c", URI, "qemu-monitor-event", "--event", "STOP", "--timeout", "30"], stdout=-1, text=True)
+    stock.virsh("create", guest(stock))
+
+    def cause():
+        stock.virsh("suspend", "g")
+        stock.virsh("resume", "g")
+        return monitor.poll() is not None
+
+    wait_for("the monitor's event", cause)
+    assert re.match(r"event STOP for domain 'g': ", monitor.stdout.read())
+    stock.virsh("destroy", "g")
+    for expected in ("Started Booted", "Suspended Paused", "Resumed Unpaused", "Stopped Destroyed"):
+        assert any(expected in line for line in iter(process.stdout.readline, ""))
+    stock.kill("drover", signal.SIGINT)
+    assert process.wait(20) == 0 and "event loop interrupted" in process.stdout.read()
+
+
+def names(host, *options):
+    return host.virsh("list", "--name", *options).split()
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("how", [[], ["--live", "--p2p", "--tunneled"], ["--live", "--max-pause", "200"],
+                                 ["--live", "--persistent", "--undefinesource", "--verbose", "--dname", "other"],
+                                 ["--suspend", "--live", "--parallel", "--parallel-connections", "2"]])
+def test_drover_moves_a_guest_between_stock_daemons(lab, pair_of_stock, how):
+    a, b = pair_of_stock
+    inside, outside = lab.socket("port")
+    name = "other" if "--dname" in how else "g"
+    with Pulse(outside) as pulse:
+        a.virsh("define", guest(a, port=inside, beat=10, touch=16))
+        a.virsh("start", "g")
+        pulse.wait("^touched", 60)
+        said = drover(a, "migrate", "g", "qemu+tcp://b/system", *how, timeout=120)
+        assert names(a) == [] and names(b) == [name] and said.stdout == "\n"
+        assert ("Migration: [100 %]" in said.stderr) == ("--verbose" in how)
+        assert (names(b, "--all", "--persistent") == [name]) == ("--persistent" in how)
+        assert (names(a, "--all") == []) == ("--undefinesource" in how)
+        if "--suspend" in how:
+            assert b.virsh("domstate", name).strip() == "paused"
+            b.virsh("resume", name)
+            pulse.wait("^beat", 60)
+        else:
+            right, line = pulse.verify()
+            assert right, line
+
+
+@pytest.mark.limit(180)
+def test_a_definition_moves_offline_and_a_refusal_leaves_all_as_it_was(pair_of_stock):
+    a, b = pair_of_stock
+    a.virsh("define", guest(a))
+    refused = drover(a, "migrate", "g", "qemu+tcp://b/system", "--live", check=False)
+    assert refused.returncode == 1 and "domain is not running" in refused.stderr
+    drover(a, "migrate", "g", "qemu+tcp://b/system", "--offline", "--persistent")
+    assert names(a, "--all") == ["g"] and names(b, "--all") == ["g"]
+    b.virsh("undefine", "g")
+    a.virsh("start", "g")
+    b.write_file("/root/g.xml", a.read_file("/root/g.xml"))
+    b.virsh("create", "/root/g.xml")
+    clash = drover(a, "migrate", "g", "qemu+tcp://b/system", "--live", check=False)
+    assert clash.returncode == 1 and "already" in clash.stderr
+    assert a.virsh("domstate", "g").strip() == "running" == b.virsh("domstate", "g").strip()
+
+
+@pytest.mark.limit(180)
+def test_an_interrupted_migration_leaves_the_guest_where_it_is(lab, pair_of_stock):
+    a, b = pair_of_stock
+    a.virsh("create", guest(a))
+    process = a.popen([DROVER, "-c", URI, "migrate", "g", "qemu+tcp://b/system", "--live", "--bandwidth", "1"],
+                      stderr=-1, text=True)
+
+    def job():
+        return json.loads(drover(a, "domjobinfo", "g", options=["-o", "json"]).stdout)
+
+    wait_for("the migration", lambda: job().get("memory_processed", 0) > 0)
+    assert job()["job_type"] == "Unbounded" and "Memory total:" in drover(a, "domjobinfo", "g").stdout
+    a.kill("drover", signal.SIGINT)
+    assert process.wait(60) == 1
+    assert "error: " in process.stderr.read()
+    assert a.virsh("domstate", "g").strip() == "running" and names(b) == []
