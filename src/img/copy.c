@@ -23,18 +23,10 @@ enum {
         USUAL_THREADS = 8,
 };
 
-typedef enum SlotState {
-        SLOT_FREE,
-        SLOT_WAITING, /* for a worker */
-        SLOT_READING,
-        SLOT_READY, /* to be stored */
-} SlotState;
-
 typedef struct Slot {
-        SlotState state;
+        bool ready; /* to be stored */
         uint64_t start;
         size_t length;
-        bool zero;         /* known to be zeros: nothing to read */
         uint8_t *data;     /* PIECE_SIZE */
         uint8_t *packed;   /* the same, cluster by cluster */
         uint32_t *lengths; /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
@@ -50,7 +42,7 @@ typedef struct Copy {
         Slot *slots;
         size_t n_slots;
         size_t head, next, tail; /* counters: filled, given to workers, stored */
-        bool stopping;
+        bool stopping, waiting;  /* waiting: the calling thread sleeps until a slot is ready */
         pthread_t threads[MOST_THREADS];
         unsigned n_threads;
         struct timespec began;
@@ -70,31 +62,32 @@ static void pack_clusters(Copy *copy, Slot *slot)
         }
 }
 
+/* With the lock, which is given back for the time of the work: fill the next slot that waits. */
+static void fill_slot(Copy *copy)
+{
+        Slot *slot = &copy->slots[copy->next++ % copy->n_slots];
+        int r;
+
+        pthread_mutex_unlock(&copy->lock);
+        r = image_read(copy->from, copy->options->from + slot->start, slot->data, slot->length, &slot->failure);
+        if (r == 0 && copy->options->compress)
+                pack_clusters(copy, slot);
+        pthread_mutex_lock(&copy->lock);
+        slot->ready = true;
+        if (copy->waiting)
+                pthread_cond_signal(&copy->ready);
+}
+
 static void *worker(void *arg)
 {
         Copy *copy = arg;
 
         pthread_mutex_lock(&copy->lock);
-        for (;;) {
-                Slot *slot;
-                int r;
-
-                while (!copy->stopping && copy->next == copy->head)
+        while (!copy->stopping) {
+                if (copy->next == copy->head)
                         pthread_cond_wait(&copy->work, &copy->lock);
-                if (copy->stopping)
-                        break;
-                slot = &copy->slots[copy->next++ % copy->n_slots];
-                if (slot->state != SLOT_WAITING)
-                        continue;
-                slot->state = SLOT_READING;
-                pthread_mutex_unlock(&copy->lock);
-                r = image_read(copy->from, copy->options->from + slot->start, slot->data, slot->length,
-                               &slot->failure);
-                if (r == 0 && copy->options->compress)
-                        pack_clusters(copy, slot);
-                pthread_mutex_lock(&copy->lock);
-                slot->state = SLOT_READY;
-                pthread_cond_signal(&copy->ready);
+                else
+                        fill_slot(copy);
         }
         pthread_mutex_unlock(&copy->lock);
         return NULL;
@@ -154,8 +147,6 @@ static int store(Copy *copy, Slot *slot, Error *err)
 {
         if (err_is_set(&slot->failure))
                 return err_move(err, &slot->failure);
-        if (slot->zero)
-                return store_zeros(copy, slot->start, slot->length, err);
         return copy->options->compress ? store_packed(copy, slot, err) : store_plain(copy, slot, err);
 }
 
@@ -173,28 +164,34 @@ static void keep_to_rate(const Copy *copy, uint64_t done)
                 usleep((useconds_t)((due - spent) * 1e6));
 }
 
-/* Store the oldest slot, waiting for its data. */
+/* Store the oldest slot. While its data is not there, do a worker's work rather than sleep. */
 static int store_next(Copy *copy, Error *err)
 {
         Slot *slot = &copy->slots[copy->tail % copy->n_slots];
         const CopyOptions *o = copy->options;
 
         pthread_mutex_lock(&copy->lock);
-        while (slot->state != SLOT_READY)
+        while (!slot->ready) {
+                if (copy->next != copy->head) {
+                        fill_slot(copy);
+                        continue;
+                }
+                copy->waiting = true;
                 pthread_cond_wait(&copy->ready, &copy->lock);
+                copy->waiting = false;
+        }
         pthread_mutex_unlock(&copy->lock);
         if (store(copy, slot, err) < 0)
                 return -1;
         keep_to_rate(copy, slot->start + slot->length);
         if (o->progress && o->progress(o->progress_arg, slot->start + slot->length, o->length, err) < 0)
                 return -1;
-        slot->state = SLOT_FREE;
         copy->tail++;
         return 0;
 }
 
 /* Hand a piece to the ring, storing older ones when it is full. */
-static int submit(Copy *copy, uint64_t start, size_t length, bool zero, Error *err)
+static int submit(Copy *copy, uint64_t start, size_t length, Error *err)
 {
         Slot *slot;
 
@@ -205,11 +202,28 @@ static int submit(Copy *copy, uint64_t start, size_t length, bool zero, Error *e
         pthread_mutex_lock(&copy->lock);
         slot->start = start;
         slot->length = length;
-        slot->zero = zero;
-        slot->state = zero ? SLOT_READY : SLOT_WAITING;
+        slot->ready = false;
         copy->head++;
         pthread_cond_signal(&copy->work);
         pthread_mutex_unlock(&copy->lock);
+        return 0;
+}
+
+/* What is copied begins at `at`: how far data goes on, at most to `most`. Neighbouring extents are read together. */
+static int data_until(Copy *copy, uint64_t at, uint64_t most, uint64_t *ret, Error *err)
+{
+        const CopyOptions *o = copy->options;
+
+        while (at < most) {
+                ImageExtent extent;
+
+                if (image_map_chain(copy->from, o->until, o->from + at, most - at, &extent, err) < 0)
+                        return -1;
+                if (!extent.present || extent.zero || (o->below_only && extent.depth == 0))
+                        break;
+                at += extent.length;
+        }
+        *ret = at;
         return 0;
 }
 
@@ -222,7 +236,7 @@ static int pass_zeros(Copy *copy, uint64_t start, uint64_t length, Error *err)
                 while (length) {
                         size_t n = (size_t)MIN(length, (uint64_t)PIECE_SIZE);
 
-                        if (submit(copy, start, n, false, err) < 0)
+                        if (submit(copy, start, n, err) < 0)
                                 return -1;
                         start += n;
                         length -= n;
@@ -266,11 +280,12 @@ static int run(Copy *copy, Error *err)
                         }
                         end = MIN(round_up(at + 1, unit), o->length);
                 }
-                /* Neighbouring extents of data are read together, up to a piece. */
+                if (data_until(copy, end, MIN(o->length, round_down(at, PIECE_SIZE) + PIECE_SIZE), &end, err) < 0)
+                        return -1;
                 end = MIN(MAX(end, at + 1), round_down(at, PIECE_SIZE) + PIECE_SIZE);
                 if (o->compress)
                         end = MIN(round_up(end, unit), o->length);
-                r = submit(copy, at, (size_t)(end - at), false, err);
+                r = submit(copy, at, (size_t)(end - at), err);
                 if (r < 0)
                         return -1;
                 at = end;
@@ -296,7 +311,7 @@ static int slots_make(Copy *copy, Error *err)
 {
         bool compress = copy->options->compress;
 
-        copy->n_slots = 2 * copy->n_threads + 2;
+        copy->n_slots = 2 * copy->n_threads + 4;
         copy->slots = mem_new_array(Slot, copy->n_slots);
         for (size_t i = 0; i < copy->n_slots; i++) {
                 Slot *slot = &copy->slots[i];
@@ -317,7 +332,8 @@ static unsigned threads_for(const CopyOptions *o)
 
         if (o->threads)
                 return MIN(o->threads, MOST_THREADS);
-        return cores < 1 ? 1 : (unsigned)MIN(cores, USUAL_THREADS);
+        /* The calling thread works too. */
+        return cores < 2 ? 1 : (unsigned)MIN(cores - 1, USUAL_THREADS);
 }
 
 int image_copy(Image *from, Image *to, const CopyOptions *options, Error *err)

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "img/bytes.h"
 
+enum { BLOCKS_BYTES = 4 << 20 }; /* held in memory when they are clean, at most */
+
 static unsigned order_of(const Qcow2 *q)
 {
         return q->h.refcount_order;
@@ -104,6 +106,7 @@ void qcow2_refcounts_done(Qcow2 *q)
         free(TAKE(q->blocks));
         free(TAKE(q->reftable));
         q->reftable_entries = 0;
+        q->blocks_held = 0;
 }
 
 /* The block with this cluster's count; *ret NULL: there is none, all its counts are 0. */
@@ -125,6 +128,7 @@ static int block_get(Qcow2 *q, uint64_t index, Qcow2Block **ret, Error *err)
                 if (image_file_read_padded(q->file, q->reftable[index], counts, q->cluster, err) < 0)
                         return err_prefix(err, "refcount block");
                 block->counts = TAKE(counts);
+                q->blocks_held++;
         }
         *ret = block;
         return 0;
@@ -164,6 +168,16 @@ static int reftable_write(Qcow2 *q, Error *err)
         return 0;
 }
 
+/* All blocks are clean: drop them when they are many. Nobody keeps a pointer to one over a write. */
+static void blocks_forget(Qcow2 *q)
+{
+        if (q->blocks_held << q->cluster_bits <= BLOCKS_BYTES)
+                return;
+        for (uint32_t i = 0; i < q->reftable_entries; i++)
+                free(TAKE(q->blocks[i].counts));
+        q->blocks_held = 0;
+}
+
 int qcow2_refcounts_write(Qcow2 *q, bool *wrote, Error *err)
 {
         for (uint32_t i = 0; i < q->reftable_entries; i++) {
@@ -173,6 +187,7 @@ int qcow2_refcounts_write(Qcow2 *q, bool *wrote, Error *err)
                         return -1;
                 *wrote = true;
         }
+        blocks_forget(q);
         if (!q->reftable_dirty)
                 return 0;
         /* What the table points to must be there first. */
@@ -196,6 +211,7 @@ static int blocks_add(Qcow2 *q, uint64_t index, uint64_t n, uint64_t taken, Erro
                 for (uint64_t c = 0; c < per_block(q) && i * per_block(q) + c < taken; c++)
                         qcow2_count_set(counts, order_of(q), c, 1);
                 q->blocks[index + i] = (Qcow2Block){ .counts = counts, .dirty = true };
+                q->blocks_held++;
                 q->reftable[index + i] = (first + i) << q->cluster_bits;
         }
         q->file_end = MAX(q->file_end, (first + taken) << q->cluster_bits);

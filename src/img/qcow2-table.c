@@ -10,7 +10,7 @@
 #include "img/bytes.h"
 
 enum {
-        TABLES_BYTES = 24 << 20, /* held in memory, at most */
+        TABLES_BYTES = 8 << 20, /* held in memory, at most */
         SECTOR = 512,
 };
 

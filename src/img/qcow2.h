@@ -35,7 +35,7 @@ typedef struct Qcow2Table {
 
 typedef struct Qcow2Block {
         uint8_t *counts; /* as on disk; one cluster; NULL: not read yet */
-        bool is_new, dirty;
+        bool dirty;
 } Qcow2Block;
 
 typedef struct Qcow2Run {
@@ -67,6 +67,7 @@ typedef struct Qcow2 {
         uint64_t *reftable; /* host order */
         uint32_t reftable_entries;
         Qcow2Block *blocks; /* one per reftable entry */
+        uint64_t blocks_held;
         bool reftable_dirty;
         unsigned block_bits; /* counts in a refcount block, as a power of two */
         uint64_t free_hint;  /* no cluster before this one is free */
