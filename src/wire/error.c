@@ -4,16 +4,34 @@
 #include "wire/error.h"
 
 #include "base/str.h"
+#include "wire/constants.h"
 
 enum { LEVEL_ERROR = 2, LONGEST_TEXT = 64 * 1024 };
 
+/* Clients take the code of a missing filter for another one unless filters say so themselves. */
 static int component_of(ErrCode code, int from)
 {
-        if (code == ERR_RPC)
+        switch (code) {
+        case ERR_RPC:
                 return ERROR_FROM_RPC;
-        if (code == ERR_OPERATION_DENIED)
+        case ERR_OPERATION_DENIED:
                 return ERROR_FROM_DOMAIN_API;
-        return from;
+        case ERR_NO_NETWORK:
+                return VIR_FROM_NETWORK;
+        case ERR_NO_STORAGE_POOL:
+        case ERR_NO_STORAGE_VOL:
+                return VIR_FROM_STORAGE;
+        case ERR_NO_INTERFACE:
+                return VIR_FROM_INTERFACE;
+        case ERR_NO_NODE_DEVICE:
+                return VIR_FROM_NODEDEV;
+        case ERR_NO_SECRET:
+                return VIR_FROM_SECRET;
+        case ERR_NO_NWFILTER:
+                return VIR_FROM_NWFILTER;
+        default:
+                return from;
+        }
 }
 
 /* The text with the template's one %s replaced by detail. */

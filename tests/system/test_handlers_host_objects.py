@@ -1,0 +1,97 @@
+"""Devices of the host, and the kinds of objects of which there are none (ranks 49-51, 77-79, 91-92, 98-109)."""
+import os
+import xml.etree.ElementTree as ET
+
+import libvirt
+import pytest
+from droverd import Droverd
+
+UUID = "11111111-2222-3333-4444-555555555501"
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    libvirt.virEventRegisterDefaultImpl()
+    d = Droverd()
+    yield d
+    d.stop()
+
+
+@pytest.fixture()
+def conn(daemon):
+    c = libvirt.open(daemon.uri())
+    yield c
+    c.close()
+
+
+@pytest.mark.parametrize("command", ["net-list --all", "pool-list --all", "iface-list --all", "secret-list",
+                                     "nwfilter-list", "nwfilter-binding-list"])
+def test_lists_are_empty(daemon, command):
+    assert len(daemon.virsh(*command.split()).strip().splitlines()) == 2
+
+
+def test_old_lists_and_numbers_are_empty(conn):
+    for what in ("Networks", "DefinedNetworks", "StoragePools", "DefinedStoragePools", "Interfaces", "DefinedInterfaces",
+                 "Secrets"):
+        assert getattr(conn, "numOf" + what)() == 0 and getattr(conn, "list" + what)() == [], what
+    assert conn.numOfNWFilters() == 0 and conn.listNWFilters() == []
+
+
+@pytest.mark.parametrize("look_up, key, code", [
+    ("networkLookupByName", "x", libvirt.VIR_ERR_NO_NETWORK),
+    ("networkLookupByUUIDString", UUID, libvirt.VIR_ERR_NO_NETWORK),
+    ("storagePoolLookupByName", "x", libvirt.VIR_ERR_NO_STORAGE_POOL),
+    ("storagePoolLookupByUUIDString", UUID, libvirt.VIR_ERR_NO_STORAGE_POOL),
+    ("storagePoolLookupByTargetPath", "/x", libvirt.VIR_ERR_NO_STORAGE_POOL),
+    ("storageVolLookupByPath", "/x", libvirt.VIR_ERR_NO_STORAGE_VOL),
+    ("storageVolLookupByKey", "x", libvirt.VIR_ERR_NO_STORAGE_VOL),
+    ("interfaceLookupByName", "x", libvirt.VIR_ERR_NO_INTERFACE),
+    ("interfaceLookupByMACString", "52:54:00:00:00:01", libvirt.VIR_ERR_NO_INTERFACE),
+    ("secretLookupByUUIDString", UUID, libvirt.VIR_ERR_NO_SECRET),
+    ("nwfilterLookupByName", "x", libvirt.VIR_ERR_NO_NWFILTER),
+    ("nwfilterLookupByUUIDString", UUID, libvirt.VIR_ERR_NO_NWFILTER),
+    ("nodeDeviceLookupByName", "x", libvirt.VIR_ERR_NO_NODE_DEVICE),
+])
+def test_look_ups_say_what_is_missing(conn, look_up, key, code):
+    with pytest.raises(libvirt.libvirtError) as e:
+        getattr(conn, look_up)(key)
+    assert e.value.get_error_code() == code and key in str(e.value)
+
+
+@pytest.mark.parametrize("kind", ["network", "storagePool", "nodeDevice", "secret"])
+def test_events_of_other_objects_can_be_registered(conn, kind):
+    register, deregister = getattr(conn, kind + "EventRegisterAny"), getattr(conn, kind + "EventDeregisterAny")
+    deregister(register(None, 0, lambda *_: None, None))
+
+
+def test_events_that_do_not_exist_are_refused(daemon):
+    assert "error:" in daemon.virsh("net-event", "nonsense", check=False)
+
+
+def test_devices_form_a_tree(conn):
+    devices = {d.name(): d for d in conn.listAllDevices(0)}
+    assert set(devices) == set(conn.listDevices(None)) and len(devices) == conn.numOfDevices(None)
+    assert devices["computer"].parent() is None and devices["computer"].listCaps() == ["system"]
+    for name, device in devices.items():
+        described = ET.fromstring(device.XMLDesc(0))
+        assert described.findtext("name") == name
+        if name != "computer":
+            assert device.parent() in devices
+            assert os.path.isdir(described.findtext("path"))
+
+
+def test_links_and_pci_functions_agree_with_the_kernel(conn):
+    links = {ET.fromstring(d.XMLDesc(0)).findtext("capability/interface") for d in
+             conn.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)}
+    assert links == {n for n in os.listdir("/sys/class/net") if os.path.isdir(f"/sys/class/net/{n}")}
+    for device in conn.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV):
+        described = ET.fromstring(device.XMLDesc(0))
+        with open(described.findtext("path") + "/vendor", encoding="ascii") as file:
+            assert described.find("capability/vendor").get("id") == file.read().strip()
+
+
+def test_devices_are_active_and_not_kept(daemon):
+    out = daemon.virsh("nodedev-info", "computer")
+    assert "Active:         yes" in out and "Persistent:     no" in out
+    assert "computer" in daemon.virsh("nodedev-list", "--tree")
+    assert daemon.virsh("nodedev-list", "--inactive").strip() == ""
