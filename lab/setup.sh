@@ -42,6 +42,7 @@ mkdir /mnt/.dev/net /mnt/.dev/pts /mnt/.dev/shm /mnt/.dev/mqueue
 for device in $DEVICES; do
         if [ -e "/dev/$device" ]; then cp -a "/dev/$device" "/mnt/.dev/$device"; fi
 done
+if [ -e /mnt/.dev/kvm ]; then chmod 666 /mnt/.dev/kvm; fi # as udev has it: QEMU has a user of its own
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts /mnt/.dev/pts
 mount -t tmpfs -o mode=1777 shm /mnt/.dev/shm
 mount -t mqueue mqueue /mnt/.dev/mqueue

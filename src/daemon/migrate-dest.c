@@ -269,6 +269,9 @@ static void on_offline_defined(void *arg, const Error *failure)
         Domain *dom = p->dom;
         AUTO(Buf) text = { 0 };
         AUTO(MigrateCookie) cookie = { 0 };
+        AUTOFREE char *host = migrate_host_address(dom->driver->daemon->config);
+        AUTOFREE char *uri = str_format("tcp:%s", host);
+        WireDomainMigratePrepare3ParamsRet ret = { 0 };
 
         if (failure) {
                 if (!dom->persistent && dom->listed)
@@ -280,8 +283,11 @@ static void on_offline_defined(void *arg, const Error *failure)
         event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_DEFINED, VIR_DOMAIN_EVENT_DEFINED_ADDED);
         migrate_own_cookie(dom, NULL, &cookie);
         migrate_cookie_format(&cookie, &text);
-        call_reply(p->call, &(WireDomainMigratePrepare3ParamsRet){ .n_cookie_out = (uint32_t)text.len,
-                                                                   .cookie_out = (const uint8_t *)text.data });
+        /* nobody connects to it, but stock clients take a missing address for a failed prepare */
+        ret.uri_out = uri;
+        ret.n_cookie_out = (uint32_t)text.len;
+        ret.cookie_out = (const uint8_t *)text.data;
+        call_reply(p->call, &ret);
         domain_unref(dom);
         free(p);
 }

@@ -69,20 +69,25 @@ int migrate_ports_take(Migration *m, Error *err)
         return m->nbd_port ? 0 : take_one(m, &m->nbd_port, err);
 }
 
+char *migrate_host_address(const Config *config)
+{
+        char name[HOST_NAME_MAX + 1] = "localhost";
+
+        if (config->migration_host)
+                return str_dup(config->migration_host);
+        gethostname(name, sizeof(name) - 1);
+        return str_dup(name);
+}
+
 char *migrate_own_address(const Migration *m)
 {
-        const Config *config = m->dom->driver->daemon->config;
-        char name[HOST_NAME_MAX + 1] = "localhost";
         char *host = NULL;
         int port;
 
         if (m->params.migrate_uri && migrate_parse_uri(m->params.migrate_uri, &host, &port, NULL) == 0)
                 return host;
         free(host);
-        if (config->migration_host)
-                return str_dup(config->migration_host);
-        gethostname(name, sizeof(name) - 1);
-        return str_dup(name);
+        return migrate_host_address(m->dom->driver->daemon->config);
 }
 
 char *migrate_uri_out(const Migration *m)

@@ -13,3 +13,5 @@ int migrate_ports_take(Migration *m, Error *err);
 char *migrate_uri_out(const Migration *m);
 /* The name or address that the other host reaches this one at. Owned. */
 char *migrate_own_address(const Migration *m);
+/* The same where no migration has a say in it. Owned. */
+char *migrate_host_address(const Config *config);

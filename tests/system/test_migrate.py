@@ -1,0 +1,150 @@
+"""Stock virsh moves real guests between two droverd hosts (MIG rows); each guest verifies its own memory afterwards."""
+import pytest
+from waiting import wait_for
+
+from lab import domains
+from lab.paths import PROGRAMS
+from lab.pulse import Pulse
+
+BOOT_S = 90
+MOVE_S = 120
+
+
+class Journey:
+    """A guest on host a with its serial port on a Pulse, and what becomes of it."""
+
+    def __init__(self, pair, pulse, port):
+        self.pair, self.pulse, self.port = pair, pulse, port
+
+    def linux(self, name="g", define=True, **settings):
+        settings = {"beat": 5, "touch": 16, **settings}
+        return self.begin(domains.linux(name, port=self.port, **settings), name, define, "^touched")
+
+    def payload(self, name="g", **settings):
+        kvm = "<domain type='kvm'" in self.pair.a.virsh("capabilities")
+        xml = domains.bare(name, port=self.port, kind="kvm" if kvm else "qemu", **settings)
+        return self.begin(xml, name, True, "^beat 00000100")
+
+    def begin(self, xml, name, define, sign):
+        self.pair.a.write_file("/root/guest.xml", xml)
+        if define:
+            self.pair.a.virsh("define", "/root/guest.xml")
+            self.pair.a.virsh("start", name)
+        else:
+            self.pair.a.virsh("create", "/root/guest.xml")
+        self.pulse.wait(sign, BOOT_S)
+        return self
+
+    def move(self, *options, name="g", transport="ssh", check=True):
+        words = ["virsh", "-q", "-c", "qemu:///system", "migrate", *options, name, f"qemu+{transport}://b/system"]
+        return self.pair.a.run(words, timeout=MOVE_S, check=check)
+
+    def whereabouts(self):
+        """(running on a, running on b, defined on a, defined on b)"""
+        hosts = (self.pair.a, self.pair.b)
+        return tuple(host.virsh("list", *what, "--name").split() for what in ([], ["--all", "--persistent"])
+                     for host in hosts)
+
+    def verify(self):
+        right, line = self.pulse.verify()
+        assert right, line
+
+
+@pytest.fixture()
+def journey(pair):
+    inside, outside = pair.lab.socket("port")
+    with Pulse(outside) as pulse:
+        yield Journey(pair, pulse, inside)
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("options", [["--live"], ["--live", "--p2p"], []], ids=["live", "p2p", "paused"])
+@pytest.mark.parametrize("transport", ["ssh", "tcp"])
+def test_a_guest_moves_and_lives_on(journey, options, transport):
+    """MIG-01, MIG-02, MIG-03, MIG-07, MIG-10, MIG-34"""
+    journey.linux()
+    done = journey.move(*options, transport=transport)
+    assert done.stdout.strip() == "" and done.stderr.strip() == ""
+    assert journey.whereabouts() == ([], ["g"], ["g"], [])
+    journey.pulse.wait("^beat", 10, journey.pulse.mark())
+    journey.verify()
+    numbers = [int(line.text.split()[1]) for line in journey.pulse.beats()]
+    assert numbers == list(range(len(numbers))), "no beat is lost and none comes twice"
+    journey.pair.b.virsh("shutdown", "g")
+    journey.pulse.wait("^power off", 20)
+    wait_for("it is gone from b", lambda: journey.whereabouts() == ([], [], ["g"], []))
+
+
+def test_the_definition_moves_along(journey):
+    """MIG-38, MIG-39"""
+    journey.linux()
+    journey.move("--live", "--persistent", "--undefinesource")
+    assert journey.whereabouts() == ([], ["g"], [], ["g"])
+
+
+def test_it_can_arrive_paused_and_under_another_name(journey):
+    """MIG-40, MIG-54"""
+    journey.linux()
+    journey.move("--live", "--suspend", "--dname", "other")
+    assert journey.pair.b.virsh("domstate", "other").strip() == "paused"
+    mark = journey.pulse.mark()
+    journey.pair.b.virsh("resume", "other")
+    journey.pulse.wait("^beat", 10, mark)
+    journey.verify()
+
+
+def test_there_and_back_again(journey):
+    journey.linux()
+    journey.move("--live")
+    journey.pair.b.virsh("migrate", "--live", "g", "qemu+ssh://a/system", timeout=MOVE_S)
+    assert journey.whereabouts() == (["g"], [], ["g"], [])
+    journey.verify()
+
+
+def test_a_dirtying_guest_loses_no_page(journey):
+    """MIG-03: the bare payload dirties 50 MiB/s and checks every page it comes back to."""
+    journey.payload(touch_mib=64, dirty_mib_s=50)
+    journey.move("--live", "--unsafe")
+    mark = journey.pulse.mark()
+    journey.pulse.wait("^sweep .* lost 00000000", 30, mark)
+    journey.verify()
+
+
+def test_an_offline_move_copies_only_the_definition(journey):
+    """MIG-36, MIG-37"""
+    journey.pair.a.write_file("/root/guest.xml", domains.linux("g"))
+    journey.pair.a.virsh("define", "/root/guest.xml")
+    assert journey.move("--live", check=False).returncode == 1
+    journey.move("--offline", "--persistent")
+    assert journey.whereabouts() == ([], [], ["g"], ["g"])
+
+
+def test_a_destination_that_is_cut_off_leaves_the_guest_at_home(journey):
+    """MIG-07: the guest goes on at the source whatever becomes of the destination."""
+    journey.linux()
+    journey.pair.b.cut()
+    done = journey.move("--live", transport="tcp", check=False)
+    assert done.returncode == 1
+    journey.pulse.wait("^beat", 10, journey.pulse.mark())
+    assert journey.whereabouts()[0] == ["g"]
+    journey.verify()
+
+
+def test_a_name_taken_at_the_destination_is_refused(journey):
+    """MIG-54"""
+    journey.pair.b.write_file("/root/guest.xml", domains.linux("g"))
+    journey.pair.b.virsh("define", "/root/guest.xml")
+    journey.linux()
+    done = journey.move("--live", check=False)
+    assert done.returncode == 1 and "g" in done.stderr
+    journey.pulse.wait("^beat", 10, journey.pulse.mark())
+    assert journey.whereabouts()[:2] == (["g"], [])
+
+
+@pytest.mark.limit(240)
+def test_drover_migrate_moves_between_our_own(journey):
+    journey.linux()
+    drover = [PROGRAMS / "drover", "-c", "qemu:///system"]
+    journey.pair.a.run([*drover, "migrate", "--live", "g", "qemu+ssh://b/system"], timeout=MOVE_S)
+    assert journey.whereabouts()[:2] == ([], ["g"])
+    journey.verify()
