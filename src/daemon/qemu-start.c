@@ -317,7 +317,8 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
                                  .guest_dir = dir,
                                  .nics = nics,
                                  .incoming = run->options.incoming ? "defer" : NULL };
-        GuestStartOptions options = { .paused = run->options.paused,
+        GuestStartOptions options = { .def = def,
+                                      .paused = run->options.paused,
                                       .incoming = run->options.incoming,
                                       .balloon_bytes = def->current_memory_kib < def->memory_kib
                                                                ? def->current_memory_kib * 1024

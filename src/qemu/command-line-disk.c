@@ -28,6 +28,14 @@ char *qemu_disk_file_node(const DomainDef *def, const DiskDef *disk)
         return str_format("node%u-file", disk_number(def, disk));
 }
 
+char *qemu_disk_qdev(const DiskDef *disk)
+{
+        /* of a virtio disk the back end holds the drive, and it has only a path */
+        if (disk->target_bus == DISK_BUS_VIRTIO)
+                return str_format("/machine/peripheral/%s/virtio-backend", disk->info.alias);
+        return str_dup(disk->info.alias);
+}
+
 static void number_backing(BackingStoreDef *backing, uint32_t *next)
 {
         for (; backing && backing->type; backing = backing->backing) {

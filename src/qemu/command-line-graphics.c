@@ -24,7 +24,7 @@ static int put_vnc_address(const GraphicsDef *g, Buf *value, Error *err)
         const ListenDef *at = find_listen(g, LISTEN_TYPE_ADDRESS), *unix_socket = find_listen(g, LISTEN_TYPE_SOCKET);
         const char *address = at && at->address ? at->address : g->listen ?: "127.0.0.1";
         const char *path = unix_socket ? unix_socket->socket : g->socket;
-        bool automatic = g->autoport == SWITCH_ON || g->port <= 0;
+        bool automatic = g->port <= 0;
 
         if (path) {
                 buf_format(value, "unix:%s", path);

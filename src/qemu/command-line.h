@@ -91,6 +91,8 @@ void qemu_parts_done(QemuParts *parts);
 /* Name of the node the guest's device reads, and of the one that opens the file. Owned. */
 char *qemu_disk_node(const DomainDef *def, const DiskDef *disk);
 char *qemu_disk_file_node(const DomainDef *def, const DiskDef *disk);
+/* By which QMP knows the device in commands and statistics (block_set_io_throttle, query-blockstats). Owned. */
+char *qemu_disk_qdev(const DiskDef *disk);
 /* Give each disk source of a definition that is about to run its number; those with one keep it. */
 void qemu_number_sources(DomainDef *def);
 

@@ -1,36 +1,56 @@
 /*
- * qemu/guest-files.c - give the images of an ended guest back to their owners
+ * qemu/guest-files.c - the images of a guest: whose they are while it runs, and afterwards
  */
+#include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "qemu/guest-process.h"
 
 #include <unistd.h>
 
-typedef struct TakeBack {
+enum { MOST_LIST = 1 << 20 };
+
+typedef struct GiveBack {
         Child *child;
         RootUser user;
-        char **paths;
-        size_t n;
-} TakeBack;
+        Buf list; /* paths, each with its NUL */
+} GiveBack;
+
+static char *list_path(const GuestEnv *env, const Uuid *uuid)
+{
+        char text[UUID_TEXT_LEN + 1];
+
+        return str_format("%s/%s.files", env->run_dir, uuid_format(uuid, text));
+}
+
+int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err)
+{
+        AUTOFREE char *path = list_path(env, uuid);
+        AUTO(Buf) list = { 0 };
+
+        if (env->user.uid == 0)
+                return 0;
+        for (size_t i = 0; i < line->files.len; i++)
+                buf_put(&list, line->files.items[i].path, strlen(line->files.items[i].path) + 1);
+        return file_write_atomic(path, list.data ?: "", list.len, 0600, err);
+}
 
 /* In the child: its whole life. */
-static int take_back(void *arg)
+static int give_back(void *arg)
 {
-        const TakeBack *t = arg;
+        const GiveBack *g = arg;
 
-        for (size_t i = 0; i < t->n; i++)
-                root_take_back_file(t->paths[i], &t->user);
+        for (size_t at = 0; at < g->list.len; at += strlen(g->list.data + at) + 1)
+                root_take_back_file(g->list.data + at, &g->user);
         _exit(0);
 }
 
-static void take_back_free(TakeBack *t)
+static void give_back_free(GiveBack *g)
 {
-        child_free(t->child);
-        for (size_t i = 0; i < t->n; i++)
-                free(t->paths[i]);
-        free(t->paths);
-        free(t);
+        child_free(g->child);
+        buf_done(&g->list);
+        free(g);
 }
 
 static void on_started(void *arg UNUSED, const Error *why UNUSED)
@@ -39,27 +59,29 @@ static void on_started(void *arg UNUSED, const Error *why UNUSED)
 
 static void on_ended(void *arg, int status UNUSED)
 {
-        take_back_free(arg);
+        give_back_free(arg);
 }
 
-int guest_files_take_back(const GuestEnv *env, const char *const *paths, size_t n, Error *err)
+void guest_files_give_back(const GuestEnv *env, const Uuid *uuid)
 {
-        static const char *const argv[] = { "drover-take-back", NULL };
-        TakeBack *t;
-        ChildSpec spec = { .argv = argv, .prepare = take_back, .keep_going = true, .started = on_started };
+        static const char *const argv[] = { "drover-give-back", NULL };
+        AUTOFREE char *path = list_path(env, uuid);
+        GiveBack *g = mem_new(GiveBack);
+        ChildSpec spec = {
+                .argv = argv, .prepare = give_back, .prepare_arg = g, .keep_going = true, .started = on_started
+        };
+        AUTO(Error) err = { 0 };
 
-        if (n == 0 || env->user.uid == 0)
-                return 0;
-        t = mem_new(TakeBack);
-        t->user = env->user;
-        t->paths = mem_new_array(char *, n);
-        for (; t->n < n; t->n++)
-                t->paths[t->n] = str_dup(paths[t->n]);
-        spec.prepare_arg = t;
-        t->child = child_new(env->loop, &spec, on_ended, t, err);
-        if (!t->child) {
-                take_back_free(t);
-                return -1;
+        g->user = env->user;
+        if (file_read(path, MOST_LIST, &g->list, NULL) < 0 || g->list.len == 0) {
+                unlink(path);
+                give_back_free(g);
+                return;
         }
-        return 0;
+        unlink(path);
+        g->child = child_new(env->loop, &spec, on_ended, g, &err);
+        if (!g->child) {
+                log_warning("the images of a guest that ended keep QEMU's user as owner: %s", err.text);
+                give_back_free(g);
+        }
 }

@@ -36,6 +36,7 @@ enum {
 
 struct GuestProcess {
         const GuestEnv *env;
+        Uuid uuid;
         char *dir, *log_path;
         uint64_t log_start; /* length of the log before this run */
         Cgroup *cgroup;
@@ -76,6 +77,9 @@ static int prepare(void *arg)
 {
         const Preparation *p = arg;
 
+        /* first, so that whatever fails later finds them given and gives them back */
+        for (size_t i = 0; i < p->line->files.len; i++)
+                root_give_file(p->line->files.items[i].path, &p->env->user, p->line->files.items[i].write);
         for (size_t i = 0; i < p->n_cgroups; i++) {
                 int fd = CGROUP_FDS_AT + (int)i;
 
@@ -89,8 +93,6 @@ static int prepare(void *arg)
                 limit(RLIMIT_NPROC, p->env->most_processes);
         if (!p->env->core_dumps)
                 limit(RLIMIT_CORE, 0);
-        for (size_t i = 0; i < p->line->files.len; i++)
-                root_give_file(p->line->files.items[i].path, &p->env->user, p->line->files.items[i].write);
         umask(0007);
         errno = root_drop_to(&p->env->user);
         return errno ? -1 : 0;
@@ -119,6 +121,7 @@ static void note_end(GuestProcess *process)
         if (process->ended)
                 return;
         process->ended = true;
+        guest_files_give_back(process->env, &process->uuid);
         remove_dir(process->dir);
         if (process->cgroup) {
                 AUTO(Error) err = { 0 };
@@ -143,6 +146,7 @@ static void fail_start(GuestProcess *process)
 
         err_move(&why, &process->failure);
         process->ended = true;
+        guest_files_give_back(process->env, &process->uuid);
         remove_dir(process->dir);
         if (process->cgroup)
                 cgroup_remove(process->cgroup, NULL);
@@ -332,7 +336,7 @@ static GuestProcess *process_new(const GuestEnv *env, const char *name, const Uu
         AUTO(GuestProcess) *process = mem_new(GuestProcess);
         char group[UUID_TEXT_LEN + 1];
 
-        *process = (GuestProcess){ .env = env, .hooks = *hooks, .arg = arg };
+        *process = (GuestProcess){ .env = env, .uuid = *uuid, .hooks = *hooks, .arg = arg };
         process->dir = guest_dir(env, uuid);
         process->log_path = str_format("%s/%s.log", env->log_dir, name);
         if (env->cgroups) {
@@ -355,9 +359,9 @@ GuestProcess *guest_process_start(const GuestEnv *env, const char *name, const U
                 return NULL;
         socket = str_format("%s/monitor", process->dir);
         process->log_start = file_size(process->log_path);
-        if (listen_monitor(socket, &listening, err) == 0 && qmp_client_connect(socket, monitor, err) == 0 &&
-            open_pipes(line->logs.len + 1, &pipes, err) == 0 && start_logger(process, line, &pipes, err) == 0 &&
-            spawn(process, line, listening, &pipes, err) == 0) {
+        if (guest_files_keep(env, uuid, line, err) == 0 && listen_monitor(socket, &listening, err) == 0 &&
+            qmp_client_connect(socket, monitor, err) == 0 && open_pipes(line->logs.len + 1, &pipes, err) == 0 &&
+            start_logger(process, line, &pipes, err) == 0 && spawn(process, line, listening, &pipes, err) == 0) {
                 close_pipes(&pipes);
                 return TAKE(process);
         }
@@ -381,8 +385,13 @@ GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const U
         process->pid = pid;
         process->log_start = file_size(process->log_path);
         process->adopted = process_adopt(env->loop, pid, start_ticks, on_adopted_ended, process, err);
-        if (!process->adopted)
+        if (!process->adopted) {
+                guest_files_give_back(env, uuid);
+                remove_dir(process->dir);
+                if (process->cgroup)
+                        cgroup_remove(process->cgroup, NULL);
                 return NULL;
+        }
         process->start_ticks = process_start_ticks(process->adopted);
         socket = str_format("%s/monitor", process->dir);
         if (qmp_client_connect(socket, monitor, err) < 0)

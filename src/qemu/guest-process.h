@@ -42,7 +42,10 @@ char *guest_dir(const GuestEnv *env, const Uuid *uuid);
  */
 GuestProcess *guest_process_start(const GuestEnv *env, const char *name, const Uuid *uuid, const CommandLine *line,
                                   const GuestProcessHooks *hooks, void *arg, Fd *monitor, Error *err);
-/* Take over one that an earlier daemon started; started() is not called. */
+/*
+ * Take over one that an earlier daemon started; started() is not called. When there is no such process any
+ * more, what it left behind is cleaned up.
+ */
 GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const Uuid *uuid, pid_t pid,
                                   uint64_t start_ticks, const GuestProcessHooks *hooks, void *arg, Fd *monitor,
                                   Error *err);
@@ -56,7 +59,12 @@ char *guest_process_last_words(const GuestProcess *process);
 /* The process is left alone; its directory and control group go when it has ended. Returns NULL. */
 GuestProcess *guest_process_free(GuestProcess *process);
 
-/* Give the files of an ended guest back to who owned them; runs in a child by itself. */
-int guest_files_take_back(const GuestEnv *env, const char *const *paths, size_t n, Error *err);
+/*
+ * The files that a guest's QEMU was given, remembered beside its directory, where QEMU cannot write: kept
+ * when it starts, and given back to who owned them - by a child of its own - when it has ended. Giving back
+ * what was never kept, or twice, is fine.
+ */
+int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err);
+void guest_files_give_back(const GuestEnv *env, const Uuid *uuid);
 
 DEFINE_AUTO(GuestProcess, guest_process_free)

@@ -60,6 +60,7 @@ Guest *guest_new(const GuestEnv *env, const char *name, const Uuid *uuid, const 
 Guest *guest_free(Guest *guest); /* lets go; returns NULL */
 
 typedef struct GuestStartOptions {
+        const DomainDef *def;      /* what it says and no argument can is set over QMP: limits of disks, cut links */
         bool paused;               /* leave it at its first instruction */
         bool incoming;             /* state becomes GUEST_INCOMING */
         const char *vnc_password;  /* set by QMP, never on a command line; NULL: none */

@@ -183,7 +183,8 @@ static void start(Bench *b, const char *path, const DomainDef *def, const Comman
                          .logger = getenv("DROVER_LOG"),
                          .log_bytes = 1 << 20,
                          .log_backups = 1 };
-        GuestStartOptions options = { .paused = true,
+        GuestStartOptions options = { .def = def,
+                                      .paused = true,
                                       .vnc_password = def->n_graphics ? def->graphics[0]->passwd : NULL };
         AUTO(Guest) *guest = guest_new(&env, "t", &def->uuid, &hooks, b);
         AUTO(Error) err = { 0 };

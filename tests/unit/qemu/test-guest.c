@@ -4,6 +4,7 @@
 #include "model/complete.h"
 #include "qemu/guest.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -179,7 +180,6 @@ TEST(a_guest_outlives_its_daemon_and_is_found_again)
         Bench b;
         pid_t pid;
         uint64_t ticks;
-        Uuid wrong;
 
         if (!setup(&b, ""))
                 skip();
@@ -191,9 +191,7 @@ TEST(a_guest_outlives_its_daemon_and_is_found_again)
         CHECK(ticks > 0);
         guest_free(b.guest);
 
-        uuid_new_random(&wrong);
         b.guest = guest_new(&b.env, "t", &b.def->uuid, &hooks, &b);
-        CHECK_INT(guest_adopt(b.guest, pid, ticks + 1, on_done, &b, &b.failure), -1);
         CHECK_INT(guest_adopt(b.guest, pid, ticks, on_done, &b, &b.failure), 0);
         await(&b);
         CHECK_STR(b.failure.text ?: "", "");
@@ -202,6 +200,9 @@ TEST(a_guest_outlives_its_daemon_and_is_found_again)
         while (!b.ended)
                 loop_turn(b.env.loop, -1, NULL);
         CHECK_INT(b.end_cause, GUEST_CAUSE_FAILED);
+        CHECK_INT(guest_adopt(b.guest, pid, ticks, on_done, &b, &b.failure), -1);
+        CHECK_INT(guest_adopt(b.guest, getpid(), ticks, on_done, &b, &b.failure), -1);
+        CHECK(str_ends(b.failure.text, "is another one than before"));
         teardown(&b);
 }
 
@@ -216,5 +217,39 @@ TEST(a_hung_qemu_is_ended_all_the_same_LIFE_26)
         CHECK(guest_pid(b.guest) > 0);
         kill(guest_pid(b.guest), SIGSTOP);
         stop(&b, GUEST_STOP_HARD);
+        teardown(&b);
+}
+
+TEST(images_belong_to_qemu_while_it_runs_SEC_27)
+{
+        struct stat st;
+        Bench b;
+        AUTOFREE char *image = NULL;
+        int fd;
+
+        if (!setup(&b, "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/IMAGE'/>"
+                       "<target dev='vda'/></disk>"))
+                skip();
+        if (getuid() != 0) {
+                teardown(&b);
+                skip();
+        }
+        b.env.user = (RootUser){ .uid = 65534, .gid = 65534 };
+        image = str_format("%s/image", b.dir);
+        fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        CHECK(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
+        b.def->disks[0]->source.path = image;
+        start(&b, &(GuestStartOptions){ .paused = true });
+        CHECK_STR(b.failure.text ?: "", "");
+        CHECK_INT(fstat(fd, &st), 0);
+        CHECK_INT(st.st_uid, 65534);
+        stop(&b, GUEST_STOP_HARD);
+        /* a child gives it back on its own time */
+        while (fstat(fd, &st) == 0 && st.st_uid != 0)
+                loop_turn(b.env.loop, 10, NULL);
+        CHECK_INT(st.st_uid, 0);
+        while (loop_turn(b.env.loop, 100, NULL) > 0)
+                ;
+        close(fd);
         teardown(&b);
 }
