@@ -4,6 +4,7 @@
 #include "host/capabilities.h"
 
 #include "base/str.h"
+#include "host/host-cpu.h"
 #include "host/node-read.h"
 #include "host/node.h"
 
@@ -11,39 +12,35 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/* The vendor as definitions of guests name it. */
-static const char *vendor_name(const char *vendor_id)
+/* Model and vendor; what the driver says about the model counts only when nothing is known of the processor. */
+static void put_cpu_model(const HostCapabilities *known, const HostCpu *cpu, Buf *ret)
 {
-        static const char *const names[][2] = {
-                { "GenuineIntel", "Intel" },
-                { "AuthenticAMD", "AMD" },
-                { "HygonGenuine", "Hygon" },
-        };
+        const char *model = cpu->model ? cpu->model->model : known->cpu_model;
 
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                if (str_eq(vendor_id, names[i][0]))
-                        return names[i][1];
-        }
-        return NULL;
+        if (!model)
+                return;
+        buf_format(ret, "      <model>%s</model>\n", model);
+        if (cpu->vendor)
+                buf_format(ret, "      <vendor>%s</vendor>\n", cpu->vendor);
 }
 
 static void put_cpu(const char *root, const HostCapabilities *known, const NodeInfo *info, Arena *arena, Buf *ret)
 {
         NodeCpuModel model = { 0 };
+        HostCpu cpu = { 0 };
         struct utsname name;
-        const char *vendor;
 
         uname(&name);
         buf_format(ret, "    <cpu>\n      <arch>%s</arch>\n", name.machine);
-        if (known->cpu_model)
-                buf_format(ret, "      <model>%s</model>\n", known->cpu_model);
-        vendor = node_cpu_model(root, arena, &model, NULL) == 0 ? vendor_name(model.vendor) : NULL;
-        if (vendor && known->cpu_model)
-                buf_format(ret, "      <vendor>%s</vendor>\n", vendor);
+        host_cpu(root, arena, &cpu, NULL);
+        put_cpu_model(known, &cpu, ret);
+        node_cpu_model(root, arena, &model, NULL);
         if (model.tsc_hz && model.constant_tsc)
                 buf_format(ret, "      <counter name='tsc' frequency='%" PRIu64 "'/>\n", model.tsc_hz);
         buf_format(ret, "      <topology sockets='%u' dies='1' cores='%u' threads='%u'/>\n", info->sockets,
                    info->cores, info->threads);
+        for (uint32_t i = 0; cpu.model && i < cpu.model->n_features; i++)
+                buf_format(ret, "      <feature name='%s'/>\n", cpu.model->features[i]->name);
         buf_put_text(ret, "    </cpu>\n");
 }
 

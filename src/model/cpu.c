@@ -245,7 +245,7 @@ static int common_vendor(CpuDef *const *cpus, size_t n, const char **ret, Error 
         return 0;
 }
 
-int cpu_baseline(CpuDef *const *cpus, size_t n, bool expand, Arena *arena, CpuDef **ret, Error *err)
+int cpu_baseline(CpuDef *const *cpus, size_t n, bool expand, bool migratable, Arena *arena, CpuDef **ret, Error *err)
 {
         CpuFeatures common, one;
         const char *vendor;
@@ -262,6 +262,8 @@ int cpu_baseline(CpuDef *const *cpus, size_t n, bool expand, Arena *arena, CpuDe
                 for (size_t w = 0; w < ARRAY_LEN(common.words); w++)
                         common.words[w] &= one.words[w];
         }
+        if (migratable)
+                set_feature(&common, (unsigned)find_feature("invtsc"), false); /* its clock belongs to one host */
         cpu = cpu_describe(&common, vendor, true, arena);
         if (!cpu)
                 return err_set(err, ERR_OPERATION_FAILED, "no CPU model is common to all of them");

@@ -29,5 +29,8 @@ const char *cpu_vendor_word(const char *vendor_id); /* "GenuineIntel" -> "Intel"
 CpuDef *cpu_describe(const CpuFeatures *set, const char *vendor, bool for_guest, Arena *arena);
 
 int cpu_compare(const CpuFeatures *host, const char *vendor, const CpuDef *wanted, CpuComparison *ret, Error *err);
-/* A guest CPU that runs on all of them. expand: every feature by name, not only those beyond the model. */
-int cpu_baseline(CpuDef *const *cpus, size_t n, bool expand, Arena *arena, CpuDef **ret, Error *err);
+/*
+ * A guest CPU that runs on all of them. expand: every feature by name, not only those beyond the model. migratable:
+ * without features that keep a guest where it is.
+ */
+int cpu_baseline(CpuDef *const *cpus, size_t n, bool expand, bool migratable, Arena *arena, CpuDef **ret, Error *err);

@@ -84,7 +84,7 @@ TEST(a_baseline_runs_on_all)
         AUTO(Buf) text = { 0 };
         CpuDef *common;
 
-        CHECK_INT(cpu_baseline(cpus, ARRAY_LEN(cpus), false, arena, &common, NULL), 0);
+        CHECK_INT(cpu_baseline(cpus, ARRAY_LEN(cpus), false, false, arena, &common, NULL), 0);
         cpu_def_format(common, 0, &text);
         CHECK_STR(buf_text(&text), "<cpu mode='custom' match='exact'>\n  <model fallback='forbid'>Nehalem</model>\n"
                                    "  <vendor>Intel</vendor>\n  <feature policy='require' name='aes'/>\n</cpu>\n");
@@ -106,7 +106,7 @@ TEST(vendors_do_not_mix)
                            parse(arena, "<cpu><model>EPYC</model></cpu>") };
         CpuDef *common;
 
-        CHECK_INT(cpu_baseline(cpus, 2, false, arena, &common, &err), -1);
+        CHECK_INT(cpu_baseline(cpus, 2, false, false, arena, &common, &err), -1);
         CHECK_STR(err.text, "the CPUs are of different vendors: Intel and AMD");
 }
 

@@ -1,0 +1,67 @@
+"""CPU definitions against the host and each other, through stock clients (DOM-37)."""
+import subprocess
+import xml.etree.ElementTree as ET
+
+import libvirt
+import pytest
+from droverd import Droverd
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    d = Droverd()
+    yield d
+    d.stop()
+
+
+@pytest.fixture()
+def conn(daemon):
+    c = libvirt.open(daemon.uri())
+    yield c
+    c.close()
+
+
+def host_cpu(conn):
+    cpu = ET.fromstring(conn.getCapabilities()).find("./host/cpu")
+    return ET.tostring(cpu, encoding="unicode")
+
+
+def test_the_host_is_identical_to_itself(conn):
+    assert conn.compareCPU(host_cpu(conn), 0) == libvirt.VIR_CPU_COMPARE_IDENTICAL
+
+
+def test_an_old_model_is_a_subset_of_any_host(conn):
+    assert conn.compareCPU("<cpu><model>486</model></cpu>", 0) == libvirt.VIR_CPU_COMPARE_SUPERSET
+
+
+def test_what_the_host_lacks_is_incompatible_and_an_error_when_asked(conn):
+    xml = "<cpu match='exact'><model>486</model><feature policy='require' name='3dnowext'/><feature policy='require' name='xop'/></cpu>"
+    assert conn.compareCPU(xml, 0) == libvirt.VIR_CPU_COMPARE_INCOMPATIBLE
+    with pytest.raises(libvirt.libvirtError) as failure:
+        conn.compareCPU(xml, libvirt.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE)
+    assert failure.value.get_error_code() == libvirt.VIR_ERR_CPU_INCOMPATIBLE
+
+
+def test_unknown_models_are_named(conn):
+    with pytest.raises(libvirt.libvirtError, match="no CPU model 'Abacus'"):
+        conn.compareCPU("<cpu><model>Abacus</model></cpu>", 0)
+
+
+def test_a_baseline_runs_on_this_host_too(conn):
+    old = "<cpu><model>Conroe</model><feature name='vmx'/></cpu>"
+    common = conn.baselineCPU([old, "<cpu><model>Haswell</model></cpu>"], 0)
+    assert ET.fromstring(common).findtext("model") == "Conroe"
+    expanded = ET.fromstring(conn.baselineCPU([old, old], libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES))
+    assert {"ssse3", "vmx", "fpu"} <= {f.get("name") for f in expanded.iter("feature")}
+    own = conn.baselineCPU([host_cpu(conn)], 0)
+    assert conn.compareCPU(own, 0) == libvirt.VIR_CPU_COMPARE_IDENTICAL
+
+
+def test_virsh_compares_its_own_capabilities(daemon, tmp_path):
+    uri = daemon.uri()
+    caps = subprocess.run(["virsh", "-c", uri, "capabilities"], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "caps.xml").write_text(caps)
+    said = subprocess.run(["virsh", "-c", uri, "cpu-compare", tmp_path / "caps.xml"], capture_output=True, text=True, check=True)
+    assert "is identical to host CPU" in said.stdout
+    common = subprocess.run(["virsh", "-c", uri, "cpu-baseline", tmp_path / "caps.xml"], capture_output=True, text=True, check=True)
+    assert "<cpu mode='custom' match='exact'>" in common.stdout
