@@ -1,11 +1,11 @@
 /*
  * img/cloop.c - Linux compressed loop images, version 2 (read only, IMG-35)
  */
-#include "img/driver.h"
+#include "img/block-map.h"
 
 #include "img/bytes.h"
 
-enum { HEADER_SIZE = 136, AT_BLOCK_SIZE = 128, AT_BLOCKS = 132, MAX_BLOCK = 64 << 20 };
+enum { HEADER_SIZE = 136, AT_BLOCK_SIZE = 128, AT_BLOCKS = 132, MAX_BLOCK = 64 << 20, ZLIB_HEADER = 2 };
 
 static bool cloop_probe(const uint8_t *head, size_t n)
 {
@@ -35,8 +35,40 @@ static int cloop_describe(ImageFile *file, ImageDescription *ret, Error *err)
         return 0;
 }
 
+static int cloop_open(Image *image, Error *err)
+{
+        AUTOFREE uint8_t *table = NULL;
+        BlockMap *map = block_map_new(image, image->about.cluster_size, err);
+
+        if (!map)
+                return -1;
+        map->skip = ZLIB_HEADER;
+        table = block_map_read_table(image, HEADER_SIZE, map->n + 1, 8, err);
+        for (uint64_t i = 0; table && i < map->n; i++) {
+                uint64_t at = load_be64(table + 8 * i), next = load_be64(table + 8 * (i + 1));
+
+                if (next <= at) {
+                        image_bad_field(err, image->file, HEADER_SIZE + 8 * i, "offset of a block",
+                                        "is %llu, and the next one %llu", (unsigned long long)at,
+                                        (unsigned long long)next);
+                        free(TAKE(table));
+                } else if (block_map_set_packed(image, i, at, next - at, err) < 0) {
+                        free(TAKE(table));
+                }
+        }
+        if (!table) {
+                block_map_close(image, NULL);
+                return -1;
+        }
+        return 0;
+}
+
 const ImageDriver image_driver_cloop = {
         .name = "cloop",
         .probe = cloop_probe,
         .describe = cloop_describe,
+        .open = cloop_open,
+        .close = block_map_close,
+        .map = block_map_map,
+        .read = block_map_read,
 };

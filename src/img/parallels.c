@@ -1,7 +1,7 @@
 /*
  * img/parallels.c - Parallels disk images
  */
-#include "img/driver.h"
+#include "img/block-map.h"
 
 #include "img/bytes.h"
 
@@ -51,8 +51,38 @@ static int parallels_describe(ImageFile *file, ImageDescription *ret, Error *err
         return 0;
 }
 
+static int parallels_open(Image *image, Error *err)
+{
+        AUTOFREE uint8_t *table = NULL;
+        uint8_t head[HEADER_SIZE];
+        uint64_t unit;
+        BlockMap *map;
+
+        if (image_file_read(image->file, 0, head, sizeof(head), err) < 0)
+                return -1;
+        /* The newer variant counts in clusters, the older one in sectors. */
+        unit = memcmp(head, "WithoutFreeSpace", 16) == 0 ? 512 : image->about.cluster_size;
+        map = block_map_new(image, image->about.cluster_size, err);
+        if (!map)
+                return -1;
+        table = block_map_read_table(image, HEADER_SIZE, map->n, 4, err);
+        for (uint64_t i = 0; table && i < map->n; i++)
+                if (load_le32(table + 4 * i) &&
+                    block_map_set(image, i, load_le32(table + 4 * i) * unit, HEADER_SIZE + 4 * i, err) < 0)
+                        free(TAKE(table));
+        if (!table) {
+                block_map_close(image, NULL);
+                return -1;
+        }
+        return 0;
+}
+
 const ImageDriver image_driver_parallels = {
         .name = "parallels",
         .probe = parallels_probe,
         .describe = parallels_describe,
+        .open = parallels_open,
+        .close = block_map_close,
+        .map = block_map_map,
+        .read = block_map_read,
 };

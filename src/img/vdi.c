@@ -1,7 +1,7 @@
 /*
  * img/vdi.c - VirtualBox disk images
  */
-#include "img/driver.h"
+#include "img/block-map.h"
 
 #include "img/bytes.h"
 
@@ -10,6 +10,8 @@ enum {
         AT_SIGNATURE = 0x40,
         AT_VERSION = 0x44,
         AT_TYPE = 0x4c,
+        AT_TABLE = 0x154,
+        AT_DATA = 0x158,
         AT_DISK_SIZE = 0x170,
         AT_BLOCK_SIZE = 0x178,
         AT_BLOCKS = 0x180,
@@ -17,7 +19,9 @@ enum {
         TYPE_STATIC = 2,
         BLOCK_SIZE = 1 << 20,
 };
-#define VDI_SIGNATURE 0xbeda107fU
+#define BLOCK_FREE      0xffffffffU
+#define BLOCK_DISCARDED 0xfffffffeU
+#define VDI_SIGNATURE   0xbeda107fU
 
 static bool vdi_probe(const uint8_t *head, size_t n)
 {
@@ -52,8 +56,44 @@ static int vdi_describe(ImageFile *file, ImageDescription *ret, Error *err)
         return 0;
 }
 
+static int vdi_open(Image *image, Error *err)
+{
+        AUTOFREE uint8_t *table = NULL;
+        uint8_t head[HEADER_SIZE];
+        uint64_t data;
+        BlockMap *map;
+
+        if (image_file_read(image->file, 0, head, sizeof(head), err) < 0)
+                return -1;
+        map = block_map_new(image, BLOCK_SIZE, err);
+        if (!map)
+                return -1;
+        data = load_le32(head + AT_DATA);
+        table = block_map_read_table(image, load_le32(head + AT_TABLE), map->n, 4, err);
+        for (uint64_t i = 0; table && i < map->n; i++) {
+                uint32_t entry = load_le32(table + 4 * i);
+
+                if (entry == BLOCK_FREE)
+                        continue;
+                if (entry == BLOCK_DISCARDED)
+                        map->at[i] = BLOCK_ZERO;
+                else if (block_map_set(image, i, data + (uint64_t)entry * BLOCK_SIZE,
+                                       load_le32(head + AT_TABLE) + 4 * i, err) < 0)
+                        free(TAKE(table));
+        }
+        if (!table) {
+                block_map_close(image, NULL);
+                return -1;
+        }
+        return 0;
+}
+
 const ImageDriver image_driver_vdi = {
         .name = "vdi",
         .probe = vdi_probe,
         .describe = vdi_describe,
+        .open = vdi_open,
+        .close = block_map_close,
+        .map = block_map_map,
+        .read = block_map_read,
 };

@@ -5,7 +5,7 @@
  * extents; or a lone sparse extent stands for itself (versions 3 and 4). The
  * names of extents and of the parent are for the caller to authorise.
  */
-#include "img/driver.h"
+#include "img/block-map.h"
 
 #include "base/str.h"
 #include "img/bytes.h"
@@ -21,6 +21,9 @@ enum {
         AT_GRAIN = 20,
         AT_DESCRIPTOR = 28,
         AT_DESCRIPTOR_SIZE = 36,
+        AT_TABLE_ENTRIES = 44,
+        AT_DIRECTORY = 56,
+        AT_COMPRESSION = 77,
         DESCRIPTOR_MAX = 64 << 10,
         MAX_EXTENTS = 4096,
 };
@@ -162,8 +165,75 @@ static int vmdk_describe(ImageFile *file, ImageDescription *ret, Error *err)
         return read_descriptor(file, 0, MIN(size, (uint64_t)DESCRIPTOR_MAX), false, ret, err);
 }
 
+/* A grain table holds entries for the grains from `first` on. */
+static int take_grains(Image *image, uint64_t table_at, uint64_t first, uint32_t n, Error *err)
+{
+        AUTOFREE uint8_t *table = block_map_read_table(image, table_at, n, 4, err);
+        BlockMap *map = image->state;
+
+        if (!table)
+                return -1;
+        for (uint32_t i = 0; i < n; i++) {
+                uint32_t sector = load_le32(table + 4 * i);
+
+                if (sector == 1 && first + i < map->n)
+                        map->at[first + i] = BLOCK_ZERO;
+                else if (sector && block_map_set(image, first + i, sector * 512ULL, table_at + 4ULL * i, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static int take_directory(Image *image, const uint8_t *head, Error *err)
+{
+        uint32_t per_table = load_le32(head + AT_TABLE_ENTRIES);
+        uint64_t grains = div_up(image->size, image->about.cluster_size), n;
+        AUTOFREE uint8_t *directory = NULL;
+
+        if (per_table == 0 || per_table > 512)
+                return image_bad_field(err, image->file, AT_TABLE_ENTRIES, "num_gtes_per_gt", "is %u", per_table);
+        n = div_up(grains, per_table);
+        if (load_le64(head + AT_DIRECTORY) > INT64_MAX / 1024)
+                return image_bad_field(err, image->file, AT_DIRECTORY, "gd_offset", "is too large");
+        directory = block_map_read_table(image, load_le64(head + AT_DIRECTORY) * 512, n, 4, err);
+        if (!directory)
+                return -1;
+        for (uint64_t i = 0; i < n; i++)
+                if (load_le32(directory + 4 * i) &&
+                    take_grains(image, load_le32(directory + 4 * i) * 512ULL, i * per_table, per_table, err) < 0)
+                        return -1;
+        return 0;
+}
+
+static int vmdk_open(Image *image, Error *err)
+{
+        uint8_t head[V4_HEADER] = { 0 };
+        size_t n;
+
+        if (image->file->ops->read(image->file, 0, head, sizeof(head), &n, err) < 0)
+                return -1;
+        if (memcmp(head, "KDMV", 4) != 0 || image->about.backing_file)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "'%s': of vmdk only images in one sparse file, without a parent, are read here",
+                               image_name(image));
+        if (load_le16(head + AT_COMPRESSION) != 0)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': compressed vmdk images are not read here",
+                               image_name(image));
+        if (!block_map_new(image, image->about.cluster_size, err))
+                return -1;
+        if (take_directory(image, head, err) < 0) {
+                block_map_close(image, NULL);
+                return -1;
+        }
+        return 0;
+}
+
 const ImageDriver image_driver_vmdk = {
         .name = "vmdk",
         .probe = vmdk_probe,
         .describe = vmdk_describe,
+        .open = vmdk_open,
+        .close = block_map_close,
+        .map = block_map_map,
+        .read = block_map_read,
 };

@@ -4,7 +4,7 @@
  * A footer of 512 bytes ends every image; the growing kinds have a copy at the
  * start, with a second header behind it.
  */
-#include "img/driver.h"
+#include "img/block-map.h"
 
 #include "base/buf.h"
 #include "base/str.h"
@@ -23,6 +23,7 @@ enum {
         TYPE_DYNAMIC = 3,
         TYPE_DIFFERENCING = 4,
         DYNAMIC_SIZE = 1024,
+        AT_TABLE = 16,
         AT_BLOCK_SIZE = 32,
         AT_PARENT_NAME = 64,
         PARENT_NAME_UNITS = 256,
@@ -143,8 +144,65 @@ static int vpc_describe(ImageFile *file, ImageDescription *ret, Error *err)
         }
 }
 
+static int open_growing(Image *image, const uint8_t *footer, Error *err)
+{
+        AUTOFREE uint8_t *table = NULL;
+        uint64_t at = load_be64(footer + AT_DATA_OFFSET), table_at, bitmap;
+        uint8_t head[DYNAMIC_SIZE];
+        BlockMap *map;
+
+        if (image_file_read(image->file, at, head, sizeof(head), err) < 0)
+                return -1;
+        table_at = load_be64(head + AT_TABLE);
+        /* A bitmap of sectors stands before the data of each block. */
+        bitmap = round_up(image->about.cluster_size / 512 / 8, 512);
+        map = block_map_new(image, image->about.cluster_size, err);
+        if (!map)
+                return -1;
+        table = block_map_read_table(image, table_at, map->n, 4, err);
+        for (uint64_t i = 0; table && i < map->n; i++)
+                if (load_be32(table + 4 * i) != UINT32_MAX &&
+                    block_map_set(image, i, load_be32(table + 4 * i) * 512ULL + bitmap, table_at + 4 * i, err) < 0)
+                        free(TAKE(table));
+        if (!table) {
+                block_map_close(image, NULL);
+                return -1;
+        }
+        return 0;
+}
+
+static int vpc_open(Image *image, Error *err)
+{
+        uint8_t footer[FOOTER_SIZE];
+
+        if (!image->about.cluster_size)
+                return 0; /* fixed: the disk's bytes begin the file */
+        if (image_file_read(image->file, 0, footer, sizeof(footer), err) < 0)
+                return -1;
+        if (load_be32(footer + AT_TYPE) == TYPE_DIFFERENCING)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': differencing vpc images are not read here",
+                               image_name(image));
+        return open_growing(image, footer, err);
+}
+
+static int vpc_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
+{
+        return image->state ? block_map_map(image, offset, length, ret, err)
+                            : image_driver_raw.map(image, offset, length, ret, err);
+}
+
+static int vpc_read(Image *image, uint64_t offset, void *data, size_t n, Error *err)
+{
+        return image->state ? block_map_read(image, offset, data, n, err)
+                            : image_driver_raw.read(image, offset, data, n, err);
+}
+
 const ImageDriver image_driver_vpc = {
         .name = "vpc",
         .probe = vpc_probe,
         .describe = vpc_describe,
+        .open = vpc_open,
+        .close = block_map_close,
+        .map = vpc_map,
+        .read = vpc_read,
 };
