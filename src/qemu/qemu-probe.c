@@ -98,7 +98,9 @@ static bool answered(QemuProbe *probe, const Error *failure)
         probe->unanswered--;
         if (!failure)
                 return true;
-        finish(probe, failure);
+        /* a connection that ended says why itself, right after this */
+        if (failure->code != ERR_OPERATION_ABORTED)
+                finish(probe, failure);
         return false;
 }
 
@@ -183,7 +185,8 @@ static void got_expansion(void *arg, const QmpCpuModelExpansion *expansion, cons
 
         probe->unanswered--;
         if (qmp_failure_is_unknown(failure)) {
-                finish(probe, failure);
+                if (failure->code != ERR_OPERATION_ABORTED)
+                        finish(probe, failure);
                 return;
         }
         /* a QEMU that cannot expand models still runs guests */

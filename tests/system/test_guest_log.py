@@ -1,0 +1,48 @@
+"""drover-log: files that stay below their cap, however much a guest says."""
+import pathlib
+import subprocess
+
+import pytest
+
+from droverd import ROOT
+
+BUILT = sorted([*ROOT.glob("build/drover-log"), *ROOT.glob("build/*/drover-log")], key=lambda p: p.stat().st_mtime)
+PROGRAM = BUILT[-1] if BUILT else pathlib.Path("/nonexistent")
+
+
+@pytest.fixture
+def run(tmp_path):
+    if not PROGRAM.exists():
+        pytest.skip("drover-log is not built")
+
+    def run(cap, backups, how, data):
+        path = tmp_path / "guest.log"
+        subprocess.run([PROGRAM, str(cap), str(backups), "0", str(path), how], input=data, check=True, timeout=20)
+        return {p.name: p.read_bytes() for p in sorted(tmp_path.iterdir())}
+    return run
+
+
+def test_a_chatty_guest_keeps_the_newest_output_and_nothing_grows(run):
+    data = b"".join(b"%07d\n" % i for i in range(10000))
+    files = run(4096, 2, "append", data)
+    assert set(files) == {"guest.log", "guest.log.0", "guest.log.1"}
+    assert all(len(content) <= 4096 for content in files.values())
+    assert (files["guest.log.1"] + files["guest.log.0"] + files["guest.log"]) == data[-sum(map(len, files.values())):]
+
+
+def test_old_output_stays_when_it_was_asked_for(run):
+    run(4096, 1, "append", b"one\n")
+    assert run(4096, 1, "append", b"two\n") == {"guest.log": b"one\ntwo\n"}
+    assert run(4096, 1, "new", b"three\n") == {"guest.log": b"three\n"}
+
+
+def test_without_backups_the_file_begins_anew(run):
+    files = run(10, 0, "append", b"0123456789abc")
+    assert files == {"guest.log": b"abc"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["1"], ["0", "1", "0", "f", "append"], ["x", "1", "0", "f", "append"]])
+def test_wrong_arguments_are_refused(arguments):
+    if not PROGRAM.exists():
+        pytest.skip("drover-log is not built")
+    assert subprocess.run([PROGRAM, *arguments], stderr=subprocess.DEVNULL, check=False).returncode == 2
