@@ -56,9 +56,12 @@ uint32_t switch_flags(const Args *args, const SwitchFlag *list)
 int fail(Error *err, const char *fmt, ...)
 {
         AUTOFREE char *what = NULL;
-        AUTOFREE char *why = str_dup(err->text ?: "unknown error");
+        AUTOFREE char *why = NULL;
         va_list ap;
 
+        if (!err)
+                return -1;
+        why = str_dup(err->text ?: "unknown error");
         va_start(ap, fmt);
         what = str_vformat(fmt, ap);
         va_end(ap);

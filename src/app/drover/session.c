@@ -68,27 +68,31 @@ Client *session_connect(Session *session, const char *uri, bool readonly, Error 
 
 int session_open(Session *session, Error *err)
 {
+        AUTO(Error) why = { 0 };
+
         if (session->client && session->lost)
                 session->client = client_free(session->client);
         if (session->client)
                 return 0;
         session->lost = false;
-        session->client = connect_to(session, session->uri, session->readonly, &hooks, err);
+        session->client = connect_to(session, session->uri, session->readonly, &hooks, &why);
         if (session->client)
                 return 0;
-        session_spell_out(err);
-        return fail(err, "failed to connect to the hypervisor");
+        session_spell_out(&why);
+        return err_set(err, why.code, "failed to connect to the hypervisor\n%s", why.text);
 }
 
 /* An Error holds the detail; what the user reads is the sentence that stock clients show around it. */
 void session_spell_out(Error *err)
 {
-        const char *template = err_code_template(err->code);
+        const char *template = err_is_set(err) ? err_code_template(err->code) : NULL;
         const char *place = template ? strstr(template, "%s") : NULL;
-        AUTOFREE char *detail = str_dup(err->text ?: "");
+        AUTOFREE char *detail = NULL;
 
-        if (place)
-                err_set(err, err->code, "%.*s%s%s", (int)(place - template), template, detail, place + 2);
+        if (!place)
+                return;
+        detail = str_dup(err->text ?: "");
+        err_set(err, err->code, "%.*s%s%s", (int)(place - template), template, detail, place + 2);
 }
 
 static int call(Session *session, uint32_t program, uint32_t number, const void *args, void *ret, Error *err)

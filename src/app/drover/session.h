@@ -38,7 +38,7 @@ int session_open(Session *session, Error *err);
  */
 int session_call(Session *session, uint32_t proc, const void *args, void *ret, Error *err);
 int session_call_qemu(Session *session, uint32_t proc, const void *args, void *ret, Error *err);
-/* Put the sentence of its code around an error that the client library gave. */
+/* Put the sentence of its code around an error that the client library gave; err may be NULL. */
 void session_spell_out(Error *err);
 Arena *session_arena(Session *session);    /* dropped when the command ends */
 const char *session_uri(Session *session); /* as given, else as the daemon calls it; once open */

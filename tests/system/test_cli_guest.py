@@ -1,4 +1,4 @@
-"""drover on a stock libvirtd with a real guest: reading as virsh reads, changing, and moving guests (issue of the CLI)."""
+"""drover with a real guest, on droverd and on a stock libvirtd: reading as virsh reads, changing, moving (LIFE, MIG)."""
 import json
 import re
 import signal
@@ -74,20 +74,28 @@ def guest(host, name="g", uri=URI, devices="", **settings):
     return f"/root/{name}.xml"
 
 
-@pytest.fixture()
-def stock(lab):
-    images(lab)
-    host = lab.host("a", stock=True)
-    host.libvirtd()
-    return host
-
-
-@pytest.fixture()
-def pair_of_stock(lab):
-    images(lab)
-    hosts = [lab.host(name, stock=True) for name in ("a", "b")]
-    for host in hosts:
+def start_daemon(host, kind):
+    if kind == "libvirtd":
         host.libvirtd()
+    else:
+        host.droverd({"listen_tcp": 1, "auth_tcp": "none"})
+
+
+@pytest.fixture(params=["libvirtd", "droverd"])
+def host(request, lab):
+    images(lab)
+    made = lab.host("a", stock=request.param == "libvirtd")
+    start_daemon(made, request.param)
+    return made
+
+
+@pytest.fixture(params=["libvirtd", "droverd"])
+def pair_of(request, lab):
+    """Two hosts that run the same daemon."""
+    images(lab)
+    hosts = [lab.host(name, stock=request.param == "libvirtd") for name in ("a", "b")]
+    for host in hosts:
+        start_daemon(host, request.param)
     return hosts
 
 
@@ -99,14 +107,14 @@ def both(host, command):
 
 
 @pytest.mark.limit(240)
-def test_what_drover_reads_is_what_virsh_reads(stock):
-    stock.virsh("define", guest(stock, devices=DISK))
-    stock.write_file("/root/cpu.xml", "<cpu><arch>x86_64</arch><model>Nehalem</model></cpu>")
-    drover(stock, "start", "g")
+def test_what_drover_reads_is_what_virsh_reads(host):
+    host.virsh("define", guest(host, devices=DISK))
+    host.write_file("/root/cpu.xml", "<cpu><arch>x86_64</arch><model>Nehalem</model></cpu>")
+    drover(host, "start", "g")
     different = []
     for text, of in ((SAME, str), (COUNTERS, shape)):
         for command in commands(text):
-            ours, theirs = both(stock, command)
+            ours, theirs = both(host, command)
             same = [of(getattr(ours, part)) == of(getattr(theirs, part)) for part in ("stdout", "stderr")]
             if not all(same) or ours.returncode != theirs.returncode:
                 different.append(f"== {command}\n-- drover {ours.returncode}\n{ours.stdout}{ours.stderr}"
@@ -115,75 +123,75 @@ def test_what_drover_reads_is_what_virsh_reads(stock):
 
 
 @pytest.mark.limit(240)
-def test_a_guest_is_changed_through_its_whole_life(lab, stock):
+def test_a_guest_is_changed_through_its_whole_life(lab, host):
     inside, outside = lab.socket("port")
     with Pulse(outside) as pulse:
-        change_a_guest(stock, guest(stock, devices=DISK, port=inside, touch=1), pulse)
+        change_a_guest(host, guest(host, devices=DISK, port=inside, touch=1), pulse)
 
 
-def change_a_guest(stock, path, pulse):
+def change_a_guest(host, path, pulse):
 
     def state():
-        return drover(stock, "domstate", "g").stdout.strip()
+        return drover(host, "domstate", "g").stdout.strip()
 
-    assert f"Domain 'g' defined from {path}" in drover(stock, "define", path).stdout
+    assert f"Domain 'g' defined from {path}" in drover(host, "define", path).stdout
     assert state() == "shut off"
-    drover(stock, "setmaxmem", "g", "256M", "--config")
-    drover(stock, "setvcpus", "g", "2", "--config", "--maximum")
-    drover(stock, "desc", "g", "--config", "--title", "a", "title")
-    drover(stock, "metadata", "g", "http://x", "--key", "k", "--set", "<a/>", "--config")
-    assert drover(stock, "desc", "g", "--title").stdout == "a title\n\n"
-    drover(stock, "autostart", "g")
-    drover(stock, "domrename", "g", "h")
-    drover(stock, "domrename", "h", "g")
-    drover(stock, "start", "g", "--paused")
+    drover(host, "setmaxmem", "g", "256M", "--config")
+    drover(host, "setvcpus", "g", "2", "--config", "--maximum")
+    drover(host, "desc", "g", "--config", "--title", "a", "title")
+    drover(host, "metadata", "g", "http://x", "--key", "k", "--set", "<a/>", "--config")
+    assert drover(host, "desc", "g", "--title").stdout == "a title\n\n"
+    drover(host, "autostart", "g")
+    drover(host, "domrename", "g", "h")
+    drover(host, "domrename", "h", "g")
+    drover(host, "start", "g", "--paused")
     assert state() == "paused"
-    drover(stock, "resume", "g")
+    drover(host, "resume", "g")
     pulse.wait("^touched", 60)
-    drover(stock, "suspend", "g")
-    drover(stock, "resume", "g")
+    drover(host, "suspend", "g")
+    drover(host, "resume", "g")
     assert state() == "running"
-    stock.write_file("/root/e.xml", SECOND)
+    host.write_file("/root/e.xml", SECOND)
     for attached, command in ((True, ["attach-device", "g", "/root/e.xml"]), (False, ["detach-device", "g", "/root/e.xml"]),
                               (True, ["attach-disk", "g", "/mnt/shared/e.img", "vdb", "--cache", "none"])):
-        drover(stock, *command)
-        wait_for("the disk", lambda attached=attached: ("vdb" in drover(stock, "domblklist", "g").stdout) == attached)
-    drover(stock, "change-media", "g", "sda", "/mnt/shared/f.img")
-    drover(stock, "change-media", "g", "sda", "--eject")
-    drover(stock, "domif-setlink", "g", "52:54:00:11:22:33", "down")
-    assert "down" in drover(stock, "domif-getlink", "g", "52:54:00:11:22:33").stdout
-    drover(stock, "blkdeviotune", "g", "vda", "--total-bytes-sec", "1M")
-    assert "total_bytes_sec: 1048576" in drover(stock, "blkdeviotune", "g", "vda").stdout
-    drover(stock, "setmem", "g", "100M")
-    drover(stock, "vcpupin", "g", "0", "0")
-    drover(stock, "iothreadadd", "g", "3")
-    assert " 3 " in drover(stock, "iothreadinfo", "g").stdout
-    drover(stock, "send-key", "g", "KEY_LEFTCTRL", "KEY_C")
-    drover(stock, "inject-nmi", "g")
-    assert "type of image/" in drover(stock, "screenshot", "g", "/root/shot").stdout
-    assert stock.path("/root/shot").read_bytes()[:4] in (b"P6\n7", b"\x89PNG", b"P6\n6", b"P6\n1")
-    drover(stock, "reset", "g")
-    drover(stock, "save", "g", "/mnt/shared/saved", timeout=120)
+        drover(host, *command)
+        wait_for("the disk", lambda attached=attached: ("vdb" in drover(host, "domblklist", "g").stdout) == attached)
+    drover(host, "change-media", "g", "sda", "/mnt/shared/f.img")
+    drover(host, "change-media", "g", "sda", "--eject")
+    drover(host, "domif-setlink", "g", "52:54:00:11:22:33", "down")
+    assert "down" in drover(host, "domif-getlink", "g", "52:54:00:11:22:33").stdout
+    drover(host, "blkdeviotune", "g", "vda", "--total-bytes-sec", "1M")
+    assert "total_bytes_sec: 1048576" in drover(host, "blkdeviotune", "g", "vda").stdout
+    drover(host, "setmem", "g", "100M")
+    drover(host, "vcpupin", "g", "0", "0")
+    drover(host, "iothreadadd", "g", "3")
+    assert " 3 " in drover(host, "iothreadinfo", "g").stdout
+    drover(host, "send-key", "g", "KEY_LEFTCTRL", "KEY_C")
+    drover(host, "inject-nmi", "g")
+    assert "type of image/" in drover(host, "screenshot", "g", "/root/shot").stdout
+    assert host.path("/root/shot").read_bytes()[:4] in (b"P6\n7", b"\x89PNG", b"P6\n6", b"P6\n1")
+    drover(host, "reset", "g")
+    drover(host, "save", "g", "/mnt/shared/saved", timeout=120)
     assert state() == "shut off"
-    assert "<name>g</name>" in drover(stock, "save-image-dumpxml", "/mnt/shared/saved").stdout
-    drover(stock, "restore", "/mnt/shared/saved", timeout=120)
-    drover(stock, "managedsave", "g", timeout=120)
-    assert "saved" in drover(stock, "list", "--all", "--managed-save").stdout
-    drover(stock, "managedsave-remove", "g")
-    drover(stock, "start", "g")
-    drover(stock, "dump", "g", "/mnt/shared/core", "--memory-only", "--live", timeout=120)
-    drover(stock, "destroy", "g")
-    drover(stock, "edit", "g", env={"EDITOR": "sed -i s/<vcpu.*<.vcpu>/<vcpu>1<\\\\/vcpu>/"}, check=False)
-    drover(stock, "undefine", "g")
-    assert "g" not in drover(stock, "list", "--all", "--name").stdout.split()
+    assert "<name>g</name>" in drover(host, "save-image-dumpxml", "/mnt/shared/saved").stdout
+    drover(host, "restore", "/mnt/shared/saved", timeout=120)
+    drover(host, "managedsave", "g", timeout=120)
+    assert "saved" in drover(host, "list", "--all", "--managed-save").stdout
+    drover(host, "managedsave-remove", "g")
+    drover(host, "start", "g")
+    drover(host, "dump", "g", "/mnt/shared/core", "--memory-only", "--live", timeout=120)
+    drover(host, "destroy", "g")
+    drover(host, "edit", "g", env={"EDITOR": "sed -i s/<vcpu.*<.vcpu>/<vcpu>1<\\\\/vcpu>/"}, check=False)
+    drover(host, "undefine", "g")
+    assert "g" not in drover(host, "list", "--all", "--name").stdout.split()
 
 
 @pytest.mark.limit(180)
-def test_a_console_carries_both_ways_until_the_escape_key(stock):
-    drover(stock, "create", guest(stock, beat=200))
-    said = drover(stock, "console", "g", input="\x1d", check=False, options=["-e", "^]"])
+def test_a_console_carries_both_ways_until_the_escape_key(host):
+    drover(host, "create", guest(host, beat=200))
+    said = drover(host, "console", "g", input="\x1d", check=False, options=["-e", "^]"])
     assert said.returncode == 0 and "Connected to domain 'g'" in said.stdout and "^]" in said.stdout
-    process = stock.popen([DROVER, "-c", URI, "console", "g"], stdin=-1, stdout=-1, text=True)
+    process = host.popen([DROVER, "-c", URI, "console", "g"], stdin=-1, stdout=-1, text=True)
     for line in process.stdout:
         if "beat" in line:
             break
@@ -193,22 +201,22 @@ def test_a_console_carries_both_ways_until_the_escape_key(stock):
 
 
 @pytest.mark.limit(180)
-def test_events_are_seen_as_they_come(stock):
-    process = stock.popen([DROVER, "-c", URI, "event", "--all", "--loop", "--timeout", "30"], stdout=-1, text=True)
-    monitor = stock.popen([DROVER, "-c", URI, "qemu-monitor-event", "--event", "STOP", "--timeout", "30"], stdout=-1, text=True)
-    stock.virsh("create", guest(stock))
+def test_events_are_seen_as_they_come(host):
+    process = host.popen([DROVER, "-c", URI, "event", "--all", "--loop", "--timeout", "30"], stdout=-1, text=True)
+    monitor = host.popen([DROVER, "-c", URI, "qemu-monitor-event", "--event", "STOP", "--timeout", "30"], stdout=-1, text=True)
+    host.virsh("create", guest(host))
 
     def cause():
-        stock.virsh("suspend", "g")
-        stock.virsh("resume", "g")
+        host.virsh("suspend", "g")
+        host.virsh("resume", "g")
         return monitor.poll() is not None
 
     wait_for("the monitor's event", cause)
     assert re.match(r"event STOP for domain 'g': ", monitor.stdout.read())
-    stock.virsh("destroy", "g")
+    host.virsh("destroy", "g")
     for expected in ("Started Booted", "Suspended Paused", "Resumed Unpaused", "Stopped Destroyed"):
         assert any(expected in line for line in iter(process.stdout.readline, ""))
-    stock.kill("drover", signal.SIGINT)
+    host.kill("drover", signal.SIGINT)
     assert process.wait(20) == 0 and "event loop interrupted" in process.stdout.read()
 
 
@@ -220,8 +228,8 @@ def names(host, *options):
 @pytest.mark.parametrize("how", [[], ["--live", "--p2p", "--tunneled"], ["--live", "--max-pause", "200"],
                                  ["--live", "--persistent", "--undefinesource", "--verbose", "--dname", "other"],
                                  ["--suspend", "--live", "--parallel", "--parallel-connections", "2"]])
-def test_drover_moves_a_guest_between_stock_daemons(lab, pair_of_stock, how):
-    a, b = pair_of_stock
+def test_drover_moves_a_guest_between_two_daemons(lab, pair_of, how):
+    a, b = pair_of
     inside, outside = lab.socket("port")
     name = "other" if "--dname" in how else "g"
     with Pulse(outside) as pulse:
@@ -243,8 +251,8 @@ def test_drover_moves_a_guest_between_stock_daemons(lab, pair_of_stock, how):
 
 
 @pytest.mark.limit(180)
-def test_a_definition_moves_offline_and_a_refusal_leaves_all_as_it_was(pair_of_stock):
-    a, b = pair_of_stock
+def test_a_definition_moves_offline_and_a_refusal_leaves_all_as_it_was(pair_of):
+    a, b = pair_of
     a.virsh("define", guest(a))
     refused = drover(a, "migrate", "g", "qemu+tcp://b/system", "--live", check=False)
     assert refused.returncode == 1 and "domain is not running" in refused.stderr
@@ -260,8 +268,8 @@ def test_a_definition_moves_offline_and_a_refusal_leaves_all_as_it_was(pair_of_s
 
 
 @pytest.mark.limit(180)
-def test_an_interrupted_migration_leaves_the_guest_where_it_is(lab, pair_of_stock):
-    a, b = pair_of_stock
+def test_an_interrupted_migration_leaves_the_guest_where_it_is(lab, pair_of):
+    a, b = pair_of
     a.virsh("create", guest(a))
     process = a.popen([DROVER, "-c", URI, "migrate", "g", "qemu+tcp://b/system", "--live", "--bandwidth", "1"],
                       stderr=-1, text=True)
