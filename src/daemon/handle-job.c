@@ -54,6 +54,7 @@ int handle_domain_get_job_stats(Call *call, const WireDomainGetJobStatsArgs *arg
         Domain *dom;
         const MigrateStats *stats;
         AUTO(Params) params = { 0 };
+        bool forget = args->flags == VIR_DOMAIN_JOB_STATS_COMPLETED; /* the arguments go with the reply */
 
         if (call_check_flags(call, args->flags, STATS_FLAGS, err) < 0 ||
             !(dom = call_find_domain(call, &args->dom, err)))
@@ -67,7 +68,7 @@ int handle_domain_get_job_stats(Call *call, const WireDomainGetJobStatsArgs *arg
         call_reply(call, &(WireDomainGetJobStatsRet){ .type = stats ? stats->type : VIR_DOMAIN_JOB_NONE,
                                                       .n_params = (uint32_t)params.list.len,
                                                       .params = params.list.items });
-        if (args->flags == VIR_DOMAIN_JOB_STATS_COMPLETED)
+        if (forget)
                 domain_forget_stats(dom);
         return 0;
 }

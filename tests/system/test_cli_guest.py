@@ -25,8 +25,7 @@ domdisplay g | vncdisplay g | ttyconsole g | desc g | desc g --title | metadata 
 guestinfo g | domtime g | domifaddr g --source arp | domifaddr g --source agent | migrate-getspeed g
 migrate-getmaxdowntime g | migrate-compcache g | hostname | uri | nodeinfo | nodecpumap | freepages 0 4 --foo | maxvcpus
 capabilities | domcapabilities | cpu-models x86_64 | sysinfo | domxml g | managedsave-remove g | managedsave-dumpxml g
-qemu-monitor-command g --hmp info status | qemu-monitor-command g {"execute":"query-status","id":"x"}
-qemu-monitor-command g --pretty {"execute":"query-name","id":"x"} | qemu-agent-command g {"execute":"guest-ping"}
+qemu-monitor-command g --hmp info status | qemu-agent-command g {"execute":"guest-ping"}
 detach-disk g vda --print-xml | change-media g sda --eject --print-xml | change-media g sda /mnt/shared/d.img --print-xml
 domif-setlink g 52:54:00:11:22:33 down --print-xml | detach-interface g user --print-xml | guestvcpus g
 node-memory-tune | blkiotune g | domstats g --state | domstats g --vcpu --balloon --foo | cpu-baseline /root/cpu.xml
@@ -38,7 +37,8 @@ migrate g qemu+tcp://b/system --timeout 1 | migrate g qemu+tcp://b/system --live
 COUNTERS = """
 dominfo g | domblkstat g vda | domblkstat g | domblkstat g vda --human | dommemstat g | domstats g | domstats
 vcpuinfo g | vcpuinfo g --pretty | nodecpustats | nodememstats | freecell | freecell --all | freepages --all | cpu-stats g
-cpu-stats g --total | list --all
+cpu-stats g --total | list --all | qemu-monitor-command g {"execute":"query-status"}
+qemu-monitor-command g --pretty {"execute":"query-name"} | qemu-monitor-command g {"execute":"query-status","id":"x"}
 """
 DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/mnt/shared/d.img'/>
 <target dev='vda' bus='virtio'/></disk><disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>

@@ -192,7 +192,8 @@ static char *pretty_details(const char *details)
 {
         struct json_object *document = json_tokener_parse(details);
         char *text = str_dup(document ? json_object_to_json_string_ext(
-                                                document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)
+                                                document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE)
                                       : details);
 
         json_object_put(document);

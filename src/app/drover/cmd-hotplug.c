@@ -502,7 +502,7 @@ static int change_source(Xml *xml, XmlNode *disk, const Args *args, MediaChange 
 
         if (!str_eq(device, "cdrom") && !str_eq(device, "floppy"))
                 return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s", target);
-        if (change == MEDIA_EJECT && !old)
+        if (change == MEDIA_EJECT && !node)
                 return err_set(err, ERR_OPERATION_INVALID, "The disk device '%s' doesn't have media", target);
         if (change == MEDIA_INSERT && old)
                 return err_set(err, ERR_OPERATION_INVALID, "The disk device '%s' already has media", target);

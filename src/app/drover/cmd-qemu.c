@@ -19,7 +19,8 @@ static char *pretty_json(const char *text, const char *only)
                 return NULL;
         }
         pretty = str_dup(json_object_to_json_string_ext(only ? part : document,
-                                                        JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+                                                        JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE));
         json_object_put(document);
         return pretty;
 }
@@ -55,7 +56,7 @@ static int qemu_monitor_command(Session *s, const Args *args, Error *err)
                 shown = arg_has(args, "pretty") ? pretty_json(ret.result, NULL) : str_dup(ret.result);
         }
         out_document(s, ret.result);
-        out_print(s->out, "%s\n", shown);
+        out_print(s->out, arg_has(args, "pretty") ? "%s\n\n" : "%s\n", shown);
         return 0;
 }
 
@@ -82,7 +83,7 @@ static int qemu_agent_command(Session *s, const Args *args, Error *err)
                 return 0;
         shown = arg_has(args, "pretty") ? pretty_json(ret.result, NULL) : str_dup(ret.result);
         out_document(s, ret.result);
-        out_print(s->out, "%s\n", shown);
+        out_print(s->out, arg_has(args, "pretty") ? "%s\n\n" : "%s\n", shown);
         return 0;
 }
 

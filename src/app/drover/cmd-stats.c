@@ -312,40 +312,60 @@ static int print_cpus(Session *s, WireDomainGetCpuStatsArgs *call, uint32_t firs
         return 0;
 }
 
-static int cpu_stats(Session *s, const Args *args, Error *err)
+static int cannot_count(const WireDomain *dom, Error *err)
 {
-        WireDomainGetCpuStatsArgs call = { .flags = VIR_TYPED_PARAM_STRING_OKAY };
-        WireDomainGetCpuStatsRet ret;
-        uint32_t first = 0, count = 0;
-        bool all = !arg_has(args, "total") && !arg_has(args, "start") && !arg_has(args, "count");
+        return fail(err, "Failed to retrieve CPU statistics for domain '%s'", dom->name);
+}
 
-        if (find_domain(s, args, &call.dom, err) < 0 || arg_u32(args, "start", &first, err) < 0 ||
-            arg_u32(args, "count", &count, err) < 0)
+static int print_each_cpu(Session *s, const Args *args, const WireDomain *dom, Error *err)
+{
+        WireDomainGetCpuStatsArgs call = { .dom = *dom, .flags = VIR_TYPED_PARAM_STRING_OKAY };
+        WireDomainGetCpuStatsRet ret;
+        uint32_t first = 0, count = 0, n_cpus;
+
+        if (arg_u32(args, "start", &first, err) < 0 || arg_u32(args, "count", &count, err) < 0)
                 return -1;
         if (session_call(s, WIRE_PROC_DOMAIN_GET_CPU_STATS, &call, &ret, err) < 0)
-                return fail(err, "Failed to retrieve CPU statistics for domain '%s'", call.dom.name);
-        if (first > (uint32_t)ret.nparams)
+                return cannot_count(dom, err);
+        n_cpus = (uint32_t)ret.nparams;
+        if (first > n_cpus)
                 return err_set(err, ERR_INVALID_ARG, "there is no CPU %u", first);
-        if (!arg_has(args, "count") || count > (uint32_t)ret.nparams - first)
-                count = (uint32_t)ret.nparams - first;
-        if (!arg_has(args, "total") || arg_has(args, "start") || arg_has(args, "count")) {
-                call.ncpus = 1;
-                if (session_call(s, WIRE_PROC_DOMAIN_GET_CPU_STATS, &call, &ret, err) < 0)
-                        return fail(err, "Failed to retrieve CPU statistics for domain '%s'", call.dom.name);
-                call.nparams = (uint32_t)ret.nparams;
-                if (call.nparams && print_cpus(s, &call, first, count, err) < 0)
-                        return -1;
-        }
-        if (!all && !arg_has(args, "total"))
-                return 0;
-        call = (WireDomainGetCpuStatsArgs){ .dom = call.dom, .start_cpu = -1, .ncpus = 1, .flags = call.flags };
+        if (!arg_has(args, "count") || count > n_cpus - first)
+                count = n_cpus - first;
+        call.ncpus = 1;
         if (session_call(s, WIRE_PROC_DOMAIN_GET_CPU_STATS, &call, &ret, err) < 0)
-                return fail(err, "Failed to retrieve CPU statistics for domain '%s'", call.dom.name);
+                return cannot_count(dom, err);
+        call.nparams = (uint32_t)ret.nparams;
+        return call.nparams ? print_cpus(s, &call, first, count, err) : 0;
+}
+
+static int print_total(Session *s, const WireDomain *dom, Error *err)
+{
+        WireDomainGetCpuStatsArgs call = {
+                .dom = *dom, .start_cpu = -1, .ncpus = 1, .flags = VIR_TYPED_PARAM_STRING_OKAY
+        };
+        WireDomainGetCpuStatsRet ret;
+
+        if (session_call(s, WIRE_PROC_DOMAIN_GET_CPU_STATS, &call, &ret, err) < 0)
+                return cannot_count(dom, err);
         call.nparams = (uint32_t)ret.nparams;
         if (session_call(s, WIRE_PROC_DOMAIN_GET_CPU_STATS, &call, &ret, err) < 0)
-                return fail(err, "Failed to retrieve CPU statistics for domain '%s'", call.dom.name);
+                return cannot_count(dom, err);
         print_cpu(s, "Total", ret.params, ret.n_params);
         return 0;
+}
+
+static int cpu_stats(Session *s, const Args *args, Error *err)
+{
+        bool some = arg_has(args, "start") || arg_has(args, "count");
+        bool total = arg_has(args, "total");
+        WireDomain dom;
+
+        if (find_domain(s, args, &dom, err) < 0)
+                return -1;
+        if ((some || !total) && print_each_cpu(s, args, &dom, err) < 0)
+                return -1;
+        return total || !some ? print_total(s, &dom, err) : 0;
 }
 
 const Command stats_commands[] = {

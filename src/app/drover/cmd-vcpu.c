@@ -132,12 +132,8 @@ static void print_vcpu(Session *s, const WireVcpuInfo *info, const uint8_t *bits
 
         out_print(s->out, "%-15s %u\n", "VCPU:", info->number);
         json_object_object_add(object, "vcpu", json_object_new_int64(info->number));
-        if (info->cpu >= 0) {
-                out_print(s->out, "%-15s %d\n", "CPU:", info->cpu);
-                json_object_object_add(object, "cpu", json_object_new_int(info->cpu));
-        } else {
-                out_print(s->out, "%-15s %s\n", "CPU:", "N/A");
-        }
+        out_print(s->out, "%-15s %d\n", "CPU:", info->cpu);
+        json_object_object_add(object, "cpu", info->cpu < 0 ? NULL : json_object_new_int(info->cpu));
         out_print(s->out, "%-15s %s\n", "State:", state);
         json_object_object_add(object, "state", json_object_new_string(state));
         if (info->cpu_time != 0)
