@@ -178,7 +178,7 @@ static bool write_pending(Stream *stream)
 /* One turn's worth from fd to the client. False: the stream is gone. */
 static bool read_some(Stream *stream)
 {
-        static _Thread_local char data[STREAM_DATA_MAX];
+        static char data[STREAM_DATA_MAX]; /* of the loop thread; per thread it would cost each worker as much */
         ssize_t n;
 
         do {

@@ -518,7 +518,7 @@ static ssize_t receive(Conn *conn, uint8_t *data, size_t room)
 
 static void on_readable(Conn *conn)
 {
-        static _Thread_local uint8_t scratch[SCRATCH];
+        static uint8_t scratch[SCRATCH]; /* of the loop thread; per thread it would cost each worker as much */
         AUTO(Error) why = { 0 };
         ssize_t n = receive(conn, scratch, sizeof(scratch));
 
