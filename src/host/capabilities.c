@@ -36,7 +36,8 @@ static void put_cpu(const char *root, const HostCapabilities *known, const NodeI
         put_cpu_model(known, &cpu, ret);
         node_cpu_model(root, arena, &model, NULL);
         if (model.tsc_hz && model.constant_tsc)
-                buf_format(ret, "      <counter name='tsc' frequency='%" PRIu64 "'/>\n", model.tsc_hz);
+                buf_format(ret, "      <counter name='tsc' frequency='%" PRIu64 "' scaling='%s'/>\n", model.tsc_hz,
+                           model.flags && strstr(model.flags, "tsc_scal") ? "yes" : "no");
         buf_format(ret, "      <topology sockets='%u' dies='1' cores='%u' threads='%u'/>\n", info->sockets,
                    info->cores, info->threads);
         for (uint32_t i = 0; cpu.model && i < cpu.model->n_features; i++)

@@ -1,4 +1,5 @@
 """CPU definitions against the host and each other, through stock clients (DOM-37)."""
+import pathlib
 import subprocess
 import xml.etree.ElementTree as ET
 
@@ -65,3 +66,12 @@ def test_virsh_compares_its_own_capabilities(daemon, tmp_path):
     assert "is identical to host CPU" in said.stdout
     common = subprocess.run(["virsh", "-c", uri, "cpu-baseline", tmp_path / "caps.xml"], capture_output=True, text=True, check=True)
     assert "<cpu mode='custom' match='exact'>" in common.stdout
+
+
+def test_capabilities_are_valid_by_the_schema_of_stock_tools(conn, tmp_path):
+    schema = pathlib.Path("/usr/share/libvirt/schemas/capability.rng")
+    if not schema.exists():
+        pytest.skip("the schema is not installed")
+    (tmp_path / "caps.xml").write_text(conn.getCapabilities())
+    checked = subprocess.run(["xmllint", "--noout", "--relaxng", schema, tmp_path / "caps.xml"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
