@@ -25,7 +25,12 @@
  *
  *   address   an address is listened on for one attempt, so a stream cannot reach the QEMU of a later one.
  *
- * Each macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
+ * EARLY_RUN is what droverd does for a live move, where a round trip would lengthen the pause: the destination's
+ * QEMU runs the guest at once when all of it is there, and the word of the source is replaced by an assumption:
+ * QEMU does not see its transfer fail once the destination has everything. LATE_CANCEL breaks that assumption: the
+ * source's daemon cancels after it has let the rest go.
+ *
+ * Each other macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
  * says cancelled), NO_TOKEN, HASTY_DENIAL (a dead QEMU is a denial), NO_INTENT, GIVE_UP (a cancelled finish ends
  * the loaded QEMU). P2P: the source daemon drives, so that the client dies with it.
  */
@@ -73,12 +78,27 @@ bool dest_ran;                                      /* the guest has run on the 
 bool asked_to_give_up;                              /* the source, alive, has asked the destination to give up */
 bool crashed;                                       /* a kill hit the QEMU that held the guest alone */
 
-#define connected (s_attempt == d_attempt && (dq == INCOMING || dq == LOADED))
+#define connected (s_attempt == d_attempt && (dq == INCOMING || dq == LOADED || arrived))
+#ifdef EARLY_RUN
+#define arrived (dest_ran && s_attempt == d_attempt)
+#define may_break (dq == INCOMING)
+#define after_death STARTING /* it may have run: a maybe */
+#else
+#define arrived (dq == LOADED && s_attempt == d_attempt)
+#define may_break true
+#define after_death IDLE /* nobody told it to run */
+#endif
+#ifdef LATE_CANCEL
+#undef may_break
+#define may_break true
+#endif
 #define source_runs (sq == RUNS || sq == SENDING)
 
 inline run_dest() {
         assert(!source_runs); /* the guest never runs twice */
+#ifndef EARLY_RUN
         assert(sq != BEFORE_SWITCH && sq != SWITCHING);
+#endif
         dq = RUNS;
         dest_ran = true
 }
@@ -108,12 +128,18 @@ active proctype source_qemu()
 {
         end: do
         :: atomic { sq == SENDING && connected -> sq = BEFORE_SWITCH }
-        :: atomic { sq == SWITCHING && connected && dq == INCOMING -> dq = LOADED }
-        :: atomic { sq == SWITCHING && dq == LOADED -> sq = SENT }
+        :: atomic { sq == SWITCHING && connected && dq == INCOMING ->
+#ifdef EARLY_RUN
+                run_dest()
+#else
+                dq = LOADED
+#endif
+        }
+        :: atomic { sq == SWITCHING && arrived -> sq = SENT }
         /* nobody at the other end, or the stream breaks: QEMU lets the guest go on here */
         :: atomic { (sq == SENDING || sq == BEFORE_SWITCH || sq == SWITCHING) && !connected ->
                 resume_source(); transfer_failed = true }
-        :: atomic { (sq == SENDING || sq == BEFORE_SWITCH || sq == SWITCHING) && faults > 0 ->
+        :: atomic { (sq == SENDING || sq == BEFORE_SWITCH || sq == SWITCHING) && faults > 0 && may_break ->
                 faults--; resume_source(); transfer_failed = true }
         od
 }
@@ -176,7 +202,8 @@ active proctype source_daemon()
                 fi }
         :: atomic { answers?MAYBE, attempt ->
                 if
-                :: js == ASKING && attempt == s_attempt -> js = STUCK
+                :: js == ASKING && attempt == s_attempt && sq == SENT -> js = STUCK
+                :: js == ASKING && attempt == s_attempt && sq != SENT -> js = IDLE /* it never stopped being here */
                 :: else -> skip
                 fi }
         :: atomic { js == RESUMING ->
@@ -239,7 +266,8 @@ active proctype dest_daemon()
                         end_dest(); jd = IDLE;
 #endif
                         reply(REFUSED, 0) /* the source will ask */
-                :: jd == EXPECTING && dq != LOADED -> end_dest(); jd = IDLE; reply(REFUSED, 0)
+                :: jd == EXPECTING && dq == DEAD -> jd = after_death; reply(REFUSED, 0)
+                :: jd == EXPECTING && dq == INCOMING -> end_dest(); jd = IDLE; reply(REFUSED, 0)
                 :: jd == OWNS && attempt == d_attempt && !flag -> reply(FINISHED, d_attempt)
                 :: else -> reply(REFUSED, 0)
                 fi }
@@ -248,8 +276,8 @@ active proctype dest_daemon()
         :: atomic { (jd == STARTING || jd == EXPECTING) && dq == RUNS -> jd = OWNS }
         :: atomic { jd == OWNS && finish_owed -> finish_owed = false; reply(FINISHED, d_attempt) }
         :: atomic { jd == STARTING && dq == DEAD && finish_owed -> finish_owed = false; reply(REFUSED, 0) }
-        :: atomic { jd == EXPECTING && dq == DEAD -> jd = IDLE }
-        :: atomic { jd == EXPECTING && dq == INCOMING && client_gone -> end_dest() }
+        :: atomic { jd == EXPECTING && dq == DEAD -> jd = after_death }
+        :: atomic { jd == EXPECTING && dq == INCOMING && client_gone -> end_dest(); jd = IDLE }
         :: atomic { to_dest?ASK, attempt, flag ->
                 if
                 :: attempt != d_attempt || jd == IDLE ->
@@ -258,7 +286,8 @@ active proctype dest_daemon()
                         :: full(answers) -> skip
                         fi
                 :: attempt == d_attempt && jd == EXPECTING && dq == LOADED && flag -> jd = STARTING; answer_owed = true
-                :: attempt == d_attempt && jd == EXPECTING && !(dq == LOADED && flag) && dq != RUNS ->
+                :: attempt == d_attempt && jd == EXPECTING && dq == DEAD -> jd = after_death; answer_owed = true
+                :: attempt == d_attempt && jd == EXPECTING && (dq == INCOMING || (dq == LOADED && !flag)) ->
                         end_dest(); jd = IDLE; answer_owed = true
                 :: else -> answer_owed = true
                 fi }
@@ -383,7 +412,7 @@ active proctype quiet()
 {
         timeout ->
         assert(crashed ||
-               (sq == RUNS && (dq == NONE || dq == DEAD) && js == IDLE && jd == IDLE) ||
+               (sq == RUNS && (dq == NONE || dq == DEAD) && js == IDLE && (jd == IDLE || jd == after_death)) ||
                ((sq == QUIT || sq == DEAD) && dq == RUNS && js == GONE && jd == OWNS) ||
                (sq == SENT && dq == DEAD && js == STUCK && jd == STARTING));
         assert(!crashed || (sq == DEAD || dq == DEAD))

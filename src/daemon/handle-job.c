@@ -87,6 +87,10 @@ int handle_domain_abort_job(Call *call, const WireDomainAbortJobArgs *args, Erro
         if (m->side == MIGRATE_IN)
                 return err_set(err, ERR_OPERATION_INVALID,
                                "guest '%s' is moving in; abort it on the host it comes from", dom->name);
+        if (transfer_is_handing_over(m->transfer))
+                return err_set(err, ERR_OPERATION_INVALID,
+                               "guest '%s' is being handed to the other host at this moment; it is too late to abort",
+                               dom->name);
         err_set(&why, ERR_OPERATION_ABORTED, "migration out: canceled by client");
         m->stats.type = VIR_DOMAIN_JOB_CANCELLED;
         if (transfer_cancel(m->transfer, &why, err) < 0)

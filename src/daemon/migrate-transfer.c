@@ -44,6 +44,7 @@ struct Transfer {
         bool ready;      /* it waits before the switch-over */
         bool arrived;    /* it has sent everything */
         bool cancelling; /* we told it to give up */
+        bool continued;  /* we told it to send the rest */
         uint64_t downtime_ms, rounds, best_remaining, stalled;
         void (*postcopy_done)(void *arg, const Error *failure);
         void *postcopy_arg;
@@ -324,6 +325,7 @@ static StepResult send_the_rest(void *state, Job *job UNUSED, Error *err UNUSED)
                 return STEP_DONE;
         if (t->migration->committed)
                 return STEP_WAIT; /* post-copy: the rest goes by itself */
+        t->continued = true;
         t->call = qmp_migrate_continue(t->qmp, &(QmpMigrateContinue){ .state = "pre-switchover" }, on_continued, t);
         return STEP_WAIT;
 }
@@ -421,6 +423,11 @@ Transfer *transfer_free(Transfer *t)
         free(t->host);
         free(t);
         return NULL;
+}
+
+bool transfer_is_handing_over(const Transfer *t)
+{
+        return t->continued && !t->arrived && !t->migration->committed;
 }
 
 int transfer_cancel(Transfer *t, const Error *why, Error *err)

@@ -15,6 +15,11 @@
 Transfer *transfer_start(Migration *migration, const char *host, int port, int nbd_port, Fd fd,
                          void (*done)(void *arg, const Error *failure), void *arg);
 Transfer *transfer_free(Transfer *transfer); /* finished; returns NULL */
+/*
+ * The rest is on its way: the other host may run the guest before we hear of it. Nobody may cancel on a whim now, for QEMU
+ * would let the guest go on here too (LATE_CANCEL in models/handover.pml).
+ */
+bool transfer_is_handing_over(const Transfer *transfer);
 /* Undo it. -1 when it has gone too far. */
 int transfer_cancel(Transfer *transfer, const Error *why, Error *err);
 /* Let the guest run there before its memory has arrived. */

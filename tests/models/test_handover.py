@@ -28,28 +28,35 @@ def check(tmp_path, defines=(), compile_options=("-DSAFETY",), options=()):
     return errors, states, set(re.findall(r"assertion violated +(.*?) +\(at depth", said))
 
 
-@pytest.mark.parametrize("defines", [["FAULTS=4"], ["FAULTS=4", "P2P"]], ids=["managed", "peer-to-peer"])
+KINDS = pytest.mark.parametrize("defines", [[], ["P2P"], ["EARLY_RUN"], ["EARLY_RUN", "P2P"]],
+                                ids=["managed", "peer-to-peer", "managed-early", "peer-to-peer-early"])
+
+
+@KINDS
 def test_the_guest_is_on_exactly_one_host_whatever_happens(tmp_path, defines):
-    errors, states, violated = check(tmp_path, defines)
+    errors, states, violated = check(tmp_path, [*defines, "FAULTS=4"])
     assert (errors, violated) == (0, set())
     assert states > 400_000
 
 
-@pytest.mark.parametrize("defines", [[], ["P2P"]], ids=["managed", "peer-to-peer"])
+@KINDS
 def test_every_hand_over_comes_to_rest(tmp_path, defines):
     errors, states, _ = check(tmp_path, defines, ["-DNP"], ["-l"])
     assert errors == 0
     assert states > 100_000
 
 
-@pytest.mark.parametrize("rule, fault", [
-    ("NAIVE", RAN_TWICE),
-    ("NO_TOKEN", "((sq!="),
-    ("HASTY_DENIAL", RAN_TWICE),
-    ("NO_INTENT", RAN_TWICE),
-    ("GIVE_UP", "asked_to_give_up"),
-])
-def test_each_broken_rule_is_found_out(tmp_path, rule, fault):
-    errors, _, violated = check(tmp_path, [rule], options=["-c0"])
+@pytest.mark.parametrize("rules, fault", [
+    (["NAIVE"], RAN_TWICE),
+    (["NO_TOKEN"], "((sq!="),
+    (["HASTY_DENIAL"], RAN_TWICE),
+    (["NO_INTENT"], RAN_TWICE),
+    (["GIVE_UP"], "asked_to_give_up"),
+    (["EARLY_RUN", "NAIVE"], RAN_TWICE),
+    (["EARLY_RUN", "HASTY_DENIAL"], RAN_TWICE),
+    (["EARLY_RUN", "LATE_CANCEL"], RAN_TWICE),
+], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
+def test_each_broken_rule_is_found_out(tmp_path, rules, fault):
+    errors, _, violated = check(tmp_path, rules, options=["-c0"])
     assert errors > 0
     assert any(fault in condition for condition in violated), violated
