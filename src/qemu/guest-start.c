@@ -10,7 +10,7 @@
 
 #include <signal.h>
 
-enum { START_MS = 120 * 1000, ADOPT_MS = 20 * 1000 };
+enum { START_MS = 120 * 1000, ADOPT_MS = 20 * 1000, END_MS = 5 * 1000 };
 
 /* The last act of a function: done() may free the guest. */
 static void finish(Guest *guest, const Error *failure)
@@ -327,6 +327,13 @@ static void on_closed(void *arg, const Error *why)
         Guest *guest = arg;
 
         log_debug("guest '%s': %s", guest->name, why->text);
+        if (!guest->starting.done)
+                return;
+        /* at its end QEMU closes the monitor, and its last words say why; anything else is said here */
+        if (why->code == ERR_OPERATION_FAILED && !guest->adopting)
+                timer_set(guest->start_deadline, END_MS);
+        else
+                give_up(guest, why);
 }
 
 static void on_started(void *arg, const Error *why)

@@ -422,8 +422,10 @@ static void negotiated(void (*done)(void) UNUSED, void *arg, const QmpCommand *c
         QmpClient *qmp = arg;
 
         if (failure) {
-                if (qmp->open)
-                        close_with(qmp, failure);
+                AUTO(Error) why = { 0 };
+
+                err_set(&why, ERR_INTERNAL, "the monitor of QEMU cannot be used: %s", failure->text);
+                close_with(qmp, &why);
         } else if (qmp->hooks.ready) {
                 qmp->hooks.ready(qmp->arg);
         }
