@@ -39,6 +39,7 @@ typedef struct ImageDriver {
         int (*snapshot_delete)(Image *image, const char *name, Error *err);
         int (*snapshot_show)(Image *image, const char *name, Error *err);
         int (*make_empty)(Image *image, Error *err);
+        int (*amend)(Image *image, const ImageCreate *how, Error *err);
         /* Change the names in the header. */
         int (*set_backing_name)(Image *image, const char *name, const char *format, Error *err);
 } ImageDriver;

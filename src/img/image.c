@@ -241,6 +241,16 @@ int image_set_backing_name(Image *image, const char *name, const char *format, E
         return 0;
 }
 
+int image_amend(Image *image, const ImageCreate *how, Error *err)
+{
+        if (check_range(image, 0, 0, err) < 0)
+                return -1;
+        if (!image->driver->amend)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Format driver '%s' does not support option amendment",
+                               image->driver->name);
+        return image->driver->amend(image, how, err);
+}
+
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err)
 {
         const ImageDriver *driver = image_driver_of(format);

@@ -41,6 +41,7 @@ typedef struct ImageCreate {
         /* qcow2 */
         unsigned version;       /* 2 or 3; 0: 3 */
         unsigned refcount_bits; /* 0: 16 */
+        bool change_lazy;       /* image_amend(): set what lazy_refcounts says */
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
         const char *data_file_name; /* as the header shall say; NULL: none */
         ImageFile *data_file;       /* stays the caller's */
@@ -125,6 +126,8 @@ int image_flush(Image *image, Error *err);
 int image_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
 /* Record another backing file, or none (name NULL); what the guest sees changes with it unless the caller copied. */
 int image_set_backing_name(Image *image, const char *name, const char *format, Error *err);
+/* Change version, lazy refcounts, backing file names and size of an image; what is 0 or NULL stays. */
+int image_amend(Image *image, const ImageCreate *how, Error *err);
 /* Lay out an empty image in file, which is emptied first. */
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err);
 

@@ -212,6 +212,7 @@ const ImageDriver image_driver_qcow2 = {
         .flush = qcow2_flush,
         .resize = qcow2_resize,
         .create = qcow2_create,
+        .amend = qcow2_amend,
         .check = qcow2_check,
         .snapshots = snapshots,
         .snapshot_create = qcow2_snapshot_create,

@@ -159,6 +159,7 @@ int qcow2_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, E
 int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
 /* Settle in the header what a first change of the content makes untrue. */
 int qcow2_begin_writing(Qcow2 *q, Error *err);
+int qcow2_amend(Image *image, const ImageCreate *how, Error *err);
 int qcow2_create(ImageFile *file, const ImageCreate *how, Error *err);
 /* qcow2-check.c */
 int qcow2_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *err);

@@ -244,3 +244,19 @@ def test_random_changes_by_both_agree_with_a_model(tmp_path, seed):
         dice.choice([ours, stock])("snapshot", "-d", name, image)
         clean(image)
     same(image, model)
+
+
+def test_options_of_an_image_that_is_there_are_amended(tmp_path):  # IMG-38
+    image = tmp_path / "a.qcow2"
+    ours("create", "-q", "-f", "qcow2", "-o", "compat=0.10", image, "4M")
+    io(image, "write -P 3 1M 1M")
+    for options in ("compat=1.1,lazy_refcounts=on", "lazy_refcounts=off", "size=6M", "backing_file=/nowhere,backing_fmt=raw",
+                    "backing_file=", "compat=0.10"):
+        ours("amend", "-o", options, image)
+        a, b = info(image), info(image, "qemu-img")
+        assert all(a[key] == b[key] for key in b), options
+        if "/nowhere" not in options:
+            clean(image)
+            io(image, "read -P 3 1M 1M")
+    assert info(image)["format-specific"]["data"]["compat"] == "0.10"
+    assert "convert the image" in failing("amend", "-o", "cluster_size=4k", image)

@@ -1,0 +1,93 @@
+/*
+ * app/drover-img/cmd-amend.c - change the options of an image that is there
+ */
+#include "app/drover-img/command.h"
+
+#include "base/str.h"
+
+typedef struct Args {
+        Source source;
+        Options options;
+        bool force;
+} Args;
+
+static int parse(int argc, char **argv, Args *args, Error *err)
+{
+        static const struct option longs[] = { { "force", no_argument, NULL, 'x' }, SOURCE_LONGS, { 0 } };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "f:o:pqt:", longs, NULL)) != -1) {
+                int r = source_option(&args->source, c, err);
+
+                if (r < 0)
+                        return -1;
+                if (r || c == 'p') /* it is done before a bar could be drawn */
+                        continue;
+                if (c == 'x')
+                        args->force = true;
+                else if (c == 'o')
+                        r = options_add(&args->options, optarg, err);
+                else if (c == 't')
+                        r = policy_set_cache(&args->source.policy, optarg, err);
+                else
+                        return err_set(err, ERR_INVALID_ARG, "an option of amend is not known");
+                if (r < 0)
+                        return -1;
+        }
+        if (!args->options.len)
+                return err_set(err, ERR_INVALID_ARG, "Must specify options (-o)");
+        return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
+}
+
+/* What cannot be changed in place is refused, unless it is so already. */
+static int check_options(const Options *options, Error *err)
+{
+        static const char *const changeable[] = { "compat", "lazy_refcounts", "backing_file", "backing_fmt", "size" };
+
+        for (size_t i = 0; i < options->len; i++) {
+                bool found = false;
+
+                for (size_t k = 0; k < ARRAY_LEN(changeable); k++)
+                        found |= str_eq(options->items[i].name, changeable[k]);
+                if (!found)
+                        return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                                       "Changing '%s' is not supported: convert the image "
+                                       "instead",
+                                       options->items[i].name);
+        }
+        return 0;
+}
+
+static int amend(const Args *args, const char *argument, Error *err)
+{
+        AUTO(Image) *image = source_open(&args->source, argument, IMAGE_WRITE, err);
+        ImageCreate how = { 0 };
+
+        if (!image || check_options(&args->options, err) < 0 ||
+            options_apply(&args->options, image_format(image), &how, err) < 0)
+                return -1;
+        how.change_lazy = options_find(&args->options, "lazy_refcounts") != NULL;
+        return image_amend(image, &how, err) < 0 ? -1 : image_close(TAKE(image), err);
+}
+
+static int run(int argc, char **argv)
+{
+        Args args = { .source.policy = policy_usual() };
+        AUTO(Error) err = { 0 };
+        int r = parse(argc, argv, &args, &err);
+
+        args.source.policy.skip_backing = true;
+        if (r == 0)
+                r = confine((const char *[]){ args.source.image_opts ? "/" : argv[optind], NULL }, &err);
+        if (r == 0)
+                r = amend(&args, argv[optind], &err);
+        options_done(&args.options);
+        return r < 0 ? complain_err(&err) : 0;
+}
+
+const Command cmd_amend = {
+        .name = "amend",
+        .args = "[--object OBJECT] [--image-opts] [-p] [-q] [-f FMT] [-t CACHE] [--force] -o OPTIONS FILENAME",
+        .summary = "Change the options of an image: compat, lazy_refcounts, backing_file, backing_fmt, size",
+        .run = run,
+};
