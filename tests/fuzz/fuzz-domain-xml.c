@@ -1,5 +1,5 @@
 /*
- * tests/fuzz/fuzz-domain-xml.c - definitions and devices from any bytes
+ * tests/fuzz/fuzz-domain-xml.c - definitions, devices and CPUs from any bytes
  *
  * What was understood must survive being written and read again, completed or
  * not, and the quick look for name and UUID must agree with the parser.
@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "fuzz.h"
 #include "model/complete.h"
+#include "model/cpu.h"
 
 static void check_round_trip(const DomainDef *def)
 {
@@ -71,9 +72,24 @@ static void try_device(const char *xml, size_t len)
                 domain_def_remove_device(def, device.kind, at);
 }
 
+static void try_cpu(const char *xml, size_t len)
+{
+        AUTO(Arena) *arena = arena_new();
+        CpuComparison result;
+        CpuFeatures set;
+        CpuDef *cpu, *common;
+
+        if (cpu_def_parse(xml, len, arena, &cpu, NULL) < 0 || cpu_features_of(cpu, &set, NULL) < 0)
+                return;
+        if (cpu_compare(&set, cpu->vendor, cpu, &result, NULL) == 0 && result == CPU_SUPERSET && !cpu->n_features)
+                abort();
+        cpu_baseline(&cpu, 1, true, true, arena, &common, NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         try_domain((const char *)data, size);
         try_device((const char *)data, size);
+        try_cpu((const char *)data, size);
         return 0;
 }
