@@ -78,6 +78,12 @@ int qemu_put_domain_capabilities(Driver *driver, const DomainCapabilitiesAsk *as
 int qemu_cpu_models(Driver *driver, Arena *arena, const char ***ret, size_t *ret_n, Error *err);
 int qemu_interface_stats(const Domain *dom, const InterfaceDef *interface, NetStats *ret, Error *err);
 
+/* qemu-collect.c, qemu-change.c */
+void qemu_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg);
+/* QEMU let go of a device (DEVICE_DELETED): what was behind it goes too. */
+void qemu_device_gone(QemuRun *run, const char *alias);
+void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg);
+
 /* qemu-status.c: what is needed to find a running guest again. */
 void qemu_status_save(Domain *dom); /* soon */
 void qemu_status_remove(QemuDriver *qemu, const char *name);

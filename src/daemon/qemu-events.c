@@ -208,6 +208,10 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         case QMP_EVENT_BALLOON_CHANGE:
                 on_balloon_change(dom, event->balloon_change.actual);
                 return;
+        case QMP_EVENT_DEVICE_DELETED:
+                if (event->device_deleted.device)
+                        qemu_device_gone(run, event->device_deleted.device);
+                return;
         case QMP_EVENT_DEVICE_TRAY_MOVED:
                 on_tray_moved(dom, event->device_tray_moved.id, event->device_tray_moved.tray_open);
                 return;

@@ -6,6 +6,7 @@
  */
 #include "base/log.h"
 #include "base/str.h"
+#include "qemu/disk-limits.h"
 #include "qemu/guest-private.h"
 
 #include <signal.h>
@@ -222,52 +223,11 @@ static void ask(Guest *guest, QmpCall *call)
         qmp_call_set_deadline(call, 0); /* the start as a whole has one */
 }
 
-/* QEMU counts bursts from one second on. */
-static void ask_limits(Guest *guest, const DiskDef *disk, const IotuneDef *t)
-{
-        AUTOFREE char *device = qemu_disk_qdev(disk);
-        QmpBlockSetIoThrottle args = {
-                .id = device,
-                .group = t->group_name ?: disk->info.alias,
-                .bps = t->total_bytes_sec,
-                .bps_rd = t->read_bytes_sec,
-                .bps_wr = t->write_bytes_sec,
-                .iops = t->total_iops_sec,
-                .iops_rd = t->read_iops_sec,
-                .iops_wr = t->write_iops_sec,
-        };
-        const struct {
-                uint64_t value;
-                bool *has;
-                uint64_t *slot;
-        } rows[] = {
-                { t->total_bytes_sec_max, &args.has_bps_max, &args.bps_max },
-                { t->read_bytes_sec_max, &args.has_bps_rd_max, &args.bps_rd_max },
-                { t->write_bytes_sec_max, &args.has_bps_wr_max, &args.bps_wr_max },
-                { t->total_iops_sec_max, &args.has_iops_max, &args.iops_max },
-                { t->read_iops_sec_max, &args.has_iops_rd_max, &args.iops_rd_max },
-                { t->write_iops_sec_max, &args.has_iops_wr_max, &args.iops_wr_max },
-                { t->total_bytes_sec_max_length, &args.has_bps_max_length, &args.bps_max_length },
-                { t->read_bytes_sec_max_length, &args.has_bps_rd_max_length, &args.bps_rd_max_length },
-                { t->write_bytes_sec_max_length, &args.has_bps_wr_max_length, &args.bps_wr_max_length },
-                { t->total_iops_sec_max_length, &args.has_iops_max_length, &args.iops_max_length },
-                { t->read_iops_sec_max_length, &args.has_iops_rd_max_length, &args.iops_rd_max_length },
-                { t->write_iops_sec_max_length, &args.has_iops_wr_max_length, &args.iops_wr_max_length },
-                { t->size_iops_sec, &args.has_iops_size, &args.iops_size },
-        };
-
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                *rows[i].has = rows[i].value != 0;
-                *rows[i].slot = rows[i].value;
-        }
-        ask(guest, qmp_block_set_io_throttle(guest->qmp, &args, got_ack, guest));
-}
-
 static void ask_definition(Guest *guest, const DomainDef *def)
 {
         for (uint32_t i = 0; i < def->n_disks; i++) {
                 if (def->disks[i]->iotune)
-                        ask_limits(guest, def->disks[i], def->disks[i]->iotune);
+                        ask(guest, disk_limits_set(guest->qmp, def->disks[i], got_ack, guest));
         }
         for (uint32_t i = 0; i < def->n_interfaces; i++) {
                 if (def->interfaces[i]->link_state == LINK_STATE_DOWN)

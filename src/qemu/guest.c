@@ -348,6 +348,9 @@ void guest_end(Guest *guest)
 {
         GuestCause cause = cause_of_end(guest);
 
+        /* whoever waits for an answer hears that none comes; a start has its own way to fail */
+        if (guest->state != GUEST_STARTING)
+                qmp_client_fail_calls(guest->qmp);
         guest->qmp = qmp_client_free(guest->qmp);
         guest->process = guest_process_free(guest->process);
         guest->start_deadline = timer_free(guest->start_deadline);

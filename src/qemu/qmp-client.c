@@ -376,6 +376,15 @@ static void close_with(QmpClient *qmp, const Error *why)
                 qmp->hooks.closed(qmp->arg, why);
 }
 
+void qmp_client_fail_calls(QmpClient *qmp)
+{
+        if (!qmp)
+                return;
+        enter(qmp);
+        fail_calls(qmp);
+        leave(qmp);
+}
+
 static void on_failing(void *arg)
 {
         QmpClient *qmp = arg;

@@ -35,6 +35,8 @@ QmpClient *qmp_client_new(Loop *loop, Fd fd, const QmpHooks *hooks, void *arg);
 int qmp_client_connect(const char *path, Fd *ret, Error *err);
 /* Calls that are pending are dropped: their done() will not come. Returns NULL. */
 QmpClient *qmp_client_free(QmpClient *qmp);
+/* QEMU is known to be gone: all calls that are pending fail now. */
+void qmp_client_fail_calls(QmpClient *qmp); /* NULL is fine */
 bool qmp_client_is_open(const QmpClient *qmp);
 
 /*

@@ -1,0 +1,313 @@
+/*
+ * daemon/qemu-change.c - what a changed definition means for a running QEMU
+ *
+ * Limits of the whole guest are settings of its control group, pins are
+ * affinities of its threads, the rest goes over the monitor.
+ */
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/params.h"
+#include "daemon/qemu-plug.h"
+#include "daemon/vcpu.h"
+#include "host/node.h"
+#include "host/process.h"
+#include "qemu/disk-limits.h"
+
+enum { DEFAULT_SHARES = 1024, DEFAULT_PERIOD_US = 100000, DEFAULT_WEIGHT = 100 };
+
+static Cgroup *cgroup_of(QemuRun *run, Error *err)
+{
+        Cgroup *cgroup = guest_cgroup(run->guest);
+
+        if (!cgroup)
+                err_set(err, ERR_OPERATION_UNSUPPORTED,
+                        "this host has no control groups for guests, so limits cannot be set");
+        return cgroup;
+}
+
+/* One group holds the guest: a quota by virtual CPU becomes one for all of them together. */
+static int set_cpu_limits(QemuRun *run, const DomainDef *def, Error *err)
+{
+        const CputuneDef *t = def->cputune;
+        Cgroup *cgroup = cgroup_of(run, err);
+        uint64_t period = t->global_quota ? t->global_period : t->period;
+        int64_t quota = t->global_quota ? t->global_quota
+                        : t->quota > 0  ? t->quota * (int64_t)vcpus_plugged(def)
+                                        : -1;
+
+        if (!cgroup)
+                return -1;
+        if (t->emulator_quota > 0 || t->iothread_quota > 0)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "limits for emulator and I/O threads alone cannot be set on a running guest");
+        if (cgroup_set_cpu_shares(cgroup, t->shares ?: DEFAULT_SHARES, err) < 0)
+                return -1;
+        return cgroup_set_cpu_quota(cgroup, period ?: DEFAULT_PERIOD_US, quota ?: -1, err);
+}
+
+static uint64_t limit_bytes(uint64_t kib)
+{
+        return kib ? kib * 1024 : CGROUP_NO_LIMIT;
+}
+
+static int set_memory_limits(QemuRun *run, const DomainDef *def, Error *err)
+{
+        Cgroup *cgroup = cgroup_of(run, err);
+        CgroupMemory limits = { .hard = limit_bytes(def->memtune->hard_limit_kib),
+                                .soft = limit_bytes(def->memtune->soft_limit_kib),
+                                .swap_hard = limit_bytes(def->memtune->swap_hard_limit_kib) };
+
+        return cgroup ? cgroup_set_memory(cgroup, &limits, err) : -1;
+}
+
+static int set_io_limits(QemuRun *run, const DomainDef *def, Error *err)
+{
+        Cgroup *cgroup = cgroup_of(run, err);
+
+        if (!cgroup)
+                return -1;
+        if (def->blkiotune->n_devices)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "limits by device of the host cannot be set on a running guest; use blkdeviotune");
+        return cgroup_set_io_weight(cgroup, def->blkiotune->weight ?: DEFAULT_WEIGHT, err);
+}
+
+static int set_nodes(QemuRun *run, const DomainDef *def, Error *err)
+{
+        Cgroup *cgroup = cgroup_of(run, err);
+        Bitmap cells;
+
+        if (!cgroup || !def->numatune->memory_nodeset)
+                return cgroup ? 0 : -1;
+        if (bitmap_parse(def->numatune->memory_nodeset, &cells, err) < 0)
+                return -1;
+        return cgroup_set_mems(cgroup, &cells, err);
+}
+
+/* --- pins --- */
+
+static int host_cpus(Bitmap *ret, Error *err)
+{
+        Bitmap present;
+
+        return node_cpu_map("", &present, ret, err);
+}
+
+static int set_vcpu_pin(QemuRun *run, const DomainDef *def, unsigned id, Error *err)
+{
+        size_t n;
+        const GuestVcpu *vcpus = guest_vcpus(run->guest, &n);
+        Bitmap host, pin;
+
+        if (host_cpus(&host, err) < 0)
+                return -1;
+        vcpu_pin(def, id, &host, &pin);
+        for (size_t i = 0; i < n; i++) {
+                if (vcpus[i].index == id)
+                        return process_set_affinity(vcpus[i].tid, &pin, err);
+        }
+        return err_set(err, ERR_INVALID_ARG, "'%s' has no virtual CPU %u", def->name, id);
+}
+
+/* Threads are known by number to QEMU only, so it is asked first. */
+typedef struct Pinning {
+        Domain *dom;
+        DomainDef *def;
+        unsigned number; /* of the I/O thread; 0: the emulator's */
+        DriverDone *done;
+        void *arg;
+} Pinning;
+
+static bool is_vcpu(const QemuRun *run, pid_t tid)
+{
+        size_t n;
+        const GuestVcpu *vcpus = guest_vcpus(run->guest, &n);
+
+        for (size_t i = 0; i < n; i++) {
+                if (vcpus[i].tid == tid)
+                        return true;
+        }
+        return false;
+}
+
+static int pin_emulator(const Pinning *p, const QmpIoThread *threads, size_t n, const Bitmap *host, Error *err)
+{
+        const QemuRun *run = qemu_run(p->dom);
+        AUTOFREE pid_t *tids = NULL;
+        size_t n_tids;
+        Bitmap pin;
+
+        emulator_pin(p->def, host, &pin);
+        if (process_threads(guest_pid(run->guest), &tids, &n_tids, err) < 0)
+                return -1;
+        for (size_t i = 0; i < n_tids; i++) {
+                bool other = is_vcpu(run, tids[i]);
+
+                for (size_t t = 0; t < n; t++)
+                        other = other || threads[t].thread_id == tids[i];
+                /* a thread may end meanwhile */
+                if (!other &&
+                    process_set_affinity(tids[i], &pin, tids[i] == guest_pid(run->guest) ? err : NULL) < 0 &&
+                    tids[i] == guest_pid(run->guest))
+                        return -1;
+        }
+        return 0;
+}
+
+static int pin_iothread(const Pinning *p, const QmpIoThread *threads, size_t n, const Bitmap *host, Error *err)
+{
+        AUTOFREE char *id = str_format("iothread%u", p->number);
+        Bitmap pin;
+
+        iothread_pin(p->def, p->number, host, &pin);
+        for (size_t i = 0; i < n; i++) {
+                if (str_eq(threads[i].id, id))
+                        return process_set_affinity((pid_t)threads[i].thread_id, &pin, err);
+        }
+        return err_set(err, ERR_OPERATION_FAILED, "QEMU knows no I/O thread %u", p->number);
+}
+
+static void got_threads(void *arg, const QmpIoThread *threads, size_t n, const Error *failure)
+{
+        Pinning *p = arg;
+        AUTO(Error) err = { 0 };
+        Bitmap host;
+
+        if (failure)
+                err_copy(&err, failure);
+        else if (host_cpus(&host, &err) == 0)
+                p->number ? pin_iothread(p, threads, n, &host, &err) : pin_emulator(p, threads, n, &host, &err);
+        p->done(p->arg, err_is_set(&err) ? &err : NULL);
+        domain_unref(p->dom);
+        domain_def_unref(p->def);
+        free(p);
+}
+
+static void ask_threads(QemuRun *run, DomainDef *def, unsigned number, DriverDone *done, void *arg)
+{
+        Pinning *p = mem_new(Pinning);
+
+        *p = (Pinning){
+                .dom = domain_ref(run->dom), .def = domain_def_ref(def), .number = number, .done = done, .arg = arg
+        };
+        qmp_query_iothreads(guest_qmp(run->guest), got_threads, p);
+}
+
+/* --- I/O threads --- */
+
+static void set_poll(QemuRun *run, const LiveChange *what, DriverDone *done, void *arg)
+{
+        const WireTypedParam *param = what->params;
+        AUTOFREE char *path = str_format("/objects/iothread%u", what->number), *property = NULL, *value = NULL;
+        AUTO(Error) err = { 0 };
+
+        if (what->n_params != 1) {
+                err_set(&err, ERR_OPERATION_UNSUPPORTED, "set one parameter of an I/O thread at a time");
+                done(arg, &err);
+                return;
+        }
+        property = str_dup(param->field);
+        for (char *c = property; *c; c++) {
+                if (*c == '_')
+                        *c = '-';
+        }
+        value = param->value.type == PARAM_ULLONG ? str_format("%llu", (unsigned long long)param->value.ul)
+                                                  : str_format("%u", param->value.ui);
+        qmp_qom_set(guest_qmp(run->guest), &(QmpQomSet){ .path = path, .property = property, .value = value }, done,
+                    arg);
+}
+
+/* --- devices --- */
+
+static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        AUTO(Error) err = { 0 };
+
+        if (what->device == DEVICE_DISK && (def->disks[what->index]->device == DISK_DEVICE_CDROM ||
+                                            def->disks[what->index]->device == DISK_DEVICE_FLOPPY)) {
+                qemu_change_medium(run, def, what, done, arg);
+                return;
+        }
+        if (what->device == DEVICE_INTERFACE) {
+                const InterfaceDef *interface = def->interfaces[what->index];
+
+                qmp_set_link(guest_qmp(run->guest),
+                             &(QmpSetLink){ .name = interface->info.alias,
+                                            .up = interface->link_state != LINK_STATE_DOWN },
+                             done, arg);
+                return;
+        }
+        err_set(&err, ERR_OPERATION_UNSUPPORTED, "a <%s> of a running guest cannot be updated",
+                device_lists[what->device].element);
+        done(arg, &err);
+}
+
+/* What is done with one call of the kernel. */
+static int change_now(QemuRun *run, const DomainDef *def, const LiveChange *what, Error *err)
+{
+        switch (what->kind) {
+        case LIVE_CPU_LIMITS:
+                return set_cpu_limits(run, def, err);
+        case LIVE_MEMORY_LIMITS:
+                return set_memory_limits(run, def, err);
+        case LIVE_IO_LIMITS:
+                return set_io_limits(run, def, err);
+        case LIVE_NUMA:
+                return set_nodes(run, def, err);
+        case LIVE_PIN_VCPU:
+                return set_vcpu_pin(run, def, what->number, err);
+        default:
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "this cannot be changed while '%s' runs", def->name);
+        }
+}
+
+void qemu_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        QemuRun *run = qemu_run(dom);
+        QmpClient *qmp = run ? guest_qmp(run->guest) : NULL;
+        AUTOFREE char *iothread = str_format("iothread%u", what->number);
+        AUTOFREE char *object = str_format("{\"qom-type\":\"iothread\",\"id\":\"%s\"}", iothread);
+        AUTO(Error) err = { 0 };
+
+        if (!qmp) {
+                err_set(&err, ERR_OPERATION_INVALID, "domain '%s' is being started or stopped", dom->name);
+                done(arg, &err);
+                return;
+        }
+        switch (what->kind) {
+        case LIVE_BALLOON:
+                qmp_balloon(qmp, &(QmpBalloon){ .value = def->current_memory_kib * 1024 }, done, arg);
+                return;
+        case LIVE_DISK_LIMITS:
+                disk_limits_set(qmp, def->disks[what->index], done, arg);
+                return;
+        case LIVE_PIN_EMULATOR:
+                ask_threads(run, def, 0, done, arg);
+                return;
+        case LIVE_PIN_IOTHREAD:
+                ask_threads(run, def, what->number, done, arg);
+                return;
+        case LIVE_IOTHREAD_ADD:
+                qmp_object_add(qmp, object, done, arg);
+                return;
+        case LIVE_IOTHREAD_DELETE:
+                qmp_object_del(qmp, &(QmpObjectDel){ .id = iothread }, done, arg);
+                return;
+        case LIVE_IOTHREAD_SET:
+                set_poll(run, what, done, arg);
+                return;
+        case LIVE_ATTACH:
+                qemu_plug(run, def, what, done, arg);
+                return;
+        case LIVE_DETACH:
+                qemu_unplug(run, def, what, done, arg);
+                return;
+        case LIVE_UPDATE:
+                update_device(run, def, what, done, arg);
+                return;
+        default:
+                change_now(run, def, what, &err);
+                done(arg, err_is_set(&err) ? &err : NULL);
+                return;
+        }
+}

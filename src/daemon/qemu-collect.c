@@ -1,0 +1,202 @@
+/*
+ * daemon/qemu-collect.c - figures of a running QEMU guest
+ *
+ * Times of processors come from the kernel at once; disks and I/O threads are
+ * asked for over the monitor, all questions at the same time.
+ */
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/figures.h"
+#include "daemon/qemu-driver.h"
+#include "host/process.h"
+#include "qemu/command-line.h"
+#include "wire/constants.h"
+
+enum { MOST_LISTED = 4096 };
+
+typedef struct Collecting {
+        Domain *dom;
+        Figures *ret;
+        DriverDone *done;
+        void *arg;
+        unsigned waiting;
+        Error failure; /* the first */
+} Collecting;
+
+static void settle(Collecting *c, const Error *failure)
+{
+        if (failure && !err_is_set(&c->failure))
+                err_copy(&c->failure, failure);
+        if (--c->waiting)
+                return;
+        c->done(c->arg, err_is_set(&c->failure) ? &c->failure : NULL);
+        domain_unref(c->dom);
+        err_done(&c->failure);
+        free(c);
+}
+
+static void measure_processors(Guest *guest, unsigned what, Figures *ret)
+{
+        pid_t pid = guest_pid(guest);
+        CgroupUsage usage;
+        ProcessStat stat;
+        size_t n;
+        const GuestVcpu *vcpus = guest_vcpus(guest, &n);
+
+        if (what & FIGURES_CPU && guest_cgroup(guest) && cgroup_usage(guest_cgroup(guest), &usage, NULL) == 0 &&
+            usage.cpu_ns) {
+                ret->cpu_ns = usage.cpu_ns;
+                ret->user_ns = usage.user_ns;
+                ret->system_ns = usage.system_ns;
+                ret->has |= FIGURES_CPU;
+        } else if (what & FIGURES_CPU && process_stat(pid, 0, &stat, NULL) == 0) {
+                ret->user_ns = stat.user_ns;
+                ret->system_ns = stat.system_ns;
+                ret->cpu_ns = stat.user_ns + stat.system_ns;
+                ret->has |= FIGURES_CPU;
+        }
+        if (!(what & FIGURES_VCPUS))
+                return;
+        ret->vcpus = arena_new_array(ret->arena, VcpuFigures, n);
+        for (size_t i = 0; i < n; i++) {
+                if (process_stat(pid, vcpus[i].tid, &stat, NULL) < 0)
+                        continue;
+                ret->vcpus[ret->n_vcpus++] = (VcpuFigures){ .id = vcpus[i].index,
+                                                            .state = VIR_VCPU_RUNNING,
+                                                            .cpu = stat.cpu,
+                                                            .time_ns = stat.user_ns + stat.system_ns };
+        }
+        ret->has |= FIGURES_VCPUS;
+}
+
+static void measure_memory(Guest *guest, Figures *ret)
+{
+        ProcessStat stat;
+
+        if (guest_balloon_bytes(guest)) {
+                ret->memory[VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON] = guest_balloon_bytes(guest) / 1024;
+                ret->memory_given |= 1U << VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;
+        }
+        if (process_stat(guest_pid(guest), 0, &stat, NULL) == 0) {
+                ret->memory[VIR_DOMAIN_MEMORY_STAT_RSS] = stat.rss_bytes / 1024;
+                ret->memory_given |= 1U << VIR_DOMAIN_MEMORY_STAT_RSS;
+        }
+        ret->has |= FIGURES_BALLOON;
+}
+
+/* --- disks: one row for each of the definition; counters and sizes come in two answers --- */
+
+static void list_disks(const DomainDef *def, Figures *ret)
+{
+        ret->blocks = arena_new_array(ret->arena, BlockFigures, def->n_disks);
+        ret->n_blocks = def->n_disks;
+        for (uint32_t i = 0; i < def->n_disks; i++)
+                ret->blocks[i] = (BlockFigures){ .target = arena_dup(ret->arena, def->disks[i]->target_dev),
+                                                 .path = arena_dup(ret->arena, def->disks[i]->source.path) };
+}
+
+static BlockFigures *find_disk(Figures *f, const DiskDef *disk)
+{
+        for (size_t i = 0; i < f->n_blocks; i++) {
+                if (str_eq(f->blocks[i].target, disk->target_dev))
+                        return &f->blocks[i];
+        }
+        return NULL;
+}
+
+static void got_counters(void *arg, const QmpBlockStats *stats, size_t n, const Error *failure)
+{
+        Collecting *c = arg;
+        const DomainDef *def = c->dom->live;
+
+        for (uint32_t d = 0; !failure && def && d < def->n_disks; d++) {
+                AUTOFREE char *qdev = qemu_disk_qdev(def->disks[d]);
+                BlockFigures *b = find_disk(c->ret, def->disks[d]);
+
+                for (size_t i = 0; b && i < MIN(n, MOST_LISTED); i++) {
+                        const QmpBlockCounters *s = &stats[i].stats;
+
+                        if (!str_eq(stats[i].qdev, qdev))
+                                continue;
+                        b->rd_reqs = s->rd_operations;
+                        b->rd_bytes = s->rd_bytes;
+                        b->rd_ns = s->rd_total_time_ns;
+                        b->wr_reqs = s->wr_operations;
+                        b->wr_bytes = s->wr_bytes;
+                        b->wr_ns = s->wr_total_time_ns;
+                        b->fl_reqs = s->flush_operations;
+                        b->fl_ns = s->flush_total_time_ns;
+                }
+        }
+        if (!failure)
+                c->ret->has |= FIGURES_BLOCKS;
+        settle(c, failure);
+}
+
+static void got_sizes(void *arg, const QmpBlockNode *nodes, size_t n, const Error *failure)
+{
+        Collecting *c = arg;
+        const DomainDef *def = c->dom->live;
+
+        for (uint32_t d = 0; !failure && def && d < def->n_disks; d++) {
+                AUTOFREE char *node = qemu_disk_node(def, def->disks[d]);
+                BlockFigures *b = find_disk(c->ret, def->disks[d]);
+
+                for (size_t i = 0; b && node && i < MIN(n, MOST_LISTED); i++) {
+                        if (!str_eq(nodes[i].node_name, node))
+                                continue;
+                        b->has_sizes = true;
+                        b->capacity = nodes[i].image.virtual_size;
+                        b->allocation = b->physical = nodes[i].image.actual_size;
+                        b->threshold = nodes[i].write_threshold;
+                }
+        }
+        settle(c, failure);
+}
+
+static void got_iothreads(void *arg, const QmpIoThread *threads, size_t n, const Error *failure)
+{
+        Collecting *c = arg;
+        Figures *f = c->ret;
+
+        if (!failure) {
+                f->iothreads = arena_new_array(f->arena, IothreadFigures, n);
+                f->has |= FIGURES_IOTHREADS;
+        }
+        for (size_t i = 0; !failure && i < n; i++) {
+                IothreadFigures *t = &f->iothreads[f->n_iothreads];
+
+                if (!str_starts(threads[i].id, "iothread") ||
+                    str_to_u32(threads[i].id + strlen("iothread"), &t->id) < 0)
+                        continue;
+                t->poll_max_ns = (uint64_t)threads[i].poll_max_ns;
+                t->poll_grow = (uint32_t)threads[i].poll_grow;
+                t->poll_shrink = (uint32_t)threads[i].poll_shrink;
+                f->n_iothreads++;
+        }
+        settle(c, failure);
+}
+
+void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg)
+{
+        Guest *guest = qemu_run(dom)->guest;
+        QmpClient *qmp = guest_qmp(guest);
+        Collecting *c = mem_new(Collecting);
+
+        *c = (Collecting){ .dom = domain_ref(dom), .ret = ret, .done = done, .arg = arg, .waiting = 1 };
+        measure_processors(guest, what, ret);
+        if (what & FIGURES_BALLOON)
+                measure_memory(guest, ret);
+        if (qmp && what & FIGURES_BLOCKS && dom->live->n_disks) {
+                list_disks(dom->live, ret);
+                c->waiting += 2;
+                qmp_query_blockstats(qmp, &(QmpQueryBlockstats){ 0 }, got_counters, c);
+                qmp_query_named_block_nodes(qmp, &(QmpQueryNamedBlockNodes){ .has_flat = true, .flat = true },
+                                            got_sizes, c);
+        }
+        if (qmp && what & FIGURES_IOTHREADS) {
+                c->waiting++;
+                qmp_query_iothreads(qmp, got_iothreads, c);
+        }
+        settle(c, NULL);
+}

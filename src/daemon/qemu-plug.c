@@ -1,0 +1,391 @@
+/*
+ * daemon/qemu-plug.c - devices into and out of a running QEMU
+ *
+ * A device is a few parts that QEMU is given one after the other; when one is
+ * refused, those before it are taken back. Files that QEMU will open are made
+ * accessible to its user first, by a child, because a path may hang.
+ */
+#include "daemon/qemu-plug.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "loop/child.h"
+#include "model/complete.h"
+#include "qemu/command-line.h"
+#include "wire/constants.h"
+
+#include <unistd.h>
+
+typedef enum StepKind {
+        STEP_ADD,    /* part */
+        STEP_REMOVE, /* part, by its id */
+        STEP_OPEN_TRAY,
+        STEP_REMOVE_MEDIUM,
+        STEP_INSERT_MEDIUM, /* id2: the node */
+        STEP_CLOSE_TRAY,
+} StepKind;
+
+typedef struct Step {
+        StepKind kind;
+        QemuPart part; /* id: what it is about; text NULL where nothing is added */
+        char *id2;
+        bool force;
+} Step;
+
+typedef struct Plug {
+        QemuRun *run;
+        Domain *dom;
+        VEC(Step) steps;
+        size_t at;
+        char *file; /* for QEMU to open; NULL: none */
+        bool write;
+        RootUser user;
+        Child *child;
+        DriverDone *done;
+        void *arg;
+} Plug;
+
+static void plug_free(Plug *p)
+{
+        for (size_t i = 0; i < p->steps.len; i++) {
+                free(p->steps.items[i].part.text);
+                free(p->steps.items[i].part.id);
+                free(p->steps.items[i].id2);
+        }
+        vec_done(&p->steps);
+        free(p->file);
+        child_free(p->child);
+        domain_unref(p->dom);
+        free(p);
+}
+
+static Plug *plug_new(QemuRun *run, DriverDone *done, void *arg)
+{
+        Plug *p = mem_new(Plug);
+
+        *p = (Plug){ .run = run, .dom = domain_ref(run->dom), .done = done, .arg = arg };
+        p->user = run->qemu->env.user;
+        return p;
+}
+
+static void ignore(void *arg UNUSED, const Error *failure UNUSED)
+{
+}
+
+static void remove_part(QmpClient *qmp, QemuPartKind kind, const char *id, void (*done)(void *, const Error *),
+                        void *arg)
+{
+        switch (kind) {
+        case QEMU_PART_OBJECT:
+                qmp_object_del(qmp, &(QmpObjectDel){ .id = id }, done, arg);
+                return;
+        case QEMU_PART_BLOCKDEV:
+                qmp_blockdev_del(qmp, &(QmpBlockdevDel){ .node_name = id }, done, arg);
+                return;
+        case QEMU_PART_NETDEV:
+                qmp_netdev_del(qmp, &(QmpNetdevDel){ .id = id }, done, arg);
+                return;
+        default:
+                qmp_device_del(qmp, &(QmpDeviceDel){ .id = id }, done, arg);
+                return;
+        }
+}
+
+static void finish(Plug *p, const Error *failure)
+{
+        QmpClient *qmp = domain_is_active(p->dom) && p->dom->guest == p->run ? guest_qmp(p->run->guest) : NULL;
+
+        for (size_t i = p->at; failure && qmp && i-- > 0;) {
+                if (p->steps.items[i].kind == STEP_ADD)
+                        remove_part(qmp, p->steps.items[i].part.kind, p->steps.items[i].part.id, ignore, NULL);
+        }
+        p->done(p->arg, failure);
+        plug_free(p);
+}
+
+static void next(Plug *p);
+
+static void on_step(void *arg, const Error *failure)
+{
+        Plug *p = arg;
+
+        /* what stays behind of an old medium is no reason to fail */
+        if (failure && p->steps.items[p->at].kind != STEP_REMOVE) {
+                finish(p, failure);
+                return;
+        }
+        p->at++;
+        next(p);
+}
+
+static void add_part(Plug *p, QmpClient *qmp, const QemuPart *part)
+{
+        switch (part->kind) {
+        case QEMU_PART_OBJECT:
+                qmp_object_add(qmp, part->text, on_step, p);
+                return;
+        case QEMU_PART_BLOCKDEV:
+                qmp_blockdev_add(qmp, part->text, on_step, p);
+                return;
+        case QEMU_PART_NETDEV:
+                qmp_netdev_add(qmp, part->text, on_step, p);
+                return;
+        default:
+                qmp_device_add(qmp, part->text, on_step, p);
+                return;
+        }
+}
+
+static void next(Plug *p)
+{
+        QmpClient *qmp = domain_is_active(p->dom) && p->dom->guest == p->run ? guest_qmp(p->run->guest) : NULL;
+        const Step *s;
+        AUTO(Error) err = { 0 };
+
+        if (p->at == p->steps.len) {
+                finish(p, NULL);
+                return;
+        }
+        if (!qmp) {
+                err_set(&err, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile", p->dom->name);
+                finish(p, &err);
+                return;
+        }
+        s = &p->steps.items[p->at];
+        switch (s->kind) {
+        case STEP_ADD:
+                add_part(p, qmp, &s->part);
+                return;
+        case STEP_REMOVE:
+                remove_part(qmp, s->part.kind, s->part.id, on_step, p);
+                return;
+        case STEP_OPEN_TRAY:
+                qmp_blockdev_open_tray(
+                        qmp, &(QmpBlockdevOpenTray){ .id = s->part.id, .has_force = true, .force = s->force },
+                        on_step, p);
+                return;
+        case STEP_REMOVE_MEDIUM:
+                qmp_blockdev_remove_medium(qmp, &(QmpBlockdevRemoveMedium){ .id = s->part.id }, on_step, p);
+                return;
+        case STEP_INSERT_MEDIUM:
+                qmp_blockdev_insert_medium(qmp, &(QmpBlockdevInsertMedium){ .id = s->part.id, .node_name = s->id2 },
+                                           on_step, p);
+                return;
+        case STEP_CLOSE_TRAY:
+                qmp_blockdev_close_tray(qmp, &(QmpBlockdevCloseTray){ .id = s->part.id }, on_step, p);
+                return;
+        }
+}
+
+/* --- the file --- */
+
+/* In the child. What it cannot do QEMU will meet, and name. */
+static int give_file(void *arg)
+{
+        const Plug *p = arg;
+
+        root_give_file(p->file, &p->user, p->write);
+        _exit(0);
+}
+
+static void on_given(void *arg, int status UNUSED)
+{
+        Plug *p = arg;
+
+        p->child = child_free(p->child);
+        next(p);
+}
+
+static void child_started(void *arg UNUSED, const Error *why UNUSED)
+{
+}
+
+static void begin(Plug *p)
+{
+        static const char *const argv[] = { "drover-give", NULL };
+        ChildSpec spec = { .argv = argv, .prepare = give_file, .prepare_arg = p, .started = child_started };
+        AUTO(Error) err = { 0 };
+
+        if (!p->file || p->user.uid == 0) {
+                next(p);
+                return;
+        }
+        p->child = child_new(p->run->qemu->env.loop, &spec, on_given, p, &err);
+        if (!p->child)
+                finish(p, &err);
+}
+
+/* --- what is to be done --- */
+
+static void push(Plug *p, StepKind kind, QemuPartKind part, const char *text, const char *id, const char *id2)
+{
+        Step s = { .kind = kind,
+                   .part = { .kind = part, .text = str_dup(text), .id = str_dup(id) },
+                   .id2 = str_dup(id2) };
+
+        vec_push(&p->steps, s);
+}
+
+static int parts_of(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err)
+{
+        switch (kind) {
+        case DEVICE_DISK:
+                return qemu_disk_parts(def, device, ret, err);
+        case DEVICE_INTERFACE:
+                return qemu_interface_parts(def, device, NULL, NULL, ret, err);
+        case DEVICE_CONTROLLER:
+                return qemu_controller_parts(def, device, ret, err);
+        default:
+                return qemu_device_parts(def, kind, device, ret, err);
+        }
+}
+
+static int plan(Plug *p, const DomainDef *def, const LiveChange *what, Error *err)
+{
+        const void *device = domain_def_device(def, what->device, what->index);
+        AUTO(QemuParts) parts = { 0 };
+
+        if (what->device == DEVICE_INTERFACE && ((const InterfaceDef *)device)->type != INTERFACE_TYPE_USER)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "only interfaces of type user can be plugged into a running guest so far");
+        if (parts_of(def, what->device, device, &parts, err) < 0)
+                return -1;
+        for (size_t i = 0; i < parts.items.len; i++) {
+                const QemuPart *part = &parts.items.items[i];
+
+                if (part->kind == QEMU_PART_CHARDEV)
+                        return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                                       "a <%s> cannot be plugged into a running guest so far",
+                                       device_lists[what->device].element);
+                push(p, STEP_ADD, part->kind, part->text, part->id, NULL);
+        }
+        if (what->device == DEVICE_DISK) {
+                p->file = str_dup(((const DiskDef *)device)->source.path);
+                p->write = !((const DiskDef *)device)->readonly;
+        }
+        return 0;
+}
+
+void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        static const CompletionFacts facts = { .running = true };
+        Plug *p = plug_new(run, done, arg);
+        AUTO(Error) err = { 0 };
+
+        if (domain_def_place_device(def, &facts, &err) < 0) {
+                finish(p, &err);
+                return;
+        }
+        domain_def_assign_aliases(def);
+        qemu_number_sources(def);
+        if (plan(p, def, what, &err) < 0)
+                finish(p, &err);
+        else
+                begin(p);
+}
+
+/* QEMU says yes when it has asked the guest; the guest lets go later, or never. */
+void qemu_unplug(QemuRun *run, const DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        const DeviceInfo *info = device_info(what->device, domain_def_device(def, what->device, what->index));
+
+        qmp_device_del(guest_qmp(run->guest), &(QmpDeviceDel){ .id = info->alias }, done, arg);
+}
+
+void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        const DiskDef *old = run->dom->live->disks[what->index];
+        DiskDef *new = def->disks[what->index];
+        AUTO(QemuParts) before = { 0 }, after = { 0 };
+        AUTOFREE char *qdev = qemu_disk_qdev(old), *node = NULL;
+        Plug *p = plug_new(run, done, arg);
+        AUTO(Error) err = { 0 };
+
+        qemu_number_sources(def);
+        if (qemu_disk_parts(run->dom->live, old, &before, &err) < 0 || qemu_disk_parts(def, new, &after, &err) < 0) {
+                finish(p, &err);
+                return;
+        }
+        push(p, STEP_OPEN_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
+        p->steps.items[0].force = what->force;
+        push(p, STEP_REMOVE_MEDIUM, QEMU_PART_DEVICE, NULL, qdev, NULL);
+        for (size_t i = before.items.len; i-- > 0;) {
+                if (before.items.items[i].kind == QEMU_PART_BLOCKDEV)
+                        push(p, STEP_REMOVE, QEMU_PART_BLOCKDEV, NULL, before.items.items[i].id, NULL);
+        }
+        for (size_t i = 0; i < after.items.len; i++) {
+                if (after.items.items[i].kind == QEMU_PART_BLOCKDEV)
+                        push(p, STEP_ADD, QEMU_PART_BLOCKDEV, after.items.items[i].text, after.items.items[i].id,
+                             NULL);
+        }
+        node = new->source.path ? qemu_disk_node(def, new) : NULL;
+        if (node)
+                push(p, STEP_INSERT_MEDIUM, QEMU_PART_DEVICE, NULL, qdev, node);
+        push(p, STEP_CLOSE_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
+        p->file = str_dup(new->source.path);
+        begin(p);
+}
+
+/* --- it is gone --- */
+
+typedef struct GiveBack {
+        Child *child;
+        RootUser user;
+        char *path;
+} GiveBack;
+
+static int take_back_file(void *arg)
+{
+        const GiveBack *g = arg;
+
+        root_take_back_file(g->path, &g->user);
+        _exit(0);
+}
+
+static void on_given_back(void *arg, int status UNUSED)
+{
+        GiveBack *g = arg;
+
+        child_free(g->child);
+        free(g->path);
+        free(g);
+}
+
+static void give_back(QemuRun *run, const char *path)
+{
+        static const char *const argv[] = { "drover-take-back", NULL };
+        GiveBack *g = mem_new(GiveBack);
+        ChildSpec spec = { .argv = argv,
+                           .prepare = take_back_file,
+                           .prepare_arg = g,
+                           .keep_going = true,
+                           .started = child_started };
+
+        *g = (GiveBack){ .user = run->qemu->env.user, .path = str_dup(path) };
+        g->child = g->user.uid ? child_new(run->qemu->env.loop, &spec, on_given_back, g, NULL) : NULL;
+        if (!g->child)
+                on_given_back(g, 0);
+}
+
+void qemu_device_gone(QemuRun *run, const char *alias)
+{
+        Domain *dom = run->dom;
+        QmpClient *qmp = guest_qmp(run->guest);
+        AUTO(QemuParts) parts = { 0 };
+        DeviceKind kind;
+        const void *device = domain_def_find_alias(dom->live, alias, &kind);
+
+        if (!device)
+                return;
+        if (qmp && parts_of(dom->live, kind, device, &parts, NULL) == 0) {
+                for (size_t i = parts.items.len; i-- > 0;) {
+                        if (parts.items.items[i].kind != QEMU_PART_DEVICE &&
+                            parts.items.items[i].kind != QEMU_PART_CHARDEV)
+                                remove_part(qmp, parts.items.items[i].kind, parts.items.items[i].id, ignore, NULL);
+                }
+        }
+        if (kind == DEVICE_DISK && ((const DiskDef *)device)->source.path)
+                give_back(run, ((const DiskDef *)device)->source.path);
+        change_device_gone(dom, alias);
+}
