@@ -54,12 +54,13 @@ class Droverd:
     def socket(self, readonly=False):
         return str(self.base / "run" / ("libvirt-sock-ro" if readonly else "libvirt-sock"))
 
-    def uri(self, readonly=False):
-        return f"test+unix:///default?socket={self.socket(readonly)}"
+    def uri(self, readonly=False, driver="test"):
+        path = {"test": "test+unix:///default", "qemu": "qemu+unix:///system"}[driver]
+        return f"{path}?socket={self.socket(readonly)}"
 
-    def virsh(self, *args, check=True, readonly=False):
+    def virsh(self, *args, check=True, readonly=False, driver="test"):
         """What a command prints; with check=False its error output comes too."""
-        done = subprocess.run(["virsh", "-c", self.uri(readonly), *(["-r"] if readonly else []), *map(str, args)],
+        done = subprocess.run(["virsh", "-c", self.uri(readonly, driver), *(["-r"] if readonly else []), *map(str, args)],
                               capture_output=True, text=True, timeout=60, check=False,
                               env={**os.environ, "LC_ALL": "C"})
         if check:
