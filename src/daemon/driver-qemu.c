@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/qemu-driver.h"
+#include "daemon/qemu-save.h"
 #include "host/process.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -55,19 +56,19 @@ static int find_user(const Config *config, RootUser *ret, gid_t groups[1], Error
         return 0;
 }
 
-/* The logger is beside droverd, in the build directory as when installed. */
-static char *find_logger(void)
+/* Our other programs are beside droverd, in the build directory as when installed. */
+static char *find_program(const char *name)
 {
         char self[4096];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
         char *slash;
 
         if (n <= 0)
-                return str_dup("drover-log");
+                return str_dup(name);
         self[n] = '\0';
         slash = strrchr(self, '/');
         *slash = '\0';
-        return str_format("%s/drover-log", self);
+        return str_format("%s/%s", self, name);
 }
 
 typedef struct Probing {
@@ -119,7 +120,8 @@ static void make_paths(QemuDriver *qemu)
         qemu->guests_run_dir = str_format("%s/guests", dirs->run);
         qemu->save_dir = str_format("%s/qemu/save", dirs->state);
         qemu->log_dir = str_format("%s/qemu", dirs->log);
-        qemu->logger = find_logger();
+        qemu->logger = find_program("drover-log");
+        qemu->saver = find_program("drover-save");
 }
 
 static int make_environment(QemuDriver *qemu, Error *err)
@@ -212,6 +214,7 @@ static void driver_unload(Driver *driver)
         free(qemu->guests_run_dir);
         free(qemu->log_dir);
         free(qemu->logger);
+        free(qemu->saver);
         free(qemu);
 }
 
@@ -333,7 +336,7 @@ const DriverOps driver_qemu_ops = {
         .state_changed = qemu_status_save,
         .balloon_kib = driver_balloon_kib,
         .cpu_time_ns = driver_cpu_time_ns,
-        .start = qemu_start,
+        .start = qemu_start_or_restore,
         .destroy = driver_destroy,
         .shutdown = driver_shutdown,
         .reboot = driver_reboot,

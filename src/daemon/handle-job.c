@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "daemon/handlers.h"
 #include "daemon/migrate-transfer.h"
+#include "daemon/qemu-save.h"
 
 enum { STATS_FLAGS = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED };
 
@@ -14,6 +15,20 @@ static Migration *migration_of(const Domain *dom)
         QemuRun *run = dom->driver->ops == &driver_qemu_ops ? qemu_run(dom) : NULL;
 
         return run ? run->migration : NULL;
+}
+
+static Save *save_of(const Domain *dom)
+{
+        QemuRun *run = dom->driver->ops == &driver_qemu_ops ? qemu_run(dom) : NULL;
+
+        return run ? run->save : NULL;
+}
+
+static const MigrateStats *stats_of(const Domain *dom)
+{
+        if (migration_of(dom))
+                return &migration_of(dom)->stats;
+        return save_of(dom) ? qemu_save_stats(save_of(dom)) : NULL;
 }
 
 static uint64_t now_ms(const Domain *dom)
@@ -25,14 +40,12 @@ int handle_domain_get_job_info(Call *call, const WireDomainGetJobInfoArgs *args,
 {
         Domain *dom = call_find_domain(call, &args->dom, err);
         WireDomainGetJobInfoRet ret = { .type = VIR_DOMAIN_JOB_NONE };
-        const Migration *m;
+        const MigrateStats *s;
 
         if (!dom)
                 return -1;
-        m = migration_of(dom);
-        if (m) {
-                const MigrateStats *s = &m->stats;
-
+        s = stats_of(dom);
+        if (s) {
                 ret.type = s->type;
                 ret.timeElapsed = (s->ended_ms ? s->ended_ms : now_ms(dom)) - s->began_ms;
                 ret.memTotal = (uint64_t)MAX(s->ram.total, (int64_t)0);
@@ -54,7 +67,8 @@ int handle_domain_get_job_stats(Call *call, const WireDomainGetJobStatsArgs *arg
         Domain *dom;
         const MigrateStats *stats;
         AUTO(Params) params = { 0 };
-        bool forget = args->flags == VIR_DOMAIN_JOB_STATS_COMPLETED; /* the arguments go with the reply */
+        AUTO(Domain) *guest = NULL;
+        bool forget;
 
         if (call_check_flags(call, args->flags, STATS_FLAGS, err) < 0 ||
             !(dom = call_find_domain(call, &args->dom, err)))
@@ -62,14 +76,17 @@ int handle_domain_get_job_stats(Call *call, const WireDomainGetJobStatsArgs *arg
         if (args->flags & VIR_DOMAIN_JOB_STATS_COMPLETED)
                 stats = dom->last_job;
         else
-                stats = migration_of(dom) ? &migration_of(dom)->stats : NULL;
+                stats = stats_of(dom);
         if (stats)
                 migrate_stats_params(stats, now_ms(dom), &params);
+        /* the reply ends the call, and what it holds */
+        forget = args->flags == VIR_DOMAIN_JOB_STATS_COMPLETED;
+        guest = domain_ref(dom);
         call_reply(call, &(WireDomainGetJobStatsRet){ .type = stats ? stats->type : VIR_DOMAIN_JOB_NONE,
                                                       .n_params = (uint32_t)params.list.len,
                                                       .params = params.list.items });
         if (forget)
-                domain_forget_stats(dom);
+                domain_forget_stats(guest);
         return 0;
 }
 
@@ -81,6 +98,12 @@ int handle_domain_abort_job(Call *call, const WireDomainAbortJobArgs *args, Erro
 
         if (!dom)
                 return -1;
+        if (save_of(dom)) {
+                if (qemu_save_abort(save_of(dom), err) < 0)
+                        return -1;
+                call_reply(call, NULL);
+                return 0;
+        }
         m = migration_of(dom);
         if (!m || (m->side == MIGRATE_OUT && !m->transfer))
                 return err_set(err, ERR_OPERATION_INVALID, "no job is active on the domain");

@@ -18,6 +18,8 @@
 typedef struct AskServer AskServer;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct Migration Migration;
+typedef struct Restore Restore;
+typedef struct Save Save;
 
 typedef struct QemuDriver {
         Driver *driver;
@@ -27,7 +29,7 @@ typedef struct QemuDriver {
         gid_t groups[1];
         QemuCaps *caps;
         char *config_dir, *autostart_dir, *status_dir, *save_dir, *channel_dir;
-        char *guests_run_dir, *log_dir, *logger;
+        char *guests_run_dir, *log_dir, *logger, *saver;
         AskServer *ask; /* NULL: no guest ever moved in */
 } QemuDriver;
 
@@ -48,6 +50,8 @@ typedef struct QemuRun {
         char **nic_names; /* taps, in the order of interfaces; NULL items for others */
         size_t n_nics;
         Migration *migration;
+        Save *save;                 /* while its state goes to a file */
+        Restore *restore;           /* while it comes from one */
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
         uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
         char *nonce;                /* of the migration that brought it here; NULL: none */

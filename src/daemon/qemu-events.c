@@ -7,6 +7,7 @@
 #include "daemon/migrate.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-driver.h"
+#include "daemon/qemu-save.h"
 #include "wire/constants.h"
 
 /* --- state --- */
@@ -57,7 +58,8 @@ static void on_changed(void *arg, GuestState from, GuestState to, GuestCause cau
                 on_running(run, from, cause);
                 return;
         case GUEST_PAUSED:
-                on_paused(run, cause);
+                if (!run->restore) /* it tells by itself */
+                        on_paused(run, cause);
                 return;
         case GUEST_SHUTDOWN:
                 domain_set_state(dom, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_USER);
@@ -76,14 +78,8 @@ static void on_changed(void *arg, GuestState from, GuestState to, GuestCause cau
         }
 }
 
-static void on_ended(void *arg, GuestCause cause)
+static void end_run(QemuRun *run, GuestCause cause)
 {
-        QemuRun *run = arg;
-
-        if (run->start_done)
-                return; /* the start reports its failure itself */
-        if (run->migration)
-                migration_on_guest_ended(run->migration);
         if (run->stop_reason >= 0)
                 qemu_run_end(run, run->stop_reason, VIR_DOMAIN_EVENT_STOPPED, run->stop_event_detail);
         else if (cause == GUEST_CAUSE_GUEST || cause == GUEST_CAUSE_ASKED)
@@ -95,6 +91,23 @@ static void on_ended(void *arg, GuestCause cause)
         else
                 qemu_run_end(run, VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_EVENT_STOPPED,
                              VIR_DOMAIN_EVENT_STOPPED_FAILED);
+}
+
+static void on_ended(void *arg, GuestCause cause)
+{
+        QemuRun *run = arg;
+        Save *save = run->save;
+        Restore *restore = run->restore;
+
+        if (run->start_done)
+                return; /* the start reports its failure itself */
+        if (run->migration)
+                migration_on_guest_ended(run->migration);
+        end_run(run, cause);
+        if (save)
+                qemu_save_on_guest_ended(save);
+        if (restore)
+                qemu_restore_on_guest_ended(restore);
 }
 
 static void on_end_of_run(void *arg, GuestCause cause, bool reboot)
@@ -192,6 +205,10 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         qemu_act_tell_monitor_event(dom, event);
         if (run->migration)
                 migration_on_event(run->migration, event, json);
+        if (run->save)
+                qemu_save_on_event(run->save, event);
+        if (run->restore)
+                qemu_restore_on_event(run->restore, event);
         switch (event->type) {
         case QMP_EVENT_RTC_CHANGE:
                 on_rtc_change(dom, event->rtc_change.offset);

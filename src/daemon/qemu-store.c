@@ -34,6 +34,7 @@ static int load_one(QemuDriver *qemu, const char *file, Error *err)
 {
         AUTOFREE char *path = str_format("%s/%s", qemu->config_dir, file);
         AUTOFREE char *mark = str_format("%s/%s", qemu->autostart_dir, file);
+        AUTOFREE char *saved = str_format("%s/%.*s.save", qemu->save_dir, (int)strlen(file) - 4, file);
         AUTO(Buf) xml = { 0 };
         AUTO(DomainDef) *def = NULL;
         Domain *dom;
@@ -49,6 +50,7 @@ static int load_one(QemuDriver *qemu, const char *file, Error *err)
         dom = define_add(qemu->driver, def);
         dom->persistent = true;
         dom->autostart = access(mark, F_OK) == 0;
+        dom->has_managed_save = access(saved, F_OK) == 0;
         domain_set_config(dom, TAKE(def));
         return 0;
 }

@@ -222,6 +222,12 @@ void guest_suspend(Guest *guest, GuestDone *done, void *arg)
         qmp_stop(guest->qmp, done, arg);
 }
 
+void guest_arrived(Guest *guest)
+{
+        if (guest->state == GUEST_INCOMING)
+                guest_set_state(guest, GUEST_PAUSED, GUEST_CAUSE_ASKED);
+}
+
 void guest_resume(Guest *guest, GuestDone *done, void *arg)
 {
         qmp_cont(guest->qmp, done, arg);

@@ -94,6 +94,9 @@ const char *guest_last_end(const Guest *guest); /* "shutdown", "host-signal", ..
 /* Ask again for processors (after hotplug). */
 void guest_refresh_vcpus(Guest *guest, GuestDone *done, void *arg);
 
+/* A migration that the guest waited for (GUEST_INCOMING) is complete: it is paused, until it is resumed. */
+void guest_arrived(Guest *guest);
+
 /* What can be done with it. */
 void guest_suspend(Guest *guest, GuestDone *done, void *arg);
 void guest_resume(Guest *guest, GuestDone *done, void *arg);

@@ -21,7 +21,7 @@ class LiveDaemon(Droverd):
 
     def stop(self):
         if self.process.poll() is None:
-            for name in self.virsh("list", "--name").split():
+            for name in self.virsh("list", "--name", check=False).split():
                 self.virsh("destroy", name, check=False)
         super().stop()
 

@@ -1,0 +1,408 @@
+/*
+ * daemon/qemu-restore.c - a guest from a file
+ *
+ * The image is checked by drover-save before anything is touched. Then QEMU is
+ * started to wait for a migration, and drover-save sends it the state.
+ */
+#include "daemon/qemu-save.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/define.h"
+#include "daemon/save-helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define STREAM_FD "drover-restore"
+
+struct Restore {
+        Domain *dom;  /* referenced */
+        QemuRun *run; /* NULL: its QEMU ended */
+        char *path;
+        StartOptions options;
+        DriverDone *done;
+        void *arg;
+        SaveHelper *helper;
+        Error failure;
+        bool reading; /* QEMU was told to, and has not said how it went */
+};
+
+static void finish(Restore *r)
+{
+        DriverDone *done = r->done;
+        void *arg = r->arg;
+        AUTO(Domain) *dom = r->dom;
+        AUTO(Error) failure = { 0 };
+
+        if (r->run)
+                r->run->restore = NULL;
+        err_move(&failure, &r->failure);
+        save_helper_free(r->helper);
+        free(r->path);
+        free(r);
+        done(arg, err_is_set(&failure) ? &failure : NULL);
+}
+
+static void on_stopped(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_error("a guest that could not be restored cannot be ended: %s", failure->text);
+}
+
+/* QEMU has to go; its end finishes the rest. */
+static void give_up(Restore *r, const Error *why)
+{
+        if (!err_is_set(&r->failure))
+                err_copy(&r->failure, why);
+        if (!r->run) {
+                finish(r);
+                return;
+        }
+        guest_stop(r->run->guest, GUEST_STOP_HARD, on_stopped, NULL);
+}
+
+void qemu_restore_on_guest_ended(Restore *r)
+{
+        r->run = NULL;
+        if (!err_is_set(&r->failure))
+                err_set(&r->failure, ERR_OPERATION_FAILED,
+                        "QEMU could not take up the state in '%s'; the log of guest '%s' says why", r->path,
+                        r->dom->name);
+        finish(r);
+}
+
+/* --- the end of it --- */
+
+static void on_running(void *arg, const Error *failure)
+{
+        Restore *r = arg;
+
+        r->run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
+        if (failure)
+                err_copy(&r->failure, failure);
+        finish(r);
+}
+
+static void on_arrived(Restore *r)
+{
+        Domain *dom = r->dom;
+
+        r->reading = false;
+        r->run->stop_reason = -1;
+        guest_arrived(r->run->guest);
+        domain_started(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_EVENT_STARTED_RESTORED);
+        if (r->options.paused) {
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_RESTORED);
+                finish(r);
+                return;
+        }
+        r->run->resume_reason = VIR_DOMAIN_RUNNING_RESTORED;
+        guest_resume(r->run->guest, on_running, r);
+}
+
+void qemu_restore_on_event(Restore *r, const QmpEvent *event)
+{
+        if (event->type != QMP_EVENT_MIGRATION || !r->reading)
+                return;
+        if (str_eq(event->migration.status, "completed"))
+                on_arrived(r);
+        /* when it failed, QEMU ends */
+}
+
+/* --- the stream --- */
+
+static void on_helper_done(void *arg, Buf *said UNUSED, const Error *failure)
+{
+        Restore *r = arg;
+
+        if (failure && r->reading)
+                give_up(r, failure);
+}
+
+static void on_reading(void *arg, const Error *failure)
+{
+        Restore *r = arg;
+
+        if (failure)
+                give_up(r, failure);
+}
+
+static void on_stream_given(void *arg, const Error *failure)
+{
+        Restore *r = arg;
+
+        if (failure) {
+                give_up(r, failure);
+                return;
+        }
+        r->reading = true;
+        qmp_migrate_incoming(guest_qmp(r->run->guest), &(QmpMigrateIncoming){ .uri = "fd:" STREAM_FD }, on_reading,
+                             r);
+}
+
+static int send_stream(Restore *r, Error *err)
+{
+        AUTO(Fd) reader = -1;
+        AUTO(Fd) writer = -1;
+        SaveHelperSpec spec = { .verb = "read", .path = r->path, .direct = r->options.bypass_cache };
+        int ends[2];
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return err_errno(err, errno, "cannot make a pipe");
+        reader = ends[0];
+        writer = ends[1];
+        spec.out = writer;
+        spec.in = spec.head = spec.commit = -1;
+        r->helper = save_helper_new(r->run->qemu, &spec, on_helper_done, r, err);
+        if (!r->helper)
+                return -1;
+        qmp_getfd(guest_qmp(r->run->guest), &(QmpGetfd){ .fdname = STREAM_FD }, reader, on_stream_given, r);
+        return 0;
+}
+
+static void on_plain(void *arg, const Error *failure)
+{
+        Restore *r = arg;
+        AUTO(Error) err = { 0 };
+
+        if (failure)
+                give_up(r, failure);
+        else if (send_stream(r, &err) < 0)
+                give_up(r, &err);
+}
+
+static void on_waiting(void *arg, const Error *failure)
+{
+        Restore *r = arg;
+
+        if (failure) {
+                err_copy(&r->failure, failure);
+                finish(r);
+                return;
+        }
+        r->run = qemu_run(r->dom);
+        r->run->restore = r;
+        /* until it has arrived, whatever ends it is a failure to start */
+        r->run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+        r->run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+        qemu_plain_migration(guest_qmp(r->run->guest), on_plain, r);
+}
+
+void qemu_restore(Domain *dom, DomainDef *def, const char *path, const StartOptions *options, DriverDone *done,
+                  void *arg)
+{
+        Restore *r = mem_new(Restore);
+        StartOptions incoming = *options;
+
+        *r = (Restore){
+                .dom = domain_ref(dom), .path = str_dup(path), .options = *options, .done = done, .arg = arg
+        };
+        incoming.incoming = true;
+        qemu_start(dom, def, &incoming, on_waiting, r);
+}
+
+/* --- looking at images --- */
+
+typedef struct Look {
+        SaveHelper *helper;
+        void (*done)(void *arg, const SaveImage *image, const Error *failure);
+        void *arg;
+} Look;
+
+static void on_head(void *arg, Buf *said, const Error *failure)
+{
+        Look look = *(Look *)arg;
+        AUTO(Error) err = { 0 };
+        SaveImage image;
+
+        save_helper_free(look.helper);
+        free(arg);
+        if (failure)
+                look.done(look.arg, NULL, failure);
+        else if (save_image_parse(said->data, said->len, &image, &err) < 0)
+                look.done(look.arg, NULL, &err);
+        else
+                look.done(look.arg, &image, NULL);
+}
+
+int qemu_save_look(QemuDriver *qemu, const char *path,
+                   void (*done)(void *arg, const SaveImage *image, const Error *failure), void *arg, Error *err)
+{
+        SaveHelperSpec spec = { .verb = "show", .path = path, .in = -1, .out = -1, .head = -1, .commit = -1 };
+        Look *look = mem_new(Look);
+
+        *look = (Look){ .done = done, .arg = arg };
+        look->helper = save_helper_new(qemu, &spec, on_head, look, err);
+        if (look->helper)
+                return 0;
+        free(look);
+        return -1;
+}
+
+typedef struct Edit {
+        SaveHelper *helper;
+        DriverDone *done;
+        void *arg;
+} Edit;
+
+static void on_edited(void *arg, Buf *said UNUSED, const Error *failure)
+{
+        Edit edit = *(Edit *)arg;
+
+        save_helper_free(edit.helper);
+        free(arg);
+        edit.done(edit.arg, failure);
+}
+
+int qemu_save_edit(QemuDriver *qemu, const char *path, const SaveImage *image, DriverDone *done, void *arg,
+                   Error *err)
+{
+        AUTO(Buf) text = { 0 };
+        AUTO(Fd) head = -1;
+        SaveHelperSpec spec = { .verb = "edit", .path = path, .in = -1, .out = -1, .commit = -1 };
+        Edit *edit;
+
+        if (save_image_format(image, &text, err) < 0 || save_head_fd(&text, &head, err) < 0)
+                return -1;
+        edit = mem_new(Edit);
+        *edit = (Edit){ .done = done, .arg = arg };
+        spec.head = head;
+        edit->helper = save_helper_new(qemu, &spec, on_edited, edit, err);
+        if (edit->helper)
+                return 0;
+        free(edit);
+        return -1;
+}
+
+DomainDef *qemu_save_def(Driver *driver, const SaveImage *image, Error *err)
+{
+        AUTOFREE char *xml = str_dup_n(image->xml, image->xml_bytes);
+        DomainDef *def = define_parse(driver, xml, false, true, err);
+
+        if (!def)
+                err_prefix(err, "the definition in the save image");
+        return def;
+}
+
+DomainDef *qemu_save_other_def(Driver *driver, const DomainDef *def, const char *xml, Error *err)
+{
+        AUTO(DomainDef) *other = define_parse(driver, xml, false, true, err);
+
+        if (!other)
+                return NULL;
+        if (domain_def_check_abi(def, other, err) < 0)
+                return NULL;
+        return TAKE(other);
+}
+
+/* --- the managed image --- */
+
+typedef struct ManagedStart {
+        Domain *dom;
+        DomainDef *def;
+        StartOptions options;
+        DriverDone *done;
+        void *arg;
+        char *path;
+} ManagedStart;
+
+static void managed_done(ManagedStart *m, const Error *failure)
+{
+        DriverDone *done = m->done;
+        void *arg = m->arg;
+        AUTO(Domain) *dom = m->dom;
+
+        domain_def_unref(m->def);
+        free(m->path);
+        free(m);
+        done(arg, failure);
+}
+
+static void on_image_gone(void *arg, const Error *failure)
+{
+        ManagedStart *m = arg;
+
+        if (failure)
+                log_error("the managed save image of '%s' cannot be removed: %s", m->dom->name, failure->text);
+        else
+                m->dom->has_managed_save = false;
+        managed_done(m, NULL);
+}
+
+static void remove_image(ManagedStart *m, void (*then)(void *arg, const Error *failure))
+{
+        const char *paths[] = { m->path, NULL };
+
+        file_queue_remove(qemu_driver(m->dom->driver)->files, paths, then, m);
+}
+
+static void on_restored(void *arg, const Error *failure)
+{
+        ManagedStart *m = arg;
+
+        if (failure)
+                managed_done(m, failure);
+        else
+                remove_image(m, on_image_gone);
+}
+
+static void on_managed_head(void *arg, const SaveImage *image, const Error *failure)
+{
+        ManagedStart *m = arg;
+        AUTO(DomainDef) *def = NULL;
+        AUTO(Error) err = { 0 };
+
+        if (failure)
+                err_copy(&err, failure);
+        else
+                def = qemu_save_def(m->dom->driver, image, &err);
+        if (def && !uuid_eq(&def->uuid, &m->dom->uuid))
+                err_set(&err, ERR_OPERATION_FAILED, "it belongs to another guest");
+        if (err_is_set(&err)) {
+                err_prefix(
+                        &err,
+                        "guest '%s' cannot be restored (start it with --force-boot to throw its managed save away)",
+                        m->dom->name);
+                managed_done(m, &err);
+                return;
+        }
+        m->options.paused |= image->paused;
+        qemu_restore(m->dom, TAKE(def), m->path, &m->options, on_restored, m);
+}
+
+static void on_image_thrown_away(void *arg, const Error *failure)
+{
+        ManagedStart *m = arg;
+
+        if (failure) {
+                managed_done(m, failure);
+                return;
+        }
+        m->dom->has_managed_save = false;
+        qemu_start(m->dom, TAKE(m->def), &m->options, m->done, m->arg);
+        domain_unref(m->dom);
+        free(m->path);
+        free(m);
+}
+
+void qemu_start_or_restore(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg)
+{
+        QemuDriver *qemu = qemu_driver(dom->driver);
+        AUTO(Error) err = { 0 };
+        ManagedStart *m;
+
+        if (!dom->has_managed_save || options->incoming) {
+                qemu_start(dom, def, options, done, arg);
+                return;
+        }
+        m = mem_new(ManagedStart);
+        *m = (ManagedStart){ .dom = domain_ref(dom), .def = def, .options = *options, .done = done, .arg = arg };
+        m->path = qemu_managed_save_path(qemu, dom->name);
+        if (options->force_boot)
+                remove_image(m, on_image_thrown_away);
+        else if (qemu_save_look(qemu, m->path, on_managed_head, m, &err) < 0)
+                managed_done(m, &err);
+}
