@@ -86,7 +86,7 @@ run_fuzz() {
 }
 
 run_models() {
-        run_pytest models 300 tests/models
+        run_pytest models 600 tests/models
 }
 
 build_gcc() {

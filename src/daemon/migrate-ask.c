@@ -85,12 +85,39 @@ static bool has_run_here(const QemuRun *run)
         return m ? m->resumed_us != 0 : guest_state(run->guest) != GUEST_INCOMING;
 }
 
+/* A guest that came by migration and ended here by itself: it may have run, so this host never says "absent" of it. */
+static char *left_path(const QemuDriver *qemu, const char *nonce)
+{
+        return str_format("%s/moved-in-%s", qemu->status_dir, nonce);
+}
+
+void migrate_note_left(const QemuDriver *qemu, const char *nonce)
+{
+        AUTOFREE char *path = left_path(qemu, nonce);
+        AUTO(Error) err = { 0 };
+
+        if (file_write_atomic(path, "", 0, 0600, &err) < 0)
+                log_warning("should its source ask about the guest that ended: %s", err.text);
+}
+
+static bool has_left(const QemuDriver *qemu, const char *nonce)
+{
+        AUTOFREE char *path = left_path(qemu, nonce);
+
+        return nonce[strspn(nonce, "0123456789abcdef")] || access(path, F_OK) == 0;
+}
+
 /* The question is well formed: find out, and make the answer true. */
 static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
 {
         Domain *dom = domain_list_find_uuid(asker->server->driver->domains, uuid);
         QemuRun *run = dom ? qemu_run(dom) : NULL;
 
+        if (!run && has_left(qemu_driver(asker->server->driver), nonce)) {
+                log_warning("a source asked about a guest that came here and has ended; it stays paused there");
+                asker_free(asker);
+                return;
+        }
         if (!run) {
                 answer(asker, "absent\n");
                 return;
