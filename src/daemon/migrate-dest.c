@@ -75,7 +75,8 @@ static void fail_prepare(Preparing *p, const Error *failure)
         Migration *m = p->migration;
 
         call_fail(p->call, failure);
-        if (m && qemu_run(m->dom))
+        /* only what this migration started is stopped: the guest that was in its way goes on */
+        if (m && p->options.incoming && qemu_run(m->dom))
                 drop_incoming(m);
         else
                 migration_free(m);
@@ -323,7 +324,8 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
                 return -1;
         if (flags & VIR_MIGRATE_OFFLINE)
                 return prepare_offline(call, driver, TAKE(def), dom, err);
-        if (migrate_check_destination(driver, def, flags, params, err) < 0)
+        if ((dom && domain_must_be_inactive(dom, err) < 0) ||
+            migrate_check_destination(driver, def, flags, params, err) < 0)
                 return -1;
         is_new = !dom;
         if (is_new) {
