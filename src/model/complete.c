@@ -210,28 +210,6 @@ static int check_pins(const DomainDef *def, Error *err)
         return 0;
 }
 
-void *domain_def_update_device(DomainDef *def, const DeviceDef *update, const CompletionFacts *facts, Error *err)
-{
-        const StructInfo *info = device_lists[update->kind].of;
-        const Field *fixed;
-        void *old, *new;
-        unsigned at;
-
-        if (domain_def_find_device(def, update, &at, err) < 0)
-                return NULL;
-        old = domain_def_device(def, update->kind, at);
-        new = domain_def_replace_device(def, update->kind, at, update->any);
-        fields_carry(info, old, new);
-        if (domain_def_place_device(def, facts, err) < 0)
-                return NULL;
-        fixed = facts->running ? fields_find_fixed(info, old, new) : NULL;
-        if (!fixed)
-                return new;
-        err_set(err, ERR_OPERATION_UNSUPPORTED, "<%s>: '%s' cannot change while the guest runs",
-                device_lists[update->kind].element, fixed->path);
-        return NULL;
-}
-
 int domain_def_complete(DomainDef *def, const CompletionFacts *facts, Error *err)
 {
         complete_identity(def, facts);

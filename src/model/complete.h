@@ -22,12 +22,6 @@ typedef struct CompletionFacts {
 int domain_def_complete(DomainDef *def, const CompletionFacts *facts, Error *err);
 /* After a device was added to a complete definition: its defaults, bus and address, by the same rules. */
 int domain_def_place_device(DomainDef *def, const CompletionFacts *facts, Error *err);
-/*
- * Put update in the place of the device that it means (LIFE-45). What drover had filled in there, and what belongs to
- * the run, stays when update is silent about it. In a running guest (facts) a field that may not change is an error
- * naming it. The device as it is now, or NULL.
- */
-void *domain_def_update_device(DomainDef *def, const DeviceDef *update, const CompletionFacts *facts, Error *err);
 /* Names for every device that has none: virtio-disk0, net0, ... as a running guest shows them. */
 void domain_def_assign_aliases(DomainDef *def);
 /* The name that a target device implies a bus by: vda -> virtio (DOM-18). UNSET: none. */

@@ -63,22 +63,6 @@ const Field *fields_find_fixed(const StructInfo *info, const void *old, const vo
         return NULL;
 }
 
-void fields_carry(const StructInfo *info, const void *old, void *new)
-{
-        for (size_t i = 0; i < info->n_fields; i++) {
-                const Field *field = &info->fields[i];
-
-                if (!(field->placed || field->runtime || field->live_prefix) || field_is_set(field, new) ||
-                    !field_applies(field, old) || !field_applies(field, new))
-                        continue;
-                memcpy(field_at(field, new), field_at_const(field, old), field_size(field));
-                if (field->type == FIELD_LIST)
-                        memcpy((char *)new + field->extra, (const char *)old + field->extra, sizeof(uint32_t));
-                else if (field->extra)
-                        memcpy((char *)new + field->extra, (const char *)old + field->extra, sizeof(bool));
-        }
-}
-
 static void put_side(const Field *field, const void *def, Buf *ret)
 {
         AUTO(Buf) text = { 0 };

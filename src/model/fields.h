@@ -161,9 +161,6 @@ bool fields_equal(const StructInfo *info, const void *a, const void *b);
 /* The first field that differs and may not change while the guest runs; NULL: none. */
 const Field *fields_find_fixed(const StructInfo *info, const void *old, const void *new);
 
-/* Members that drover fills in (placed, of a run, made names): where new has none it gets old's. One arena holds both. */
-void fields_carry(const StructInfo *info, const void *old, void *new);
-
 bool field_applies(const Field *field, const void *def);
 /* One value from its text; the error names the field's path. */
 int field_parse_text(const Field *field, const char *text, const char *unit, void *def, Arena *arena, Error *err);

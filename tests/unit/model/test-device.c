@@ -128,3 +128,22 @@ TEST(only_live_fields_may_change_in_a_running_guest)
         CHECK_NULL(fields_find_fixed(&disk_def_info, def->disks[0], same.disk));
         CHECK_STR(fields_find_fixed(&disk_def_info, def->disks[0], other.disk)->path, "serial");
 }
+
+/* What drover placed may be absent from an update, but not another place in it. */
+TEST(an_update_need_not_repeat_what_drover_filled_in)
+{
+        AUTO(DomainDef) *def = guest();
+        AUTO(DeviceDef)
+        silent = device("<interface type='user'><mac address='52:54:00:00:00:02'/><link state='down'/></interface>");
+        AUTO(DeviceDef)
+        moved = device("<interface type='user'><mac address='52:54:00:00:00:02'/>"
+                       "<address type='pci' slot='0x09'/></interface>");
+        InterfaceDef *interface = def->interfaces[1];
+
+        interface->info.alias = "net1";
+        interface->info.address = fields_new(def->head.arena, &device_address_info);
+        interface->info.address->type = ADDRESS_TYPE_PCI;
+        interface->info.address->slot = 4;
+        CHECK_NULL(fields_find_fixed(&interface_def_info, interface, silent.interface));
+        CHECK_STR(fields_find_fixed(&interface_def_info, interface, moved.interface)->path, "address");
+}
