@@ -299,17 +299,18 @@ int qcow2_header_store(Qcow2 *q, Error *err)
 
 int qcow2_flush_all(Qcow2 *q, Error *err)
 {
-        bool wrote = false;
+        bool wrote = false, to_reap;
         int r;
 
         pthread_mutex_lock(&q->lock);
         r = qcow2_commit(q, err);
+        to_reap = q->unlinked.len;
         pthread_mutex_unlock(&q->lock);
         if (r < 0 || image_file_flush(q->file, err) < 0)
                 return -1;
         if (q->image->data_file && image_file_flush(q->image->data_file, err) < 0)
                 return -1;
-        if (!q->unlinked.len)
+        if (!to_reap)
                 return 0;
         /* Nothing on disk points at these any more; what is being read from them must end first. */
         pthread_rwlock_wrlock(&q->in_use);
