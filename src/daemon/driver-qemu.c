@@ -190,6 +190,7 @@ static int driver_load(Driver *driver, Error *err)
         probe(qemu);
         if (qemu_store_load(qemu, err) < 0 || qemu_status_load(qemu, err) < 0)
                 return -1;
+        ask_server_restore(qemu);
         return autostart(qemu, err);
 }
 
@@ -204,6 +205,7 @@ static void driver_unload(Driver *driver)
                 if (domain_list_at(driver->domains, i)->guest)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
         }
+        ask_server_free(qemu->ask);
         file_queue_free(qemu->files);
         qemu_caps_free(qemu->caps);
         cgroup_host_free(qemu->cgroups);

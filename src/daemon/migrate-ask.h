@@ -15,11 +15,8 @@ typedef enum MigrateFate {
         MIGRATE_FATE_UNKNOWN, /* nobody answered */
 } MigrateFate;
 
-typedef struct AskServer AskServer;
-
 /* Destination: the address for the cookie, host:port; starts to listen when nobody does. Owned; NULL: no port is free. */
 char *migrate_ask_address(const Migration *m);
-AskServer *ask_server_free(AskServer *server); /* returns NULL */
 
 /* Source: ask the peer of this migration. answered() comes once, not from within. */
 void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg);

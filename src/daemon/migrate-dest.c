@@ -129,8 +129,11 @@ static void on_listening(void *arg, const Error *failure)
                 fail_prepare(p, failure);
                 return;
         }
-        /* copies of disks are let go of before the guest runs, so it has to wait for finish */
-        if (m->flags & (VIR_MIGRATE_PAUSED | MIGRATE_COPIES_DISKS)) {
+        /*
+         * Copies of disks are let go of before the guest runs, and a guest that was paused for the move arrives
+         * paused: these wait for finish.
+         */
+        if (m->flags & (VIR_MIGRATE_PAUSED | MIGRATE_COPIES_DISKS) || !(m->flags & VIR_MIGRATE_LIVE)) {
                 answer_prepare(p);
                 return;
         }
@@ -206,6 +209,8 @@ static void on_incoming_started(void *arg, const Error *failure)
                 return;
         }
         qemu_run(m->dom)->migration = m;
+        str_replace(&qemu_run(m->dom)->nonce, m->nonce);
+        qemu_status_save(m->dom);
         n = migrate_capabilities(m, caps);
         m->query = qmp_migrate_set_capabilities(
                 guest_qmp(qemu_run(m->dom)->guest),

@@ -271,13 +271,14 @@ static void on_transferred(void *arg, const Error *failure)
         Call *call = p->call;
 
         free(p);
-        if (failure) {
-                m->stats.type = VIR_DOMAIN_JOB_FAILED;
-                call_fail(call, failure);
-        } else {
-                answer_perform(call, m);
+        if (!failure) {
+                answer_perform(call, m); /* what follows is confirm */
+                return;
         }
-        /* what follows is confirm, also after a failure */
+        /* stock clients do not confirm a move that failed here: it is over now, unless only the peer knows */
+        if (!m->completed && !m->committed)
+                migrate_stay(m);
+        call_fail(call, failure);
 }
 
 /* The peer's cookie fits this guest and comes from another host. */
@@ -468,8 +469,8 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
         }
 }
 
-static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, uint32_t n_cookie, bool cancelled,
-                   Error *err)
+static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, uint32_t n_cookie, uint32_t flags,
+                   bool cancelled, Error *err)
 {
         Domain *dom = call_find_domain(call, wire, err);
         AUTO(MigrateCookie) peer = { 0 };
@@ -482,6 +483,8 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
         if (!m || m->side != MIGRATE_OUT) {
                 /* an offline move, or one that was given up before */
                 if (cancelled || !domain_is_active(dom)) {
+                        if (!cancelled && flags & VIR_MIGRATE_OFFLINE && flags & VIR_MIGRATE_UNDEFINE_SOURCE)
+                                migrate_undefine_source(dom);
                         call_reply(call, NULL);
                         return 0;
                 }
@@ -509,10 +512,12 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
 
 int handle_domain_migrate_confirm3_params(Call *call, const WireDomainMigrateConfirm3ParamsArgs *args, Error *err)
 {
-        return confirm(call, &args->dom, args->cookie_in, args->n_cookie_in, args->cancelled, err);
+        return confirm(call, &args->dom, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, args->cancelled,
+                       err);
 }
 
 int handle_domain_migrate_confirm3(Call *call, const WireDomainMigrateConfirm3Args *args, Error *err)
 {
-        return confirm(call, &args->dom, args->cookie_in, args->n_cookie_in, args->cancelled, err);
+        return confirm(call, &args->dom, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, args->cancelled,
+                       err);
 }

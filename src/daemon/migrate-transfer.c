@@ -348,6 +348,24 @@ static StepResult resume_here(void *state, Job *job UNUSED, Error *err UNUSED)
         return STEP_WAIT;
 }
 
+static void on_stopped(void *arg, const Error *failure)
+{
+        job_resume(((Transfer *)arg)->job, failure);
+}
+
+/* A paused migration stands still for the whole of it (MIG-02). */
+static StepResult pause_guest(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+        QemuRun *run = qemu_run(t->migration->dom);
+
+        if (t->migration->flags & VIR_MIGRATE_LIVE || guest_state(run->guest) != GUEST_RUNNING)
+                return STEP_DONE;
+        run->pause_reason = VIR_DOMAIN_PAUSED_MIGRATION;
+        guest_suspend(run->guest, on_stopped, t);
+        return STEP_WAIT;
+}
+
 static StepResult nothing(void *state UNUSED, Job *job UNUSED, Error *err UNUSED)
 {
         return STEP_DONE;
@@ -359,6 +377,7 @@ static const JobStep steps[] = {
         { "set-capabilities", set_capabilities, NULL, NULL, 30, false },
         { "set-parameters", set_parameters, NULL, NULL, 30, false },
         { "mirror-disks", mirror_disks, cancel_mirrors, NULL, 0, false },
+        { "pause", pause_guest, NULL, NULL, 30, false },
         { "connect", connect_peer, hang_up, NULL, CONNECT_S, false },
         { "pass-stream", pass_stream, NULL, NULL, 30, false },
         { "start-transfer", start_memory, cancel_memory, NULL, 30, false },
@@ -508,7 +527,7 @@ void transfer_on_event(Transfer *t, const QmpEvent *event, int64_t at_us)
         if (t->disks)
                 disks_on_event(t->disks, event);
 
-        if (event->type == QMP_EVENT_STOP && t->sending)
+        if (event->type == QMP_EVENT_STOP)
                 t->migration->stopped_us = at_us ? at_us : wall_clock_us();
         if (event->type != QMP_EVENT_MIGRATION)
                 return;

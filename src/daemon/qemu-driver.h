@@ -97,6 +97,7 @@ int qemu_status_load(QemuDriver *qemu, Error *err); /* and take up every guest t
 void ask_server_restore(QemuDriver *qemu);
 /* The guest that this migration brought has ended, and not because it was given up: its source must not go on with it. */
 void migrate_note_left(const QemuDriver *qemu, const char *nonce);
+AskServer *ask_server_free(AskServer *server); /* returns NULL */
 
 /* qemu-start.c */
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);

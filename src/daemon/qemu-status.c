@@ -36,6 +36,8 @@ void qemu_status_save(Domain *dom)
         if (!run || !guest_is_active(run->guest) || !dom->live)
                 return;
         path = status_path(run->qemu, dom->name);
+        if (run->nonce)
+                buf_format(&text, "nonce %s\n", run->nonce);
         buf_format(&text, "id %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n", dom->id,
                    guest_pid(run->guest), (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason,
                    dom->persistent, run->start_done != NULL);
@@ -53,6 +55,7 @@ void qemu_status_remove(QemuDriver *qemu, const char *name)
 
 typedef struct Status {
         int64_t id, pid, start, state, reason, persistent, starting;
+        const char *nonce; /* of the migration that brought it here, or NULL */
         const char *xml;
 } Status;
 
@@ -75,6 +78,10 @@ static int parse_status(char *text, Status *ret, Error *err)
                 bool known = false;
 
                 *end = '\0';
+                if (str_starts(line, "nonce ")) {
+                        ret->nonce = line + strlen("nonce ");
+                        known = true;
+                }
                 for (size_t i = 0; blank && blank < end && i < ARRAY_LEN(keys); i++) {
                         if (strncmp(line, keys[i].key, (size_t)(blank - line)) == 0 &&
                             strlen(keys[i].key) == (size_t)(blank - line))
@@ -160,6 +167,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         if (!dom)
                 dom = define_add(qemu->driver, def);
         run = qemu_run_new(dom, (int)status->id);
+        run->nonce = str_dup(status->nonce);
         domain_set_live(dom, TAKE(def));
         dom->state = (int)status->state;
         dom->reason = (int)status->reason;

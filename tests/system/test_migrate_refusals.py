@@ -1,0 +1,139 @@
+"""Moves between two droverd that are refused, aborted or carry disks, through stock virsh (MIG rows)."""
+import contextlib
+
+import pytest
+from waiting import wait_for
+
+from lab import domains
+from lab.paths import LabError
+from lab.pulse import Pulse
+
+TO_B = "qemu+tcp://b/system"
+
+
+def guests_of(host, *options):
+    return host.virsh("list", "--name", *options).split()
+
+
+def state_of(host, name, *options):
+    return host.virsh("domstate", name, *options).strip()
+
+
+@contextlib.contextmanager
+def running(pair, name="g", verb="create", paused=False, kind=domains.linux, **settings):
+    """A guest on host a that beats; the Pulse that hears it."""
+    inside, outside = pair.lab.socket(f"{name}.port")
+    settings.setdefault("beat", 10)
+    settings.setdefault("touch", 16)
+    pair.a.write_file(f"/root/{name}.xml", kind(name, port=inside, **settings))
+    with Pulse(outside) as pulse:
+        if verb == "define":
+            pair.a.virsh("define", f"/root/{name}.xml")
+            pair.a.virsh("start", name)
+        else:
+            pair.a.virsh("create", f"/root/{name}.xml")
+        pulse.wait("^touched", 90)
+        if paused:
+            pair.a.virsh("suspend", name)
+        yield pulse
+
+
+def check_moved(pair, pulse, name="g"):
+    """It runs on b alone, and no page was lost."""
+    assert name not in guests_of(pair.a) and name in guests_of(pair.b)
+    right, line = pulse.verify()
+    assert right, line
+
+
+@pytest.mark.limit(180)
+def test_a_paused_guest_stays_paused(pair):
+    with running(pair, paused=True) as pulse:
+        pair.a.virsh("migrate", "--live", "g", TO_B)
+        assert state_of(pair.b, "g") == "paused" and guests_of(pair.a) == []
+        pair.b.virsh("resume", "g")
+        right, line = pulse.verify()
+        assert right, line
+
+
+def add_disk(path, cache="none"):
+    return (f"<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='{cache}'/><source file='{path}'/>"
+            "<target dev='vda' bus='virtio'/></disk>")
+
+
+@pytest.mark.limit(240)
+def test_a_local_disk_is_refused_or_copied(pair):
+    """MIG-15, MIG-41, MIG-45: named in the refusal; the copy is identical afterwards."""
+    for host in (pair.a, pair.b):
+        host.run(["qemu-img", "create", "-q", "-f", "qcow2", "/var/lib/disk.qcow2", "64M"])
+    pair.a.run(["qemu-io", "-c", "write -P 7 1M 2M", "/var/lib/disk.qcow2"])
+    with running(pair, devices=add_disk("/var/lib/disk.qcow2")) as pulse:
+        with pytest.raises(LabError, match=r"disk 'vda' \(/var/lib/disk.qcow2\) is not on shared storage"):
+            pair.a.virsh("migrate", "--live", "g", TO_B)
+        assert state_of(pair.a, "g") == "running"
+        pair.a.virsh("migrate", "--live", "--copy-storage-all", "g", TO_B)
+        check_moved(pair, pulse)
+        pair.b.virsh("destroy", "g")
+        pair.b.run(["qemu-io", "-r", "-c", "read -P 7 1M 2M", "/var/lib/disk.qcow2"])
+        pair.b.run(["qemu-img", "check", "-q", "/var/lib/disk.qcow2"])
+
+
+def test_nonsense_is_refused_before_anything_is_touched(pair):
+    """MIG-27, MIG-33, MIG-36, MIG-56: each with its own sentence; the guest goes on."""
+    with running(pair):
+        for words, complaint in [
+            (["--live", "g", "qemu+tcp://nowhere/system"], "nowhere"),
+            (["--live", "--offline", "--persistent", "g", TO_B], "exclusive"),
+            (["--live", "--migrate-disks", "vdz", "g", TO_B], "copy-storage"),
+            (["--live", "--copy-storage-all", "--migrate-disks", "vdz", "g", TO_B], "no disk 'vdz'"),
+            (["--live", "--tunnelled", "g", TO_B], "p2p|peer"),
+            (["--live", "--direct", "g", TO_B], "support|irect"),
+            (["--live", "g", "qemu+tcp://a/system"], "same host|runs on"),
+        ]:
+            with pytest.raises(LabError, match=complaint):
+                pair.a.virsh("migrate", *words)
+            assert state_of(pair.a, "g") == "running"
+        assert guests_of(pair.b, "--all") == []
+
+
+@pytest.mark.limit(180)
+def test_what_is_missing_there_is_said_at_once(pair):
+    """MIG-21, MIG-23: all problems in one sentence, before anything is touched."""
+    pair.a.ip("link add only-here type bridge", "link set only-here up")
+    nics = "".join(f"<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>"
+                   for _ in range(2))
+    with running(pair, devices=nics):
+        with pytest.raises(LabError, match="no bridge 'only-here' here; there is no bridge 'only-here' here"):
+            pair.a.virsh("migrate", "--live", "g", TO_B)
+        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+
+
+@pytest.mark.limit(180)
+def test_an_abort_leaves_the_guest_where_it_was(pair):
+    """MIG-07: and the guest there is gone."""
+    with running(pair) as pulse:
+        pair.a.virsh("migrate-setspeed", "g", "1")
+        assert pair.a.virsh("migrate-getspeed", "g").strip() == "1"  # MIG-60, MIG-61
+        move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "1", "g", TO_B])
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        pair.a.virsh("domjobabort", "g")
+        assert move.wait(30) != 0
+        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+        right, line = pulse.verify()
+        assert right, line
+        pair.a.virsh("migrate", "--live", "g", TO_B)  # MIG-25: a retry is possible
+        check_moved(pair, pulse)
+
+
+@pytest.mark.limit(180)
+def test_a_change_is_refused_while_a_guest_moves(pair):
+    """MIG-44."""
+    with running(pair):
+        move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "1", "g", TO_B])
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        with pytest.raises(LabError, match="busy with a migration"):
+            pair.a.virsh("reset", "g")
+        pair.a.virsh("migrate-setmaxdowntime", "g", "777")  # MIG-57
+        assert "777" in pair.a.virsh("migrate-getmaxdowntime", "g")
+        pair.a.virsh("migrate-setspeed", "g", "0")
+        assert move.wait(60) == 0
+        assert guests_of(pair.b) == ["g"]
