@@ -327,6 +327,7 @@ const DriverOps driver_qemu_ops = {
         .put_guest_capabilities = qemu_put_guest_capabilities,
         .put_domain_capabilities = qemu_put_domain_capabilities,
         .cpu_models = qemu_cpu_models,
+        .cpu_features = qemu_cpu_features,
         .change = qemu_change,
         .collect = qemu_collect,
         .interface_stats = qemu_interface_stats,

@@ -14,6 +14,7 @@
 #include "daemon/domain.h"
 #include "daemon/event.h"
 #include "host/net.h"
+#include "model/cpu-models.h"
 #include "model/domain.h"
 
 typedef struct Daemon Daemon;
@@ -58,6 +59,9 @@ typedef struct DriverOps {
         int (*put_domain_capabilities)(Driver *driver, const DomainCapabilitiesAsk *ask, Buf *ret, Error *err);
         /* Names of CPU models; the list is in the arena. NULL: none are named. */
         int (*cpu_models)(Driver *driver, Arena *arena, const char ***ret, size_t *ret_n, Error *err);
+
+        /* What the hypervisor can give to a guest. NULL: as much as the host has. */
+        void (*cpu_features)(Driver *driver, CpuFeatures *ret);
 
         /* What a definition leaves open is filled in; it is not shared yet. */
         int (*complete)(Driver *driver, DomainDef *def, Error *err);

@@ -2,6 +2,7 @@
  * daemon/handle-lifecycle.c - starting, stopping, pausing guests
  */
 #include "base/str.h"
+#include "daemon/autodestroy.h"
 #include "daemon/call.h"
 #include "daemon/define.h"
 #include "daemon/driver.h"
@@ -27,11 +28,15 @@ static void on_started(void *arg, const Error *failure)
                 if (!dom->persistent && !domain_is_active(dom) && dom->listed)
                         domain_list_remove(dom->driver->domains, dom);
                 call_fail(call, failure);
-        } else if (call_proc(call)->ret_size) {
-                call_reply(call, &(WireDomainCreateXmlRet){ .dom = call_wire_domain(dom) });
-        } else {
-                call_reply(call, NULL);
+                domain_unref(dom);
+                return;
         }
+        if (dom->owner && !call_client(call))
+                autodestroy_guest(dom);
+        if (call_proc(call)->ret_size)
+                call_reply(call, &(WireDomainCreateXmlRet){ .dom = call_wire_domain(dom) });
+        else
+                call_reply(call, NULL);
         domain_unref(dom);
 }
 

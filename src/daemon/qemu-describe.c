@@ -70,6 +70,21 @@ int qemu_cpu_models(Driver *driver, Arena *arena, const char ***ret, size_t *ret
         return 0;
 }
 
+void qemu_cpu_features(Driver *driver, CpuFeatures *ret)
+{
+        const QemuCaps *caps = qemu_driver(driver)->caps;
+
+        if (!caps)
+                return;
+        *ret = (CpuFeatures){ 0 };
+        for (const char *const *name = qemu_caps_host_features(caps); *name; name++) {
+                for (unsigned i = 0; i < N_CPU_FEATURES; i++) {
+                        if (str_eq(cpu_feature_names[i], *name))
+                                ret->words[i / 64] |= UINT64_C(1) << i % 64;
+                }
+        }
+}
+
 /* What the machine receives from the tap, the guest has sent. */
 int qemu_interface_stats(const Domain *dom UNUSED, const InterfaceDef *interface, NetStats *ret, Error *err)
 {

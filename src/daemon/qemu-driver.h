@@ -80,6 +80,7 @@ void qemu_describe_host(Driver *driver, HostCapabilities *known);
 void qemu_put_guest_capabilities(Driver *driver, Buf *ret);
 int qemu_put_domain_capabilities(Driver *driver, const DomainCapabilitiesAsk *ask, Buf *ret, Error *err);
 int qemu_cpu_models(Driver *driver, Arena *arena, const char ***ret, size_t *ret_n, Error *err);
+void qemu_cpu_features(Driver *driver, CpuFeatures *ret);
 int qemu_interface_stats(const Domain *dom, const InterfaceDef *interface, NetStats *ret, Error *err);
 
 /* qemu-collect.c, qemu-change.c */

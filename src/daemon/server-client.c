@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/autodestroy.h"
 #include "daemon/call.h"
 #include "daemon/event.h"
 #include "daemon/server.h"
@@ -42,6 +43,7 @@ static void on_closed(void *arg, const Error *why)
         ServerClient *client = arg;
 
         log_debug("client %llu left: %s", (unsigned long long)client->id, why->text);
+        autodestroy_client_left(client->driver, client);
         server_client_left(client->daemon->server, client);
 }
 

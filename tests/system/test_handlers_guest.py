@@ -214,3 +214,21 @@ def test_statistics_of_parts(guest, daemon):
     guest.destroy()
     with pytest.raises(libvirt.libvirtError, match="is not running"):
         guest.memoryStats()
+
+
+def test_a_guest_ends_with_the_client_that_started_it(daemon, conn):
+    dom = conn.defineXML(GUEST.replace("guest", "owned").replace("5503", "5505"))
+    events = Events(conn, dom, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE)
+    owner = libvirt.open(daemon.uri())
+    owner.lookupByName("owned").createWithFlags(libvirt.VIR_DOMAIN_START_AUTODESTROY)
+    owner.close()
+    assert [s[1] for s in events.wait(2)] == [libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STOPPED]
+    assert not dom.isActive()
+    dom.undefine()
+
+
+def test_other_clients_leave_without_harm(daemon, conn, guest):
+    other = libvirt.open(daemon.uri())
+    other.lookupByName("guest").info()
+    other.close()
+    assert guest.isActive()

@@ -141,3 +141,30 @@ def test_max_vcpus(conn):
 def test_readonly_clients_read_but_do_not_write(daemon):
     assert "CPU(s)" in daemon.virsh("nodeinfo", readonly=True)
     assert "read only access prevents" in daemon.virsh("allocpages", "2M", 0, check=False, readonly=True)
+
+
+SMALL = "<cpu><arch>x86_64</arch><model>qemu64</model></cpu>"
+LARGE = "<cpu><arch>x86_64</arch><model>qemu64</model><feature name='avx512f' policy='require'/></cpu>"
+
+
+def test_cpus_are_compared_with_the_host(conn):
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        has_avx512 = " avx512f " in file.read()
+    assert conn.compareCPU("<cpu match='minimum'><model>qemu64</model></cpu>") in (
+        libvirt.VIR_CPU_COMPARE_IDENTICAL, libvirt.VIR_CPU_COMPARE_SUPERSET, libvirt.VIR_CPU_COMPARE_INCOMPATIBLE)
+    if not has_avx512:
+        assert conn.compareCPU(LARGE) == libvirt.VIR_CPU_COMPARE_INCOMPATIBLE
+        with pytest.raises(libvirt.libvirtError) as e:
+            conn.compareCPU(LARGE, libvirt.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE)
+        assert e.value.get_error_code() == libvirt.VIR_ERR_CPU_INCOMPATIBLE
+    with pytest.raises(libvirt.libvirtError, match="NoSuchModel"):
+        conn.compareCPU("<cpu><model>NoSuchModel</model></cpu>")
+
+
+def test_a_baseline_runs_on_all(conn):
+    cpu = ET.fromstring(conn.baselineCPU([SMALL, LARGE], 0))
+    assert "avx512f" not in [f.get("name") for f in cpu.findall("feature") if f.get("policy") != "disable"]
+    with pytest.raises(libvirt.libvirtError, match="CPU 2"):
+        conn.baselineCPU([SMALL, "<cpu"], 0)
+    assert conn.compareHypervisorCPU(None, None, None, None, SMALL, 0) is not None
+    assert ET.fromstring(conn.baselineHypervisorCPU(None, None, None, None, [SMALL], 0)).tag == "cpu"
