@@ -120,6 +120,7 @@ static void make_paths(QemuDriver *qemu)
         qemu->guests_run_dir = str_format("%s/guests", dirs->run);
         qemu->save_dir = str_format("%s/qemu/save", dirs->state);
         qemu->log_dir = str_format("%s/qemu", dirs->log);
+        qemu->nvram_dir = str_format("%s/nvram", dirs->state);
         qemu->logger = find_program("drover-log");
         qemu->saver = find_program("drover-save");
 }
@@ -132,7 +133,7 @@ static int make_environment(QemuDriver *qemu, Error *err)
         make_paths(qemu);
         /* QEMU's user goes through the run directory to its own; it sees no other guest's */
         if (dir_make(qemu->guests_run_dir, 0711, err) < 0 || dir_make(qemu->log_dir, 0700, err) < 0 ||
-            dir_make(qemu->save_dir, 0700, err) < 0 ||
+            dir_make(qemu->save_dir, 0700, err) < 0 || dir_make(qemu->nvram_dir, 0711, err) < 0 ||
             find_user(daemon->config, &qemu->env.user, qemu->groups, err) < 0)
                 return -1;
         qemu->cgroups = cgroup_host_new("", CGROUP_PARENT, &no_cgroups);
@@ -215,6 +216,7 @@ static void driver_unload(Driver *driver)
         free(qemu->save_dir);
         free(qemu->guests_run_dir);
         free(qemu->log_dir);
+        free(qemu->nvram_dir);
         free(qemu->logger);
         free(qemu->saver);
         free(qemu);
@@ -245,7 +247,10 @@ static int driver_complete(Driver *driver, DomainDef *def, Error *err)
         }
         if (machine)
                 facts.machine = machine->name;
-        return domain_def_complete(def, &facts, err);
+        if (domain_def_complete(def, &facts, err) < 0)
+                return -1;
+        qemu_complete_firmware(def, qemu->nvram_dir);
+        return 0;
 }
 
 static uint64_t driver_balloon_kib(const Domain *dom)

@@ -29,7 +29,7 @@ typedef struct QemuDriver {
         gid_t groups[1];
         QemuCaps *caps;
         char *config_dir, *autostart_dir, *status_dir, *save_dir, *channel_dir;
-        char *guests_run_dir, *log_dir, *logger, *saver;
+        char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver;
         AskServer *ask; /* NULL: no guest ever moved in */
 } QemuDriver;
 

@@ -318,6 +318,7 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
                                  .caps = run->qemu->caps,
                                  .guest_dir = dir,
                                  .nics = nics,
+                                 .reset_nvram = run->options.reset_nvram,
                                  .incoming = run->options.incoming ? "defer" : NULL };
         GuestStartOptions options = { .def = def,
                                       .paused = run->options.paused,

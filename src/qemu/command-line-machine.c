@@ -7,6 +7,8 @@
 
 #include <inttypes.h>
 
+#define FIRMWARE_DIR "/usr/share/OVMF"
+
 static const char *switch_text(Switch value)
 {
         return value == SWITCH_ON ? "on" : "off";
@@ -331,10 +333,34 @@ static void put_flash(CommandLine *line, const char *path, unsigned unit, bool r
         line_need_file(line, path, !readonly);
 }
 
+void qemu_complete_firmware(DomainDef *def, const char *nvram_dir)
+{
+        if (uses_pflash(&def->os) && def->os.loader_stateless != SWITCH_ON && !def->os.nvram)
+                def->os.nvram = arena_format(domain_def_arena(def), "%s/%s_VARS.fd", nvram_dir, def->name);
+}
+
+/* The variables begin as a copy of what came with the firmware. */
+static void put_nvram_copy(const CommandLineSpec *spec, CommandLine *line)
+{
+        const OsDef *os = &spec->def->os;
+        CommandLineCopy copy = {
+                .to = str_dup(os->nvram),
+                .beside = str_format("%s.new", os->nvram),
+                .always = spec->reset_nvram,
+        };
+
+        if (os->nvram_template)
+                copy.from = str_dup(os->nvram_template);
+        else
+                copy.from = str_format("%s/%s", spec->firmware_dir ?: FIRMWARE_DIR,
+                                       os->loader_secure == SWITCH_ON ? "OVMF_VARS_4M.ms.fd" : "OVMF_VARS_4M.fd");
+        vec_push(&line->copies, copy);
+}
+
 static int put_firmware(const CommandLineSpec *spec, CommandLine *line, Error *err)
 {
         const OsDef *os = &spec->def->os;
-        const char *dir = spec->firmware_dir ?: "/usr/share/OVMF";
+        const char *dir = spec->firmware_dir ?: FIRMWARE_DIR;
         AUTOFREE char *standard = str_format(
                 "%s/%s", dir, os->loader_secure == SWITCH_ON ? "OVMF_CODE_4M.ms.fd" : "OVMF_CODE_4M.fd");
 
@@ -352,6 +378,7 @@ static int put_firmware(const CommandLineSpec *spec, CommandLine *line, Error *e
                 return err_set(err, ERR_CONFIG_UNSUPPORTED,
                                "the guest '%s' boots by UEFI, but has no <nvram> file for its variables",
                                spec->def->name);
+        put_nvram_copy(spec, line);
         put_flash(line, os->nvram, 1, false);
         return 0;
 }

@@ -381,11 +381,17 @@ void command_line_done(CommandLine *line)
                 free(line->env.items[i]);
         for (size_t i = 0; i < line->files.len; i++)
                 free(line->files.items[i].path);
+        for (size_t i = 0; i < line->copies.len; i++) {
+                free(line->copies.items[i].from);
+                free(line->copies.items[i].to);
+                free(line->copies.items[i].beside);
+        }
         for (size_t i = 0; i < line->logs.len; i++)
                 free(line->logs.items[i].path);
         vec_done(&line->argv);
         vec_done(&line->env);
         vec_done(&line->fds);
         vec_done(&line->files);
+        vec_done(&line->copies);
         vec_done(&line->logs);
 }

@@ -29,6 +29,7 @@ typedef struct CommandLineSpec {
         const char *guest_dir;    /* sockets of channels are made here */
         const char *firmware_dir; /* NULL: /usr/share/OVMF */
         const NicFds *nics;       /* one for each interface of the definition; those of type user are not looked at */
+        bool reset_nvram;         /* the firmware's variables begin anew */
         const char *incoming;     /* "defer" or an address: wait for a migration; NULL: boot */
         int64_t now;              /* seconds since 1970 for <clock offset='variable'>; 0: the clock's */
         bool force_tcg;           /* KVM was asked for, but is known to be unusable */
@@ -39,6 +40,12 @@ typedef struct CommandLineFile {
         char *path;
         bool write;
 } CommandLineFile;
+
+/* A file that is made from another before QEMU starts. */
+typedef struct CommandLineCopy {
+        char *from, *to, *beside; /* written beside first, then renamed */
+        bool always;              /* also when `to` is there */
+} CommandLineCopy;
 
 /* Output that goes through the capped logger: QEMU writes to descriptor `at`. */
 typedef struct CommandLineLog {
@@ -52,6 +59,7 @@ typedef struct CommandLine {
         VEC(char *) env;  /* NAME=VALUE, ends with NULL */
         VEC(ChildFd) fds; /* without the monitor and the logs */
         VEC(CommandLineFile) files;
+        VEC(CommandLineCopy) copies;
         VEC(CommandLineLog) logs;
         int next_fd;
 } CommandLine;
@@ -93,6 +101,8 @@ char *qemu_disk_node(const DomainDef *def, const DiskDef *disk);
 char *qemu_disk_file_node(const DomainDef *def, const DiskDef *disk);
 /* By which QMP knows the device in commands and statistics (block_set_io_throttle, query-blockstats). Owned. */
 char *qemu_disk_qdev(const DiskDef *disk);
+/* A guest that boots by UEFI and has no file for its variables gets one in this directory. */
+void qemu_complete_firmware(DomainDef *def, const char *nvram_dir);
 /* Give each disk source of a definition that is about to run its number; those with one keep it. */
 void qemu_number_sources(DomainDef *def);
 

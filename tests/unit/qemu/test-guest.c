@@ -253,3 +253,24 @@ TEST(images_belong_to_qemu_while_it_runs_SEC_27)
         close(fd);
         teardown(&b);
 }
+
+TEST(a_uefi_guest_gets_a_file_for_its_variables)
+{
+        AUTOFREE char *path = NULL;
+        struct stat st;
+        Bench b;
+
+        if (!setup(&b, "") || access("/usr/share/OVMF/OVMF_VARS_4M.fd", R_OK) < 0)
+                skip();
+        b.def->os.firmware = FIRMWARE_EFI;
+        qemu_complete_firmware(b.def, b.dir);
+        path = str_format("%s/t_VARS.fd", b.dir);
+        CHECK_STR(b.def->os.nvram, path);
+        start(&b, &(GuestStartOptions){ .paused = true });
+        CHECK_STR(b.failure.text ?: "", "");
+        CHECK_INT(stat(path, &st), 0);
+        CHECK(st.st_size > 100000);
+        stop(&b, GUEST_STOP_HARD);
+        CHECK_INT(stat(path, &st), 0); /* it outlives the run */
+        teardown(&b);
+}
