@@ -3,6 +3,7 @@
  */
 #include "app/drover/commands.h"
 #include "app/drover/common.h"
+#include "app/drover/hotplug.h"
 #include "app/drover/xml.h"
 
 #include "base/str.h"
@@ -37,7 +38,7 @@ static int send_device(Session *s, const Args *args, const DeviceCall *call, con
         return 0;
 }
 
-static void print_device_xml(Session *s, const char *xml)
+void hotplug_print_xml(Session *s, const char *xml)
 {
         out_print(s->out, "%s", xml);
         out_set_text(s->out, "xml", xml);
@@ -98,7 +99,7 @@ static void put_attribute(Buf *to, const char *name, const char *value)
         buf_put_char(to, '\'');
 }
 
-static bool is_block_device(const char *path)
+bool hotplug_is_block_device(const char *path)
 {
         struct stat is;
 
@@ -217,7 +218,9 @@ static int disk_xml(const Args *args, Buf *to, Error *err)
         const char *mode = arg_text(args, "mode");
 
         if (!type)
-                type = arg_has(args, "source-protocol") ? "network" : is_block_device(source) ? "block" : "file";
+                type = arg_has(args, "source-protocol")  ? "network"
+                       : hotplug_is_block_device(source) ? "block"
+                                                         : "file";
         if (!str_eq(type, "file") && !str_eq(type, "block") && !str_eq(type, "network"))
                 return err_set(err, ERR_INVALID_ARG, "Unknown source type: '%s'", type);
         buf_put_text(to, "<disk");
@@ -254,7 +257,7 @@ static int disk_xml(const Args *args, Buf *to, Error *err)
         return 0;
 }
 
-static XmlNode *find_disk(Xml *xml, const char *target)
+XmlNode *hotplug_find_disk(Xml *xml, const char *target)
 {
         XmlNode *disks[MOST_DEVICES];
         size_t n = xml_find(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
@@ -280,7 +283,7 @@ static bool has_drive(Session *s, const Args *args, const WireDomain *dom)
                 return false;
         text = domain_xml(s, dom, 0, NULL);
         xml = text ? xml_parse(text, NULL) : NULL;
-        return xml && find_disk(xml, arg_text(args, "target"));
+        return xml && hotplug_find_disk(xml, arg_text(args, "target"));
 }
 
 static int attach_disk(Session *s, const Args *args, Error *err)
@@ -292,7 +295,7 @@ static int attach_disk(Session *s, const Args *args, Error *err)
         if (check_disk_words(args, err) < 0 || disk_xml(args, &xml, err) < 0)
                 return -1;
         if (arg_has(args, "print-xml")) {
-                print_device_xml(s, buf_text(&xml));
+                hotplug_print_xml(s, buf_text(&xml));
                 return 0;
         }
         if (find_domain(s, args, &dom, err) < 0)
@@ -318,7 +321,7 @@ static int detach_disk(Session *s, const Args *args, Error *err)
         xml = text ? xml_parse(text, err) : NULL;
         if (!xml)
                 return -1;
-        disk = find_disk(xml, target);
+        disk = hotplug_find_disk(xml, target);
         if (!disk)
                 return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s", target);
         backing = xml_find_one(xml, disk, "backingStore");
@@ -326,7 +329,7 @@ static int detach_disk(Session *s, const Args *args, Error *err)
                 xml_remove(backing); /* which images lie below says nothing about which disk it is */
         device = xml_format_node(xml, disk);
         if (arg_has(args, "print-xml")) {
-                print_device_xml(s, device);
+                hotplug_print_xml(s, device);
                 return 0;
         }
         return send_device(s, args, &detach, &dom, device, "Disk", "disk", err);
@@ -427,7 +430,7 @@ static int attach_interface(Session *s, const Args *args, Error *err)
         if (interface_xml(args, &xml, err) < 0)
                 return -1;
         if (arg_has(args, "print-xml")) {
-                print_device_xml(s, buf_text(&xml));
+                hotplug_print_xml(s, buf_text(&xml));
                 return 0;
         }
         if (find_domain(s, args, &dom, err) < 0)
@@ -479,105 +482,13 @@ static int detach_interface(Session *s, const Args *args, Error *err)
                 return err_set(err, err->code, "%s\nFailed to detach interface", err->text);
         device = xml_format_node(xml, nic);
         if (arg_has(args, "print-xml")) {
-                print_device_xml(s, device);
+                hotplug_print_xml(s, device);
                 return 0;
         }
         return send_device(s, args, &detach, &dom, device, "Interface", "interface", err);
 }
 
-/* Media */
-
-typedef enum MediaChange {
-        MEDIA_UPDATE,
-        MEDIA_INSERT,
-        MEDIA_EJECT,
-} MediaChange;
-
-static int change_source(Xml *xml, XmlNode *disk, const Args *args, MediaChange change, Error *err)
-{
-        const char *target = arg_text(args, "path"), *source = arg_text(args, "source");
-        AUTOFREE char *old = xml_text(xml, disk, "source/@file|source/@dev|source/@name");
-        AUTOFREE char *device = xml_text(xml, disk, "@device");
-        XmlNode *node = xml_find_one(xml, disk, "source");
-
-        if (!str_eq(device, "cdrom") && !str_eq(device, "floppy"))
-                return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s", target);
-        if (change == MEDIA_EJECT && !node)
-                return err_set(err, ERR_OPERATION_INVALID, "The disk device '%s' doesn't have media", target);
-        if (change == MEDIA_INSERT && old)
-                return err_set(err, ERR_OPERATION_INVALID, "The disk device '%s' already has media", target);
-        if (node)
-                xml_remove(node);
-        if (change == MEDIA_EJECT || !source)
-                return 0;
-        bool block = arg_has(args, "block") || is_block_device(source);
-
-        xml_set(disk, "type", block ? "block" : "file");
-        node = xml_find_one(xml, disk, "target");
-        xml_set(node ? xml_add_before(node, "source") : xml_add(disk, "source"), block ? "dev" : "file", source);
-        return 0;
-}
-
-static int media_change(const Args *args, MediaChange *ret, Error *err)
-{
-        bool source = arg_has(args, "source");
-
-        if (refuse_both(args, "eject", "insert", err) < 0 || refuse_both(args, "eject", "update", err) < 0 ||
-            refuse_both(args, "insert", "update", err) < 0 || refuse_both(args, "eject", "block", err) < 0)
-                return -1;
-        *ret = arg_has(args, "insert")             ? MEDIA_INSERT
-               : arg_has(args, "eject") || !source ? MEDIA_EJECT
-                                                   : MEDIA_UPDATE;
-        if (arg_has(args, "update"))
-                *ret = MEDIA_UPDATE;
-        if (*ret == MEDIA_INSERT && !source)
-                return err_set(err, ERR_INVALID_ARG, "No disk source specified for inserting");
-        if (*ret == MEDIA_EJECT && source)
-                return err_set(err, ERR_INVALID_ARG, "--eject takes no source");
-        return 0;
-}
-
-static int change_media(Session *s, const Args *args, Error *err)
-{
-        static const char *const done[] = { "updated", "inserted", "ejected" };
-        WireDomainUpdateDeviceFlagsArgs call = { 0 };
-        MediaChange change;
-        AUTO(Xml) *xml = NULL;
-        AUTOFREE char *device = NULL;
-        const char *text;
-        XmlNode *disk;
-
-        if (media_change(args, &change, err) < 0 || affect_flags(args, &call.flags, err) < 0 ||
-            find_domain(s, args, &call.dom, err) < 0)
-                return -1;
-        text = domain_xml(s, &call.dom, call.flags & VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0, err);
-        xml = text ? xml_parse(text, err) : NULL;
-        if (!xml)
-                return -1;
-        disk = find_disk(xml, arg_text(args, "path"));
-        if (!disk)
-                return err_set(err, ERR_INVALID_ARG, "No disk found whose source path or target is %s",
-                               arg_text(args, "path"));
-        if (change_source(xml, disk, args, change, err) < 0)
-                return -1;
-        device = xml_format_node(xml, disk);
-        if (arg_has(args, "print-xml")) {
-                print_device_xml(s, device);
-                return 0;
-        }
-        call.xml = device;
-        call.flags |= arg_has(args, "force") ? VIR_DOMAIN_DEVICE_MODIFY_FORCE : 0;
-        if (session_call(s, WIRE_PROC_DOMAIN_UPDATE_DEVICE_FLAGS, &call, NULL, err) < 0)
-                return fail(err, "Failed to complete '%s' action on media",
-                            change == MEDIA_INSERT  ? "insert"
-                            : change == MEDIA_EJECT ? "eject"
-                                                    : "update");
-        out_done(s->out, "Successfully %s media.", done[change]);
-        return 0;
-}
-
 #define ARGS_CHANGE ARGS_PERSISTENT ARGS_AFFECT
-#define ARG_PRINT   "[--print-xml]  print the XML instead of using it\n"
 
 const Command hotplug_commands[] = {
         { .name = "attach-device",
@@ -619,7 +530,7 @@ const Command hotplug_commands[] = {
           "[--alias NAME]        alias of the device\n"
           "[--rawio]             the guest may send any command to it\n"
           "[--address ADDRESS]   where it sits: pci:0000.00.03.0, scsi:0.0.1, usb:1.2\n"
-          "[--multifunction]     that address has several functions\n" ARG_PRINT
+          "[--multifunction]     that address has several functions\n" ARG_PRINT_XML
           "[--source-protocol NAME]  protocol of a network disk\n"
           "[--source-host-name HOST]  host, or host:port, of a network disk\n"
           "[--source-host-transport NAME{tcp,unix,rdma}]  how to reach it\n"
@@ -629,7 +540,7 @@ const Command hotplug_commands[] = {
           .run = attach_disk },
         { .name = "detach-disk",
           .group = GROUP_DOMAIN,
-          .args = ARG_DOMAIN "TARGET  target or path of the disk\n" ARGS_CHANGE ARG_PRINT,
+          .args = ARG_DOMAIN "TARGET  target or path of the disk\n" ARGS_CHANGE ARG_PRINT_XML,
           .summary = "remove a disk from a guest",
           .run = detach_disk },
         { .name = "attach-interface",
@@ -643,7 +554,7 @@ const Command hotplug_commands[] = {
           "[--model NAME{virtio,e1000,e1000e,rtl8139}]  what the guest sees\n"
           "[--alias NAME]     alias of the device\n"
           "[--inbound RATE]   average,peak,burst,floor: KiB/s and KiB, to the guest\n"
-          "[--outbound RATE]  average,peak,burst: KiB/s and KiB, from the guest\n" ARGS_CHANGE ARG_PRINT
+          "[--outbound RATE]  average,peak,burst: KiB/s and KiB, from the guest\n" ARGS_CHANGE ARG_PRINT_XML
           "[--managed]        take the PCI device from the host and give it back\n"
           "[--source-mode MODE{bridge,vepa,private,passthrough}]  of a direct interface",
           .summary = "add a network interface to a guest",
@@ -651,19 +562,8 @@ const Command hotplug_commands[] = {
         { .name = "detach-interface",
           .group = GROUP_DOMAIN,
           .args = ARG_DOMAIN "TYPE{network,bridge,direct,hostdev,user,ethernet}  kind of interface\n"
-                             "[--mac ADDRESS]  which, when there are several\n" ARGS_CHANGE ARG_PRINT,
+                             "[--mac ADDRESS]  which, when there are several\n" ARGS_CHANGE ARG_PRINT_XML,
           .summary = "remove a network interface from a guest",
           .run = detach_interface },
-        { .name = "change-media",
-          .group = GROUP_DOMAIN,
-          .args = ARG_DOMAIN "PATH             target of the drive\n"
-                             "[--source FILE]  the new medium\n"
-                             "[--eject]        take the medium out\n"
-                             "[--insert]       put a medium in\n"
-                             "[--update]       put another medium in\n" ARGS_AFFECT
-                             "[--force]        also when the guest has locked the drive\n" ARG_PRINT
-                             "[--block]        the medium is a block device",
-          .summary = "change the medium of a CD or floppy drive",
-          .run = change_media },
         { 0 },
 };

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 static const Command *const families[] = {
-        list_commands,  info_commands,     lifecycle_commands, define_commands,  save_commands,
-        stats_commands, devices_commands,  vcpu_commands,      tuning_commands,  hotplug_commands,
-        agent_commands, metadata_commands, console_commands,   qemu_commands,    host_commands,
-        cpu_commands,   events_commands,   job_commands,       migrate_commands, shell_commands,
+        list_commands,    info_commands, lifecycle_commands, define_commands,      save_commands,  stats_commands,
+        devices_commands, vcpu_commands, tuning_commands,    hotplug_commands,     agent_commands, metadata_commands,
+        console_commands, qemu_commands, host_commands,      host_memory_commands, media_commands, cpu_commands,
+        events_commands,  job_commands,  migrate_commands,   shell_commands,
 };
 
 static const struct {

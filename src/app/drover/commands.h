@@ -21,6 +21,8 @@ extern const Command metadata_commands[];
 extern const Command console_commands[];
 extern const Command qemu_commands[];
 extern const Command host_commands[];
+extern const Command host_memory_commands[];
+extern const Command media_commands[];
 extern const Command cpu_commands[];
 extern const Command events_commands[];
 extern const Command job_commands[];
