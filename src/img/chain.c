@@ -54,7 +54,8 @@ static int attach_data_file(Image *image, unsigned flags, const ChainPolicy *pol
 
         if (image_format(image) != IMAGE_FORMAT_QCOW2 || !about->data_files.len)
                 return 0;
-        path = image_path_beside(image_name(image), about->data_files.items[0], err);
+        /* As QEMU has it: a relative name starts at the working directory, not beside the image. */
+        path = image_path_beside("", about->data_files.items[0], err);
         if (!path || authorise(policy, image_name(image), path, err) < 0)
                 return -1;
         file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);

@@ -188,7 +188,8 @@ def test_resize_both_ways(tmp_path):  # IMG-20 to IMG-22
 
 
 def test_an_external_data_file_is_kept_apart(tmp_path):
-    image, data, raw = tmp_path / "a.qcow2", tmp_path / "a.data", tmp_path / "a.raw"
+    image, data, raw = tmp_path / "a.qcow2", tmp_path / "beside" / "a.data", tmp_path / "a.raw"
+    data.parent.mkdir()
     ours("create", "-q", "-f", "qcow2", "-o", f"data_file={data},data_file_raw=on", image, "4M")
     io(image, "write -P 7 1M 1M")
     clean(image)
@@ -196,6 +197,12 @@ def test_an_external_data_file_is_kept_apart(tmp_path):
     same(image, raw)
     assert data.read_bytes()[1 << 20:2 << 20] == b"\7" * (1 << 20)
     assert "names another file" in failing("info", "--untrusted", image)
+    near = tmp_path / "near.qcow2"
+    ours("create", "-q", "-f", "qcow2", "-o", f"data_file={tmp_path}/near.data", near, "4M")
+    io(near, "write -P 8 1M 1M")
+    ours("resize", near, "6M")
+    clean(near)
+    io(near, "read -P 8 1M 1M", "read -P 0 4M 2M")
 
 
 def test_leaks_and_corruption_are_found_and_repaired(tmp_path):

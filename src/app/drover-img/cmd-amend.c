@@ -78,7 +78,7 @@ static int run(int argc, char **argv)
 
         args.source.policy.skip_backing = true;
         if (r == 0)
-                r = confine((const char *[]){ args.source.image_opts ? "/" : argv[optind], NULL }, &err);
+                r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)
                 r = amend(&args, argv[optind], &err);
         options_done(&args.options);

@@ -156,11 +156,10 @@ static int run(int argc, char **argv)
         Args args = { .source.policy = policy_usual() };
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
-        const char *writable[] = { argv[optind], NULL };
 
         args.source.policy.skip_backing = true;
         if (r == 0)
-                r = confine(args.source.image_opts ? (const char *[]){ "/", NULL } : writable, &err);
+                r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)
                 r = check(&args, argv[optind], &err);
         return r < 0 ? complain_err(&err) : r;

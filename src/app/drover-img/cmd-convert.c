@@ -224,9 +224,7 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
 static int convert(Args *args, char **names, size_t n, const char *path, Error *err)
 {
         Image **sources = mem_new_array(Image *, n);
-        AUTOFREE char *dir = directory_of(path);
-        const char *writable[] = { dir, path, NULL };
-        int r = confine(writable, err);
+        int r = confine_to_new(path, options_find(&args->options, "data_file"), err);
 
         for (size_t i = 0; i < n && r == 0; i++) {
                 sources[i] = source_open(&args->source, names[i], 0, err);

@@ -99,15 +99,13 @@ static int create(Args *args, const char *path, const char *size, Error *err)
 {
         AUTO(NewImage) made = { 0 };
         AUTO(Image) *image = NULL;
-        AUTOFREE char *dir = directory_of(path);
-        const char *writable[] = { dir, path, NULL };
         ImageCreate how = { .backing_file = args->backing, .backing_format = args->backing_format };
         ChainPolicy policy = policy_usual();
         ImageFormat format;
         bool sized = size;
 
         if (image_format_from_name(args->format ?: "raw", &format, err) < 0 ||
-            options_apply(&args->options, format, &how, err) < 0 || confine(writable, err) < 0)
+            options_apply(&args->options, format, &how, err) < 0 || confine_to_new(path, how.data_file_name, err) < 0)
                 return -1;
         sized |= options_find(&args->options, "size") != NULL;
         if (size && size_from_text(size, "image size", &how.size, err) < 0)

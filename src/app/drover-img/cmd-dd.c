@@ -98,13 +98,10 @@ static int run(int argc, char **argv)
 {
         Args args = { .source.policy = policy_usual(), .block = 512 };
         AUTO(Error) err = { 0 };
-        AUTOFREE char *dir = NULL;
         int r = parse(argc, argv, &args, &err);
 
-        if (r == 0) {
-                dir = directory_of(args.out);
-                r = confine((const char *[]){ dir, args.out, NULL }, &err);
-        }
+        if (r == 0)
+                r = confine_to_new(args.out, NULL, &err);
         if (r == 0)
                 r = dd(&args, &err);
         return r < 0 ? complain_err(&err) : 0;

@@ -87,7 +87,7 @@ static int run(int argc, char **argv)
 
         args.source.policy.skip_backing = true;
         if (r == 0)
-                r = confine((const char *[]){ args.source.image_opts ? "/" : argv[optind], NULL }, &err);
+                r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)
                 r = snapshot(&args, argv[optind], &err);
         return r < 0 ? complain_err(&err) : 0;

@@ -106,5 +106,9 @@ void snapshot_print(const ImageSnapshot *snapshot);
 
 /* Everything is open, or named: nothing else is needed from now on. writable: may be NULL. */
 int confine(const char *const *writable, Error *err);
+/* The image will be changed, and perhaps the data file that stands beside it. */
+int confine_to_image(const Source *source, const char *argument, Error *err);
+/* A new image at path comes to be, and perhaps a data file of this name (NULL: none). */
+int confine_to_new(const char *path, const char *data_file, Error *err);
 /* The directory of a path. Owned. */
 char *directory_of(const char *path);

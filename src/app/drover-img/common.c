@@ -216,3 +216,22 @@ int confine(const char *const *writable, Error *err)
 {
         return image_confine(&(Confinement){ .may_open = true, .writable = writable }, err);
 }
+
+int confine_to_image(const Source *source, const char *argument, Error *err)
+{
+        AUTOFREE char *path = source->image_opts ? str_dup("/") : image_path_beside("", argument, err);
+        AUTOFREE char *dir = path ? directory_of(path) : NULL;
+
+        /* A device is no file of its directory's file system. */
+        return path ? confine((const char *[]){ dir, path, NULL }, err) : -1;
+}
+
+int confine_to_new(const char *path, const char *data_file, Error *err)
+{
+        AUTOFREE char *data = data_file ? image_path_beside("", data_file, err) : NULL;
+        AUTOFREE char *dir = directory_of(path), *data_dir = data ? directory_of(data) : NULL;
+
+        if (data_file && !data)
+                return -1;
+        return confine((const char *[]){ dir, path, data_dir, NULL }, err);
+}

@@ -135,9 +135,9 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
                 to = made->temporary;
         }
         if (how->data_file_name) {
-                AUTOFREE char *beside = image_path_beside(path, how->data_file_name, err);
+                AUTOFREE char *data = image_path_beside("", how->data_file_name, err);
 
-                made->data_file = beside ? image_chain_file(beside, FILE_WRITE | FILE_CREATE, policy, err) : NULL;
+                made->data_file = data ? image_chain_file(data, FILE_WRITE | FILE_CREATE, policy, err) : NULL;
                 if (!made->data_file)
                         return NULL;
                 how->data_file = made->data_file;
