@@ -284,3 +284,48 @@ TEST(what_qemu_cannot_do_is_refused_by_name)
         }
         qemu_caps_free(b.caps);
 }
+
+TEST(rules_for_redirected_usb_devices_become_a_filter_DOM_33_DOM_34)
+{
+        static const struct {
+                const char *rule, *filter;
+        } cases[] = {
+                { "class='0x08' vendor='0x1234' product='0xBEEF' version='2.0' allow='yes'",
+                  "\"0x08:0x1234:0xBEEF:0x0200:1\"" },
+                { "allow='no'", "\"-1:-1:-1:-1:0\"" },
+                { "version='1.1' allow='yes'", "\"-1:-1:-1:0x0110:1\"" },
+                { "version='1.10' allow='yes'", "\"-1:-1:-1:0x0110:1\"" },
+                { "class='-1' vendor='-1' product='-1' version='-1' allow='yes'", "\"-1:-1:-1:-1:1\"" },
+                { "vendor='0x1234' allow='no'", "\"-1:0x1234:-1:-1:0\"" },
+        };
+        Bench b = { 0 };
+
+        load_caps(&b);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE char *xml = str_format("<domain type='qemu'><name>g</name><memory>65536</memory><os>"
+                                                "<type machine='pc-i440fx-7.2'>hvm</type></os><devices>"
+                                                "<redirdev bus='usb' type='spicevmc'/><redirfilter><usbdev %s/>"
+                                                "</redirfilter></devices></domain>",
+                                                cases[i].rule);
+                CompletionFacts facts = { .emulator = "/usr/bin/qemu-system-x86_64" };
+                CommandLineSpec spec = { .caps = b.caps, .guest_dir = "/run/g" };
+                AUTO(CommandLine) line = { 0 };
+                AUTO(DomainDef) *def = NULL;
+                AUTO(Error) err = { 0 };
+                bool found = false;
+
+                if (domain_def_parse(xml, strlen(xml), 0, &def, NULL, &err) < 0 ||
+                    domain_def_complete(def, &facts, &err) < 0)
+                        fail_msg("%s", err.text);
+                domain_def_assign_aliases(def);
+                spec.def = def;
+                if (command_line_build(&spec, &line, &err) < 0)
+                        fail_msg("%s", err.text);
+                for (size_t a = 0; line.argv.items[a]; a++)
+                        found = found || (strstr(line.argv.items[a], "usb-redir") &&
+                                          strstr(line.argv.items[a], cases[i].filter));
+                if (!found)
+                        fail_msg("%s did not become %s", cases[i].rule, cases[i].filter);
+        }
+        qemu_caps_free(b.caps);
+}
