@@ -65,6 +65,9 @@ Migration *migration_free(Migration *m)
                 run->migration = NULL;
         if (m->client)
                 server_client_forget(m->client, m);
+        timer_free(m->recovery);
+        if (m->query)
+                qmp_call_free(m->query);
         transfer_free(m->transfer);
         migrate_stats_done(&m->stats);
         job_claim_free(m->claim);
@@ -429,7 +432,7 @@ void migrate_stay(Migration *m)
 
         m->stats.type = m->stats.type == VIR_DOMAIN_JOB_CANCELLED ? VIR_DOMAIN_JOB_CANCELLED : VIR_DOMAIN_JOB_FAILED;
         domain_keep_stats(m->dom, &m->stats);
-        if (!run || !m->was_running || guest_state(run->guest) == GUEST_RUNNING) {
+        if (!run || !m->was_running || !guest_is_active(run->guest) || guest_state(run->guest) == GUEST_RUNNING) {
                 migration_free(m);
                 return;
         }

@@ -44,6 +44,7 @@ struct Transfer {
         bool ready;      /* it waits before the switch-over */
         bool arrived;    /* it has sent everything */
         bool cancelling; /* we told it to give up */
+        bool dead;       /* QEMU is gone: there is nothing left to undo in it */
         bool continued;  /* we told it to send the rest */
         uint64_t downtime_ms, rounds, best_remaining, stalled;
         void (*postcopy_done)(void *arg, const Error *failure);
@@ -124,7 +125,7 @@ static StepResult cancel_mirrors(void *state, Job *job UNUSED, Error *err UNUSED
 {
         Transfer *t = state;
 
-        if (!t->disks)
+        if (!t->disks || t->dead)
                 return STEP_DONE;
         disks_cancel(t->disks, on_disks_ready, t);
         return STEP_WAIT;
@@ -341,7 +342,7 @@ static StepResult resume_here(void *state, Job *job UNUSED, Error *err UNUSED)
         Transfer *t = state;
         QemuRun *run = qemu_run(t->migration->dom);
 
-        if (!t->migration->was_running || !run || guest_state(run->guest) == GUEST_RUNNING)
+        if (t->dead || !t->migration->was_running || !run || guest_state(run->guest) == GUEST_RUNNING)
                 return STEP_DONE;
         run->resume_reason = VIR_DOMAIN_RUNNING_MIGRATION_CANCELED;
         guest_resume(run->guest, on_resumed, t);
@@ -423,6 +424,7 @@ Transfer *transfer_start(Migration *migration, const char *host, int port, int n
                          .arg = arg };
         migration->transfer = t;
         migration->stats.began_ms = loop_now_ms(t->loop);
+        qemu_status_save(migration->dom); /* a daemon that comes back must know that the guest was moving */
         t->job = job_new(t->loop, &kind, t);
         job_start(t->job);
         return t;
@@ -506,7 +508,9 @@ static void on_gave_up(Transfer *t, bool cancelled)
 void transfer_on_guest_ended(Transfer *t, const Error *why)
 {
         t->sending = false;
+        t->dead = true;
         drop_call(t);
+        t->poll = timer_free(t->poll);
         job_resume(t->job, why);
 }
 

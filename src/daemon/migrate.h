@@ -135,10 +135,16 @@ struct Migration {
         bool arrived;
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
         int64_t resumed_us;
+        Timer *recovery; /* outgoing, after a restart: the next look */
         Call *finishing; /* a finish that waits for the memory */
         QmpCall *query;
 };
 
+/*
+ * After a restart: the guest was moving out. peer: where it can be asked about, or NULL. Decides from what QEMU and the
+ * peer say whether it goes on here.
+ */
+void migrate_recover(Domain *dom, const char *nonce, const char *peer, uint32_t flags, bool was_running);
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us);
 /* Ends it on this side, giving the slot back. Returns NULL. */
 Migration *migration_free(Migration *migration);

@@ -55,6 +55,10 @@ typedef struct QemuRun {
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
         uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
         char *nonce;                /* of the migration that brought it here; NULL: none */
+        /* found again after a restart: the migration that it was in */
+        char *moving_nonce, *moving_peer;
+        uint32_t moving_flags;
+        bool moving_was_running;
 } QemuRun;
 
 static inline QemuDriver *qemu_driver(const Driver *driver)

@@ -50,6 +50,8 @@ void qemu_run_let_go(QemuRun *run)
                 free(run->nic_names[i]);
         free(run->nic_names);
         free(run->nonce);
+        free(run->moving_nonce);
+        free(run->moving_peer);
         free(run);
         domain_unref(dom);
 }

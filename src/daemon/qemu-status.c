@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
+#include "daemon/migrate.h"
 #include "daemon/qemu-driver.h"
 #include "wire/constants.h"
 
@@ -36,6 +37,14 @@ void qemu_status_save(Domain *dom)
         if (!run || !guest_is_active(run->guest) || !dom->live)
                 return;
         path = status_path(run->qemu, dom->name);
+        if (run->migration && run->migration->side == MIGRATE_OUT && run->migration->transfer) {
+                const Migration *m = run->migration;
+
+                buf_format(&text, "moving-nonce %s\nmoving-flags %u\nmoving-was-running %d\n", m->nonce, m->flags,
+                           m->was_running);
+                if (m->ask)
+                        buf_format(&text, "moving-peer %s\n", m->ask);
+        }
         if (run->nonce)
                 buf_format(&text, "nonce %s\n", run->nonce);
         buf_format(&text, "id %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n", dom->id,
@@ -55,7 +64,9 @@ void qemu_status_remove(QemuDriver *qemu, const char *name)
 
 typedef struct Status {
         int64_t id, pid, start, state, reason, persistent, starting;
-        const char *nonce; /* of the migration that brought it here, or NULL */
+        const char *nonce;                      /* of the migration that brought it here, or NULL */
+        const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
+        int64_t moving_flags, moving_was_running;
         const char *xml;
 } Status;
 
@@ -70,7 +81,15 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "state", &ret->state },
                      { "reason", &ret->reason },
                      { "persistent", &ret->persistent },
-                     { "starting", &ret->starting } };
+                     { "starting", &ret->starting },
+                     { "moving-flags", &ret->moving_flags },
+                     { "moving-was-running", &ret->moving_was_running } };
+        struct {
+                const char *key;
+                const char **value;
+        } texts[] = { { "nonce", &ret->nonce },
+                      { "moving-nonce", &ret->moving_nonce },
+                      { "moving-peer", &ret->moving_peer } };
         char *line = text, *end;
 
         for (; (end = strchr(line, '\n')) && end != line; line = end + 1) {
@@ -78,9 +97,13 @@ static int parse_status(char *text, Status *ret, Error *err)
                 bool known = false;
 
                 *end = '\0';
-                if (str_starts(line, "nonce ")) {
-                        ret->nonce = line + strlen("nonce ");
-                        known = true;
+                for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+                        size_t n = strlen(texts[i].key);
+
+                        if (strncmp(line, texts[i].key, n) == 0 && line[n] == ' ') {
+                                *texts[i].value = line + n + 1;
+                                known = true;
+                        }
                 }
                 for (size_t i = 0; blank && blank < end && i < ARRAY_LEN(keys); i++) {
                         if (strncmp(line, keys[i].key, (size_t)(blank - line)) == 0 &&
@@ -146,6 +169,9 @@ static void on_adopted(void *arg, const Error *failure)
         }
         run->adopting = job_claim_free(run->adopting);
         take_state(run);
+        if (run->moving_nonce)
+                migrate_recover(run->dom, run->moving_nonce, run->moving_peer, run->moving_flags,
+                                run->moving_was_running);
         qemu_status_save(run->dom);
         log_info("guest '%s' (pid %d) goes on", run->dom->name, guest_pid(run->guest));
 }
@@ -168,6 +194,10 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
                 dom = define_add(qemu->driver, def);
         run = qemu_run_new(dom, (int)status->id);
         run->nonce = str_dup(status->nonce);
+        run->moving_nonce = str_dup(status->moving_nonce);
+        run->moving_peer = str_dup(status->moving_peer);
+        run->moving_flags = (uint32_t)status->moving_flags;
+        run->moving_was_running = status->moving_was_running;
         domain_set_live(dom, TAKE(def));
         dom->state = (int)status->state;
         dom->reason = (int)status->reason;

@@ -1,0 +1,98 @@
+"""Moves during which something dies: the guest ends up running on exactly one host (MIG-07; architecture, concurrency 6).
+
+Each of the processes that take part is killed while memory is on its way; the guest must go on at the source, or have
+arrived, never both and never neither.
+"""
+import contextlib
+import signal
+
+import pytest
+from test_migrate_refusals import TO_B, guests_of, running, state_of
+from waiting import wait_for
+
+from lab.paths import LabError
+
+
+@contextlib.contextmanager
+def moving(pair, *options):
+    """A guest whose memory is on its way, slowly."""
+    with running(pair) as pulse:
+        move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "1", *options, "g", TO_B])
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        yield pulse, move
+
+
+def lives_at_home(pair, pulse):
+    """It runs on a, its memory is right, and it can move after all."""
+    wait_for("the guest runs on a", lambda: state_of(pair.a, "g") == "running", 30)
+    wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [], 30)
+    right, line = pulse.verify()
+    assert right, line
+    pair.a.virsh("migrate", "--live", "g", TO_B, timeout=60)
+    assert guests_of(pair.a) == [] and guests_of(pair.b) == ["g"]
+    right, line = pulse.verify()
+    assert right, line
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("options", [[], ["--p2p"]], ids=["managed", "p2p"])
+def test_the_client_is_killed(pair, options):
+    with moving(pair, *options) as (pulse, move):
+        move.kill()
+        move.wait(10)
+        if options:  # MIG-34: the source goes on by itself
+            pair.a.virsh("migrate-setspeed", "g", "0")
+            wait_for("the guest arrives", lambda: guests_of(pair.b) == ["g"] and guests_of(pair.a) == [], 60)
+            pulse.wait("^beat ", 20, pulse.mark())
+        else:
+            lives_at_home(pair, pulse)
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("options", [[], ["--p2p"]], ids=["managed", "p2p"])
+def test_the_destinations_qemu_is_killed(pair, options):
+    with moving(pair, *options) as (pulse, move):
+        pair.b.kill("qemu-system-x86_64")
+        assert move.wait(30) != 0
+        lives_at_home(pair, pulse)
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("options", [[], ["--p2p"]], ids=["managed", "p2p"])
+def test_the_sources_qemu_is_killed(pair, options):
+    """Nothing can save the guest then; but nothing of it stays behind either."""
+    with moving(pair, *options) as (_, move):
+        pair.a.kill("qemu-system-x86_64")
+        assert move.wait(30) != 0
+        wait_for("both are rid of it", lambda: guests_of(pair.a, "--all") == guests_of(pair.b, "--all") == [], 30)
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("options", [[], ["--p2p"]], ids=["managed", "p2p"])
+def test_the_sources_daemon_is_killed(pair, options):
+    with moving(pair, *options) as (pulse, move):
+        pair.a.kill("droverd", signal.SIGKILL)
+        assert move.wait(30) != 0
+        pair.daemon_a.start()
+        lives_at_home(pair, pulse)
+
+
+@pytest.mark.limit(240)
+def test_the_destinations_daemon_is_killed(pair):
+    """The memory may arrive without it; the source asks, and believes only a clear answer."""
+    with moving(pair) as (pulse, move):
+        pair.b.kill("droverd", signal.SIGKILL)
+        with contextlib.suppress(LabError):
+            pair.a.virsh("migrate-setspeed", "g", "0")
+        move.wait(60)
+        pair.daemon_b.start()
+
+        def settled():
+            on_a = state_of(pair.a, "g") if "g" in guests_of(pair.a) else None
+            on_b = state_of(pair.b, "g") if "g" in guests_of(pair.b) else None
+            assert not (on_a == "running" and on_b == "running"), "the guest runs twice"
+            return "running" in (on_a, on_b)
+
+        wait_for("it runs on one of them", settled, 60)
+        right, line = pulse.verify()
+        assert right, line
