@@ -56,7 +56,7 @@ static int qemu_monitor_command(Session *s, const Args *args, Error *err)
                 shown = arg_has(args, "pretty") ? pretty_json(ret.result, NULL) : str_dup(ret.result);
         }
         out_document(s, ret.result);
-        out_print(s->out, arg_has(args, "pretty") ? "%s\n\n" : "%s\n", shown);
+        out_print(s->out, arg_has(args, "pretty") ? "%s" : "%s\n", shown);
         return 0;
 }
 
@@ -83,7 +83,7 @@ static int qemu_agent_command(Session *s, const Args *args, Error *err)
                 return 0;
         shown = arg_has(args, "pretty") ? pretty_json(ret.result, NULL) : str_dup(ret.result);
         out_document(s, ret.result);
-        out_print(s->out, arg_has(args, "pretty") ? "%s\n\n" : "%s\n", shown);
+        out_print(s->out, arg_has(args, "pretty") ? "%s" : "%s\n", shown);
         return 0;
 }
 
