@@ -301,6 +301,10 @@ static void services_start(void)
         if (cmdline_number("beat", 100) || cmdline_number("touch", 0))
                 heartbeat = start(NULL, (char *[]){ "/heartbeat", NULL });
         shell_start();
+        /* udev would name the channel; here it is the only port there is */
+        mkdir("/dev/virtio-ports", 0755);
+        if (symlink("/dev/vport0p1", "/dev/virtio-ports/org.qemu.guest_agent.0") < 0 && errno != EEXIST)
+                perror("init: the agent's channel");
         if (cmdline_number("agent", 0) && access("/usr/sbin/qemu-ga", X_OK) == 0)
                 start(NULL, (char *[]){ "/usr/sbin/qemu-ga", "-m", "virtio-serial", "-p",
                                         "/dev/virtio-ports/org.qemu.guest_agent.0", "-t", "/run", NULL });

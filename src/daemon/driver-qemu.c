@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-save.h"
 #include "host/process.h"
@@ -278,31 +279,40 @@ static void driver_destroy(Domain *dom, bool graceful, DriverDone *done, void *a
         guest_stop(run->guest, graceful ? GUEST_STOP_GRACEFUL : GUEST_STOP_NORMAL, done, arg);
 }
 
-static int no_agent(DriverDone *done, void *arg)
+/* The agent's way out: a mode of guest-shutdown. */
+static void leave_by_agent(Domain *dom, const char *mode, DriverDone *done, void *arg)
 {
         AUTO(Error) err = { 0 };
+        AgentClient *agent = qemu_agent(qemu_run(dom), &err);
 
-        err_set(&err, ERR_AGENT_UNRESPONSIVE, "the QEMU guest agent is not connected");
-        done(arg, &err);
-        return -1;
+        if (agent)
+                agent_shutdown(agent, &(AgentGuestShutdown){ .mode = mode }, done, arg);
+        else
+                done(arg, &err);
+}
+
+/* With no mode given, or both, whatever is there: the agent knows better than a button. */
+static bool agent_is_wanted(const Domain *dom, unsigned modes)
+{
+        bool agent = modes & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, button = modes & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN;
+
+        return (agent && !button) || (agent == button && qemu_agent(qemu_run(dom), NULL));
 }
 
 static void driver_shutdown(Domain *dom, unsigned modes, DriverDone *done, void *arg)
 {
-        if (modes && !(modes & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)) {
-                no_agent(done, arg);
-                return;
-        }
-        guest_powerdown(qemu_run(dom)->guest, done, arg);
+        if (agent_is_wanted(dom, modes))
+                leave_by_agent(dom, "powerdown", done, arg);
+        else
+                guest_powerdown(qemu_run(dom)->guest, done, arg);
 }
 
 static void driver_reboot(Domain *dom, unsigned modes, DriverDone *done, void *arg)
 {
-        if (modes && !(modes & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)) {
-                no_agent(done, arg);
-                return;
-        }
-        guest_reboot(qemu_run(dom)->guest, done, arg);
+        if (agent_is_wanted(dom, modes))
+                leave_by_agent(dom, "reboot", done, arg);
+        else
+                guest_reboot(qemu_run(dom)->guest, done, arg);
 }
 
 static void driver_reset(Domain *dom, DriverDone *done, void *arg)

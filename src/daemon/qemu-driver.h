@@ -15,6 +15,7 @@
 #include "qemu/guest.h"
 #include "qemu/qemu-caps.h"
 
+typedef struct AgentClient AgentClient;
 typedef struct AskServer AskServer;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct Migration Migration;
@@ -50,6 +51,9 @@ typedef struct QemuRun {
         char **nic_names; /* taps, in the order of interfaces; NULL items for others */
         size_t n_nics;
         Migration *migration;
+        AgentClient *agent;         /* NULL: not connected */
+        char *agent_alias;          /* of its channel; NULL: it has none */
+        bool agent_open;            /* the guest has opened its end */
         Save *save;                 /* while its state goes to a file */
         Restore *restore;           /* while it comes from one */
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */

@@ -6,6 +6,7 @@
 #include "daemon/call.h"
 #include "daemon/migrate.h"
 #include "daemon/qemu-act.h"
+#include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-save.h"
 #include "wire/constants.h"
@@ -203,6 +204,7 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         if (!dom->live)
                 return;
         qemu_act_tell_monitor_event(dom, event);
+        qemu_agent_on_event(run, event);
         if (run->migration)
                 migration_on_event(run->migration, event, json);
         if (run->save)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/qemu-act.h"
+#include "daemon/qemu-agent.h"
 #include "host/net.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -44,6 +45,7 @@ void qemu_run_let_go(QemuRun *run)
 
         dom->guest = NULL;
         qemu_consoles_let_go(run);
+        qemu_agent_stop(run);
         job_claim_free(run->adopting);
         guest_free(run->guest);
         for (size_t i = 0; i < run->n_nics; i++)
@@ -300,6 +302,7 @@ static void on_started(void *arg, const Error *failure)
         run->start_done = NULL;
         dom->owner = run->options.owner;
         note_ttys(run, dom->live);
+        qemu_agent_start(run);
         if (run->options.incoming) {
                 domain_set_state(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
         } else {

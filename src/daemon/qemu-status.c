@@ -14,7 +14,7 @@
 #include "base/str.h"
 #include "daemon/define.h"
 #include "daemon/migrate.h"
-#include "daemon/qemu-driver.h"
+#include "daemon/qemu-agent.h"
 #include "wire/constants.h"
 
 #include <dirent.h>
@@ -168,6 +168,7 @@ static void on_adopted(void *arg, const Error *failure)
                 return;
         }
         run->adopting = job_claim_free(run->adopting);
+        qemu_agent_start(run);
         take_state(run);
         if (run->moving_nonce)
                 migrate_recover(run->dom, run->moving_nonce, run->moving_peer, run->moving_flags,

@@ -16,7 +16,7 @@ class LiveDaemon(Droverd):
         super().__init__("libvirt_sockets = 0\n")
         os.chmod(self.base, 0o755)  # QEMU's user goes through it
 
-    def uri(self, readonly=False):
+    def uri(self, readonly=False, _driver=None):
         return f"qemu+unix:///system?socket={self.socket(readonly)}"
 
     def stop(self):
@@ -26,14 +26,14 @@ class LiveDaemon(Droverd):
         super().stop()
 
 
-def linux(name, devices="", agent=False, memory_mib=128, extra="", serial="<serial type='pty'/>", **settings):
+def linux(called, /, devices="", agent=False, memory_mib=128, extra="", serial="<serial type='pty'/>", **settings):
     """The tiny guest, with a shell where settings say so (see lab/guest)."""
     image = guest.build(agent=agent)
     if agent:
         settings["agent"] = 1
         devices += "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
     return f"""<domain type='{domain_type("linux")}'>
-  <name>{escape(name)}</name><uuid>{uuid.uuid4()}</uuid>
+  <name>{escape(called)}</name><uuid>{uuid.uuid4()}</uuid>
   <memory unit='MiB'>{memory_mib}</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type>
     <kernel>{image.kernel}</kernel><initrd>{image.initrd}</initrd>

@@ -1,0 +1,130 @@
+/*
+ * daemon/qemu-agent.c - the agent in a guest: connected while its channel is there
+ *
+ * QEMU tells when the guest opens and closes its end of the channel; nothing
+ * else is known about the agent until it answers (GA-02, GA-03).
+ */
+#include "daemon/qemu-agent.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/call.h"
+#include "daemon/qemu-act.h"
+#include "wire/constants.h"
+
+#define AGENT_CHANNEL "org.qemu.guest_agent.0"
+
+static ChardevDef *find_channel(const DomainDef *def)
+{
+        for (uint32_t i = 0; def && i < def->n_channels; i++) {
+                if (str_eq(def->channels[i]->target_name, AGENT_CHANNEL))
+                        return def->channels[i];
+        }
+        return NULL;
+}
+
+static void tell(QemuRun *run, bool open, int reason)
+{
+        Domain *dom = run->dom;
+        ChardevDef *channel = find_channel(dom->live);
+        WireDomainEventCallbackAgentLifecycleMsg msg = {
+                .dom = call_wire_domain(dom),
+                .state = open ? VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
+                              : VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED,
+                .reason = reason,
+        };
+
+        if (channel)
+                channel->target_state = open ? CHANNEL_STATE_CONNECTED : CHANNEL_STATE_DISCONNECTED;
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, &dom->uuid, &msg);
+}
+
+static void set_port(QemuRun *run, bool open, int reason)
+{
+        if (run->agent_open == open)
+                return;
+        run->agent_open = open;
+        if (run->agent)
+                agent_client_set_port(run->agent, open);
+        tell(run, open, reason);
+}
+
+static void on_closed(void *arg, const Error *why UNUSED)
+{
+        QemuRun *run = arg;
+
+        run->agent = agent_client_free(run->agent);
+}
+
+static void on_chardevs(void *arg, const QmpChardev *chardevs, size_t n, const Error *failure)
+{
+        QemuRun *run = arg;
+
+        for (size_t i = 0; !failure && run->agent_alias && i < n; i++) {
+                if (str_starts(chardevs[i].label, "char") && str_eq(chardevs[i].label + 4, run->agent_alias))
+                        set_port(run, chardevs[i].frontend_open,
+                                 VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED);
+        }
+}
+
+void qemu_agent_start(QemuRun *run)
+{
+        const ChardevDef *channel = find_channel(run->dom->live);
+        AUTOFREE char *path = channel ? qemu_act_socket_path(run, channel) : NULL;
+        AUTO(Error) err = { 0 };
+        Fd fd;
+
+        if (!path || run->agent)
+                return;
+        if (qmp_client_connect(path, &fd, &err) < 0) {
+                log_warning("the agent of guest '%s' cannot be reached: %s", run->dom->name, err.text);
+                return;
+        }
+        run->agent = agent_client_new(run->qemu->env.loop, fd, NULL, on_closed, run);
+        agent_client_set_port(run->agent, false);
+        str_replace(&run->agent_alias, channel->info.alias);
+        qmp_query_chardev(guest_qmp(run->guest), on_chardevs, run);
+}
+
+void qemu_agent_stop(QemuRun *run)
+{
+        AUTO(AgentClient) *agent = TAKE(run->agent);
+
+        if (agent)
+                agent_client_set_port(agent, false); /* fails what waits */
+        free(TAKE(run->agent_alias));
+}
+
+void qemu_agent_on_event(QemuRun *run, const QmpEvent *event)
+{
+        switch (event->type) {
+        case QMP_EVENT_VSERPORT_CHANGE:
+                if (str_eq(event->vserport_change.id, run->agent_alias))
+                        set_port(run, event->vserport_change.open,
+                                 VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL);
+                return;
+        case QMP_EVENT_SHUTDOWN:
+        case QMP_EVENT_RESET:
+        case QMP_EVENT_SUSPEND:
+        case QMP_EVENT_SUSPEND_DISK:
+                if (run->agent)
+                        agent_client_guest_went(run->agent);
+                return;
+        default:
+                return;
+        }
+}
+
+AgentClient *qemu_agent(const QemuRun *run, Error *err)
+{
+        if (!run->agent_alias)
+                err_set(err, ERR_ARGUMENT_UNSUPPORTED, "QEMU guest agent is not configured");
+        else if (!run->agent || !run->agent_open)
+                err_set(err, ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
+        else if (guest_state(run->guest) != GUEST_RUNNING)
+                err_set(err, ERR_OPERATION_INVALID, "domain '%s' is not running, its agent cannot answer",
+                        run->dom->name);
+        else
+                return run->agent;
+        return NULL;
+}
