@@ -78,6 +78,14 @@ static void on_ended(void *arg, const Error *failure)
                 answer(asker, "absent\n");
 }
 
+static void on_withdrawn(void *arg, MigrateFate fate, const Error *failure UNUSED)
+{
+        if (fate == MIGRATE_FATE_UNKNOWN)
+                asker_free(arg); /* no answer is better than a wrong one */
+        else
+                answer(arg, fate == MIGRATE_FATE_RUNS ? "runs\n" : "absent\n");
+}
+
 static bool has_run_here(const QemuRun *run)
 {
         const Migration *m = run->migration;
@@ -130,10 +138,13 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
                 answer(asker, "runs\n");
                 return;
         }
-        log_info("guest '%s': the source asked and the guest has not run here; it is ended", dom->name);
+        log_info("guest '%s': its source asks whether it runs here", dom->name);
         asker->answering = true;
         asker->patience = timer_free(asker->patience);
-        migration_free(run->migration);
+        if (run->migration) {
+                migrate_withdraw(run->migration, on_withdrawn, asker);
+                return;
+        }
         run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
         run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
         guest_stop(run->guest, GUEST_STOP_HARD, on_ended, asker);

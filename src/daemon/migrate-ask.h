@@ -9,12 +9,6 @@
  */
 #include "daemon/migrate.h"
 
-typedef enum MigrateFate {
-        MIGRATE_FATE_ABSENT, /* it does not run there, and never will from this migration */
-        MIGRATE_FATE_RUNS,
-        MIGRATE_FATE_UNKNOWN, /* nobody answered */
-} MigrateFate;
-
 /* Destination: the address for the cookie, host:port; starts to listen when nobody does. Owned; NULL: no port is free. */
 char *migrate_ask_address(const Migration *m);
 

@@ -54,6 +54,75 @@ static void drop_incoming(Migration *m)
         guest_stop(run->guest, GUEST_STOP_HARD, on_incoming_gone, dom);
 }
 
+/* A guest that must not run here is on its way out. */
+typedef struct Withdrawal {
+        Migration *migration;
+        void (*done)(void *arg, MigrateFate fate, const Error *failure);
+        void *arg;
+} Withdrawal;
+
+static void withdrawal_settle(Withdrawal *w, MigrateFate fate, const Error *failure)
+{
+        if (w->done)
+                w->done(w->arg, fate, failure);
+        free(w);
+}
+
+static void on_withdrawn(void *arg, const Error *failure)
+{
+        withdrawal_settle(arg, failure ? MIGRATE_FATE_UNKNOWN : MIGRATE_FATE_ABSENT, failure);
+}
+
+static void end_unrun(Withdrawal *w)
+{
+        QemuRun *run = qemu_run(w->migration->dom);
+
+        migration_free(w->migration);
+        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+        guest_stop(run->guest, GUEST_STOP_HARD, on_withdrawn, w);
+}
+
+static void on_going_on(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_error("a guest that had begun to run here could not be resumed: %s", failure->text);
+}
+
+/* QEMU's answer comes behind the event that the guest runs, if it does. */
+static void on_told_to_stop(void *arg, const Error *failure)
+{
+        Withdrawal *w = arg;
+        Migration *m = w->migration;
+
+        m->query = NULL;
+        if (failure) {
+                withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, failure);
+        } else if (m->resumed_us) {
+                guest_resume(qemu_run(m->dom)->guest, on_going_on, NULL);
+                withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
+        } else {
+                end_unrun(w);
+        }
+}
+
+void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg)
+{
+        Withdrawal *w = mem_new(Withdrawal);
+        AUTO(Error) busy = { 0 };
+
+        err_set(&busy, ERR_RESOURCE_BUSY, "its migration is being finished");
+        *w = (Withdrawal){ .migration = m, .done = done, .arg = arg };
+        if (m->resumed_us)
+                withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
+        else if (m->query)
+                withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, &busy); /* it is being finished or withdrawn already */
+        else if (!m->runs_by_itself)
+                end_unrun(w);
+        else
+                m->query = qmp_stop(guest_qmp(qemu_run(m->dom)->guest), on_told_to_stop, w);
+}
+
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. */
 static void on_preparer_left(void *arg)
 {
@@ -67,7 +136,7 @@ static void on_preparer_left(void *arg)
                 return;
         }
         log_info("guest '%s': who prepared its migration left; it is given up", m->dom->name);
-        drop_incoming(m);
+        migrate_withdraw(m, NULL, NULL);
 }
 
 static void fail_prepare(Preparing *p, const Error *failure)
@@ -509,6 +578,23 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
         }
 }
 
+/* The answer to a finish that was cancelled: an error either way, which says where the guest is. */
+static void on_cancelled(void *arg, MigrateFate fate, const Error *failure)
+{
+        Call *call = arg;
+        const char *name = call_domain(call)->name;
+        AUTO(Error) err = { 0 };
+
+        if (fate == MIGRATE_FATE_ABSENT)
+                err_set(&err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
+        else if (fate == MIGRATE_FATE_RUNS)
+                err_set(&err, ERR_OPERATION_INVALID, "guest '%s' had arrived and runs here", name);
+        else
+                err_set(&err, ERR_OPERATION_FAILED, "it is not known whether guest '%s' ran here: %s", name,
+                        failure->text);
+        call_fail(call, &err);
+}
+
 static int finish(Call *call, const char *name, bool cancelled, Error *err)
 {
         Domain *dom = domain_list_find_name(call_driver(call)->domains, name);
@@ -528,9 +614,9 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
         if (m->finishing)
                 return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' is being finished", name);
         call_use_domain(call, dom);
-        if (cancelled && !m->resumed_us) {
-                drop_incoming(m);
-                return err_set(err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
+        if (cancelled) {
+                migrate_withdraw(m, on_cancelled, call);
+                return 0;
         }
         m->finishing = call;
         if (m->arrived || m->resumed_us)

@@ -103,6 +103,18 @@ void migrate_parameters(const Migration *migration, QmpMigrateSetParameters *ret
 /* Steps of a job that move the memory out; see migrate-transfer.c. */
 typedef struct Transfer Transfer;
 
+typedef enum MigrateFate {
+        MIGRATE_FATE_ABSENT, /* it does not run there, and never will from this migration */
+        MIGRATE_FATE_RUNS,
+        MIGRATE_FATE_UNKNOWN, /* nobody can tell */
+} MigrateFate;
+
+/*
+ * Destination: see to it that the guest does not run here, unless it has begun to, and say which. done (may be NULL)
+ * comes once, perhaps before this returns; the migration is gone when the fate is ABSENT.
+ */
+void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg);
+
 /* --- the two sides --- */
 
 typedef enum MigrateSide {
