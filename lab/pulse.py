@@ -14,6 +14,7 @@ from . import native
 from .paths import LabError
 
 BEAT = re.compile(r"beat ([0-9a-f]+)(?: (\d+) (\d+))?$")
+ASK_AGAIN_S = 10
 
 
 class Line(NamedTuple):
@@ -111,8 +112,17 @@ class Pulse:
         """Ask the guest whether all its memory is right: (right, its line). Works for heartbeat and payload."""
         start = self.mark()
         kernel = any(line.text.startswith("ready ") for line in self.lines())
-        self.send("verify\n" if kernel else "v")
-        answer = self.wait(r"^(verify (ok|LOST)|check \w+ lost) ?", timeout, start)
+        deadline = time.monotonic() + timeout
+        while True:
+            # a serial port may lose what is sent to it while its machine is busy elsewhere: ask again
+            self.send("verify\n" if kernel else "v")
+            patience = min(ASK_AGAIN_S, deadline - time.monotonic())
+            try:
+                answer = self.wait(r"^(verify (ok|LOST)|check \w+ lost) ?", patience, start)
+                break
+            except LabError:
+                if time.monotonic() >= deadline:
+                    raise
         return answer.text.startswith("verify ok") or answer.text.endswith(" lost 00000000"), answer.text
 
 

@@ -31,10 +31,13 @@ def from_meson(text):
 
 
 def from_pytest(text):
-    ended, open_tests, failed = {}, [], set()
+    ended, open_tests, failed, before = {}, [], set(), {}
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
-        if word == "start":
+        if word == "again":  # those that failed are run once more; the second run counts
+            before = {name: ended[name][1] for name in failed}
+            failed = set()
+        elif word == "start":
             open_tests.append(rest)
         elif word == "end":
             open_tests = [name for name in open_tests if name != rest]
@@ -45,6 +48,9 @@ def from_pytest(text):
             if word == "fail":
                 failed.add(name)
     yield from ended.values()
+    for name, why in before.items():
+        if ended[name][0] != "fail":
+            yield "flaky", why
     for name in open_tests:
         if name not in failed:
             yield "fail", f"{name}: the run ended inside this test"

@@ -221,7 +221,13 @@ static StepResult abort_peer(void *state, Job *job UNUSED, Error *err UNUSED)
 
 static void on_transferred(void *arg, const Error *failure)
 {
-        job_resume(((PeerMove *)arg)->job, failure);
+        PeerMove *p = arg;
+
+        /* a break where all may have arrived already: the peer knows, we do not */
+        if (failure && p->migration->completed && qemu_run(p->dom))
+                job_lost(p->job, failure);
+        else
+                job_resume(p->job, failure);
 }
 
 static StepResult move_memory(void *state, Job *job UNUSED, Error *err)
@@ -319,7 +325,7 @@ static const JobStep steps[] = {
         { "connect", connect_peer, hang_up, NULL, CONNECT_S, false },
         { "check-peer", check_peer, NULL, NULL, CALL_S, false },
         { "prepare-peer", prepare_peer, abort_peer, NULL, CALL_S, false },
-        { "transfer", move_memory, stop_memory, NULL, 0, false },
+        { "transfer", move_memory, stop_memory, ask_peer, 0, false },
         { "finish-peer", finish_peer, NULL, ask_peer, CALL_S, false },
 };
 

@@ -262,10 +262,43 @@ static void answer_perform(Call *call, const Migration *m)
                                                                 .cookie_out = (const uint8_t *)text.data });
 }
 
+/* Nobody can tell where the guest runs: it stays as it is, and a person is told what to do. */
+static void stay_paused(Migration *m, const Error *why, Error *ret)
+{
+        err_set(ret, ERR_OPERATION_FAILED,
+                "guest '%s' was sent completely and the other host does not say whether it runs it (%s); it stays paused "
+                "here. If it does not run there: virsh resume; if it does: virsh destroy",
+                m->dom->name, why ? why->text : "no address to ask");
+        log_error("%s", ret->text);
+        domain_set_state(m->dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
+        migration_free(m);
+}
+
 typedef struct Performing {
         Call *call;
         Migration *migration;
 } Performing;
+
+/* The transfer broke where it may have been complete: what the peer says is what happened. */
+static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
+{
+        Performing *p = arg;
+        Migration *m = p->migration;
+        Call *call = p->call;
+        AUTO(Error) err = { 0 };
+
+        free(p);
+        if (fate == MIGRATE_FATE_RUNS) {
+                answer_perform(call, m); /* it did arrive; finish and confirm follow */
+        } else if (fate == MIGRATE_FATE_ABSENT) {
+                err_set(&err, ERR_OPERATION_FAILED, "the migration broke at its end; the guest goes on here");
+                migrate_stay(m);
+                call_fail(call, &err);
+        } else {
+                stay_paused(m, failure, &err);
+                call_fail(call, &err);
+        }
+}
 
 static void on_transferred(void *arg, const Error *failure)
 {
@@ -273,13 +306,17 @@ static void on_transferred(void *arg, const Error *failure)
         Migration *m = p->migration;
         Call *call = p->call;
 
+        if (failure && m->completed && guest_is_active(qemu_run(m->dom)->guest)) {
+                migrate_ask(m, on_break_asked, p);
+                return;
+        }
         free(p);
         if (!failure) {
                 answer_perform(call, m); /* what follows is confirm */
                 return;
         }
-        /* stock clients do not confirm a move that failed here: it is over now, unless only the peer knows */
-        if (!m->completed && !m->committed)
+        /* stock clients do not confirm a move that failed here: it is over now */
+        if (!m->committed)
                 migrate_stay(m);
         call_fail(call, failure);
 }
@@ -461,14 +498,8 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
                 migrate_leave(m, 0, call_done, call);
                 return;
         case MIGRATE_FATE_UNKNOWN:
-                err_set(&err, ERR_OPERATION_FAILED,
-                        "guest '%s' was sent completely and the other host does not say whether it runs it (%s); it stays "
-                        "paused here. If it does not run there: virsh resume; if it does: virsh destroy",
-                        m->dom->name, failure ? failure->text : "no address to ask");
-                log_error("%s", err.text);
-                domain_set_state(m->dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
+                stay_paused(m, failure, &err);
                 call_fail(call, &err);
-                migration_free(m);
         }
 }
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/migrate-source.h"
 #include "wire/dial.h"
 
 #include <arpa/inet.h>
@@ -158,20 +159,32 @@ static void on_connected(void *arg, Fd fd, const Error *failure)
         job_resume(t->job, NULL);
 }
 
-/* One stream is connected by us, so that QEMU needs no name look-up; parallel ones QEMU opens itself. */
+/* Where to connect to: the peer's QEMU, or where its daemon can be asked. 0: nowhere. */
+static int port_to_dial(const Transfer *t)
+{
+        AUTOFREE char *uri = str_format("tcp:%s", t->migration->ask ?: "");
+        AUTOFREE char *host = NULL;
+        int port = 0;
+
+        if (!(t->migration->flags & VIR_MIGRATE_PARALLEL))
+                return t->port;
+        return migrate_parse_uri(uri, &host, &port, NULL) < 0 ? 0 : port;
+}
+
+/*
+ * One stream is connected by us, so that QEMU needs no name look-up. Parallel ones QEMU opens itself and takes the first
+ * for the main one; for these only the numeric address is found out, without a connection to the other QEMU.
+ */
 static StepResult connect_peer(void *state, Job *job UNUSED, Error *err UNUSED)
 {
         Transfer *t = state;
-        struct in6_addr unused;
+        int port = port_to_dial(t);
 
-        if (t->fd >= 0)
-                return STEP_DONE;
-        if (t->migration->flags & VIR_MIGRATE_PARALLEL &&
-            (inet_pton(AF_INET, t->host, &unused) == 1 || inet_pton(AF_INET6, t->host, &unused) == 1))
+        if (t->fd >= 0 || !port)
                 return STEP_DONE;
         t->uri = mem_new(Uri);
         *t->uri = (Uri){
-                .driver = str_dup("qemu"), .transport = URI_TCP, .host = str_dup(t->host), .port = (uint16_t)t->port
+                .driver = str_dup("qemu"), .transport = URI_TCP, .host = str_dup(t->host), .port = (uint16_t)port
         };
         t->dial = dial_new(t->loop, t->uri, &(DialOptions){ 0 }, on_connected, t);
         return STEP_WAIT;
@@ -336,13 +349,14 @@ static void on_resumed(void *arg, const Error *failure)
         job_resume(((Transfer *)arg)->job, failure);
 }
 
-/* The stream is not complete, so nobody else runs this guest: it goes on where it stopped. */
+/* The stream is not complete, so nobody else runs this guest: it goes on where it stopped. Else the peer is asked. */
 static StepResult resume_here(void *state, Job *job UNUSED, Error *err UNUSED)
 {
         Transfer *t = state;
         QemuRun *run = qemu_run(t->migration->dom);
 
-        if (t->dead || !t->migration->was_running || !run || guest_state(run->guest) == GUEST_RUNNING)
+        if (t->dead || t->migration->completed || !t->migration->was_running || !run ||
+            guest_state(run->guest) == GUEST_RUNNING)
                 return STEP_DONE;
         run->resume_reason = VIR_DOMAIN_RUNNING_MIGRATION_CANCELED;
         guest_resume(run->guest, on_resumed, t);
@@ -499,10 +513,17 @@ static void on_gave_up(Transfer *t, bool cancelled)
 {
         t->sending = false;
         drop_call(t);
-        if (t->cancelling || cancelled)
+        if (t->cancelling || cancelled) {
                 job_resume(t->job, NULL); /* that is what the undo waits for */
-        else
-                t->query = qmp_query_migrate(t->qmp, on_reason, t);
+                return;
+        }
+        /*
+         * A break behind the last word of the guest's state is a failure here and none there: QEMU on the other side
+         * does without what follows it. So after the switch-over a failure says nothing, and the peer is asked.
+         */
+        if (t->continued)
+                t->migration->completed = true;
+        t->query = qmp_query_migrate(t->qmp, on_reason, t);
 }
 
 void transfer_on_guest_ended(Transfer *t, const Error *why)

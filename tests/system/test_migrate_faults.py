@@ -25,6 +25,7 @@ def moving(pair, *options):
 def lives_at_home(pair, pulse):
     """It runs on a, its memory is right, and it can move after all."""
     wait_for("the guest runs on a", lambda: state_of(pair.a, "g") == "running", 30)
+    wait_for("the move is over", lambda: "None" in pair.a.virsh("domjobinfo", "g"), 30)
     wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [], 30)
     right, line = pulse.verify()
     assert right, line
