@@ -123,12 +123,21 @@ void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, co
                 m->query = qmp_stop(guest_qmp(qemu_run(m->dom)->guest), on_told_to_stop, w);
 }
 
+static void settle(Migration *m);
+
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. */
 static void on_preparer_left(void *arg)
 {
         Migration *m = arg;
 
         m->client = NULL;
+        if (m->finishing)
+                return; /* finish goes on without its client */
+        if (m->resumed_us) {
+                log_info("guest '%s' has arrived and runs; nobody finished its migration", m->dom->name);
+                settle(m);
+                return;
+        }
         if (m->arrived) {
                 log_warning(
                         "guest '%s' has arrived, but nobody finished its migration; it waits for the source to ask",
@@ -442,6 +451,7 @@ int handle_domain_migrate_prepare3(Call *call, const WireDomainMigratePrepare3Ar
 
 /* --- finish --- */
 
+/* Nobody to answer where the client left before finish. */
 static void answer_finish(Migration *m)
 {
         Call *call = TAKE(m->finishing);
@@ -452,9 +462,10 @@ static void answer_finish(Migration *m)
         migrate_own_cookie(dom, m->nonce, &cookie);
         cookie.resumed_us = m->resumed_us;
         migrate_cookie_format(&cookie, &text);
-        call_reply(call, &(WireDomainMigrateFinish3ParamsRet){ .dom = call_wire_domain(dom),
-                                                               .n_cookie_out = (uint32_t)text.len,
-                                                               .cookie_out = (const uint8_t *)text.data });
+        if (call)
+                call_reply(call, &(WireDomainMigrateFinish3ParamsRet){ .dom = call_wire_domain(dom),
+                                                                       .n_cookie_out = (uint32_t)text.len,
+                                                                       .cookie_out = (const uint8_t *)text.data });
         m->stats.type = VIR_DOMAIN_JOB_COMPLETED;
         m->stats.ended_ms = loop_now_ms(dom->driver->daemon->loop);
         domain_keep_stats(dom, &m->stats);

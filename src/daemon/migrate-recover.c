@@ -66,6 +66,13 @@ static void on_cancel_sent(void *arg, const Error *failure UNUSED)
         again(m, LOOK_AGAIN_MS, look);
 }
 
+void migrate_settle_alone(Migration *m)
+{
+        log_info("guest '%s' was sent completely and its client left; the other host is asked", m->dom->name);
+        m->asking = true;
+        ask(m);
+}
+
 static bool is_one_of(const char *word, const char *const *words)
 {
         for (; *words; words++) {

@@ -81,16 +81,20 @@ Migration *migration_free(Migration *m)
 
 /* --- begin --- */
 
-/* The client that began it left: before perform nothing has happened yet. */
+/* The client that began it left: before perform nothing has happened yet, after it the peer knows. */
 static void on_client_left(void *arg)
 {
         Migration *m = arg;
 
         m->client = NULL;
-        if (!m->transfer && !m->completed) {
-                log_info("guest '%s': the client that began a migration left; it is given up", m->dom->name);
-                migration_free(m);
+        if (m->asking || (m->transfer && !m->stats.ended_ms))
+                return; /* what goes on comes to its end first */
+        if (m->completed || m->committed) {
+                migrate_settle_alone(m);
+                return;
         }
+        log_info("guest '%s': the client that began a migration left; it is given up", m->dom->name);
+        migration_free(m);
 }
 
 Migration *migration_new(Domain *dom, MigrateSide side, uint32_t flags, const MigrateParams *params)
@@ -288,8 +292,11 @@ static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
         AUTO(Error) err = { 0 };
 
         free(p);
+        m->asking = false;
         if (fate == MIGRATE_FATE_RUNS) {
                 answer_perform(call, m); /* it did arrive; finish and confirm follow */
+                if (!m->client)
+                        migrate_settle_alone(m);
         } else if (fate == MIGRATE_FATE_ABSENT) {
                 err_set(&err, ERR_OPERATION_FAILED, "the migration broke at its end; the guest goes on here");
                 migrate_stay(m);
@@ -307,12 +314,15 @@ static void on_transferred(void *arg, const Error *failure)
         Call *call = p->call;
 
         if (failure && m->completed && guest_is_active(qemu_run(m->dom)->guest)) {
+                m->asking = true;
                 migrate_ask(m, on_break_asked, p);
                 return;
         }
         free(p);
         if (!failure) {
                 answer_perform(call, m); /* what follows is confirm */
+                if (!m->client)
+                        migrate_settle_alone(m);
                 return;
         }
         /* stock clients do not confirm a move that failed here: it is over now */
@@ -540,6 +550,7 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
         }
         p = mem_new(Performing);
         *p = (Performing){ .call = call, .migration = m };
+        m->asking = true;
         migrate_ask(m, on_asked, p);
         return 0;
 }

@@ -147,6 +147,7 @@ struct Migration {
         bool arrived;
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
         int64_t resumed_us;
+        bool asking;     /* outgoing: the peer is being asked */
         Timer *recovery; /* outgoing, after a restart: the next look */
         Call *finishing; /* a finish that waits for the memory */
         QmpCall *query;
@@ -157,6 +158,8 @@ struct Migration {
  * peer say whether it goes on here.
  */
 void migrate_recover(Domain *dom, const char *nonce, const char *peer, uint32_t flags, bool was_running);
+/* Outgoing, all was sent, and nobody is left to confirm: the peer decides. */
+void migrate_settle_alone(Migration *m);
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us);
 /* Ends it on this side, giving the slot back. Returns NULL. */
 Migration *migration_free(Migration *migration);
