@@ -1,0 +1,336 @@
+/*
+ * daemon/migrate-finish.c - how an incoming migration ends
+ *
+ * finish says that the guest lives here now; a source that asks, a client that
+ * leaves or a stream that breaks may say that it does not. A guest that has begun
+ * to run here is never ended by any of them.
+ */
+#include "daemon/migrate-finish.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/define.h"
+#include "daemon/handlers.h"
+#include "daemon/migrate-disks.h"
+#include "daemon/migrate-source.h"
+
+/* --- giving up --- */
+
+static void on_incoming_gone(void *arg, const Error *failure UNUSED)
+{
+        domain_unref(arg);
+}
+
+/* The guest never ran here: its QEMU goes, and so does a Domain that prepare made. */
+void migrate_drop_incoming(Migration *m)
+{
+        Domain *dom = domain_ref(m->dom);
+        QemuRun *run = qemu_run(dom);
+
+        migration_free(m);
+        if (!run) {
+                domain_unref(dom);
+                return;
+        }
+        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+        guest_stop(run->guest, GUEST_STOP_HARD, on_incoming_gone, dom);
+}
+
+/* A guest that must not run here is on its way out. */
+typedef struct Withdrawal {
+        Migration *migration;
+        void (*done)(void *arg, MigrateFate fate, const Error *failure);
+        void *arg;
+} Withdrawal;
+
+static void withdrawal_settle(Withdrawal *w, MigrateFate fate, const Error *failure)
+{
+        if (w->done)
+                w->done(w->arg, fate, failure);
+        free(w);
+}
+
+static void on_withdrawn(void *arg, const Error *failure)
+{
+        withdrawal_settle(arg, failure ? MIGRATE_FATE_UNKNOWN : MIGRATE_FATE_ABSENT, failure);
+}
+
+static void end_unrun(Withdrawal *w)
+{
+        QemuRun *run = qemu_run(w->migration->dom);
+
+        migration_free(w->migration);
+        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+        guest_stop(run->guest, GUEST_STOP_HARD, on_withdrawn, w);
+}
+
+static void on_going_on(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_error("a guest that had begun to run here could not be resumed: %s", failure->text);
+}
+
+/* QEMU's answer comes behind the event that the guest runs, if it does. */
+static void on_told_to_stop(void *arg, const Error *failure)
+{
+        Withdrawal *w = arg;
+        Migration *m = w->migration;
+
+        m->query = NULL;
+        if (failure) {
+                withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, failure);
+        } else if (m->resumed_us) {
+                guest_resume(qemu_run(m->dom)->guest, on_going_on, NULL);
+                withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
+        } else {
+                end_unrun(w);
+        }
+}
+
+void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg)
+{
+        Withdrawal *w = mem_new(Withdrawal);
+        AUTO(Error) busy = { 0 };
+
+        err_set(&busy, ERR_RESOURCE_BUSY, "its migration is being finished");
+        *w = (Withdrawal){ .migration = m, .done = done, .arg = arg };
+        if (m->resumed_us)
+                withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
+        else if (m->query)
+                withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, &busy); /* it is being finished or withdrawn already */
+        else if (!m->runs_by_itself)
+                end_unrun(w);
+        else
+                m->query = qmp_stop(guest_qmp(qemu_run(m->dom)->guest), on_told_to_stop, w);
+}
+
+static void settle(Migration *m);
+
+/* Who prepared it left. A guest whose memory is here is kept: it may be the only one. */
+void migrate_on_preparer_left(void *arg)
+{
+        Migration *m = arg;
+
+        m->client = NULL;
+        if (m->finishing)
+                return; /* finish goes on without its client */
+        if (m->resumed_us) {
+                log_info("guest '%s' has arrived and runs; nobody finished its migration", m->dom->name);
+                settle(m);
+                return;
+        }
+        if (m->arrived) {
+                log_warning(
+                        "guest '%s' has arrived, but nobody finished its migration; it waits for the source to ask",
+                        m->dom->name);
+                return;
+        }
+        log_info("guest '%s': who prepared its migration left; it is given up", m->dom->name);
+        migrate_withdraw(m, NULL, NULL);
+}
+
+/* --- finish --- */
+
+/* Nobody to answer where the client left before finish. */
+static void answer_finish(Migration *m)
+{
+        Call *call = TAKE(m->finishing);
+        Domain *dom = m->dom;
+        AUTO(MigrateCookie) cookie = { 0 };
+        AUTO(Buf) text = { 0 };
+
+        migrate_own_cookie(dom, m->nonce, &cookie);
+        cookie.resumed_us = m->resumed_us;
+        migrate_cookie_format(&cookie, &text);
+        if (call)
+                call_reply(call, &(WireDomainMigrateFinish3ParamsRet){ .dom = call_wire_domain(dom),
+                                                                       .n_cookie_out = (uint32_t)text.len,
+                                                                       .cookie_out = (const uint8_t *)text.data });
+        m->stats.type = VIR_DOMAIN_JOB_COMPLETED;
+        m->stats.ended_ms = loop_now_ms(dom->driver->daemon->loop);
+        domain_keep_stats(dom, &m->stats);
+        migration_free(m);
+        qemu_status_save(dom);
+}
+
+/* The guest runs (or stands ready) here; a definition that could not be written does not change that. */
+static void on_defined(void *arg, const Error *failure)
+{
+        Migration *m = arg;
+        Domain *dom = m->dom;
+
+        if (failure) {
+                log_error("guest '%s' arrived, but could not be made persistent: %s", dom->name, failure->text);
+        } else {
+                dom->persistent = true;
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_DEFINED, VIR_DOMAIN_EVENT_DEFINED_ADDED);
+        }
+        answer_finish(m);
+}
+
+static int make_persistent(Migration *m, Error *err)
+{
+        Domain *dom = m->dom;
+        AUTO(DomainDef) *config = NULL;
+
+        if (m->params.persist_xml) {
+                config = define_parse(dom->driver, m->params.persist_xml, false, true, err);
+                if (!config)
+                        return -1;
+                config->name = arena_dup(domain_def_arena(config), dom->name);
+        } else {
+                AUTO(Buf) xml = { 0 };
+
+                if (domain_def_format(dom->live, DEF_FORMAT_INACTIVE | DEF_FORMAT_SECURE, &xml) < 0 ||
+                    domain_def_parse(buf_text(&xml), xml.len, DEF_PARSE_INACTIVE, &config, NULL, err) < 0)
+                        return -1;
+        }
+        domain_set_config(dom, domain_def_ref(config));
+        dom->driver->ops->save_config(dom, config, on_defined, m);
+        return 0;
+}
+
+static void settle(Migration *m)
+{
+        AUTO(Error) err = { 0 };
+
+        if (!(m->flags & VIR_MIGRATE_PERSIST_DEST)) {
+                answer_finish(m);
+                return;
+        }
+        if (make_persistent(m, &err) < 0)
+                on_defined(m, &err);
+}
+
+static void on_running(void *arg, const Error *failure)
+{
+        Migration *m = arg;
+        Call *call;
+
+        m->query = NULL;
+        if (!failure) {
+                settle(m);
+                return;
+        }
+        call = TAKE(m->finishing);
+        call_fail(call, failure);
+        migrate_drop_incoming(m);
+}
+
+static void on_unexported(void *arg, const Error *failure)
+{
+        Migration *m = arg;
+
+        if (failure)
+                log_warning("guest '%s': %s", m->dom->name, failure->text);
+        if (m->flags & VIR_MIGRATE_PAUSED)
+                settle(m);
+        else
+                guest_resume(qemu_run(m->dom)->guest, on_running, m);
+}
+
+/* All memory is here. */
+static void go_on(Migration *m)
+{
+        if (m->flags & MIGRATE_COPIES_DISKS)
+                disks_unexport(m, on_unexported, m);
+        else if (m->flags & VIR_MIGRATE_PAUSED)
+                settle(m);
+        else if (m->resumed_us)
+                settle(m);
+        else if (!m->runs_by_itself)
+                guest_resume(qemu_run(m->dom)->guest, on_running, m);
+        /* else: RESUME comes by itself */
+}
+
+void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
+{
+        if (event->type == QMP_EVENT_RESUME && !m->resumed_us) {
+                m->resumed_us = at_us;
+                event_domain_lifecycle(m->dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_MIGRATED);
+                if (m->finishing && m->runs_by_itself && m->arrived)
+                        settle(m);
+                return;
+        }
+        if (event->type != QMP_EVENT_MIGRATION)
+                return;
+        if (str_eq(event->migration.status, "completed")) {
+                m->arrived = true;
+                if (m->finishing)
+                        go_on(m);
+        } else if (str_eq(event->migration.status, "failed") && !m->resumed_us) {
+                Call *call = TAKE(m->finishing);
+                AUTO(Error) err = { 0 };
+
+                err_set(&err, ERR_OPERATION_FAILED, "the guest's memory did not arrive completely");
+                if (call)
+                        call_fail(call, &err);
+                migrate_drop_incoming(m);
+        }
+}
+
+/* The answer to a finish that was cancelled: an error either way, which says where the guest is. */
+static void on_cancelled(void *arg, MigrateFate fate, const Error *failure)
+{
+        Call *call = arg;
+        const char *name = call_domain(call)->name;
+        AUTO(Error) err = { 0 };
+
+        if (fate == MIGRATE_FATE_ABSENT)
+                err_set(&err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
+        else if (fate == MIGRATE_FATE_RUNS)
+                err_set(&err, ERR_OPERATION_INVALID, "guest '%s' had arrived and runs here", name);
+        else
+                err_set(&err, ERR_OPERATION_FAILED, "it is not known whether guest '%s' ran here: %s", name,
+                        failure->text);
+        call_fail(call, &err);
+}
+
+static int finish(Call *call, const char *name, bool cancelled, Error *err)
+{
+        Domain *dom = domain_list_find_name(call_driver(call)->domains, name);
+        QemuRun *run = dom ? qemu_run(dom) : NULL;
+        Migration *m = run ? run->migration : NULL;
+
+        if (!dom)
+                return err_set(err, ERR_NO_DOMAIN, "no domain with matching name '%s'", name);
+        if (!m || m->side != MIGRATE_IN) {
+                if (!cancelled && dom->persistent && !domain_is_active(dom)) {
+                        /* an offline move was complete with its prepare */
+                        call_reply(call, &(WireDomainMigrateFinish3ParamsRet){ .dom = call_wire_domain(dom) });
+                        return 0;
+                }
+                return err_set(err, ERR_OPERATION_INVALID, "no migration of guest '%s' waits to be finished", name);
+        }
+        if (m->finishing)
+                return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' is being finished", name);
+        call_use_domain(call, dom);
+        if (cancelled) {
+                migrate_withdraw(m, on_cancelled, call);
+                return 0;
+        }
+        m->finishing = call;
+        if (m->arrived || m->resumed_us)
+                go_on(m);
+        return 0;
+}
+
+int handle_domain_migrate_finish3_params(Call *call, const WireDomainMigrateFinish3ParamsArgs *args, Error *err)
+{
+        MigrateParams params = { 0 };
+
+        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+            migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
+                return -1;
+        if (!params.dest_name)
+                return err_set(err, ERR_INVALID_ARG, "the name of the guest that moves is missing");
+        return finish(call, params.dest_name, args->cancelled, err);
+}
+
+int handle_domain_migrate_finish3(Call *call, const WireDomainMigrateFinish3Args *args, Error *err)
+{
+        return finish(call, args->dname, args->cancelled, err);
+}

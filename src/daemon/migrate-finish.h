@@ -1,0 +1,10 @@
+#pragma once
+/*
+ * daemon/migrate-finish.h - ends of an incoming migration that its prepare needs too
+ */
+#include "daemon/migrate.h"
+
+/* The guest never ran here: its QEMU goes, and so does a Domain that prepare made. The migration is gone. */
+void migrate_drop_incoming(Migration *m);
+/* Who prepared it left. A guest whose memory is here is kept: it may be the only one. arg: the Migration. */
+void migrate_on_preparer_left(void *arg);
