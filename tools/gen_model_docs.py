@@ -1,4 +1,4 @@
-"""facts/model/*.toml -> domain-xml.md: every element and attribute of a guest's definition, from the rows themselves."""
+"""facts/model/*.toml -> domain-xml.md, network-xml.md: every element and attribute of a definition, from the rows."""
 import re
 
 from gen_model import Model
@@ -45,19 +45,39 @@ def marks(row):
     return " ".join(mark for key, mark in (("abi", "fixed"), ("live", "live")) if row.get(key))
 
 
-def generate(facts):
-    model = Model(facts)
-    rows = sum(len(s.rows) for s in model.structs.values())
-    out = ["# The definition of a guest", "",
-           f"{rows} fields in {len(model.structs)} elements. An attribute is written `element/@attribute`. *fixed*: the "
-           "guest can notice it, so it must be the same on both sides of a migration. *live*: may change while the guest "
-           "runs. What is not listed here is reported with its line when a guest is defined, and refused when "
-           "validation was asked for.", ""]
-    order = sorted(model.structs.values(), key=lambda s: not s.root)
-    for struct in order:
-        title = f"&lt;{struct.element}&gt;" if struct.element else struct.doc.rstrip(".")
-        out += [f'<a id="{anchor(struct)}"></a>', "", f"## {title}", "", struct.doc, "",
+ROOTS = {  # root: (file, title, what is fixed or live about it)
+    "DomainDef": ("domain-xml.md", "The definition of a guest", "*fixed*: the guest can notice it, so it must be the same "
+                  "on both sides of a migration. *live*: may change while the guest runs. "),
+    "NetworkDef": ("network-xml.md", "The definition of a network", ""),
+}
+
+
+def held(model, struct, seen):
+    """The struct and all that it holds, in the order of the facts."""
+    if struct.name not in seen:
+        seen.add(struct.name)
+        for row in struct.rows:
+            if row.of in model.structs:
+                held(model, model.structs[row.of], seen)
+    return seen
+
+
+def document(model, root, title, legend):
+    names = held(model, root, set())
+    structs = [root, *(s for s in model.structs.values() if s.name in names and s is not root)]
+    rows = sum(len(s.rows) for s in structs)
+    out = [f"# {title}", "",
+           f"{rows} fields in {len(structs)} elements. An attribute is written `element/@attribute`. {legend}What is not "
+           "listed here is reported with its line when it is defined, and refused when validation was asked for.", ""]
+    for struct in structs:
+        head = f"&lt;{struct.element}&gt;" if struct.element else struct.doc.rstrip(".")
+        out += [f'<a id="{anchor(struct)}"></a>', "", f"## {head}", "", struct.doc, "",
                 "| field | value | meaning | |", "|---|---|---|---|"]
         out += [f"| `{row.xml}` | {kind(model, row)} | {notes(row)} | {marks(row)} |" for row in struct.rows]
         out.append("")
-    return {"domain-xml.md": "\n".join(out)}
+    return "\n".join(out)
+
+
+def generate(facts):
+    model = Model(facts)
+    return {file: document(model, model.structs[root], title, legend) for root, (file, title, legend) in ROOTS.items()}

@@ -13,6 +13,7 @@ int interface_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int timer_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int chardev_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int graphics_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
+int network_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int usbdev_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 void chardev_def_shown(void *def, unsigned flags);
 void graphics_def_shown(void *def, unsigned flags);

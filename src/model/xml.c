@@ -98,6 +98,8 @@ static void name_node(Builder *b, XmlNode *node, const xmlChar *local, const xml
         node->uri = arena_dup(b->arena, (const char *)uri);
         if (str_eq(node->uri, XML_NS_QEMU))
                 node->name = arena_format(b->arena, "qemu:%s", (const char *)local);
+        else if (str_eq(node->uri, XML_NS_DNSMASQ))
+                node->name = arena_format(b->arena, "dnsmasq:%s", (const char *)local);
         else
                 node->name = arena_format(b->arena, "{%s}%s", node->uri, (const char *)local);
 }

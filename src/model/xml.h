@@ -19,7 +19,8 @@ enum {
         XML_ITEMS_MAX = 500 * 1000, /* elements, attributes and texts */
 };
 
-#define XML_NS_QEMU "http://libvirt.org/schemas/domain/qemu/1.0"
+#define XML_NS_QEMU    "http://libvirt.org/schemas/domain/qemu/1.0"
+#define XML_NS_DNSMASQ "http://libvirt.org/schemas/network/dnsmasq/1.0"
 
 typedef struct XmlAttr {
         const char *name;

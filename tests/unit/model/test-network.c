@@ -1,0 +1,198 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "model/network.h"
+
+static NetworkDef *parse(const char *xml, Error *err)
+{
+        NetworkDef *def = NULL;
+
+        return network_def_parse(xml, strlen(xml), DEF_PARSE_INACTIVE, &def, NULL, err) < 0 ? NULL : def;
+}
+
+static char *format(const NetworkDef *def)
+{
+        Buf text = { 0 };
+
+        network_def_format(def, DEF_FORMAT_INACTIVE, &text);
+        return buf_take(&text);
+}
+
+/* The sample of the guide: what is defined is what is dumped (NET-10, CON-31). */
+TEST(the_guides_network_comes_back_as_it_went)
+{
+        AUTO(Error) err = { 0 };
+        AUTO(NetworkDef) *def = parse("<network><name>vnet0</name><uuid>f283332e-a2cd-9b6c-df36-32b2c4a6c8be</uuid>"
+                                      "<forward dev='eth0'/><bridge name='vnet0' stp='on' forwardDelay='0'/>"
+                                      "<ip address='192.168.100.1' netmask='255.255.255.0'><dhcp>"
+                                      "<range start='192.168.100.128' end='192.168.100.254'/></dhcp></ip></network>",
+                                      &err);
+        AUTOFREE char *text = NULL;
+
+        CHECK(def);
+        text = format(def);
+        CHECK_STR(text, "<network>\n"
+                        "  <name>vnet0</name>\n"
+                        "  <uuid>f283332e-a2cd-9b6c-df36-32b2c4a6c8be</uuid>\n"
+                        "  <forward dev='eth0' mode='nat'>\n"
+                        "    <interface dev='eth0'/>\n"
+                        "  </forward>\n"
+                        "  <bridge name='vnet0' stp='on' delay='0'/>\n"
+                        "  <ip address='192.168.100.1' netmask='255.255.255.0'>\n"
+                        "    <dhcp>\n"
+                        "      <range start='192.168.100.128' end='192.168.100.254'/>\n"
+                        "    </dhcp>\n"
+                        "  </ip>\n"
+                        "</network>\n");
+}
+
+TEST(what_is_left_open_is_filled_in_once)
+{
+        AUTO(NetworkDef) *def = parse("<network><name>n</name><ip address='10.66.0.1' prefix='24'/></network>", NULL);
+        AUTOFREE char *once = NULL, *twice = NULL;
+
+        CHECK(def);
+        network_def_complete(def);
+        CHECK(!uuid_is_null(&def->uuid));
+        CHECK_INT(def->mac.bytes[0], 0x52);
+        CHECK_INT(def->bridge_stp, SWITCH_ON);
+        once = format(def);
+        network_def_complete(def);
+        twice = format(def);
+        CHECK_STR(twice, once);
+}
+
+TEST(a_mode_says_who_has_the_bridge)
+{
+        AUTO(NetworkDef) *isolated = parse("<network><name>n</name></network>", NULL);
+        AUTO(NetworkDef) *nat = parse("<network><name>n</name><forward/><ip address='10.0.0.1'/></network>", NULL);
+        AUTO(NetworkDef) *open = parse("<network><name>n</name><forward mode='open'/></network>", NULL);
+        AUTO(NetworkDef) *host = parse(
+                "<network><name>n</name><forward mode='bridge'/><bridge name='br0'/></network>", NULL);
+        AUTO(NetworkDef) *direct = parse(
+                "<network><name>n</name><forward mode='bridge'><interface dev='eth0'/></forward></network>", NULL);
+
+        CHECK(network_has_own_bridge(isolated) && !network_forwards(isolated));
+        CHECK(network_has_own_bridge(nat) && network_forwards(nat));
+        CHECK(network_has_own_bridge(open) && !network_forwards(open));
+        CHECK(!network_has_own_bridge(host) && network_uses_host_bridge(host));
+        CHECK(!network_has_own_bridge(direct) && !network_uses_host_bridge(direct));
+        CHECK_STR(direct->forward->dev, "eth0");
+}
+
+#define NETWORK(inner) "<network><name>n</name>" inner "</network>"
+#define DHCP(inner)    NETWORK("<ip address='10.1.2.1' prefix='24'><dhcp>" inner "</dhcp></ip>")
+
+TEST(what_cannot_be_is_refused_with_the_reason)
+{
+        static const struct {
+                const char *xml, *says;
+        } rows[] = {
+                { "<network/>", "name" },
+                { "<network><name>a/b</name></network>", "'/'" },
+                { "<network><name>a&#10;b</name></network>", "'/'" },
+                { NETWORK("<forward mode='nat'/>"), "no IP address provided" },
+                { NETWORK("<forward mode='foo'/>"), "one of" },
+                { NETWORK("<ip address='1.2.3'/>"), "is no address" },
+                { NETWORK("<ip address='10.1.2.1' netmask='255.0.255.0'/>"), "no netmask" },
+                { NETWORK("<ip address='10.1.2.1' netmask='255.0.0.0' prefix='8'/>"), "both" },
+                { NETWORK("<ip address='fd00::1' prefix='64'/>"), "no family" },
+                { NETWORK("<ip family='ipv6' address='10.1.2.1'/>"), "family" },
+                { NETWORK("<ip address='10.1.2.1' prefix='33'/>"), "32 bits" },
+                { NETWORK("<ip address='10.1.2.1' prefix='24'/><ip address='10.1.2.9' prefix='16'/>"), "overlap" },
+                { DHCP("<range start='10.1.3.1' end='10.1.3.5'/>"), "not entirely within" },
+                { DHCP("<range start='10.1.2.9' end='10.1.2.5'/>"), "reversed" },
+                { DHCP("<range start='10.1.2.0' end='10.1.2.5'/>"), "broadcast" },
+                { DHCP("<host ip='10.1.2.9'/>"), "mac or name" },
+                { DHCP("<host mac='52:54:00:00:00:01'/>"), "Missing IP address" },
+                { DHCP("<host mac='01:54:00:00:00:01' ip='10.1.2.9'/>"), "Cannot use MAC" },
+                { DHCP("<host name='a&#10;b' ip='10.1.2.9'/>"), "DNS" },
+                { DHCP("<bootp file='a,b'/>"), "file" },
+                { NETWORK("<ip address='10.1.2.1' prefix='24'><dhcp/></ip><ip address='10.1.4.1' prefix='24'><dhcp/></ip>"),
+                  "Multiple IPv4 dhcp" },
+                { NETWORK("<forward mode='bridge'/><bridge name='br0'/><ip address='10.1.2.1'/>"),
+                  "Unsupported <ip>" },
+                { NETWORK("<forward mode='open' dev='eth0'/>"), "open" },
+                { NETWORK("<bridge name='a name that is long'/>"), "interface" },
+                { NETWORK("<domain name='x&#10;conf-file=/etc/shadow'/>"), "DNS" },
+                { NETWORK("<dns><txt name='t' value='a&quot;b'/></dns>"), "txt" },
+                { NETWORK("<dns><forwarder/></dns>"), "forwarder" },
+                { NETWORK("<dns><host ip='nowhere'/></dns>"), "is no address" },
+                { NETWORK("<route address='10.9.0.0' prefix='16' gateway='10.3.0.1'/>"), "unreachable" },
+                { NETWORK("<portgroup name='a'/><portgroup name='a'/>"), "two portgroups" },
+                { NETWORK("<portgroup name='a' default='yes'/><portgroup name='b' default='yes'/>"), "one default" },
+                { NETWORK("<mac address='01:00:00:00:00:00'/>"), "multicast" },
+                { NETWORK("<dnsmasq:options xmlns:dnsmasq='" XML_NS_DNSMASQ
+                          "'><dnsmasq:option value='a&#10;b'/></dnsmasq:options>"),
+                  "one line" },
+                { "<domain/>", "not <network>" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO(Error) err = { 0 };
+                AUTO(NetworkDef) *def = parse(rows[i].xml, &err);
+
+                if (def || !strstr(err.text, rows[i].says))
+                        fail_msg("%s: %s", rows[i].xml, def ? "was taken" : err.text);
+        }
+}
+
+/* --- updates --- */
+
+static int update(NetworkDef *def, unsigned command, unsigned section, const char *xml, Error *err)
+{
+        return network_def_update(def, command, section, -1, xml, err);
+}
+
+enum { HOST = 4, RANGE = 5, FORWARD = 6, PORTGROUP = 9, DNS_HOST = 10, DNS_TXT = 11, DNS_SRV = 12 };
+
+TEST(hosts_are_added_changed_and_removed)
+{
+        AUTO(NetworkDef) *def = parse(DHCP("<host mac='52:54:00:00:00:01' name='a' ip='10.1.2.9'/>"), NULL);
+        AUTO(Error) err = { 0 };
+        DhcpHostDef **hosts;
+
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, HOST, "<host mac='52:54:00:00:00:02' ip='10.1.2.9'/>", &err),
+                  -1);
+        CHECK(strstr(err.text, "existing"));
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_FIRST, HOST, "<host mac='52:54:00:00:00:02' ip='10.1.2.10'/>", &err),
+                  0);
+        hosts = def->ips[0]->dhcp->hosts;
+        CHECK_INT(def->ips[0]->dhcp->n_hosts, 2);
+        CHECK_STR(hosts[0]->ip, "10.1.2.10");
+        CHECK_INT(update(def, NETWORK_UPDATE_MODIFY, HOST, "<host mac='52:54:00:00:00:01' ip='10.1.2.11'/>", &err),
+                  0);
+        CHECK_STR(hosts[1]->ip, "10.1.2.11");
+        CHECK_INT(update(def, NETWORK_UPDATE_DELETE, HOST, "<host mac='52:54:00:00:00:03'/>", &err), -1);
+        CHECK_INT(update(def, NETWORK_UPDATE_DELETE, HOST, "<host mac='52:54:00:00:00:02'/>", &err), 0);
+        CHECK_INT(def->ips[0]->dhcp->n_hosts, 1);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, HOST, "<host mac='52:54:00:00:00:04' ip='10.9.2.9'/>", &err),
+                  -1);
+        CHECK(strstr(err.text, "not within"));
+}
+
+TEST(other_sections_are_updated_too)
+{
+        AUTO(NetworkDef) *def = parse(DHCP(""), NULL);
+        AUTO(Error) err = { 0 };
+
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, RANGE, "<range start='10.1.2.9' end='10.1.2.20'/>", &err), 0);
+        CHECK_INT(update(def, NETWORK_UPDATE_MODIFY, RANGE, "<range start='10.1.2.9' end='10.1.2.20'/>", &err), -1);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, DNS_HOST, "<host ip='10.1.2.3'><hostname>x</hostname></host>",
+                         &err),
+                  0);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, DNS_HOST, "<host ip='10.1.2.4'><hostname>x</hostname></host>",
+                         &err),
+                  -1);
+        CHECK_INT(update(def, NETWORK_UPDATE_DELETE, DNS_HOST, "<host ip='10.1.2.3'/>", &err), 0);
+        CHECK_INT(def->dns->n_hosts, 0);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, DNS_TXT, "<txt name='t' value='v'/>", &err), 0);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, DNS_SRV, "<srv service='a' protocol='tcp'/>", &err), 0);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, PORTGROUP, "<portgroup name='g' default='yes'/>", &err), 0);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, PORTGROUP, "<portgroup name='h' default='yes'/>", &err), -1);
+        CHECK_STR(network_portgroup(def, NULL)->name, "g");
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, FORWARD, "<forward/>", &err), -1);
+        CHECK_INT(err.code, ERR_NO_SUPPORT);
+        CHECK_INT(update(def, NETWORK_UPDATE_ADD_LAST, HOST, "<range/>", &err), -1);
+        CHECK_INT(update(def, 9, RANGE, "<range start='10.1.2.30' end='10.1.2.40'/>", &err), -1);
+}
