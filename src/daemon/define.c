@@ -6,19 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
-
-int define_check_name(const char *name, Error *err)
-{
-        if (!*name || str_eq(name, ".") || str_eq(name, ".."))
-                return err_set(err, ERR_XML, "<name>: '%s' cannot be the name of a guest", name);
-        if (strlen(name) > 200)
-                return err_set(err, ERR_XML, "<name>: the name has %zu bytes; at most 200 are allowed", strlen(name));
-        for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
-                if (*p == '/' || *p < ' ' || *p == 0x7f)
-                        return err_set(err, ERR_XML, "<name>: a name cannot hold '/' or control characters");
-        }
-        return 0;
-}
+#include "daemon/def-store.h"
 
 DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool inactive, Error *err)
 {
@@ -27,7 +15,7 @@ DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool ina
         AUTO(DomainDef) *def = NULL;
 
         if (domain_def_parse(xml, strlen(xml), flags, &def, &warnings, err) < 0 ||
-            define_check_name(def->name, err) < 0 || driver->ops->complete(driver, def, err) < 0)
+            def_store_check_name("guest", def->name, err) < 0 || driver->ops->complete(driver, def, err) < 0)
                 return NULL;
         for (size_t i = 0; i < warnings.list.len; i++)
                 log_warning("guest '%s': %s", def->name, warnings.list.items[i]);

@@ -13,7 +13,5 @@ DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool ina
  * that takes its name from one guest and its UUID from another, or its name with another UUID, is refused.
  */
 int define_find(Driver *driver, const DomainDef *def, Domain **ret, Error *err);
-/* A name is also a file's name: nothing in it may lead elsewhere. */
-int define_check_name(const char *name, Error *err);
 /* A new guest of this name and UUID. Borrowed. */
 Domain *define_add(Driver *driver, const DomainDef *def);

@@ -1,20 +1,17 @@
 /*
  * daemon/domain-list.c - all guests of a driver, by name, UUID and id
- *
- * Three indices over one vector. Each guest knows its place in the vector, so
- * removing one moves only the last.
  */
 #include "daemon/domain-list.h"
 
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/vec.h"
+#include "daemon/registry.h"
 #include "wire/constants.h"
 
 struct DomainList {
-        VEC(Domain *) all;
-        Map *by_name, *by_uuid, *by_id;
+        Registry *all;
+        Map *by_id;
         int last_id;
 };
 
@@ -22,8 +19,7 @@ DomainList *domain_list_new(void)
 {
         DomainList *list = mem_new(DomainList);
 
-        list->by_name = map_new();
-        list->by_uuid = map_new();
+        list->all = registry_new();
         list->by_id = map_new();
         return list;
 }
@@ -32,11 +28,9 @@ DomainList *domain_list_free(DomainList *list)
 {
         if (!list)
                 return NULL;
-        for (size_t i = 0; i < list->all.len; i++)
-                domain_unref(list->all.items[i]);
-        vec_done(&list->all);
-        map_free(list->by_name);
-        map_free(list->by_uuid);
+        for (size_t i = 0; i < registry_len(list->all); i++)
+                domain_unref(registry_at(list->all, i));
+        registry_free(list->all);
         map_free(list->by_id);
         free(list);
         return NULL;
@@ -54,32 +48,23 @@ Domain *domain_list_add(DomainList *list, Driver *driver, Loop *loop, const char
                          .state = VIR_DOMAIN_SHUTOFF,
                          .reason = VIR_DOMAIN_SHUTOFF_UNKNOWN,
                          .listed = true,
-                         .place = list->all.len,
                          .jobs = job_slot_new(loop) };
-        vec_push(&list->all, dom);
-        map_put_text(list->by_name, name, dom);
-        map_put(list->by_uuid, uuid->bytes, sizeof(uuid->bytes), dom);
+        registry_add(list->all, name, uuid, dom);
         return dom;
 }
 
 void domain_list_remove(DomainList *list, Domain *dom)
 {
-        Domain *last = list->all.items[--list->all.len];
-
-        list->all.items[dom->place] = last;
-        last->place = dom->place;
         domain_list_deactivate(list, dom);
-        map_remove_text(list->by_name, dom->name);
-        map_remove(list->by_uuid, dom->uuid.bytes, sizeof(dom->uuid.bytes));
+        registry_remove(list->all, &dom->uuid);
         dom->listed = false;
         domain_unref(dom);
 }
 
 void domain_list_rename(DomainList *list, Domain *dom, const char *name)
 {
-        map_remove_text(list->by_name, dom->name);
         str_replace(&dom->name, name);
-        map_put_text(list->by_name, dom->name, dom);
+        registry_rename(list->all, &dom->uuid, name);
 }
 
 void domain_list_activate_as(DomainList *list, Domain *dom, int id)
@@ -103,12 +88,12 @@ void domain_list_deactivate(DomainList *list, Domain *dom)
 
 Domain *domain_list_find_name(const DomainList *list, const char *name)
 {
-        return map_find_text(list->by_name, name);
+        return registry_find_name(list->all, name);
 }
 
 Domain *domain_list_find_uuid(const DomainList *list, const Uuid *uuid)
 {
-        return map_find(list->by_uuid, uuid->bytes, sizeof(uuid->bytes));
+        return registry_find_uuid(list->all, uuid);
 }
 
 Domain *domain_list_find_id(const DomainList *list, int id)
@@ -118,10 +103,10 @@ Domain *domain_list_find_id(const DomainList *list, int id)
 
 size_t domain_list_len(const DomainList *list)
 {
-        return list->all.len;
+        return registry_len(list->all);
 }
 
 Domain *domain_list_at(const DomainList *list, size_t i)
 {
-        return list->all.items[i];
+        return registry_at(list->all, i);
 }

@@ -32,7 +32,6 @@ struct Domain {
         bool autostart;
         bool has_managed_save;
         bool updated;         /* its live configuration was changed since it started */
-        size_t place;         /* in the list's vector */
         bool listed;          /* in the driver's list; false once undefined and stopped */
         DomainDef *config;    /* what the next start uses; NULL while transient */
         DomainDef *live;      /* what runs; NULL while shut off */

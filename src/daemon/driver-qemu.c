@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/def-store.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-save.h"
@@ -115,8 +116,6 @@ static void make_paths(QemuDriver *qemu)
 {
         const DaemonDirs *dirs = &qemu->driver->daemon->dirs;
 
-        qemu->config_dir = str_format("%s/qemu", dirs->config);
-        qemu->autostart_dir = str_format("%s/qemu/autostart", dirs->config);
         qemu->status_dir = str_format("%s/qemu", dirs->run);
         qemu->guests_run_dir = str_format("%s/guests", dirs->run);
         qemu->save_dir = str_format("%s/qemu/save", dirs->state);
@@ -182,11 +181,13 @@ static int autostart(QemuDriver *qemu, Error *err)
 
 static int driver_load(Driver *driver, Error *err)
 {
+        AUTOFREE char *config_dir = str_format("%s/qemu", driver->daemon->dirs.config);
         QemuDriver *qemu = mem_new(QemuDriver);
 
         driver->state = qemu;
         qemu->driver = driver;
         qemu->files = file_queue_new(driver->daemon->workers);
+        qemu->store = def_store_new(qemu->files, config_dir);
         if (make_environment(qemu, err) < 0)
                 return -1;
         probe(qemu);
@@ -208,11 +209,10 @@ static void driver_unload(Driver *driver)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
         }
         ask_server_free(qemu->ask);
+        def_store_free(qemu->store);
         file_queue_free(qemu->files);
         qemu_caps_free(qemu->caps);
         cgroup_host_free(qemu->cgroups);
-        free(qemu->config_dir);
-        free(qemu->autostart_dir);
         free(qemu->status_dir);
         free(qemu->save_dir);
         free(qemu->guests_run_dir);

@@ -6,6 +6,7 @@
  */
 #include "base/str.h"
 #include "daemon/call.h"
+#include "daemon/def-store.h"
 #include "daemon/define.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
@@ -75,7 +76,8 @@ int handle_domain_rename(Call *call, const WireDomainRenameArgs *args, Error *er
                 return -1;
         if (!args->new_name)
                 return err_set(err, ERR_INVALID_ARG, "the new name is missing");
-        if (define_check_name(args->new_name, err) < 0 || !(dom = call_find_domain(call, &args->dom, err)))
+        if (def_store_check_name("guest", args->new_name, err) < 0 ||
+            !(dom = call_find_domain(call, &args->dom, err)))
                 return -1;
         if (!dom->driver->ops->rename_config)
                 return err_set(err, ERR_NO_SUPPORT, "%s", call_proc(call)->api);

@@ -18,6 +18,7 @@
 typedef struct AgentClient AgentClient;
 typedef struct AskServer AskServer;
 typedef struct ConsoleUse ConsoleUse;
+typedef struct DefStore DefStore;
 typedef struct Migration Migration;
 typedef struct Restore Restore;
 typedef struct Save Save;
@@ -29,7 +30,8 @@ typedef struct QemuDriver {
         GuestEnv env;
         gid_t groups[1];
         QemuCaps *caps;
-        char *config_dir, *autostart_dir, *status_dir, *save_dir, *channel_dir;
+        DefStore *store;
+        char *status_dir, *save_dir, *channel_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver;
         AskServer *ask; /* NULL: no guest ever moved in */
 } QemuDriver;

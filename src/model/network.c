@@ -4,59 +4,36 @@
 #include "model/network.h"
 
 #include "base/str.h"
+#include "model/def.h"
 #include "model/hooks.h"
 
 NetworkDef *network_def_new(void)
 {
-        Arena *arena = arena_new();
-        NetworkDef *def = fields_new(arena, &network_def_info);
-
-        def->head = (DefHeader){ .arena = arena, .refs = 1 };
-        return def;
+        return def_new(&network_def_info);
 }
 
 NetworkDef *network_def_copy(const NetworkDef *def)
 {
-        Arena *arena = arena_new_sized(arena_taken(def->head.arena));
-        NetworkDef *copy = fields_copy(&network_def_info, def, arena);
-
-        copy->head = (DefHeader){ .arena = arena, .refs = 1 };
-        return copy;
+        return def_copy(&network_def_info, def);
 }
 
 NetworkDef *network_def_ref(const NetworkDef *def)
 {
-        NetworkDef *shared = (NetworkDef *)def; /* only the count changes */
-
-        shared->head.refs++;
-        return shared;
+        return def_ref(def);
 }
 
 NetworkDef *network_def_unref(NetworkDef *def)
 {
-        if (def && --def->head.refs == 0)
-                arena_free(def->head.arena);
-        return NULL;
+        return def_unref(def);
 }
 
 int network_def_parse(const char *xml, size_t len, unsigned flags, NetworkDef **ret, Warnings *warnings, Error *err)
 {
-        AUTO(NetworkDef) *def = NULL;
-        AUTO(Warnings) own = { 0 };
-        AUTO(XmlDoc) doc = { 0 };
-        FieldsReader reader = { .flags = flags, .warnings = warnings ?: &own, .err = err };
+        void *def;
 
-        if (xml_parse(xml, len, "network definition", &doc, err) < 0)
+        if (def_parse(&network_def_info, "network definition", xml, len, flags, &def, warnings, err) < 0)
                 return -1;
-        if (!str_eq(doc.root->name, "network"))
-                return err_set(err, ERR_XML, "(network definition) the root element is <%s>, not <network>",
-                               doc.root->qname);
-        def = network_def_new();
-        reader.arena = def->head.arena;
-        if (fields_parse(&network_def_info, doc.root, def, &reader) < 0 ||
-            fields_report_unknown(doc.root, &reader) < 0)
-                return -1;
-        *ret = network_def_copy(def);
+        *ret = def;
         return 0;
 }
 

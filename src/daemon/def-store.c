@@ -1,0 +1,192 @@
+/*
+ * daemon/def-store.c - definitions of one kind under the configuration directory
+ */
+#include "daemon/def-store.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
+
+enum { LARGEST_DEFINITION = 10 * 1024 * 1024 };
+
+struct DefStore {
+        FileQueue *files;
+        char *dir, *autostart_dir;
+};
+
+DefStore *def_store_new(FileQueue *files, const char *dir)
+{
+        DefStore *store = mem_new(DefStore);
+
+        *store = (DefStore){ .files = files, .dir = str_dup(dir), .autostart_dir = str_format("%s/autostart", dir) };
+        return store;
+}
+
+DefStore *def_store_free(DefStore *store)
+{
+        if (!store)
+                return NULL;
+        free(store->dir);
+        free(store->autostart_dir);
+        free(store);
+        return NULL;
+}
+
+static char *file_of(const char *dir, const char *name)
+{
+        return str_format("%s/%s.xml", dir, name);
+}
+
+int def_store_check_file(const char *file_name, const char *defined_name, Error *err)
+{
+        return str_eq(file_name, defined_name)
+                       ? 0
+                       : err_set(err, ERR_XML,
+                                 "the file is named '%s.xml' and defines '%s'; rename the one or the other",
+                                 file_name, defined_name);
+}
+
+int def_store_check_name(const char *kind, const char *name, Error *err)
+{
+        enum { MOST = 200 };
+
+        if (!*name || str_eq(name, ".") || str_eq(name, ".."))
+                return err_set(err, ERR_XML, "<name>: '%s' cannot be the name of a %s", name, kind);
+        if (strlen(name) > MOST)
+                return err_set(err, ERR_XML, "<name>: the name has %zu bytes; at most %d are allowed", strlen(name),
+                               MOST);
+        for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+                if (*p == '/' || *p < ' ' || *p == 0x7f)
+                        return err_set(err, ERR_XML, "<name>: a name cannot hold '/' or control characters");
+        }
+        return 0;
+}
+
+/* --- reading --- */
+
+typedef int Load(void *arg, const char *name, const char *xml, bool autostart, Error *err);
+
+static int load_one(const DefStore *store, const char *file, Load *load, void *arg, Error *err)
+{
+        AUTOFREE char *name = str_dup_n(file, strlen(file) - strlen(".xml"));
+        AUTOFREE char *path = file_of(store->dir, name), *mark = file_of(store->autostart_dir, name);
+        AUTO(Buf) xml = { 0 };
+
+        if (file_read(path, LARGEST_DEFINITION, &xml, err) < 0)
+                return -1;
+        if (load(arg, name, buf_text(&xml), access(mark, F_OK) == 0, err) < 0)
+                return err_prefix(err, "'%s'", path);
+        return 0;
+}
+
+int def_store_load(DefStore *store, Load *load, void *arg, Error *err)
+{
+        DIR *dir;
+
+        if (dir_make(store->dir, 0700, err) < 0 || dir_make(store->autostart_dir, 0700, err) < 0)
+                return -1;
+        dir = opendir(store->dir);
+        if (!dir)
+                return err_errno(err, errno, "cannot open '%s'", store->dir);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                AUTO(Error) why = { 0 };
+
+                if (entry->d_name[0] != '.' && str_ends(entry->d_name, ".xml") &&
+                    load_one(store, entry->d_name, load, arg, &why) < 0)
+                        log_error("a definition is left out: %s", why.text);
+        }
+        closedir(dir);
+        return 0;
+}
+
+/* --- writing --- */
+
+void def_store_save(DefStore *store, const char *name, Buf *xml, StoreDone *done, void *arg)
+{
+        AUTOFREE char *path = file_of(store->dir, name);
+
+        file_queue_write(store->files, path, xml, 0600, true, done, arg);
+}
+
+void def_store_remove(DefStore *store, const char *name, const char *const *others, StoreDone *done, void *arg)
+{
+        enum { MOST_OTHERS = 8 };
+        AUTOFREE char *mark = file_of(store->autostart_dir, name), *path = file_of(store->dir, name);
+        const char *paths[MOST_OTHERS + 3] = { mark };
+        size_t n = 1;
+
+        while (others && *others && n <= MOST_OTHERS)
+                paths[n++] = *others++;
+        paths[n] = path;
+        file_queue_remove(store->files, paths, done, arg);
+}
+
+void def_store_autostart(DefStore *store, const char *name, bool autostart, StoreDone *done, void *arg)
+{
+        AUTOFREE char *mark = file_of(store->autostart_dir, name), *target = file_of("..", name);
+        const char *paths[] = { mark, NULL };
+
+        if (autostart)
+                file_queue_link(store->files, mark, target, done, arg);
+        else
+                file_queue_remove(store->files, paths, done, arg);
+}
+
+/* --- another name --- */
+
+typedef struct Rename {
+        DefStore *store;
+        char *old_name, *new_name;
+        bool autostart;
+        StoreDone *done;
+        void *arg;
+} Rename;
+
+static void end_rename(void *arg, const Error *failure)
+{
+        Rename *r = arg;
+
+        r->done(r->arg, failure);
+        free(r->old_name);
+        free(r->new_name);
+        free(r);
+}
+
+static void remove_old(void *arg, const Error *failure)
+{
+        Rename *r = arg;
+
+        if (failure)
+                end_rename(r, failure);
+        else
+                def_store_remove(r->store, r->old_name, NULL, end_rename, r);
+}
+
+static void mark_new(void *arg, const Error *failure)
+{
+        Rename *r = arg;
+
+        if (failure || !r->autostart)
+                remove_old(r, failure);
+        else
+                def_store_autostart(r->store, r->new_name, true, remove_old, r);
+}
+
+void def_store_rename(DefStore *store, const char *old_name, const char *name, Buf *xml, bool autostart,
+                      StoreDone *done, void *arg)
+{
+        Rename *r = mem_new(Rename);
+
+        *r = (Rename){ .store = store,
+                       .old_name = str_dup(old_name),
+                       .new_name = str_dup(name),
+                       .autostart = autostart,
+                       .done = done,
+                       .arg = arg };
+        def_store_save(store, name, xml, mark_new, r);
+}

@@ -1,0 +1,89 @@
+#include "test.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "daemon/def-store.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static char seen[256];
+static bool done;
+
+static int on_load(void *arg UNUSED, const char *name, const char *xml, bool autostart, Error *err)
+{
+        if (str_eq(xml, "bad"))
+                return err_set(err, ERR_XML, "no definition");
+        snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s=%s%s;", name, xml, autostart ? "*" : "");
+        return 0;
+}
+
+static void on_done(void *arg, const Error *failure)
+{
+        CHECK(!failure);
+        done = true;
+        (void)arg;
+}
+
+static void wait_for(Loop *loop)
+{
+        while (!done)
+                CHECK(loop_turn(loop, -1, NULL) >= 0);
+        done = false;
+}
+
+static const char *load(DefStore *store)
+{
+        AUTO(Error) err = { 0 };
+
+        seen[0] = '\0';
+        CHECK(def_store_load(store, on_load, NULL, &err) == 0);
+        return seen;
+}
+
+TEST(what_was_saved_marked_renamed_and_removed_is_read_so)
+{
+        char dir[] = "/tmp/drover-def-store-XXXXXX";
+        AUTO(Error) err = { 0 };
+        AUTO(Loop) *loop = loop_new(&err);
+        AUTO(WorkerPool) *pool = worker_pool_new(loop, 1, &err);
+        AUTO(FileQueue) *files = file_queue_new(pool);
+        AUTO(DefStore) *store = NULL;
+        AUTO(Buf) xml = { 0 };
+        AUTOFREE char *bad = NULL, *marks = NULL;
+
+        CHECK(mkdtemp(dir) != NULL);
+        store = def_store_new(files, dir);
+        CHECK_STR(load(store), "");
+        buf_put_text(&xml, "first");
+        def_store_save(store, "a", &xml, on_done, NULL);
+        wait_for(loop);
+        def_store_autostart(store, "a", true, on_done, NULL);
+        wait_for(loop);
+        bad = str_format("%s/broken.xml", dir);
+        CHECK(file_write_atomic(bad, "bad", 3, 0600, &err) == 0);
+        CHECK_STR(load(store), "a=first*;"); /* the broken one is left out, not an end of all */
+
+        buf_put_text(&xml, "second");
+        def_store_rename(store, "a", "b", &xml, true, on_done, NULL);
+        wait_for(loop);
+        CHECK_STR(load(store), "b=second*;");
+        def_store_autostart(store, "b", false, on_done, NULL);
+        wait_for(loop);
+        CHECK_STR(load(store), "b=second;");
+        def_store_remove(store, "b", (const char *const[]){ bad, NULL }, on_done, NULL);
+        wait_for(loop);
+        CHECK_STR(load(store), "");
+        marks = str_format("%s/autostart", dir);
+        CHECK(access(bad, F_OK) < 0 && rmdir(marks) == 0 && rmdir(dir) == 0);
+}
+
+TEST(names_that_lead_elsewhere_are_refused)
+{
+        static const char *const bad[] = { "", ".", "..", "a/b", "a\nb" };
+
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+                CHECK(def_store_check_name("pool", bad[i], NULL) < 0);
+        CHECK(def_store_check_name("pool", "images 1", NULL) == 0);
+        CHECK(def_store_check_file("a", "b", NULL) < 0);
+}
