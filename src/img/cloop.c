@@ -5,7 +5,14 @@
 
 #include "img/bytes.h"
 
-enum { HEADER_SIZE = 136, AT_BLOCK_SIZE = 128, AT_BLOCKS = 132, MAX_BLOCK = 64 << 20, ZLIB_HEADER = 2 };
+enum {
+        HEADER_SIZE = 136,
+        AT_BLOCK_SIZE = 128,
+        AT_BLOCKS = 132,
+        MAX_BLOCK = 64 << 20,
+        ZLIB_HEADER = 2,
+        PER_PART = 1 << 14
+};
 
 static bool cloop_probe(const uint8_t *head, size_t n)
 {
@@ -35,31 +42,34 @@ static int cloop_describe(ImageFile *file, ImageDescription *ret, Error *err)
         return 0;
 }
 
+static int cloop_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
+{
+        const BlockMap *map = block_map_of(image);
+        uint64_t n = block_map_part_length(map, part), from = HEADER_SIZE + 8 * part * PER_PART;
+        AUTOFREE uint8_t *table = block_map_read_table(image, from, n + 1, 8, err);
+
+        for (uint64_t i = 0; table && i < n; i++) {
+                uint64_t at = load_be64(table + 8 * i), next = load_be64(table + 8 * (i + 1));
+
+                if (next <= at)
+                        return image_bad_field(err, image->file, from + 8 * i, "offset of a block",
+                                               "is %llu, and the next one %llu", (unsigned long long)at,
+                                               (unsigned long long)next);
+                if (block_map_packed(image, at, next - at, from + 8 * i, &entries[i], err) < 0)
+                        return -1;
+        }
+        return table ? 0 : -1;
+}
+
+static const BlockMapOps cloop_ops = { .load = cloop_load };
+
 static int cloop_open(Image *image, Error *err)
 {
-        AUTOFREE uint8_t *table = NULL;
-        BlockMap *map = block_map_new(image, image->about.cluster_size, err);
+        BlockMap *map = block_map_new(image, &cloop_ops, image->about.cluster_size, PER_PART, NULL, err);
 
         if (!map)
                 return -1;
         map->skip = ZLIB_HEADER;
-        table = block_map_read_table(image, HEADER_SIZE, map->n + 1, 8, err);
-        for (uint64_t i = 0; table && i < map->n; i++) {
-                uint64_t at = load_be64(table + 8 * i), next = load_be64(table + 8 * (i + 1));
-
-                if (next <= at) {
-                        image_bad_field(err, image->file, HEADER_SIZE + 8 * i, "offset of a block",
-                                        "is %llu, and the next one %llu", (unsigned long long)at,
-                                        (unsigned long long)next);
-                        free(TAKE(table));
-                } else if (block_map_set_packed(image, i, at, next - at, err) < 0) {
-                        free(TAKE(table));
-                }
-        }
-        if (!table) {
-                block_map_close(image, NULL);
-                return -1;
-        }
         return 0;
 }
 

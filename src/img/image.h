@@ -45,6 +45,13 @@ typedef struct ImageCreate {
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
         const char *data_file_name; /* as the header shall say; NULL: none */
         ImageFile *data_file;       /* stays the caller's */
+        /* the others; NULL and 0: what the format usually has */
+        const char *subformat;
+        bool is_static, force_size;                                  /* vdi; vpc */
+        const char *adapter_type, *hardware_version, *tools_version; /* vmdk */
+        bool compat6, zeroed_grain;                                  /* vmdk */
+        uint64_t log_size;                                           /* vhdx */
+        bool no_zero_blocks; /* vhdx: do not store zeros as a state of a block */
 } ImageCreate;
 
 typedef enum ImageRepair {

@@ -165,50 +165,42 @@ static int vmdk_describe(ImageFile *file, ImageDescription *ret, Error *err)
         return read_descriptor(file, 0, MIN(size, (uint64_t)DESCRIPTOR_MAX), false, ret, err);
 }
 
-/* A grain table holds entries for the grains from `first` on. */
-static int take_grains(Image *image, uint64_t table_at, uint64_t first, uint32_t n, Error *err)
-{
-        AUTOFREE uint8_t *table = block_map_read_table(image, table_at, n, 4, err);
-        BlockMap *map = image->state;
+typedef struct Vmdk {
+        uint64_t directory_at;
+        uint32_t per_table;
+} Vmdk;
 
-        if (!table)
+static int vmdk_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
+{
+        const Vmdk *v = block_map_of(image)->more;
+        AUTOFREE uint8_t *table = NULL;
+        uint8_t directory[4];
+        uint64_t at;
+
+        if (image_file_read(image->file, v->directory_at + 4 * part, directory, sizeof(directory), err) < 0)
                 return -1;
-        for (uint32_t i = 0; i < n; i++) {
+        at = load_le32(directory) * 512ULL;
+        if (!at)
+                return 1;
+        table = block_map_read_table(image, at, v->per_table, 4, err);
+        for (uint64_t i = 0; table && i < v->per_table; i++) {
                 uint32_t sector = load_le32(table + 4 * i);
 
-                if (sector == 1 && first + i < map->n)
-                        map->at[first + i] = BLOCK_ZERO;
-                else if (sector && block_map_set(image, first + i, sector * 512ULL, table_at + 4ULL * i, err) < 0)
+                if (sector == 1)
+                        entries[i] = BLOCK_ZERO;
+                else if (sector && block_map_placed(image, sector * 512ULL, at + 4 * i, &entries[i], err) < 0)
                         return -1;
         }
-        return 0;
+        return table ? 0 : -1;
 }
 
-static int take_directory(Image *image, const uint8_t *head, Error *err)
-{
-        uint32_t per_table = load_le32(head + AT_TABLE_ENTRIES);
-        uint64_t grains = div_up(image->size, image->about.cluster_size), n;
-        AUTOFREE uint8_t *directory = NULL;
-
-        if (per_table == 0 || per_table > 512)
-                return image_bad_field(err, image->file, AT_TABLE_ENTRIES, "num_gtes_per_gt", "is %u", per_table);
-        n = div_up(grains, per_table);
-        if (load_le64(head + AT_DIRECTORY) > INT64_MAX / 1024)
-                return image_bad_field(err, image->file, AT_DIRECTORY, "gd_offset", "is too large");
-        directory = block_map_read_table(image, load_le64(head + AT_DIRECTORY) * 512, n, 4, err);
-        if (!directory)
-                return -1;
-        for (uint64_t i = 0; i < n; i++)
-                if (load_le32(directory + 4 * i) &&
-                    take_grains(image, load_le32(directory + 4 * i) * 512ULL, i * per_table, per_table, err) < 0)
-                        return -1;
-        return 0;
-}
+static const BlockMapOps vmdk_ops = { .load = vmdk_load };
 
 static int vmdk_open(Image *image, Error *err)
 {
         uint8_t head[V4_HEADER] = { 0 };
         size_t n;
+        Vmdk *v;
 
         if (image->file->ops->read(image->file, 0, head, sizeof(head), &n, err) < 0)
                 return -1;
@@ -219,13 +211,14 @@ static int vmdk_open(Image *image, Error *err)
         if (load_le16(head + AT_COMPRESSION) != 0)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': compressed vmdk images are not read here",
                                image_name(image));
-        if (!block_map_new(image, image->about.cluster_size, err))
-                return -1;
-        if (take_directory(image, head, err) < 0) {
-                block_map_close(image, NULL);
-                return -1;
-        }
-        return 0;
+        if (load_le32(head + AT_TABLE_ENTRIES) == 0 || load_le32(head + AT_TABLE_ENTRIES) > 512)
+                return image_bad_field(err, image->file, AT_TABLE_ENTRIES, "num_gtes_per_gt", "is %u",
+                                       load_le32(head + AT_TABLE_ENTRIES));
+        if (load_le64(head + AT_DIRECTORY) > INT64_MAX / 1024)
+                return image_bad_field(err, image->file, AT_DIRECTORY, "gd_offset", "is too large");
+        v = mem_new(Vmdk);
+        *v = (Vmdk){ load_le64(head + AT_DIRECTORY) * 512, load_le32(head + AT_TABLE_ENTRIES) };
+        return block_map_new(image, &vmdk_ops, image->about.cluster_size, v->per_table, v, err) ? 0 : -1;
 }
 
 const ImageDriver image_driver_vmdk = {

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from img_tools import failing, fill, io, needs_stock, ours, stock
+from img_tools import failing, fill, info, io, needs_stock, ours, stock
 
 pytestmark = needs_stock
 
@@ -42,7 +42,104 @@ def test_compressed_clusters_of_qcow_are_read(tmp_path):
     stock("compare", "-f", "qcow", "-F", "raw", image, back)
 
 
-@pytest.mark.parametrize("format", ["vdi", "parallels", "vmdk", "vpc", "bochs", "cloop", "dmg"])
+WRITTEN = [
+    ("raw", ""),
+    ("qcow2", ""),
+    ("vdi", ""),
+    ("vdi", "static=on"),
+    ("parallels", ""),
+    ("parallels", "cluster_size=64k"),
+    ("qcow", ""),
+    ("vpc", "force_size=on"),
+    ("vpc", "force_size=on,subformat=fixed"),
+]
+CHECKED = ("qcow2", "vdi", "parallels", "vmdk", "vhdx")  # stock qemu-img has checks for these
+
+
+def words(options):
+    return ["-o", options] if options else []
+
+
+def clean(image, format):
+    if format in CHECKED:
+        stock("check", "-q", "-f", format, image)
+    if format != "raw":
+        ours("check", "-q", "-f", format, image)
+
+
+@pytest.mark.parametrize("format, options", WRITTEN)
+def test_what_we_make_stock_tools_take_write_and_we_read(tmp_path, format, options):  # IMG-28, IMG-32
+    image, raw = tmp_path / "a.img", tmp_path / "a.raw"
+    ours("create", "-q", "-f", format, *words(options), image, "20M")
+    clean(image, format)
+    io(image, "write -P 5 1000 3M", "write -P 9 19M 1M", "write -z 2M 64k", format=format)
+    clean(image, format)
+    ours("convert", "-f", format, "-O", "raw", image, raw)
+    stock("compare", "-f", format, "-F", "raw", image, raw)
+    theirs = json.loads(stock("info", "-f", format, "--output=json", image))
+    mine = json.loads(ours("info", "-f", format, "--output=json", image))
+    assert {key: mine.get(key) for key in theirs} == theirs
+
+
+@pytest.mark.parametrize("format, options", WRITTEN)
+def test_what_we_convert_stock_tools_read_the_same(tmp_path, format, options):
+    raw, image, again = fill(tmp_path / "a.raw", 14 << 20, seed=5), tmp_path / "a.img", tmp_path / "b.img"
+    ours("convert", "-f", "raw", "-O", format, *words(options), raw, image)
+    clean(image, format)
+    stock("compare", "-f", format, "-F", "raw", image, raw)
+    # Written over in place, by us, with other content.
+    other = fill(tmp_path / "other.raw", 14 << 20, seed=6)
+    ours("convert", "-n", "-f", "raw", "-O", format, other, image)
+    clean(image, format)
+    stock("compare", "-f", format, "-F", "raw", image, other)
+    stock("convert", "-f", "raw", "-O", format, *words(options), raw, again)
+    ours("convert", "-n", "-f", "raw", "-O", format, other, again)
+    clean(again, format)
+    stock("compare", "-f", format, "-F", "raw", again, other)
+
+
+@pytest.mark.parametrize("source", [kind for kind in WRITTEN if kind[1] in ("", "force_size=on")])
+def test_every_pair_of_formats_converts(tmp_path, source):  # IMG-03, IMG-28
+    raw, image = fill(tmp_path / "a.raw", 5 << 20, seed=7), tmp_path / "a.img"
+    ours("convert", "-f", "raw", "-O", source[0], *words(source[1]), raw, image)
+    for format, options in WRITTEN:
+        copy = tmp_path / f"copy.{format}"
+        ours("convert", "-f", source[0], "-O", format, *words(options), image, copy)
+        stock("compare", "-q", "-f", format, "-F", "raw", copy, raw)
+
+
+@pytest.mark.parametrize("format", sorted({kind[0] for kind in WRITTEN}))
+def test_options_are_listed_as_stock_lists_them(format):
+    names = {line.split("=")[0].strip() for line in ours("create", "-f", format, "-o", "help").splitlines() if "=<" in line}
+    theirs = {line.split("=")[0].strip() for line in stock("create", "-f", format, "-o", "help").splitlines() if "=<" in line}
+    assert {name for name in theirs if not name.startswith("encrypt")} <= names
+
+
+def test_sizes_of_vpc_are_those_of_stock(tmp_path):
+    for size in ("1M", "100M", "3G", "130G"):
+        ours("create", "-q", "-f", "vpc", tmp_path / "a", size)
+        stock("create", "-q", "-f", "vpc", tmp_path / "b", size)
+        assert info(tmp_path / "a")["virtual-size"] == info(tmp_path / "b")["virtual-size"]
+
+
+def test_an_overlay_in_qcow_shows_what_is_below(tmp_path):
+    base, image, view = fill(tmp_path / "base.raw", 4 << 20), tmp_path / "o.qcow", tmp_path / "view.raw"
+    ours("create", "-q", "-f", "qcow", "-b", base, "-F", "raw", image)
+    io(image, "write -P 3 1M 100k", format="qcow")
+    ours("convert", "-f", "qcow", "-O", "raw", image, view)
+    stock("compare", "-f", "qcow", "-F", "raw", image, view)
+    assert view.read_bytes()[:1 << 20] == base.read_bytes()[:1 << 20]
+
+
+def test_compressed_qcow_is_read_by_stock(tmp_path):
+    raw, image = fill(tmp_path / "a.raw", 4 << 20), tmp_path / "a.qcow"
+    ours("convert", "-c", "-f", "raw", "-O", "qcow", raw, image)
+    clean(image, "qcow")
+    stock("compare", "-f", "qcow", "-F", "raw", image, raw)
+    assert image.stat().st_size < raw.stat().st_size
+
+
+@pytest.mark.parametrize("format", ["bochs", "cloop", "dmg"])
 def test_what_is_read_only_here_says_so(tmp_path, format):
     assert "does not support image creation" in failing("create", "-q", "-f", format, tmp_path / "a", "1M")
 

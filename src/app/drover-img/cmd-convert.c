@@ -118,6 +118,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         while ((c = getopt_long(argc, argv, "f:O:B:b:F:o:cl:S:pqt:T:nm:r:WU", longs, NULL)) != -1)
                 if (parse_option(c, args, err) < 0)
                         return -1;
+        if (options_help_wanted(&args->options))
+                return 0;
         if (argc - optind < 2)
                 return err_set(err, ERR_INVALID_ARG, "Must specify image file name");
         if (args->copy.target_is_zero && !args->no_create)
@@ -252,7 +254,9 @@ static int run(int argc, char **argv)
 
         args.target.skip_flush = true; /* qemu-img's default too: -t unsafe */
         r = parse(argc, argv, &args, &err);
-        if (r == 0)
+        if (r == 0 && options_help_wanted(&args.options))
+                r = options_help(args.format ?: "raw", &err);
+        else if (r == 0)
                 r = convert(&args, argv + optind, (size_t)(argc - optind - 1), argv[argc - 1], &err);
         options_done(&args.options);
         return r < 0 ? complain_err(&err) : 0;

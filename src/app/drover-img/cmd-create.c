@@ -110,9 +110,6 @@ static int create(Args *args, const char *path, const char *size, Error *err)
         sized |= options_find(&args->options, "size") != NULL;
         if (size && size_from_text(size, "image size", &how.size, err) < 0)
                 return -1;
-        if (how.backing_file && format == IMAGE_FORMAT_RAW)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED, "%s: Backing file not supported for file format 'raw'",
-                               path);
         if (how.backing_file && look_at_backing(args, path, &how, sized, err) < 0)
                 return -1;
         if (!sized && !how.backing_file)
@@ -136,6 +133,11 @@ static int run(int argc, char **argv)
         Args args = { 0 };
         int r = parse(argc, argv, &args, &err);
 
+        if (r == 0 && options_help_wanted(&args.options)) {
+                r = options_help(args.format ?: "raw", &err);
+                options_done(&args.options);
+                return r < 0 ? complain_err(&err) : 0;
+        }
         if (r == 0 && (optind == argc || argc - optind > 2))
                 r = err_set(&err, ERR_INVALID_ARG,
                             optind == argc ? "Expecting image file name" : "Unexpected argument: %s", argv[argc - 1]);

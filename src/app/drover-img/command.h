@@ -70,6 +70,9 @@ const char *options_find(const Options *options, const char *name); /* the last 
 void options_done(Options *options);
 /* The creation options of a format. Strings stay those of `options`. */
 int options_apply(const Options *options, ImageFormat format, ImageCreate *how, Error *err);
+/* -o help: what the format takes, on stdout. */
+bool options_help_wanted(const Options *options);
+int options_help(const char *format_name, Error *err);
 DEFINE_AUTO_VALUE(Options, options_done)
 
 /* It is there, and not a plain file. */

@@ -1,10 +1,15 @@
 /*
  * app/drover-img/options.c - creation options: -o name=value,...
+ *
+ * One table says which options a format has, what their values are, where they
+ * go and what -o help says of them.
  */
 #include "app/drover-img/command.h"
 
 #include "base/mem.h"
 #include "base/str.h"
+
+#include <stdio.h>
 
 static void option_put(Options *options, Buf *name, Buf *value, bool has_value)
 {
@@ -55,17 +60,6 @@ void options_done(Options *options)
         vec_done(options);
 }
 
-static int to_bool(const Option *option, bool *ret, Error *err)
-{
-        if (str_eq(option->value, "on") || str_eq(option->value, "yes") || str_eq(option->value, "true"))
-                *ret = true;
-        else if (str_eq(option->value, "off") || str_eq(option->value, "no") || str_eq(option->value, "false"))
-                *ret = false;
-        else
-                return err_set(err, ERR_INVALID_ARG, "Parameter '%s' expects 'on' or 'off'", option->name);
-        return 0;
-}
-
 int preallocation_from_text(const char *text, ImagePreallocation *ret, Error *err)
 {
         static const char *const names[] = { "off", "metadata", "falloc", "full" };
@@ -77,6 +71,119 @@ int preallocation_from_text(const char *text, ImagePreallocation *ret, Error *er
                 }
         }
         return err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s' for preallocation", text);
+}
+
+/* What an option's value is, and how it goes into ImageCreate. */
+typedef enum OptionKind {
+        OPTION_SIZE,     /* uint64_t */
+        OPTION_UNIT,     /* a size in an unsigned */
+        OPTION_NUMBER,   /* unsigned */
+        OPTION_BOOL,     /* bool */
+        OPTION_NOT_BOOL, /* bool, turned around */
+        OPTION_TEXT,     /* const char *, which stays the Options' */
+        OPTION_PREALLOCATION,
+        OPTION_COMPAT,
+        OPTION_COMPRESSION,
+} OptionKind;
+
+typedef struct OptionRow {
+        ImageFormat format;
+        const char *name;
+        OptionKind kind;
+        size_t at;
+        const char *help;
+} OptionRow;
+
+#define ROW(format, name, kind, field, help)                                                                         \
+        {                                                                                                            \
+                IMAGE_FORMAT_##format, name, OPTION_##kind, offsetof(ImageCreate, field), help                       \
+        }
+
+/* The creation options of every format that is written, by name. */
+static const OptionRow rows[] = {
+        ROW(RAW, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, falloc, full)"),
+        ROW(RAW, "size", SIZE, size, "Virtual disk size"),
+        ROW(QCOW2, "backing_file", TEXT, backing_file, "File name of a base image"),
+        ROW(QCOW2, "backing_fmt", TEXT, backing_format, "Image format of the base image"),
+        ROW(QCOW2, "cluster_size", UNIT, cluster_size, "qcow2 cluster size"),
+        ROW(QCOW2, "compat", COMPAT, version, "Compatibility level (v2 [0.10] or v3 [1.1])"),
+        ROW(QCOW2, "compression_type", COMPRESSION, zstd, "How clusters are compressed (zlib, zstd)"),
+        ROW(QCOW2, "data_file", TEXT, data_file_name, "File name of an external data file"),
+        ROW(QCOW2, "data_file_raw", BOOL, data_file_raw, "The external data file must stay valid as a raw image"),
+        ROW(QCOW2, "extended_l2", BOOL, extended_l2, "Extended L2 tables"),
+        ROW(QCOW2, "lazy_refcounts", BOOL, lazy_refcounts, "Postpone refcount updates"),
+        ROW(QCOW2, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata, falloc, full)"),
+        ROW(QCOW2, "refcount_bits", NUMBER, refcount_bits, "Width of a reference count entry in bits"),
+        ROW(QCOW2, "size", SIZE, size, "Virtual disk size"),
+        ROW(QCOW, "backing_file", TEXT, backing_file, "File name of a base image"),
+        ROW(QCOW, "backing_fmt", TEXT, backing_format, "Format of the backing image; the header does not keep it"),
+        ROW(QCOW, "size", SIZE, size, "Virtual disk size"),
+        ROW(VDI, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata: as static)"),
+        ROW(VDI, "size", SIZE, size, "Virtual disk size"),
+        ROW(VDI, "static", BOOL, is_static, "VDI static (pre-allocated) image"),
+        ROW(VPC, "force_size", BOOL, force_size, "Take exactly this size, not the next one that has a geometry"),
+        ROW(VPC, "size", SIZE, size, "Virtual disk size"),
+        ROW(VPC, "subformat", TEXT, subformat, "Kind of image: dynamic (default) or fixed"),
+        ROW(PARALLELS, "cluster_size", UNIT, cluster_size, "Parallels image cluster size"),
+        ROW(PARALLELS, "size", SIZE, size, "Virtual disk size"),
+};
+
+static const OptionRow *find_row(ImageFormat format, const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                if (rows[i].format == format && str_eq(rows[i].name, name))
+                        return &rows[i];
+        return NULL;
+}
+
+static const char *kind_text(OptionKind kind)
+{
+        switch (kind) {
+        case OPTION_SIZE:
+        case OPTION_UNIT:
+                return "size";
+        case OPTION_NUMBER:
+                return "num";
+        case OPTION_BOOL:
+        case OPTION_NOT_BOOL:
+                return "bool (on/off)";
+        default:
+                return "str";
+        }
+}
+
+bool options_help_wanted(const Options *options)
+{
+        return options_find(options, "help") || options_find(options, "?");
+}
+
+int options_help(const char *format_name, Error *err)
+{
+        ImageFormat format;
+
+        if (image_format_from_name(format_name, &format, err) < 0)
+                return -1;
+        printf("Supported %s options:\n", format_name);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                char value[64];
+
+                if (rows[i].format != format)
+                        continue;
+                snprintf(value, sizeof(value), "%s=<%s>", rows[i].name, kind_text(rows[i].kind));
+                printf("  %-22s - %s\n", value, rows[i].help);
+        }
+        return 0;
+}
+
+static int to_bool(const Option *option, bool *ret, Error *err)
+{
+        if (str_eq(option->value, "on") || str_eq(option->value, "yes") || str_eq(option->value, "true"))
+                *ret = true;
+        else if (str_eq(option->value, "off") || str_eq(option->value, "no") || str_eq(option->value, "false"))
+                *ret = false;
+        else
+                return err_set(err, ERR_INVALID_ARG, "Parameter '%s' expects 'on' or 'off'", option->name);
+        return 0;
 }
 
 static int to_number(const Option *option, unsigned *ret, Error *err)
@@ -91,69 +198,71 @@ static int to_number(const Option *option, unsigned *ret, Error *err)
         return 0;
 }
 
-static int apply_qcow2(const Option *option, ImageCreate *how, Error *err)
+static int to_compat(const Option *option, unsigned *ret, Error *err)
 {
-        const char *name = option->name, *value = option->value;
+        const char *value = option->value;
 
-        if (str_eq(name, "compat")) {
-                how->version = str_eq(value, "0.10") || str_eq(value, "v2")  ? 2
-                               : str_eq(value, "1.1") || str_eq(value, "v3") ? 3
-                                                                             : 0;
-                return how->version ? 0 : err_set(err, ERR_INVALID_ARG, "Invalid compatibility level: '%s'", value);
-        }
-        if (str_eq(name, "compression_type")) {
-                how->zstd = str_eq(value, "zstd");
-                return how->zstd || str_eq(value, "zlib")
-                               ? 0
-                               : err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s' for compression_type", value);
-        }
-        if (str_eq(name, "cluster_size"))
-                return to_number(option, &how->cluster_size, err);
-        if (str_eq(name, "refcount_bits"))
-                return to_number(option, &how->refcount_bits, err);
-        if (str_eq(name, "lazy_refcounts"))
-                return to_bool(option, &how->lazy_refcounts, err);
-        if (str_eq(name, "extended_l2"))
-                return to_bool(option, &how->extended_l2, err);
-        if (str_eq(name, "data_file_raw"))
-                return to_bool(option, &how->data_file_raw, err);
-        if (str_eq(name, "data_file")) {
-                how->data_file_name = value;
+        *ret = str_eq(value, "0.10") || str_eq(value, "v2") ? 2 : str_eq(value, "1.1") || str_eq(value, "v3") ? 3 : 0;
+        return *ret ? 0 : err_set(err, ERR_INVALID_ARG, "Invalid compatibility level: '%s'", value);
+}
+
+static int to_compression(const Option *option, bool *zstd, Error *err)
+{
+        *zstd = str_eq(option->value, "zstd");
+        if (*zstd || str_eq(option->value, "zlib"))
                 return 0;
-        }
-        if (str_eq(name, "backing_file")) {
-                how->backing_file = value;
+        return err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s' for compression_type", option->value);
+}
+
+static int apply(const OptionRow *row, const Option *option, ImageCreate *how, Error *err)
+{
+        void *field = (char *)how + row->at;
+        int r;
+
+        switch (row->kind) {
+        case OPTION_SIZE:
+                return size_from_text(option->value,
+                                      row->at == offsetof(ImageCreate, size) ? "image size" : row->name, field, err);
+        case OPTION_UNIT:
+        case OPTION_NUMBER:
+                return to_number(option, field, err);
+        case OPTION_BOOL:
+                return to_bool(option, field, err);
+        case OPTION_NOT_BOOL:
+                r = to_bool(option, field, err);
+                *(bool *)field = !*(bool *)field;
+                return r;
+        case OPTION_TEXT:
+                *(const char **)field = option->value;
                 return 0;
+        case OPTION_PREALLOCATION:
+                return preallocation_from_text(option->value, field, err);
+        case OPTION_COMPAT:
+                return to_compat(option, field, err);
+        case OPTION_COMPRESSION:
+                return to_compression(option, field, err);
         }
-        if (str_eq(name, "backing_fmt")) {
-                how->backing_format = value;
-                return 0;
-        }
-        if (str_starts(name, "encrypt"))
-                return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "encrypted images are not supported");
-        return err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s'", name);
+        return 0;
 }
 
 int options_apply(const Options *options, ImageFormat format, ImageCreate *how, Error *err)
 {
         for (size_t i = 0; i < options->len; i++) {
                 const Option *option = &options->items[i];
+                const OptionRow *row = find_row(format, option->name);
 
-                if (str_eq(option->name, "preallocation")) {
-                        if (preallocation_from_text(option->value, &how->preallocation, err) < 0)
-                                return -1;
-                } else if (str_eq(option->name, "size")) {
-                        if (size_from_text(option->value, "image size", &how->size, err) < 0)
-                                return -1;
-                } else if (format == IMAGE_FORMAT_QCOW2) {
-                        if (apply_qcow2(option, how, err) < 0)
-                                return -1;
-                } else if (str_eq(option->name, "backing_file") || str_eq(option->name, "backing_fmt")) {
+                if (!row && str_starts(option->name, "encrypt"))
+                        return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "encrypted images are not supported");
+                if (!row && (str_eq(option->name, "backing_file") || str_eq(option->name, "backing_fmt")))
                         return err_set(err, ERR_OPERATION_UNSUPPORTED,
                                        "Backing file not supported for file format '%s'", image_format_name(format));
-                } else {
+                if (!row)
                         return err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s'", option->name);
-                }
+                if (apply(row, option, how, err) < 0)
+                        return -1;
         }
+        if (how->backing_file && !find_row(format, "backing_file"))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Backing file not supported for file format '%s'",
+                               image_format_name(format));
         return 0;
 }

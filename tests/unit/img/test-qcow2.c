@@ -1,198 +1,85 @@
 #include "test.h"
 
-#include "base/fd.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "image-model.h"
 #include "img/bytes.h"
-#include "img/image.h"
-#include "memory-file.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum { MODEL_SNAPSHOTS = 3, MODEL_ROOM = 3 << 20 };
+enum { MODEL_SNAPSHOTS = 3 };
 
-typedef struct Model {
-        uint8_t *bytes;
-        uint64_t size;
+typedef struct Snapshots {
         struct {
                 uint8_t *bytes;
                 uint64_t size;
                 char name[16];
-        } snapshots[MODEL_SNAPSHOTS];
-        unsigned named;
-} Model;
-
-static unsigned seed;
-
-static unsigned dice(unsigned sides)
-{
-        seed = seed * 1103515245u + 12345u;
-        return (seed >> 8 & 0x7fffff) % sides;
-}
-
-/* A length of at most `most` that ends inside the image. */
-static uint64_t length_at(const Model *model, uint64_t at, unsigned most)
-{
-        uint64_t n = 1 + dice(most);
-
-        return MIN(n, model->size - at);
-}
-
-static void say_to_stderr(void *arg, const char *text)
-{
-        (void)arg;
-        if (str_starts(text, "ERROR"))
-                fprintf(stderr, "%s\n", text);
-}
-
-static void check_clean(Image *image)
-{
-        ImageCheck found = { .say = say_to_stderr };
-        AUTO(Error) err = { 0 };
-
-        CHECK_STR(image_check(image, REPAIR_NONE, &found, &err) < 0 ? err.text : "", "");
-        CHECK_INT(found.corruptions, 0);
-        CHECK_INT(found.leaks, 0);
-        CHECK_INT(found.check_errors, 0);
-}
-
-static void check_content(Image *image, const Model *model)
-{
-        AUTOFREE uint8_t *is = mem_alloc(model->size + 1);
-        AUTO(Error) err = { 0 };
-
-        CHECK_INT(image_size(image), model->size);
-        CHECK_STR(image_read(image, 0, is, model->size, &err) < 0 ? err.text : "", "");
-        CHECK_MEM(is, model->bytes, model->size);
-}
-
-static int run(const char *fmt, const char *a, const char *b)
-{
-        AUTOFREE char *command = str_format("%s %s %s >/dev/null 2>&1", fmt, a, b);
-        int status = system(command);
-
-        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void save(const char *path, const uint8_t *data, size_t n)
-{
-        AUTO(Fd) fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-        CHECK(fd >= 0);
-        CHECK_INT(fd_write_all(fd, data, n, NULL), 0);
-}
-
-/* Stock qemu-img reads the same and finds nothing wrong. */
-static void check_with_qemu(Image *image, const Model *model)
-{
-        char ours[] = "/tmp/drover-img-XXXXXX", expected[] = "/tmp/drover-img-XXXXXX";
-        AUTO(Error) err = { 0 };
-        const uint8_t *data;
-        size_t n;
-
-        if (run("qemu-img", "--version", "") != 0)
-                return;
-        close(mkstemp(ours));
-        close(mkstemp(expected));
-        CHECK_INT(image_flush(image, &err), 0);
-        data = memory_file_data(image_file(image), &n);
-        save(ours, data, n);
-        save(expected, model->bytes, model->size);
-        CHECK_INT(run("qemu-img check -f qcow2", ours, ""), 0);
-        CHECK_INT(run("qemu-img compare -f qcow2 -F raw", ours, expected), 0);
-        unlink(ours);
-        unlink(expected);
-}
-
-static void random_write(Image *image, Model *model)
-{
-        uint64_t at = dice((unsigned)model->size), n = length_at(model, at, dice(4) ? 9000 : 200000);
-        AUTO(Error) err = { 0 };
-
-        if (dice(3) == 0) {
-                at = round_down(at, image_cluster_size(image));
-                n = MIN(round_up(n, image_cluster_size(image)), model->size - at);
-        }
-        for (uint64_t i = 0; i < n; i++)
-                model->bytes[at + i] = (uint8_t)(i % 97 ? model->named : dice(256));
-        model->named++;
-        CHECK_STR(image_write(image, at, model->bytes + at, n, &err) < 0 ? err.text : "", "");
-}
+        } of[MODEL_SNAPSHOTS];
+} Snapshots;
 
 static void random_compressed(Image *image, Model *model)
 {
-        uint64_t cluster = image_cluster_size(image), at = round_down(dice((unsigned)model->size), cluster);
+        uint64_t cluster = image_cluster_size(image), at = round_down(model_dice((unsigned)model->size), cluster);
         uint64_t n = MIN(cluster, model->size - at);
         AUTO(Error) err = { 0 };
 
         memset(model->bytes + at, (int)model->named++, n);
         for (unsigned i = 0; i < 40; i++)
-                model->bytes[at + dice((unsigned)n)] = (uint8_t)dice(256);
+                model->bytes[at + model_dice((unsigned)n)] = (uint8_t)model_dice(256);
         CHECK_STR(image_write_compressed(image, at, model->bytes + at, n, &err) < 0 ? err.text : "", "");
 }
 
-static void random_zero(Image *image, Model *model)
+static void random_snapshot(Image *image, Model *model, Snapshots *snapshots)
 {
-        uint64_t at = dice((unsigned)model->size), n = length_at(model, at, 150000);
-        AUTO(Error) err = { 0 };
-
-        memset(model->bytes + at, 0, n);
-        CHECK_STR(image_zero(image, at, n, dice(2) ? IMAGE_ZERO_UNMAP : 0, &err) < 0 ? err.text : "", "");
-}
-
-static void random_snapshot(Image *image, Model *model)
-{
-        unsigned i = dice(MODEL_SNAPSHOTS);
+        unsigned i = model_dice(MODEL_SNAPSHOTS);
         AUTO(Error) err = { 0 };
         int r = 0;
 
-        if (!model->snapshots[i].bytes) {
-                ImageSnapshot what = { .name = model->snapshots[i].name, .icount = UINT64_MAX };
+        if (!snapshots->of[i].bytes) {
+                ImageSnapshot what = { .name = snapshots->of[i].name, .icount = UINT64_MAX };
 
-                snprintf(model->snapshots[i].name, sizeof(model->snapshots[i].name), "s%u", model->named++);
+                snprintf(snapshots->of[i].name, sizeof(snapshots->of[i].name), "s%u", model->named++);
                 r = image_snapshot_create(image, &what, &err);
-                model->snapshots[i].bytes = mem_dup(model->bytes, model->size + 1);
-                model->snapshots[i].size = model->size;
-        } else if (dice(2)) {
-                r = image_snapshot_apply(image, model->snapshots[i].name, &err);
+                snapshots->of[i].bytes = mem_dup(model->bytes, model->size + 1);
+                snapshots->of[i].size = model->size;
+        } else if (model_dice(2)) {
+                r = image_snapshot_apply(image, snapshots->of[i].name, &err);
                 memset(model->bytes, 0, MODEL_ROOM);
-                memcpy(model->bytes, model->snapshots[i].bytes, model->snapshots[i].size);
-                model->size = model->snapshots[i].size;
+                memcpy(model->bytes, snapshots->of[i].bytes, snapshots->of[i].size);
+                model->size = snapshots->of[i].size;
         } else {
-                r = image_snapshot_delete(image, model->snapshots[i].name, &err);
-                free(TAKE(model->snapshots[i].bytes));
+                r = image_snapshot_delete(image, snapshots->of[i].name, &err);
+                free(TAKE(snapshots->of[i].bytes));
         }
         CHECK_STR(r < 0 ? err.text : "", "");
 }
 
 static void random_resize(Image *image, Model *model)
 {
-        uint64_t size = 512 * (1 + dice(MODEL_ROOM / 512 - 1));
+        uint64_t size = 512 * (1 + model_dice(MODEL_ROOM / 512 - 1));
         AUTO(Error) err = { 0 };
 
-        CHECK_STR(image_resize(image, size, dice(4) ? PREALLOCATE_OFF : PREALLOCATE_METADATA, &err) < 0 ? err.text
-                                                                                                        : "",
+        CHECK_STR(image_resize(image, size, model_dice(4) ? PREALLOCATE_OFF : PREALLOCATE_METADATA, &err) < 0
+                          ? err.text
+                          : "",
                   "");
         if (size < model->size)
                 memset(model->bytes + size, 0, model->size - size);
         model->size = size;
 }
 
-static void random_change(Image *image, Model *model, bool snapshots)
+static void random_change(Image *image, Model *model, Snapshots *snapshots)
 {
         AUTO(Error) err = { 0 };
 
-        switch (dice(16)) {
+        switch (model_dice(16)) {
         case 0:
                 CHECK_INT(image_flush(image, &err), 0);
                 break;
         case 1:
         case 2:
-                random_zero(image, model);
+                model_zero(image, model);
                 break;
         case 3:
         case 4:
@@ -200,23 +87,22 @@ static void random_change(Image *image, Model *model, bool snapshots)
                 break;
         case 5:
                 if (snapshots)
-                        random_snapshot(image, model);
+                        random_snapshot(image, model, snapshots);
                 break;
         case 6:
-                if (dice(4) == 0)
+                if (model_dice(4) == 0)
                         random_resize(image, model);
                 break;
         default:
-                random_write(image, model);
+                model_write(image, model);
                 break;
         }
 }
 
-static void model_done(Model *model)
+static void snapshots_done(Snapshots *snapshots)
 {
-        free(model->bytes);
         for (size_t i = 0; i < MODEL_SNAPSHOTS; i++)
-                free(model->snapshots[i].bytes);
+                free(snapshots->of[i].bytes);
 }
 
 static Image *make(const ImageCreate *how)
@@ -244,21 +130,22 @@ TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
 
         for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
                 Image *image = make(&kinds[k]);
-                Model model = { .bytes = mem_alloc(MODEL_ROOM + 1), .size = kinds[k].size, .named = 1 };
+                AUTO(Model) model = model_new(kinds[k].size);
+                Snapshots snapshots = { 0 };
                 AUTO(Error) err = { 0 };
 
-                seed = 11 + (unsigned)k;
+                model_seed = 11 + (unsigned)k;
                 for (unsigned i = 0; i < 250; i++) {
-                        random_change(image, &model, true);
+                        random_change(image, &model, &snapshots);
                         if (i % 50 == 49) {
                                 CHECK_INT(image_flush(image, &err), 0);
-                                check_clean(image);
-                                check_content(image, &model);
+                                model_check_clean(image);
+                                model_check_content(image, &model);
                         }
                 }
-                check_with_qemu(image, &model);
+                model_check_with_stock(image, &model);
                 CHECK_INT(image_close(image, &err), 0);
-                model_done(&model);
+                snapshots_done(&snapshots);
         }
 }
 
@@ -271,42 +158,27 @@ TEST(an_overlay_shows_its_backing_image_until_it_is_written)
         };
 
         for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-                Model model = { .bytes = mem_alloc(MODEL_ROOM + 1), .size = 1 << 20, .named = 1 };
+                AUTO(Model) model = model_new(1 << 20);
                 AUTO(Error) err = { 0 };
                 Image *image, *below;
 
-                seed = 5 + (unsigned)k;
+                model_seed = 5 + (unsigned)k;
                 for (size_t i = 0; i < 700000; i++)
                         model.bytes[i] = (uint8_t)(i * 7);
                 below = image_open(memory_file_new(model.bytes, 700000), IMAGE_FORMAT_RAW, 0, &err);
                 image = make(&kinds[k]);
                 image_set_backing(image, below);
-                check_content(image, &model);
+                model_check_content(image, &model);
                 for (unsigned i = 0; i < 150; i++) {
-                        random_change(image, &model, false);
+                        random_change(image, &model, NULL);
                         if (i % 30 == 29)
-                                check_content(image, &model);
+                                model_check_content(image, &model);
                 }
                 CHECK_INT(image_flush(image, &err), 0);
-                check_clean(image);
-                check_content(image, &model);
+                model_check_clean(image);
+                model_check_content(image, &model);
                 CHECK_INT(image_close(image, &err), 0);
-                model_done(&model);
         }
-}
-
-/* What stood there before the changes, or after any of them: a crash may show the old or the new bytes. */
-static void check_after_crash(ImageFile *file)
-{
-        AUTO(Image) *image = NULL;
-        AUTO(Error) err = { 0 };
-        ImageCheck found = { .say = say_to_stderr };
-
-        image = image_open(file, IMAGE_FORMAT_QCOW2, IMAGE_CHECKING, &err);
-        CHECK_STR(err.text ?: "", "");
-        CHECK_STR(image_check(image, REPAIR_NONE, &found, &err) < 0 ? err.text : "", "");
-        CHECK_INT(found.corruptions, 0);
-        CHECK_INT(found.check_errors, 0);
 }
 
 TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
@@ -319,22 +191,24 @@ TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
 
         for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
                 Image *image = make(&kinds[k]);
-                Model model = { .bytes = mem_alloc(MODEL_ROOM + 1), .size = 1 << 20, .named = 1 };
+                AUTO(Model) model = model_new(1 << 20);
+                Snapshots snapshots = { 0 };
                 AUTO(Error) err = { 0 };
                 size_t changes;
 
-                seed = 3;
+                model_seed = 3;
                 CHECK_INT(image_flush(image, &err), 0);
                 memory_file_record(image_file(image));
                 for (unsigned i = 0; i < 60; i++)
-                        random_change(image, &model, true);
+                        random_change(image, &model, &snapshots);
                 CHECK_INT(image_flush(image, &err), 0);
                 changes = memory_file_changes(image_file(image));
                 for (size_t cut = 1; cut <= changes; cut += 1 + cut / 100)
                         for (unsigned s = 0; s < 3; s++)
-                                check_after_crash(memory_file_after_crash(image_file(image), cut, s * 7919));
+                                model_check_after_crash(IMAGE_FORMAT_QCOW2,
+                                                        memory_file_after_crash(image_file(image), cut, s * 7919));
                 CHECK_INT(image_close(image, &err), 0);
-                model_done(&model);
+                snapshots_done(&snapshots);
         }
 }
 
@@ -361,7 +235,7 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
                 if (failed)
                         CHECK(strstr(err.text, "Input/output error") || strstr(err.text, "an earlier write"));
                 bytes = memory_file_data(image_file(image), &n);
-                check_after_crash(memory_file_new(bytes, n));
+                model_check_after_crash(IMAGE_FORMAT_QCOW2, memory_file_new(bytes, n));
                 image_close(image, &later);
         }
 }
@@ -403,7 +277,7 @@ TEST(check_finds_damage_and_repairs_it)
                 CHECK_STR(image_check(image, REPAIR_ALL, &again, &err) < 0 ? err.text : "", "");
                 CHECK_INT(again.corruptions + again.leaks, 0);
                 CHECK(again.corruptions_fixed + again.leaks_fixed > 0);
-                check_clean(image);
+                model_check_clean(image);
                 image_free(image);
         }
 }
@@ -465,7 +339,7 @@ TEST(threads_that_write_to_the_same_clusters_do_not_lose_each_others_bytes)
                 for (size_t i = 0; i < WRITERS_SIZE; i++)
                         CHECK_INT(is[i], 1 + i / WRITER_STEP % WRITERS);
                 CHECK_INT(image_flush(image, &err), 0);
-                check_clean(image);
+                model_check_clean(image);
                 CHECK_INT(image_close(image, &err), 0);
         }
 }

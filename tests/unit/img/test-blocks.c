@@ -1,0 +1,236 @@
+#include "test.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "image-model.h"
+#include "img/bytes.h"
+
+#include <pthread.h>
+
+/*
+ * What every format that is a table of blocks must do: hold what was written, agree with stock qemu-img, and be clean
+ * or only leaking whenever the power goes (IMG-27, IMG-28, IMG-31).
+ */
+typedef struct Kind {
+        ImageFormat format;
+        ImageCreate how;
+        bool packs;
+} Kind;
+
+static const Kind kinds[] = {
+        { IMAGE_FORMAT_VDI, { .size = 5 << 19 }, false },
+        { IMAGE_FORMAT_VDI, { .size = 5 << 19, .is_static = true }, false },
+        { IMAGE_FORMAT_PARALLELS, { .size = 5 << 19, .cluster_size = 65536 }, false },
+        { IMAGE_FORMAT_PARALLELS, { .size = 5 << 19 }, false },
+        { IMAGE_FORMAT_QCOW, { .size = 5 << 19 }, true },
+        { IMAGE_FORMAT_VPC, { .size = 5 << 19, .force_size = true }, false },
+        { IMAGE_FORMAT_VPC, { .size = 5 << 19, .force_size = true, .subformat = "fixed" }, false },
+};
+
+static Image *make(const Kind *kind)
+{
+        ImageFile *file = memory_file_new(NULL, 0);
+        AUTO(Error) err = { 0 };
+        Image *image;
+
+        CHECK_STR(image_create(file, kind->format, &kind->how, &err) < 0 ? err.text : "", "");
+        image = image_open(file, kind->format, IMAGE_WRITE, &err);
+        CHECK_STR(err.text ?: "", "");
+        return image;
+}
+
+static void write_compressed(Image *image, Model *model)
+{
+        uint64_t cluster = image_cluster_size(image), at = model_dice((unsigned)model->size) / cluster * cluster;
+        uint64_t n = MIN(cluster, model->size - at);
+        AUTO(Error) err = { 0 };
+
+        memset(model->bytes + at, (int)model->named++, n);
+        model->bytes[at + model_dice((unsigned)n)] = 1;
+        CHECK_STR(image_write_compressed(image, at, model->bytes + at, n, &err) < 0 ? err.text : "", "");
+}
+
+static void change(const Kind *kind, Image *image, Model *model)
+{
+        switch (model_dice(10)) {
+        case 0:
+                CHECK_INT(image_flush(image, NULL), 0);
+                break;
+        case 1:
+        case 2:
+                model_zero(image, model);
+                break;
+        case 3:
+                if (kind->packs)
+                        write_compressed(image, model);
+                break;
+        default:
+                model_write(image, model);
+                break;
+        }
+}
+
+TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
+{
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+                Image *image = make(&kinds[k]);
+                AUTO(Model) model = model_new(kinds[k].how.size);
+                AUTO(Error) err = { 0 };
+                ImageFile *again;
+                const uint8_t *bytes;
+                size_t n;
+
+                model_seed = 3 + (unsigned)k;
+                for (unsigned i = 0; i < 300; i++) {
+                        change(&kinds[k], image, &model);
+                        if (i % 100 == 99) {
+                                CHECK_INT(image_flush(image, &err), 0);
+                                model_check_clean(image);
+                                model_check_content(image, &model);
+                        }
+                }
+                model_check_with_stock(image, &model);
+                /* Another start finds the same. */
+                bytes = memory_file_data(image_file(image), &n);
+                again = memory_file_new(bytes, n);
+                CHECK_STR(image_close(image, &err) < 0 ? err.text : "", "");
+                image = image_open(again, kinds[k].format, IMAGE_WRITE, &err);
+                model_check_content(image, &model);
+                for (unsigned i = 0; i < 30; i++)
+                        change(&kinds[k], image, &model);
+                CHECK_INT(image_flush(image, &err), 0);
+                model_check_clean(image);
+                model_check_content(image, &model);
+                CHECK_INT(image_close(image, &err), 0);
+        }
+}
+
+TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
+{
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+                Image *image = make(&kinds[k]);
+                AUTO(Model) model = model_new(kinds[k].how.size);
+                size_t changes;
+
+                model_seed = 8;
+                CHECK_INT(image_flush(image, NULL), 0);
+                memory_file_record(image_file(image));
+                for (unsigned i = 0; i < 40; i++)
+                        change(&kinds[k], image, &model);
+                CHECK_INT(image_flush(image, NULL), 0);
+                changes = memory_file_changes(image_file(image));
+                for (size_t cut = 1; cut <= changes; cut += 1 + cut / 40)
+                        for (unsigned s = 0; s < 3; s++)
+                                model_check_after_crash(kinds[k].format,
+                                                        memory_file_after_crash(image_file(image), cut, s * 7919));
+                CHECK_INT(image_close(image, NULL), 0);
+        }
+}
+
+TEST(after_a_crash_the_image_is_repaired_and_written_again)
+{
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+                AUTO(Model) model = model_new(kinds[k].how.size);
+                Image *image = make(&kinds[k]);
+                size_t changes;
+
+                model_seed = 21;
+                memory_file_record(image_file(image));
+                for (unsigned i = 0; i < 30; i++)
+                        change(&kinds[k], image, &model);
+                CHECK_INT(image_flush(image, NULL), 0);
+                changes = memory_file_changes(image_file(image));
+                for (size_t cut = 1; cut <= changes; cut += 1 + changes / 7) {
+                        ImageFile *file = memory_file_after_crash(image_file(image), cut, 77 + (unsigned)cut);
+                        ImageCheck found = { 0 };
+                        AUTO(Error) err = { 0 };
+                        Image *after = image_open(file, kinds[k].format, IMAGE_WRITE | IMAGE_CHECKING, &err);
+
+                        CHECK_STR(err.text ?: "", "");
+                        CHECK_STR(image_check(after, REPAIR_ALL, &found, &err) < 0 ? err.text : "", "");
+                        CHECK_INT(image_read(after, 0, model.bytes, model.size, &err), 0);
+                        for (unsigned i = 0; i < 10; i++)
+                                change(&kinds[k], after, &model);
+                        CHECK_STR(image_flush(after, &err) < 0 ? err.text : "", "");
+                        model_check_content(after, &model);
+                        model_check_with_stock(after, &model);
+                        CHECK_INT(image_close(after, &err), 0);
+                }
+                CHECK_INT(image_close(image, NULL), 0);
+        }
+}
+
+TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
+{
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+                for (size_t in = 0; in < 24; in++) {
+                        Image *image = make(&kinds[k]);
+                        static const uint8_t data[20000] = { 1, 2, 3 };
+                        AUTO(Error) err = { 0 };
+                        bool failed = false;
+                        const uint8_t *bytes;
+                        size_t n;
+
+                        memory_file_fail_from(image_file(image), in);
+                        for (unsigned i = 0; i < 12 && !failed; i++) {
+                                failed = image_write(image, i * 170000, data, sizeof(data), &err) < 0;
+                                if (!failed && i % 4 == 3)
+                                        failed = image_flush(image, &err) < 0;
+                        }
+                        CHECK(failed || in > 12);
+                        if (failed)
+                                CHECK(strstr(err.text, "Input/output error"));
+                        bytes = memory_file_data(image_file(image), &n);
+                        model_check_after_crash(kinds[k].format, memory_file_new(bytes, n));
+                        image_close(image, NULL);
+                }
+        }
+}
+
+enum { WRITERS = 4, WRITER_STEP = 1024, WRITERS_SIZE = 2 << 20 };
+
+typedef struct Writer {
+        Image *image;
+        unsigned number;
+        bool failed;
+} Writer;
+
+static void *write_my_part(void *arg)
+{
+        Writer *w = arg;
+        unsigned steps = WRITERS_SIZE / WRITER_STEP / WRITERS;
+        uint8_t data[WRITER_STEP];
+
+        for (unsigned i = 0; i < steps; i++) {
+                uint64_t at = ((uint64_t)(i * 61 + w->number * 7) % steps * WRITERS + w->number) * WRITER_STEP;
+
+                memset(data, (int)(1 + w->number), sizeof(data));
+                w->failed |= image_write(w->image, at, data, sizeof(data), NULL) < 0;
+                if (i % 50 == w->number)
+                        w->failed |= image_flush(w->image, NULL) < 0;
+        }
+        return NULL;
+}
+
+TEST(threads_that_write_to_the_same_blocks_do_not_lose_each_others_bytes)
+{
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+                AUTOFREE uint8_t *is = mem_alloc(WRITERS_SIZE);
+                Image *image = make(&kinds[k]);
+                Writer writers[WRITERS];
+                pthread_t threads[WRITERS];
+
+                for (unsigned i = 0; i < WRITERS; i++) {
+                        writers[i] = (Writer){ .image = image, .number = i };
+                        CHECK_INT(pthread_create(&threads[i], NULL, write_my_part, &writers[i]), 0);
+                }
+                for (unsigned i = 0; i < WRITERS; i++) {
+                        pthread_join(threads[i], NULL);
+                        CHECK(!writers[i].failed);
+                }
+                CHECK_INT(image_read(image, 0, is, WRITERS_SIZE, NULL), 0);
+                for (size_t i = 0; i < WRITERS_SIZE; i++)
+                        CHECK_INT(is[i], 1 + i / WRITER_STEP % WRITERS);
+                CHECK_INT(image_close(image, NULL), 0);
+        }
+}
