@@ -90,7 +90,7 @@ static bool has_run_here(const QemuRun *run)
 {
         const Migration *m = run->migration;
 
-        return m ? m->resumed_us != 0 : guest_state(run->guest) != GUEST_INCOMING;
+        return m ? m->resumed_us != 0 : !run->unrun && guest_state(run->guest) != GUEST_INCOMING;
 }
 
 /* A guest that came by migration and ended here by itself: it may have run, so this host never says "absent" of it. */

@@ -16,7 +16,9 @@
 #include "daemon/migrate-finish.h"
 #include "daemon/migrate-ports.h"
 #include "daemon/migrate-source.h"
+#include "daemon/migrate-tunnel.h"
 #include "daemon/server-client.h"
+#include "daemon/stream.h"
 
 /* A prepare on its way: the call that waits, and the guest that is made ready. */
 typedef struct Preparing {
@@ -25,7 +27,7 @@ typedef struct Preparing {
         Domain *dom;
         DomainDef *def; /* until QEMU is started with it */
         StartOptions options;
-        bool tunnelled;
+        Fd tunnel; /* the memory comes through it from the client's stream; -1: QEMU listens by itself */
 } Preparing;
 
 static void fail_prepare(Preparing *p, const Error *failure)
@@ -38,6 +40,7 @@ static void fail_prepare(Preparing *p, const Error *failure)
                 migrate_drop_incoming(m);
         else
                 migration_free(m);
+        fd_close(&p->tunnel);
         domain_def_unref(p->def);
         domain_unref(p->dom);
         free(p);
@@ -45,25 +48,51 @@ static void fail_prepare(Preparing *p, const Error *failure)
 
 /* --- prepare --- */
 
+/* What the client sends from now on goes to QEMU; the break of either is seen by the other. */
+static int answer_tunnel(Preparing *p, const Buf *cookie, Error *err)
+{
+        if (!stream_new(p->call, fd_take(&p->tunnel), false, true, NULL, NULL, err))
+                return -1;
+        call_reply(p->call,
+                   &(WireDomainMigratePrepareTunnel3ParamsRet){ .n_cookie_out = (uint32_t)cookie->len,
+                                                                .cookie_out = (const uint8_t *)cookie->data });
+        return 0;
+}
+
 static void answer_prepare(Preparing *p)
 {
         Migration *m = p->migration;
         AUTO(MigrateCookie) cookie = { 0 };
         AUTO(Buf) text = { 0 };
         AUTOFREE char *uri = migrate_uri_out(m);
-        WireDomainMigratePrepare3ParamsRet ret = { 0 };
+        AUTO(Error) err = { 0 };
 
         migrate_own_cookie(m->dom, m->nonce, &cookie);
         cookie.ask = migrate_ask_address(m);
         cookie.nbd_port = m->nbd_port;
         migrate_cookie_format(&cookie, &text);
-        ret.n_cookie_out = (uint32_t)text.len;
-        ret.cookie_out = (const uint8_t *)text.data;
-        ret.uri_out = uri;
         m->client = call_client_watch(p->call, migrate_on_preparer_left, m);
-        call_reply(p->call, &ret);
+        if (!(m->flags & VIR_MIGRATE_TUNNELLED)) {
+                call_reply(p->call, &(WireDomainMigratePrepare3ParamsRet){ .n_cookie_out = (uint32_t)text.len,
+                                                                           .cookie_out = (const uint8_t *)text.data,
+                                                                           .uri_out = uri });
+        } else if (answer_tunnel(p, &text, &err) < 0) {
+                fail_prepare(p, &err);
+                return;
+        }
         domain_unref(p->dom);
         free(p);
+}
+
+/*
+ * Copies of disks are let go of before the guest runs, and a guest that was paused for the move arrives paused: these
+ * wait for finish. So does one that comes through a tunnel: it is not for the shortest pause, and a daemon between the
+ * two QEMUs can die at any byte.
+ */
+static bool waits_for_finish(const Migration *m)
+{
+        return m->flags & (VIR_MIGRATE_PAUSED | MIGRATE_COPIES_DISKS | VIR_MIGRATE_TUNNELLED) ||
+               !(m->flags & VIR_MIGRATE_LIVE);
 }
 
 static void on_told_to_run(void *arg, const Error *failure)
@@ -87,11 +116,7 @@ static void on_listening(void *arg, const Error *failure)
                 fail_prepare(p, failure);
                 return;
         }
-        /*
-         * Copies of disks are let go of before the guest runs, and a guest that was paused for the move arrives
-         * paused: these wait for finish.
-         */
-        if (m->flags & (VIR_MIGRATE_PAUSED | MIGRATE_COPIES_DISKS) || !(m->flags & VIR_MIGRATE_LIVE)) {
+        if (waits_for_finish(m)) {
                 answer_prepare(p);
                 return;
         }
@@ -104,6 +129,35 @@ static const char *listen_address(const Migration *m)
         return m->params.listen_address ?: m->dom->driver->daemon->config->migration_address;
 }
 
+static void on_tunnel_passed(void *arg, const Error *failure)
+{
+        Preparing *p = arg;
+        Migration *m = p->migration;
+
+        m->query = NULL;
+        if (failure) {
+                fail_prepare(p, failure);
+                return;
+        }
+        m->query = qmp_migrate_incoming(guest_qmp(qemu_run(m->dom)->guest),
+                                        &(QmpMigrateIncoming){ .uri = "fd:migrate" }, on_listening, p);
+}
+
+/* QEMU gets one end of a socket, the client's stream will have the other. */
+static void pass_tunnel(Preparing *p)
+{
+        Migration *m = p->migration;
+        AUTO(Error) err = { 0 };
+        AUTO(Fd) end = -1;
+
+        if (tunnel_pair(&end, &p->tunnel, &err) < 0) {
+                fail_prepare(p, &err);
+                return;
+        }
+        m->query = qmp_getfd(guest_qmp(qemu_run(m->dom)->guest), &(QmpGetfd){ .fdname = "migrate" }, end,
+                             on_tunnel_passed, p);
+}
+
 static void on_exported(void *arg, const Error *failure)
 {
         Preparing *p = arg;
@@ -113,6 +167,10 @@ static void on_exported(void *arg, const Error *failure)
         m->query = NULL;
         if (failure) {
                 fail_prepare(p, failure);
+                return;
+        }
+        if (m->flags & VIR_MIGRATE_TUNNELLED) {
+                pass_tunnel(p);
                 return;
         }
         uri = str_format(strchr(listen_address(m), ':') ? "tcp:[%s]:%d" : "tcp:%s:%d", listen_address(m), m->port);
@@ -168,6 +226,7 @@ static void on_incoming_started(void *arg, const Error *failure)
         }
         qemu_run(m->dom)->migration = m;
         str_replace(&qemu_run(m->dom)->nonce, m->nonce);
+        qemu_run(m->dom)->unrun = waits_for_finish(m);
         qemu_status_save(m->dom);
         n = migrate_capabilities(m, caps);
         m->query = qmp_migrate_set_capabilities(
@@ -267,8 +326,18 @@ static int prepare_offline(Call *call, Driver *driver, DomainDef *def, Domain *d
         dom = define_add(driver, def);
         domain_set_config(dom, domain_def_ref(own));
         p = mem_new(Preparing);
-        *p = (Preparing){ .call = call, .dom = domain_ref(dom) };
+        *p = (Preparing){ .call = call, .dom = domain_ref(dom), .tunnel = -1 };
         driver->ops->save_config(dom, own, on_offline_defined, p);
+        return 0;
+}
+
+static int check_procedure(const Call *call, uint32_t flags, Error *err)
+{
+        bool tunnelled = flags & VIR_MIGRATE_TUNNELLED;
+
+        if (tunnelled != (call_proc(call)->stream == WIRE_STREAM_WRITE))
+                return err_set(err, ERR_INTERNAL, "a %s migration is not prepared by %s",
+                               tunnelled ? "tunnelled" : "direct", call_proc(call)->name);
         return 0;
 }
 
@@ -282,7 +351,8 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
         Preparing *p;
         bool is_new;
 
-        if (migrate_check_flags(flags, params, err) < 0 || !(def = incoming_def(driver, params, err)) ||
+        if (check_procedure(call, flags, err) < 0 || migrate_check_flags(flags, params, err) < 0 ||
+            !(def = incoming_def(driver, params, err)) ||
             check_cookie(driver, cookie, n_cookie, def, &from, err) < 0 || define_find(driver, def, &dom, err) < 0)
                 return -1;
         if (flags & VIR_MIGRATE_OFFLINE)
@@ -297,6 +367,7 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
         }
         p = mem_new(Preparing);
         *p = (Preparing){ .call = call,
+                          .tunnel = -1,
                           .dom = domain_ref(dom),
                           .migration = migration_new(dom, MIGRATE_IN, flags, params) };
         p->def = TAKE(def);
@@ -321,6 +392,28 @@ int handle_domain_migrate_prepare3(Call *call, const WireDomainMigratePrepare3Ar
 {
         MigrateParams params = { .migrate_uri = args->uri_in,
                                  .dest_name = args->dname,
+                                 .dest_xml = args->dom_xml,
+                                 .bandwidth_mib = args->resource };
+
+        if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
+                return -1;
+        return prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
+}
+
+int handle_domain_migrate_prepare_tunnel3_params(Call *call, const WireDomainMigratePrepareTunnel3ParamsArgs *args,
+                                                 Error *err)
+{
+        MigrateParams params = { 0 };
+
+        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+            migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
+                return -1;
+        return prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
+}
+
+int handle_domain_migrate_prepare_tunnel3(Call *call, const WireDomainMigratePrepareTunnel3Args *args, Error *err)
+{
+        MigrateParams params = { .dest_name = args->dname,
                                  .dest_xml = args->dom_xml,
                                  .bandwidth_mib = args->resource };
 

@@ -99,7 +99,7 @@ void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, co
         *w = (Withdrawal){ .migration = m, .done = done, .arg = arg };
         if (m->resumed_us)
                 withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
-        else if (m->query)
+        else if (m->query || m->intent)
                 withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, &busy); /* it is being finished or withdrawn already */
         else if (!m->runs_by_itself)
                 end_unrun(w);
@@ -232,9 +232,52 @@ static void on_unexported(void *arg, const Error *failure)
                 guest_resume(qemu_run(m->dom)->guest, on_running, m);
 }
 
+static void go_on(Migration *m);
+
+struct Intent {
+        Migration *migration; /* NULL: it is over */
+};
+
+void migrate_forget_intent(Migration *m)
+{
+        if (m->intent)
+                m->intent->migration = NULL;
+        m->intent = NULL;
+}
+
+static void on_noted(void *arg, const Error *failure)
+{
+        Intent *intent = arg;
+        Migration *m = intent->migration;
+
+        free(intent);
+        if (!m)
+                return;
+        m->intent = NULL;
+        if (!failure) {
+                go_on(m);
+                return;
+        }
+        qemu_run(m->dom)->unrun = true;
+        on_running(m, failure);
+}
+
+/* That the guest may run here is written before it does: from then on nothing that becomes of it is a denial. */
+static void note_intent(Migration *m)
+{
+        m->intent = mem_new(Intent);
+        m->intent->migration = m;
+        qemu_run(m->dom)->unrun = false;
+        qemu_status_save_then(m->dom, on_noted, m->intent);
+}
+
 /* All memory is here. */
 static void go_on(Migration *m)
 {
+        if (qemu_run(m->dom)->unrun) {
+                note_intent(m);
+                return;
+        }
         if (m->flags & MIGRATE_COPIES_DISKS)
                 disks_unexport(m, on_unexported, m);
         else if (m->flags & VIR_MIGRATE_PAUSED)

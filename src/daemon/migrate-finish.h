@@ -6,5 +6,7 @@
 
 /* The guest never ran here: its QEMU goes, and so does a Domain that prepare made. The migration is gone. */
 void migrate_drop_incoming(Migration *m);
+/* What is being written about it does not concern it any more. */
+void migrate_forget_intent(Migration *m);
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. arg: the Migration. */
 void migrate_on_preparer_left(void *arg);

@@ -12,6 +12,7 @@
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer.h"
+#include "daemon/migrate-tunnel.h"
 #include "wire/client-calls.h"
 #include "wire/client.h"
 
@@ -28,12 +29,14 @@ typedef struct PeerMove {
         Job *job;
         Client *client;
         ClientCall *pending;
+        Tunnel *tunnel; /* NULL: the two QEMUs connect */
         char *uri, *nonce;
         uint32_t flags;
         Arena *arena; /* of what the peer answers and of the parameters */
         MigrateParams params;
         MigrateCookie peer; /* of prepare */
         const char *uri_out;
+        bool prepared; /* there is something to give up on the other side */
         Buf cookie;    /* begin's */
         bool finished; /* the peer has answered finish */
         int64_t resumed_us;
@@ -42,8 +45,10 @@ typedef struct PeerMove {
 /* What the peer is told: the source's own business is left out. */
 static uint32_t peer_flags(const PeerMove *p)
 {
-        return p->flags &
-               ~(uint32_t)(VIR_MIGRATE_CHANGE_PROTECTION | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_UNDEFINE_SOURCE);
+        uint32_t own = VIR_MIGRATE_CHANGE_PROTECTION | VIR_MIGRATE_UNDEFINE_SOURCE;
+
+        /* a tunnel makes sense to it only from peer to peer */
+        return p->flags & ~(p->flags & VIR_MIGRATE_TUNNELLED ? own : own | VIR_MIGRATE_PEER2PEER);
 }
 
 static void drop_pending(PeerMove *p)
@@ -94,6 +99,7 @@ static StepResult hang_up(void *state, Job *job UNUSED, Error *err UNUSED)
         PeerMove *p = state;
 
         drop_pending(p);
+        p->tunnel = tunnel_free(p->tunnel);
         p->client = client_free(p->client);
         return STEP_DONE;
 }
@@ -126,19 +132,12 @@ static StepResult check_peer(void *state, Job *job UNUSED, Error *err UNUSED)
 
 /* --- prepare --- */
 
-static void on_prepared(void *arg, ClientReply *reply)
+static void take_prepared(PeerMove *p, const uint8_t *cookie, uint32_t n_cookie)
 {
-        PeerMove *p = arg;
-        const WireDomainMigratePrepare3ParamsRet *ret = reply->ret;
         AUTO(Error) err = { 0 };
 
-        p->pending = NULL;
-        if (reply->failure) {
-                job_resume(p->job, reply->failure);
-                return;
-        }
-        p->uri_out = arena_dup(p->arena, ret->uri_out ?: p->params.migrate_uri);
-        if (migrate_cookie_parse(ret->cookie_out, ret->n_cookie_out, &p->peer, &err) < 0 ||
+        p->prepared = true;
+        if (migrate_cookie_parse(cookie, n_cookie, &p->peer, &err) < 0 ||
             (!uuid_eq(&p->peer.uuid, &p->dom->uuid) &&
              err_set(&err, ERR_INTERNAL, "the destination's cookie belongs to another guest") < 0)) {
                 job_resume(p->job, &err);
@@ -147,6 +146,31 @@ static void on_prepared(void *arg, ClientReply *reply)
         if (p->migration)
                 str_replace(&p->migration->ask, p->peer.ask);
         job_resume(p->job, NULL);
+}
+
+static void on_prepared(void *arg, ClientReply *reply)
+{
+        PeerMove *p = arg;
+        const WireDomainMigratePrepare3ParamsRet *ret = reply->ret;
+
+        p->pending = NULL;
+        if (reply->failure) {
+                job_resume(p->job, reply->failure);
+                return;
+        }
+        p->uri_out = arena_dup(p->arena, ret->uri_out ?: p->params.migrate_uri);
+        take_prepared(p, ret->cookie_out, ret->n_cookie_out);
+}
+
+static void on_tunnel_prepared(void *arg, ClientReply *reply)
+{
+        PeerMove *p = arg;
+        const WireDomainMigratePrepareTunnel3ParamsRet *ret = reply->ret;
+
+        if (reply->failure)
+                job_resume(p->job, reply->failure);
+        else
+                take_prepared(p, ret->cookie_out, ret->n_cookie_out);
 }
 
 static StepResult prepare_peer(void *state, Job *job UNUSED, Error *err)
@@ -163,6 +187,17 @@ static StepResult prepare_peer(void *state, Job *job UNUSED, Error *err)
         migrate_cookie_format(&cookie, &p->cookie);
         params.dest_xml = buf_text(&xml);
         migrate_params_write(&params, &list);
+        if (p->flags & VIR_MIGRATE_TUNNELLED) {
+                p->tunnel = tunnel_new(
+                        p->client, p->migration,
+                        &(WireDomainMigratePrepareTunnel3ParamsArgs){ .n_params = (uint32_t)list.list.len,
+                                                                      .params = list.list.items,
+                                                                      .n_cookie_in = (uint32_t)p->cookie.len,
+                                                                      .cookie_in = (const uint8_t *)p->cookie.data,
+                                                                      .flags = peer_flags(p) },
+                        on_tunnel_prepared, p);
+                return STEP_WAIT;
+        }
         p->pending = client_domain_migrate_prepare3_params(
                 p->client,
                 &(WireDomainMigratePrepare3ParamsArgs){ .n_params = (uint32_t)list.list.len,
@@ -211,7 +246,8 @@ static StepResult abort_peer(void *state, Job *job UNUSED, Error *err UNUSED)
         PeerMove *p = state;
 
         drop_pending(p);
-        if (!p->migration || !p->uri_out || !p->client || !client_is_open(p->client))
+        p->tunnel = tunnel_free(p->tunnel);
+        if (!p->migration || !p->prepared || !p->client || !client_is_open(p->client))
                 return STEP_DONE; /* the peer gives up when the connection ends */
         p->pending = call_finish(p, true, on_aborted);
         return STEP_WAIT;
@@ -222,7 +258,13 @@ static StepResult abort_peer(void *state, Job *job UNUSED, Error *err UNUSED)
 static void on_transferred(void *arg, const Error *failure)
 {
         PeerMove *p = arg;
+        const Error *broke = p->tunnel ? tunnel_failure(p->tunnel) : NULL;
+        AUTO(Error) err = { 0 };
 
+        if (failure && broke) {
+                err_set(&err, ERR_OPERATION_FAILED, "the tunnel to the destination broke: %s", broke->text);
+                failure = &err;
+        }
         /* a break where all may have arrived already: the peer knows, we do not */
         if (failure && p->migration->completed && qemu_run(p->dom))
                 job_lost(p->job, failure);
@@ -238,6 +280,14 @@ static StepResult move_memory(void *state, Job *job UNUSED, Error *err)
 
         if (!p->migration)
                 return STEP_DONE;
+        if (p->tunnel) {
+                AUTO(Fd) end = -1;
+
+                if (tunnel_open(p->tunnel, &end, err) < 0)
+                        return STEP_FAILED;
+                transfer_start(p->migration, NULL, 0, 0, fd_take(&end), on_transferred, p);
+                return STEP_WAIT;
+        }
         if (migrate_parse_uri(p->uri_out, &host, &port, err) < 0)
                 return STEP_FAILED;
         if (!port)
@@ -259,6 +309,27 @@ static StepResult stop_memory(void *state, Job *job UNUSED, Error *err UNUSED)
                         return STEP_WAIT;
         }
         return STEP_DONE;
+}
+
+static void on_tunnel_finished(void *arg, const Error *failure)
+{
+        PeerMove *p = arg;
+
+        if (failure)
+                job_lost(p->job, failure);
+        else
+                job_resume(p->job, NULL);
+}
+
+/* QEMU here is done; what it sent last is still on its way. */
+static StepResult finish_tunnel(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        PeerMove *p = state;
+
+        if (!p->tunnel)
+                return STEP_DONE;
+        tunnel_finish(p->tunnel, on_tunnel_finished, p);
+        return STEP_WAIT;
 }
 
 /* --- finish: from here on only the peer knows --- */
@@ -326,12 +397,14 @@ static const JobStep steps[] = {
         { "check-peer", check_peer, NULL, NULL, CALL_S, false },
         { "prepare-peer", prepare_peer, abort_peer, NULL, CALL_S, false },
         { "transfer", move_memory, stop_memory, ask_peer, 0, false },
+        { "finish-tunnel", finish_tunnel, NULL, ask_peer, CALL_S, false },
         { "finish-peer", finish_peer, NULL, ask_peer, CALL_S, false },
 };
 
 static void move_free(PeerMove *p)
 {
         drop_pending(p);
+        tunnel_free(p->tunnel);
         client_free(p->client);
         migrate_cookie_done(&p->peer);
         buf_done(&p->cookie);
@@ -409,8 +482,6 @@ int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32
                 return -1;
         if (!dconnuri)
                 return err_set(err, ERR_INVALID_ARG, "the destination's URI is missing");
-        if (flags & VIR_MIGRATE_TUNNELLED)
-                return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "--tunnelled is not supported by this version");
         if (qemu_run(dom) && qemu_run(dom)->migration)
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is busy with a migration already", dom->name);
         p = mem_new(PeerMove);

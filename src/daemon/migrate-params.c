@@ -176,6 +176,9 @@ int migrate_check_flags(uint32_t flags, const MigrateParams *params, Error *err)
         if (params->disks.n && !(flags & MIGRATE_COPIES_DISKS))
                 return err_set(err, ERR_INVALID_ARG,
                                "--migrate-disks needs --copy-storage-all or --copy-storage-inc"); /* CON-03 */
+        if (flags & VIR_MIGRATE_TUNNELLED && (params->migrate_uri || params->listen_address))
+                return err_set(err, ERR_INVALID_ARG,
+                               "--migrateuri and --listen-address name a connection that --tunnelled does not make");
         if (params->channels && !(flags & VIR_MIGRATE_PARALLEL))
                 return err_set(err, ERR_INVALID_ARG, "--parallel-connections needs --parallel");
         if (params->channels < 0 || params->channels > 255)

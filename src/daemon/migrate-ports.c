@@ -59,6 +59,8 @@ int migrate_ports_take(Migration *m, Error *err)
 {
         AUTOFREE char *host = NULL;
 
+        if (m->flags & VIR_MIGRATE_TUNNELLED)
+                return 0;
         if (m->params.migrate_uri && migrate_parse_uri(m->params.migrate_uri, &host, &m->port, err) < 0)
                 return -1;
         if (!m->port && take_one(m, &m->port, err) < 0)

@@ -15,6 +15,7 @@
 #include "daemon/handlers.h"
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
+#include "daemon/migrate-finish.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/server-client.h"
 
@@ -63,6 +64,7 @@ Migration *migration_free(Migration *m)
         run = qemu_run(m->dom);
         if (run && run->migration == m)
                 run->migration = NULL;
+        migrate_forget_intent(m);
         if (m->client)
                 server_client_forget(m->client, m);
         timer_free(m->recovery);

@@ -102,6 +102,7 @@ void migrate_parameters(const Migration *migration, QmpMigrateSetParameters *ret
 
 /* Steps of a job that move the memory out; see migrate-transfer.c. */
 typedef struct Transfer Transfer;
+typedef struct Intent Intent;
 
 typedef enum MigrateFate {
         MIGRATE_FATE_ABSENT, /* it does not run there, and never will from this migration */
@@ -150,6 +151,7 @@ struct Migration {
         bool asking;     /* outgoing: the peer is being asked */
         Timer *recovery; /* outgoing, after a restart: the next look */
         Call *finishing; /* a finish that waits for the memory */
+        Intent *intent;  /* incoming: that it is about to run is being written */
         QmpCall *query;
 };
 

@@ -61,6 +61,7 @@ typedef struct QemuRun {
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
         uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
         char *nonce;                /* of the migration that brought it here; NULL: none */
+        bool unrun;                 /* that has not told it to run: it may be denied whatever becomes of it */
         /* found again after a restart: the migration that it was in */
         char *moving_nonce, *moving_peer;
         uint32_t moving_flags;
@@ -101,6 +102,8 @@ void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, vo
 
 /* qemu-status.c: what is needed to find a running guest again. */
 void qemu_status_save(Domain *dom); /* soon */
+/* done (may be NULL) comes when it is written, or cannot be; the guest is active. */
+void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg);
 void qemu_status_remove(QemuDriver *qemu, const char *name);
 int qemu_status_load(QemuDriver *qemu, Error *err); /* and take up every guest that still runs */
 

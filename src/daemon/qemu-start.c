@@ -65,7 +65,7 @@ void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
         void *start_arg = run->start_arg, *stop_arg = run->stop_arg;
         AUTO(Error) err = { 0 };
 
-        if (run->nonce && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED)
+        if (run->nonce && !run->unrun && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED)
                 migrate_note_left(run->qemu, run->nonce);
         qemu_status_remove(run->qemu, dom->name);
         qemu_run_let_go(run);

@@ -28,15 +28,12 @@ static char *status_path(const QemuDriver *qemu, const char *name)
 }
 
 /* Lines of "key value", an empty line, the live definition. */
-void qemu_status_save(Domain *dom)
+void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg)
 {
         QemuRun *run = qemu_run(dom);
-        AUTOFREE char *path = NULL;
+        AUTOFREE char *path = status_path(run->qemu, dom->name);
         AUTO(Buf) text = { 0 };
 
-        if (!run || !guest_is_active(run->guest) || !dom->live)
-                return;
-        path = status_path(run->qemu, dom->name);
         if (run->migration && run->migration->side == MIGRATE_OUT && run->migration->transfer) {
                 const Migration *m = run->migration;
 
@@ -46,12 +43,26 @@ void qemu_status_save(Domain *dom)
                         buf_format(&text, "moving-peer %s\n", m->ask);
         }
         if (run->nonce)
-                buf_format(&text, "nonce %s\n", run->nonce);
+                buf_format(&text, "nonce %s\nunrun %d\n", run->nonce, run->unrun);
         buf_format(&text, "id %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n", dom->id,
                    guest_pid(run->guest), (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason,
                    dom->persistent, run->start_done != NULL);
-        if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) == 0)
-                file_queue_write(run->qemu->files, path, &text, 0600, false, NULL, NULL);
+        if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) == 0) {
+                file_queue_write(run->qemu->files, path, &text, 0600, false, done, arg);
+        } else if (done) {
+                AUTO(Error) err = { 0 };
+
+                err_set(&err, ERR_INTERNAL, "the definition of '%s' cannot be written as XML", dom->name);
+                done(arg, &err);
+        }
+}
+
+void qemu_status_save(Domain *dom)
+{
+        QemuRun *run = qemu_run(dom);
+
+        if (run && guest_is_active(run->guest) && dom->live)
+                qemu_status_save_then(dom, NULL, NULL);
 }
 
 void qemu_status_remove(QemuDriver *qemu, const char *name)
@@ -66,7 +77,7 @@ typedef struct Status {
         int64_t id, pid, start, state, reason, persistent, starting;
         const char *nonce;                      /* of the migration that brought it here, or NULL */
         const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
-        int64_t moving_flags, moving_was_running;
+        int64_t moving_flags, moving_was_running, unrun;
         const char *xml;
 } Status;
 
@@ -82,6 +93,7 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "reason", &ret->reason },
                      { "persistent", &ret->persistent },
                      { "starting", &ret->starting },
+                     { "unrun", &ret->unrun },
                      { "moving-flags", &ret->moving_flags },
                      { "moving-was-running", &ret->moving_was_running } };
         struct {
@@ -195,6 +207,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
                 dom = define_add(qemu->driver, def);
         run = qemu_run_new(dom, (int)status->id);
         run->nonce = str_dup(status->nonce);
+        run->unrun = status->unrun;
         run->moving_nonce = str_dup(status->moving_nonce);
         run->moving_peer = str_dup(status->moving_peer);
         run->moving_flags = (uint32_t)status->moving_flags;

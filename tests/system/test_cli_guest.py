@@ -253,10 +253,8 @@ def names(host, *options):
 @pytest.mark.parametrize("how", [[], ["--live", "--p2p", "--tunneled"], ["--live", "--max-pause", "200"],
                                  ["--live", "--persistent", "--undefinesource", "--verbose", "--dname", "other"],
                                  ["--suspend", "--live", "--parallel", "--parallel-connections", "2"]])
-def test_drover_moves_a_guest_between_two_daemons(request, lab, pair_of, how):
+def test_drover_moves_a_guest_between_two_daemons(lab, pair_of, how):
     a, b = pair_of
-    if "droverd" in request.node.name and "--tunneled" in how:
-        pytest.skip("droverd does not tunnel")
     inside, outside = lab.socket("port")
     name = "other" if "--dname" in how else "g"
     with Pulse(outside) as pulse:
