@@ -276,6 +276,8 @@ static int zero_step(Image *image, uint64_t offset, uint64_t n, uint64_t entry, 
         if (!block_is_placed(entry)) {
                 uint64_t at;
 
+                if (map->stores_zeros && inside == 0 && n == map->block_size)
+                        return block_map_set(image, offset / map->block_size, BLOCK_ZERO, err);
                 if (make_block(image, offset / map->block_size, false, &at, err) < 0)
                         return -1;
                 map->broken = true;

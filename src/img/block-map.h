@@ -66,6 +66,7 @@ typedef struct BlockMap {
         const uint8_t *before; /* what a new block's data is preceded by; stays the driver's */
         size_t before_length;
         bool begun, broken;
+        bool stores_zeros;     /* an entry can say BLOCK_ZERO */
         VEC(uint64_t) pending; /* blocks whose entries are not in the file yet */
 } BlockMap;
 

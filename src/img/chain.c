@@ -46,23 +46,41 @@ static int authorise(const ChainPolicy *policy, const char *by, const char *path
         return policy->authorise ? policy->authorise(policy->authorise_arg, by, path, err) : 0;
 }
 
-static int attach_data_file(Image *image, unsigned flags, const ChainPolicy *policy, Error *err)
+/* The files that the header names as holding parts of the disk. */
+static int attach_files(Image *image, unsigned flags, const ChainPolicy *policy, Error *err)
 {
         const ImageDescription *about = image_description(image);
-        AUTOFREE char *path = NULL;
-        ImageFile *file;
+        /* As QEMU has it: a relative name in qcow2 starts at the working directory, others are beside the image. */
+        const char *beside = image_format(image) == IMAGE_FORMAT_QCOW2 ? "" : image_name(image);
 
-        if (image_format(image) != IMAGE_FORMAT_QCOW2 || !about->data_files.len)
-                return 0;
-        /* As QEMU has it: a relative name starts at the working directory, not beside the image. */
-        path = image_path_beside("", about->data_files.items[0], err);
-        if (!path || authorise(policy, image_name(image), path, err) < 0)
-                return -1;
-        file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
-        if (!file)
-                return -1;
-        image_set_data_file(image, file);
+        for (size_t i = 0; i < about->data_files.len; i++) {
+                AUTOFREE char *path = image_path_beside(beside, about->data_files.items[i], err);
+                ImageFile *file;
+
+                if (!path || authorise(policy, image_name(image), path, err) < 0)
+                        return -1;
+                file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
+                if (!file)
+                        return -1;
+                if (image_attach(image, i, file, err) < 0) {
+                        image_file_close(file);
+                        return -1;
+                }
+        }
         return 0;
+}
+
+/* A vmdk image notes what its parent held; a parent that was written since shows something else through it. */
+static int check_parent(const Image *image, const Image *backing, Error *err)
+{
+        const VmdkDescription *child = image_description(image)->vmdk, *parent = image_description(backing)->vmdk;
+
+        if (!child || !parent || child->parent_cid == parent->cid)
+                return 0;
+        return err_set(
+                err, ERR_OPERATION_FAILED,
+                "'%s' was made on another content of '%s' (its CID was %08x and is %08x): it was written since",
+                image_name(image), image_name(backing), child->parent_cid, parent->cid);
 }
 
 static int format_below(const ImageDescription *about, const char *path, const ChainPolicy *policy, ImageFormat *ret,
@@ -91,7 +109,7 @@ static Image *open_one(const char *path, ImageFormat format, unsigned flags, con
                 image_file_close(file);
                 return NULL;
         }
-        return attach_data_file(image, flags, policy, err) < 0 ? NULL : TAKE(image);
+        return attach_files(image, flags, policy, err) < 0 ? NULL : TAKE(image);
 }
 
 Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
@@ -121,6 +139,10 @@ Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, co
                 backing = open_one(below, format_of_below, 0, policy, err);
                 if (!backing) {
                         err_prefix(err, "Could not open backing file");
+                        return NULL;
+                }
+                if (check_parent(lowest, backing, err) < 0) {
+                        image_free(backing);
                         return NULL;
                 }
                 image_set_backing(lowest, backing);

@@ -19,6 +19,11 @@ typedef struct ImageDriver {
 
         int (*open)(Image *image, Error *err);
         int (*close)(Image *image, Error *err);
+        /* Formats in several files: the i-th of about.data_files. Takes the file on success. */
+        int (*attach)(Image *image, size_t i, ImageFile *file, Error *err);
+        void (*backing_changed)(Image *image);
+        /* Bytes that the attached files take on disk. */
+        uint64_t (*disk_usage)(const Image *image);
         /* One extent at offset; never reaches over offset + length, which is inside the image. */
         int (*map)(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);
         /* What is present is read from the image, what is not is left to read_below(). */
@@ -26,10 +31,14 @@ typedef struct ImageDriver {
         int (*write)(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
         /* One cluster compressed, from any thread: its length, or 0 when it would not be smaller. */
         size_t (*pack)(Image *image, const void *data, void *packed);
+        /* Some images of the format are compressed, others are not: whether this one is. NULL: as one likes. */
+        bool (*is_compressed)(const Image *image);
         int (*write_packed)(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
         int (*zero)(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
         int (*flush)(Image *image, Error *err);
         int (*resize)(Image *image, uint64_t size, ImagePreallocation room, Error *err);
+        /* The other files of a new image, as names beside it; an owned list. */
+        int (*plan_files)(const ImageCreate *how, char ***ret, Error *err);
         /* Lay out an empty image in an empty file. */
         int (*create)(ImageFile *file, const ImageCreate *how, Error *err);
         int (*check)(Image *image, ImageRepair repair, ImageCheck *ret, Error *err);

@@ -90,8 +90,22 @@ int image_probe(ImageFile *file, ImageFormat *ret, Error *err)
         return 0;
 }
 
+static void vmdk_description_free(VmdkDescription *vmdk)
+{
+        for (size_t i = 0; vmdk && i < vmdk->extents.len; i++) {
+                free(vmdk->extents.items[i].kind);
+                free(vmdk->extents.items[i].name);
+        }
+        if (vmdk) {
+                vec_done(&vmdk->extents);
+                free(vmdk->create_type);
+        }
+        free(vmdk);
+}
+
 void image_description_done(ImageDescription *what)
 {
+        vmdk_description_free(what->vmdk);
         free(what->backing_file);
         free(what->backing_format);
         for (size_t i = 0; i < what->data_files.len; i++)

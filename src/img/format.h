@@ -35,6 +35,20 @@ typedef enum ImageFormat {
 /* No length of a file name in a header may be over this. */
 enum { IMAGE_NAME_MAX = 1023 };
 
+/* A part of a vmdk disk. */
+typedef struct VmdkExtent {
+        uint64_t size, offset; /* bytes; where it begins in its file */
+        uint64_t cluster_size; /* 0: flat, or its file was not looked at */
+        bool compressed;
+        char *kind, *name; /* owned; name NULL: zeros, or the image's own file */
+} VmdkExtent;
+
+typedef struct VmdkDescription {
+        uint32_t cid, parent_cid; /* change with the content; UINT32_MAX: no parent */
+        char *create_type;        /* owned; may be NULL */
+        VEC(VmdkExtent) extents;
+} VmdkDescription;
+
 typedef struct ImageDescription {
         ImageFormat format;
         unsigned version;       /* of the format; 0: it has none */
@@ -49,6 +63,7 @@ typedef struct ImageDescription {
         /* qcow2 only */
         unsigned refcount_bits;
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
+        VmdkDescription *vmdk; /* owned; NULL: not vmdk, or without a descriptor */
 } ImageDescription;
 
 const char *image_format_name(ImageFormat format);

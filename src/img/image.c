@@ -66,17 +66,24 @@ void image_set_backing(Image *image, Image *backing)
 {
         image_free(image->backing);
         image->backing = backing;
+        if (image->driver->backing_changed)
+                image->driver->backing_changed(image);
 }
 
-void image_set_data_file(Image *image, ImageFile *file)
+int image_attach(Image *image, size_t i, ImageFile *file, Error *err)
 {
-        image_file_close(image->data_file);
-        image->data_file = file;
+        if (!image->driver->attach || i >= image->about.data_files.len)
+                return err_set(err, ERR_INVALID_ARG, "'%s' names no file for its data", image_name(image));
+        return image->driver->attach(image, i, file, err);
 }
 
 Image *image_take_backing(Image *image)
 {
-        return TAKE(image->backing);
+        Image *backing = TAKE(image->backing);
+
+        if (image->driver->backing_changed)
+                image->driver->backing_changed(image);
+        return backing;
 }
 
 ImageFormat image_format(const Image *image)
@@ -102,6 +109,12 @@ uint64_t image_cluster_size(const Image *image)
 bool image_is_writable(const Image *image)
 {
         return image->writable;
+}
+
+uint64_t image_disk_usage(const Image *image)
+{
+        return image_file_disk_usage(image->file) +
+               (image->driver->disk_usage ? image->driver->disk_usage(image) : 0);
 }
 
 Image *image_backing(const Image *image)
@@ -158,7 +171,12 @@ int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error
 
 bool image_can_compress(const Image *image)
 {
-        return image->driver->pack;
+        return image->driver->pack && (!image->driver->is_compressed || image->driver->is_compressed(image));
+}
+
+bool image_must_compress(const Image *image)
+{
+        return image->driver->is_compressed && image->driver->is_compressed(image);
 }
 
 void image_compress_best(Image *image)
@@ -186,7 +204,7 @@ int image_write_compressed(Image *image, uint64_t offset, const void *data, size
 
         if (check_range(image, offset, n, err) < 0)
                 return -1;
-        if (!image->driver->pack)
+        if (!image_can_compress(image))
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "Compression not supported for this file format");
         if (offset % cluster || n > cluster || (n < cluster && offset + n != image->size))
                 return err_set(err, ERR_INVALID_ARG, "'%s': only whole clusters can be compressed",
@@ -249,6 +267,16 @@ int image_amend(Image *image, const ImageCreate *how, Error *err)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "Format driver '%s' does not support option amendment",
                                image->driver->name);
         return image->driver->amend(image, how, err);
+}
+
+int image_plan_files(ImageFormat format, const ImageCreate *how, char ***ret, Error *err)
+{
+        const ImageDriver *driver = image_driver_of(format);
+
+        if (driver->plan_files)
+                return driver->plan_files(how, ret, err);
+        *ret = mem_new(char *);
+        return 0;
 }
 
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err)

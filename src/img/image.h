@@ -46,6 +46,10 @@ typedef struct ImageCreate {
         const char *data_file_name; /* as the header shall say; NULL: none */
         ImageFile *data_file;       /* stays the caller's */
         /* the others; NULL and 0: what the format usually has */
+        const char *path;        /* under which it will stand; NULL: as the file is called */
+        ImageFile *const *files; /* what image_plan_files() asked for; they stay the caller's */
+        size_t n_files;
+        uint32_t parent_cid; /* vmdk */
         const char *subformat;
         bool is_static, force_size;                                  /* vdi; vpc */
         const char *adapter_type, *hardware_version, *tools_version; /* vmdk */
@@ -99,8 +103,6 @@ Image *image_free(Image *image); /* closes, throws the error away; returns NULL 
 
 /* Takes the backing image. */
 void image_set_backing(Image *image, Image *backing);
-/* Takes the file that the header names as holding the data. */
-void image_set_data_file(Image *image, ImageFile *file);
 Image *image_take_backing(Image *image);
 
 ImageFormat image_format(const Image *image);
@@ -108,8 +110,9 @@ const char *image_name(const Image *image);
 uint64_t image_size(const Image *image);
 uint64_t image_cluster_size(const Image *image); /* 0: none */
 bool image_is_writable(const Image *image);
-Image *image_backing(const Image *image);  /* stays the image's */
-ImageFile *image_file(const Image *image); /* stays the image's */
+uint64_t image_disk_usage(const Image *image); /* of its file and those that hold its data */
+Image *image_backing(const Image *image);      /* stays the image's */
+ImageFile *image_file(const Image *image);     /* stays the image's */
 /* What the header says; valid until the image is changed or closed. */
 const ImageDescription *image_description(const Image *image);
 
@@ -120,6 +123,8 @@ int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error
 int image_write_compressed(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
 /* The two halves of it: pack from any thread, store in order. packed: room for a cluster; 0: not smaller. */
 bool image_can_compress(const Image *image);
+/* It takes compressed clusters only, each once. */
+bool image_must_compress(const Image *image);
 void image_compress_best(Image *image); /* rather small than fast */
 size_t image_pack(Image *image, const void *data, void *packed);
 int image_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
@@ -135,6 +140,13 @@ int image_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
 int image_set_backing_name(Image *image, const char *name, const char *format, Error *err);
 /* Change version, lazy refcounts, backing file names and size of an image; what is 0 or NULL stays. */
 int image_amend(Image *image, const ImageCreate *how, Error *err);
+/*
+ * The files besides its own that a new image of this kind has, by name, to stand beside `path`: they are opened by the
+ * caller, given to image_create() and then, with image_attach(), to the image. Owned list; empty for most formats.
+ */
+int image_plan_files(ImageFormat format, const ImageCreate *how, char ***ret, Error *err);
+/* The i-th file that the header names as holding a part of the disk. Takes the file on success. */
+int image_attach(Image *image, size_t i, ImageFile *file, Error *err);
 /* Lay out an empty image in file, which is emptied first. */
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err);
 

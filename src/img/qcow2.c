@@ -136,6 +136,19 @@ static int qcow2_close(Image *image, Error *err)
         return r;
 }
 
+static int qcow2_attach(Image *image, size_t i, ImageFile *file, Error *err)
+{
+        (void)i, (void)err;
+        image_file_close(image->data_file);
+        image->data_file = file;
+        return 0;
+}
+
+static uint64_t qcow2_disk_usage(const Image *image)
+{
+        return image->data_file ? image_file_disk_usage(image->data_file) : 0;
+}
+
 static int qcow2_flush(Image *image, Error *err)
 {
         return qcow2_flush_all(qcow2_of(image), err);
@@ -203,6 +216,8 @@ const ImageDriver image_driver_qcow2 = {
         .describe = qcow2_describe,
         .open = qcow2_open,
         .close = qcow2_close,
+        .attach = qcow2_attach,
+        .disk_usage = qcow2_disk_usage,
         .map = qcow2_map,
         .read = qcow2_read,
         .write = qcow2_write,

@@ -1,224 +1,637 @@
 /*
  * img/vmdk.c - VMware disks (IMG-32)
  *
- * A text descriptor, in a file of its own or inside a sparse file, names the
- * extents; or a lone sparse extent stands for itself (versions 3 and 4). The
- * names of extents and of the parent are for the caller to authorise.
+ * A disk is one or many extents: flat files, sparse files (vmdk-sparse.c), or
+ * nothing but zeros. A text descriptor, in a file of its own or inside the one
+ * sparse file, names them; or a lone sparse extent stands for itself. Files
+ * beside the image, and its parent, are opened by the caller.
  */
-#include "img/block-map.h"
+#include "img/vmdk.h"
 
 #include "base/str.h"
+#include "base/uuid.h"
 #include "img/bytes.h"
 
-#include <strings.h>
+#include <stdio.h>
 
-enum {
-        V3_HEADER = 28,
-        V4_HEADER = 79,
-        AT_V3_SECTORS = 12,
-        AT_V3_GRANULARITY = 16,
-        AT_CAPACITY = 12,
-        AT_GRAIN = 20,
-        AT_DESCRIPTOR = 28,
-        AT_DESCRIPTOR_SIZE = 36,
-        AT_TABLE_ENTRIES = 44,
-        AT_DIRECTORY = 56,
-        AT_COMPRESSION = 77,
-        DESCRIPTOR_MAX = 64 << 10,
-        MAX_EXTENTS = 4096,
-};
+#define SPLIT (2ULL << 30) /* where the kinds of "two GiB at most" begin another file */
 
-static bool starts_descriptor(const uint8_t *head, size_t n)
+/* Where an extent that is not there reads from: the disk's backing image, as far in as the extent is. */
+typedef struct Below {
+        Image image;
+        Image *disk;
+        uint64_t start;
+} Below;
+
+typedef struct Part {
+        uint64_t start, size;
+        bool zero;
+        ImageFile *flat; /* owned */
+        uint64_t flat_offset;
+        Image *sparse; /* owned; its file too, but for the image's own */
+        Below below;
+} Part;
+
+typedef struct Vmdk {
+        Part *parts; /* owned */
+        size_t n;
+        uint64_t descriptor, descriptor_size; /* where it stands; size 0: there is none */
+        bool changed;                         /* the content id says so */
+        pthread_mutex_t lock;
+} Vmdk;
+
+static Vmdk *vmdk_of(const Image *image)
 {
-        const char *text = (const char *)head;
-        size_t at = 0;
-
-        /* Comments and empty lines may stand first; then comes a version. */
-        while (at < n && (text[at] == '#' || text[at] == ' ' || text[at] == '\n' || text[at] == '\r')) {
-                const char *end = memchr(text + at, '\n', n - at);
-
-                if (n - at > 21 && strncasecmp(text + at, "# Disk DescriptorFile", 21) == 0)
-                        return true;
-                if (!end)
-                        return false;
-                at = (size_t)(end - text) + 1;
-        }
-        return n - at >= 9 && (strncmp(text + at, "version=1", 9) == 0 || strncmp(text + at, "version=2", 9) == 0 ||
-                               strncmp(text + at, "version=3", 9) == 0);
+        return image->state;
 }
 
 static bool vmdk_probe(const uint8_t *head, size_t n)
 {
-        return n >= 4 && (memcmp(head, "KDMV", 4) == 0 || memcmp(head, "COWD", 4) == 0 || starts_descriptor(head, n));
+        return vmdk_sparse_probe(head, n) || vmdk_starts_descriptor(head, n);
 }
 
-/* What stands between the first pair of quotes. */
-static char *quoted(const char *line)
+static int describe_text(ImageFile *file, uint64_t at, uint64_t n, bool embedded, ImageDescription *ret, Error *err)
 {
-        const char *open = strchr(line, '"');
-        const char *end = open ? strchr(open + 1, '"') : NULL;
+        char text[VMDK_DESCRIPTOR_MAX + 1];
 
-        return end && end - open - 1 <= IMAGE_NAME_MAX ? str_dup_n(open + 1, (size_t)(end - open - 1)) : NULL;
-}
-
-/* ACCESS SECTORS KIND "name" [offset] */
-static int add_extent(const ImageFile *file, const char *line, bool embedded, ImageDescription *ret, Error *err)
-{
-        AUTO_STRLIST words = str_split(line, " \t");
-        uint64_t sectors, bytes;
-        char *name;
-
-        if (str_list_len(words) < 3 || str_to_u64(words[1], &sectors) < 0 || mul_overflows(sectors, 512, &bytes) ||
-            add_overflows(ret->virtual_size, bytes, &ret->virtual_size))
-                return err_set(err, ERR_OPERATION_FAILED, "'%s': the extent line '%.200s' is wrong", file->name,
-                               line);
-        if (embedded || strcmp(words[2], "ZERO") == 0)
-                return 0;
-        name = quoted(line);
-        if (!name)
-                return err_set(err, ERR_OPERATION_FAILED, "'%s': the extent line '%.200s' has no file name",
-                               file->name, line);
-        vec_push(&ret->data_files, name);
-        if (ret->data_files.len > MAX_EXTENTS)
-                return err_set(err, ERR_OPERATION_FAILED, "'%s' has over %d extents", file->name, MAX_EXTENTS);
-        return 0;
-}
-
-static int describe_text(const ImageFile *file, char *text, bool embedded, ImageDescription *ret, Error *err)
-{
-        AUTO_STRLIST lines = str_split(text, "\r\n");
-
-        for (char **line = lines; *line; line++) {
-                if (str_starts(*line, "RW ") || str_starts(*line, "RDONLY ") || str_starts(*line, "NOACCESS ")) {
-                        if (add_extent(file, *line, embedded, ret, err) < 0)
-                                return -1;
-                } else if (str_starts(*line, "parentFileNameHint")) {
-                        free(ret->backing_file);
-                        ret->backing_file = quoted(*line);
-                        str_replace(&ret->backing_format, "vmdk");
-                }
-        }
-        return 0;
-}
-
-static int read_descriptor(ImageFile *file, uint64_t at, uint64_t n, bool embedded, ImageDescription *ret, Error *err)
-{
-        char text[DESCRIPTOR_MAX + 1];
-
-        if (n > DESCRIPTOR_MAX)
+        if (n > VMDK_DESCRIPTOR_MAX)
                 return image_bad_field(err, file, at, "descriptor", "is %llu bytes long, at most %d are allowed",
-                                       (unsigned long long)n, DESCRIPTOR_MAX);
+                                       (unsigned long long)n, VMDK_DESCRIPTOR_MAX);
         if (image_file_read(file, at, text, (size_t)n, err) < 0)
                 return -1;
         text[n] = '\0';
-        return describe_text(file, text, embedded, ret, err);
+        return vmdk_text_parse(file, text, embedded, ret, err);
 }
 
-static int describe_v4(ImageFile *file, ImageDescription *ret, Error *err)
+static int describe_sparse(ImageFile *file, ImageDescription *ret, Error *err)
 {
-        uint8_t head[V4_HEADER];
-        uint64_t capacity, grain, at, n;
+        VmdkSparse h;
 
-        if (image_file_read(file, 0, head, sizeof(head), err) < 0)
+        if (vmdk_sparse_read(file, &h, err) < 0)
                 return -1;
-        capacity = load_le64(head + AT_CAPACITY);
-        grain = load_le64(head + AT_GRAIN);
-        at = load_le64(head + AT_DESCRIPTOR);
-        n = load_le64(head + AT_DESCRIPTOR_SIZE);
-        if (grain < 1 || grain > 0x200000 || (grain & (grain - 1)))
-                return image_bad_field(err, file, AT_GRAIN, "granularity", "is %llu sectors",
-                                       (unsigned long long)grain);
-        if (at && n) {
-                if (at > INT64_MAX / 512 || n > DESCRIPTOR_MAX)
-                        return image_bad_field(err, file, AT_DESCRIPTOR, "descriptor",
-                                               "stands at sector %llu for %llu", (unsigned long long)at,
-                                               (unsigned long long)n);
-                if (read_descriptor(file, at * 512, n * 512, true, ret, err) < 0)
-                        return -1;
+        if (h.descriptor && h.descriptor_size &&
+            describe_text(file, h.descriptor, h.descriptor_size, true, ret, err) < 0)
+                return -1;
+        for (size_t i = 0; ret->vmdk && i < ret->vmdk->extents.len; i++) {
+                VmdkExtent *extent = &ret->vmdk->extents.items[i];
+
+                str_replace(&extent->name, NULL);
+                str_replace(&extent->kind, "");
+                extent->cluster_size = h.grain;
+                extent->compressed = h.compressed;
         }
-        if (mul_overflows(capacity, 512, &ret->virtual_size))
-                return image_bad_field(err, file, AT_CAPACITY, "capacity", "is %llu sectors",
-                                       (unsigned long long)capacity);
-        ret->version = load_le32(head + 4);
-        ret->cluster_size = grain * 512;
+        ret->virtual_size = h.capacity;
+        ret->version = h.version;
+        ret->cluster_size = h.grain;
         return 0;
 }
 
 static int vmdk_describe(ImageFile *file, ImageDescription *ret, Error *err)
 {
-        uint8_t head[512] = { 0 };
+        uint8_t head[VMDK_SECTOR] = { 0 };
         uint64_t size;
         size_t n;
 
         if (image_file_size(file, &size, err) < 0 || file->ops->read(file, 0, head, sizeof(head), &n, err) < 0)
                 return -1;
-        if (n >= V4_HEADER && memcmp(head, "KDMV", 4) == 0)
-                return describe_v4(file, ret, err);
-        if (n >= V3_HEADER && memcmp(head, "COWD", 4) == 0) {
-                ret->version = 3;
-                ret->virtual_size = 512ULL * load_le32(head + AT_V3_SECTORS);
-                ret->cluster_size = 512ULL * load_le32(head + AT_V3_GRANULARITY);
-                return 0;
-        }
-        if (!starts_descriptor(head, n))
+        if (vmdk_sparse_probe(head, n))
+                return describe_sparse(file, ret, err);
+        if (!vmdk_starts_descriptor(head, n))
                 return image_bad_field(err, file, 0, "magic", "is not that of a vmdk image");
-        return read_descriptor(file, 0, MIN(size, (uint64_t)DESCRIPTOR_MAX), false, ret, err);
+        return describe_text(file, 0, MIN(size, (uint64_t)VMDK_DESCRIPTOR_MAX), false, ret, err);
 }
 
-typedef struct Vmdk {
-        uint64_t directory_at;
-        uint32_t per_table;
-} Vmdk;
-
-static int vmdk_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
+static int below_read(Image *image, uint64_t offset, void *data, size_t n, Error *err)
 {
-        const Vmdk *v = block_map_of(image)->more;
-        AUTOFREE uint8_t *table = NULL;
-        uint8_t directory[4];
-        uint64_t at;
+        Below *below = container_of(image, Below, image);
 
-        if (image_file_read(image->file, v->directory_at + 4 * part, directory, sizeof(directory), err) < 0)
-                return -1;
-        at = load_le32(directory) * 512ULL;
-        if (!at)
-                return 1;
-        table = block_map_read_table(image, at, v->per_table, 4, err);
-        for (uint64_t i = 0; table && i < v->per_table; i++) {
-                uint32_t sector = load_le32(table + 4 * i);
-
-                if (sector == 1)
-                        entries[i] = BLOCK_ZERO;
-                else if (sector && block_map_placed(image, sector * 512ULL, at + 4 * i, &entries[i], err) < 0)
-                        return -1;
-        }
-        return table ? 0 : -1;
+        return image_read_below(below->disk, below->start + offset, data, n, err);
 }
 
-static const BlockMapOps vmdk_ops = { .load = vmdk_load };
+static const ImageDriver below_driver = { .name = "vmdk", .read = below_read };
+
+static void vmdk_backing_changed(Image *image)
+{
+        Vmdk *v = vmdk_of(image);
+
+        for (size_t i = 0; i < v->n; i++)
+                if (v->parts[i].sparse)
+                        v->parts[i].sparse->backing = image->backing ? &v->parts[i].below.image : NULL;
+}
+
+static int add_part(Image *image, Part *part, uint64_t start, uint64_t size)
+{
+        part->start = start;
+        part->size = size;
+        part->below = (Below){ .disk = image, .start = start };
+        part->below.image = (Image){ .driver = &below_driver, .size = INT64_MAX };
+        return 0;
+}
+
+static int open_alone(Image *image, Vmdk *v, Error *err)
+{
+        v->n = 1;
+        v->parts = mem_new(Part);
+        add_part(image, v->parts, 0, image->size);
+        v->parts[0].sparse = vmdk_sparse_open(image->file, image->writable, image->checking, err);
+        return v->parts[0].sparse ? 0 : -1;
+}
+
+static void open_many(Image *image, Vmdk *v)
+{
+        const VmdkDescription *about = image->about.vmdk;
+        uint64_t start = 0;
+
+        v->n = about->extents.len;
+        v->parts = mem_new_array(Part, MAX(v->n, (size_t)1));
+        for (size_t i = 0; i < v->n; i++) {
+                add_part(image, &v->parts[i], start, about->extents.items[i].size);
+                v->parts[i].zero = !about->extents.items[i].name;
+                v->parts[i].flat_offset = about->extents.items[i].offset;
+                start += about->extents.items[i].size;
+        }
+}
+
+static void vmdk_free(Image *image)
+{
+        Vmdk *v = vmdk_of(image);
+
+        for (size_t i = 0; i < v->n; i++) {
+                Part *part = &v->parts[i];
+
+                if (part->sparse) {
+                        block_map_close(part->sparse, NULL);
+                        part->sparse->backing = NULL;
+                        if (part->sparse->file == image->file)
+                                part->sparse->file = NULL;
+                        image_free(part->sparse);
+                }
+                image_file_close(part->flat);
+        }
+        pthread_mutex_destroy(&v->lock);
+        free(v->parts);
+        free(v);
+        image->state = NULL;
+}
 
 static int vmdk_open(Image *image, Error *err)
 {
-        uint8_t head[V4_HEADER] = { 0 };
-        size_t n;
+        uint8_t magic[4];
+        VmdkSparse h;
         Vmdk *v;
+        int r = 0;
 
-        if (image->file->ops->read(image->file, 0, head, sizeof(head), &n, err) < 0)
+        if (image_file_read(image->file, 0, magic, sizeof(magic), err) < 0)
                 return -1;
-        if (memcmp(head, "KDMV", 4) != 0 || image->about.backing_file)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "'%s': of vmdk only images in one sparse file, without a parent, are read here",
-                               image_name(image));
-        if (load_le16(head + AT_COMPRESSION) != 0)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': compressed vmdk images are not read here",
-                               image_name(image));
-        if (load_le32(head + AT_TABLE_ENTRIES) == 0 || load_le32(head + AT_TABLE_ENTRIES) > 512)
-                return image_bad_field(err, image->file, AT_TABLE_ENTRIES, "num_gtes_per_gt", "is %u",
-                                       load_le32(head + AT_TABLE_ENTRIES));
-        if (load_le64(head + AT_DIRECTORY) > INT64_MAX / 1024)
-                return image_bad_field(err, image->file, AT_DIRECTORY, "gd_offset", "is too large");
         v = mem_new(Vmdk);
-        *v = (Vmdk){ load_le64(head + AT_DIRECTORY) * 512, load_le32(head + AT_TABLE_ENTRIES) };
-        return block_map_new(image, &vmdk_ops, image->about.cluster_size, v->per_table, v, err) ? 0 : -1;
+        pthread_mutex_init(&v->lock, NULL);
+        image->state = v;
+        if (vmdk_sparse_probe(magic, sizeof(magic))) {
+                r = vmdk_sparse_read(image->file, &h, err);
+                if (r == 0) {
+                        v->descriptor = h.descriptor;
+                        v->descriptor_size = h.descriptor_size;
+                        r = open_alone(image, v, err);
+                }
+        } else {
+                v->descriptor_size = VMDK_DESCRIPTOR_MAX;
+                open_many(image, v);
+        }
+        if (r == 0)
+                return 0;
+        vmdk_free(image);
+        return -1;
+}
+
+/* The part whose file is the i-th that is named. */
+static Part *part_of_file(Image *image, size_t i, VmdkExtent **extent)
+{
+        Vmdk *v = vmdk_of(image);
+
+        for (size_t k = 0; k < v->n; k++) {
+                *extent = &image->about.vmdk->extents.items[k];
+                if (!v->parts[k].zero && i-- == 0)
+                        return &v->parts[k];
+        }
+        return NULL;
+}
+
+static int vmdk_attach(Image *image, size_t i, ImageFile *file, Error *err)
+{
+        VmdkExtent *extent;
+        Part *part = part_of_file(image, i, &extent);
+
+        if (!part || part->flat || part->sparse)
+                return err_set(err, ERR_INTERNAL, "'%s' has no extent %zu", image_name(image), i);
+        if (str_eq(extent->kind, "FLAT") || str_eq(extent->kind, "VMFS")) {
+                part->flat = file;
+                return 0;
+        }
+        part->sparse = vmdk_sparse_open(file, image->writable, image->checking, err);
+        if (!part->sparse)
+                return -1;
+        extent->cluster_size = part->sparse->about.cluster_size;
+        extent->compressed = vmdk_sparse_is_compressed(part->sparse);
+        image->about.cluster_size = MAX(image->about.cluster_size, extent->cluster_size);
+        vmdk_backing_changed(image);
+        if (part->sparse->size >= part->size)
+                return 0;
+        part->sparse->file = NULL;
+        part->sparse->backing = NULL;
+        part->sparse = image_free(part->sparse);
+        return err_set(err, ERR_OPERATION_FAILED, "'%s' holds fewer bytes than '%s' says", file->name,
+                       image_name(image));
+}
+
+static uint64_t vmdk_disk_usage(const Image *image)
+{
+        const Vmdk *v = vmdk_of(image);
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < v->n; i++) {
+                const ImageFile *file = v->parts[i].sparse ? v->parts[i].sparse->file : v->parts[i].flat;
+
+                sum += file && file != image->file ? image_file_disk_usage(file) : 0;
+        }
+        return sum;
+}
+
+/* The part that holds offset, and how much of [offset, offset + length) it holds. */
+static Part *part_at(Image *image, uint64_t offset, uint64_t *length, Error *err)
+{
+        Vmdk *v = vmdk_of(image);
+        size_t low = 0, high = v->n;
+        Part *part;
+
+        while (high - low > 1) {
+                size_t middle = low + (high - low) / 2;
+
+                if (v->parts[middle].start <= offset)
+                        low = middle;
+                else
+                        high = middle;
+        }
+        part = &v->parts[low];
+        if (!part->zero && !part->flat && !part->sparse) {
+                err_set(err, ERR_OPERATION_INVALID, "'%s': the file of its extent %zu was not opened",
+                        image_name(image), low);
+                return NULL;
+        }
+        *length = MIN(*length, part->start + part->size - offset);
+        return part;
+}
+
+static int map_flat(Part *part, uint64_t inside, uint64_t length, ImageExtent *ret, Error *err)
+{
+        FileExtentKind kind = FILE_EXTENT_HOLE;
+        uint64_t at = part->flat_offset + inside, run = length, size;
+
+        if (image_file_size(part->flat, &size, err) < 0 ||
+            (at < size && image_file_extent(part->flat, at, &kind, &run, err) < 0))
+                return -1;
+        *ret = (ImageExtent){ .length = MIN(run, length), .present = true, .has_offset = true, .offset = at };
+        ret->data = kind == FILE_EXTENT_DATA;
+        ret->zero = !ret->data;
+        return 0;
+}
+
+static int vmdk_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
+{
+        Part *part = part_at(image, offset, &length, err);
+        int r = 0;
+
+        if (!part)
+                return -1;
+        if (part->zero)
+                *ret = (ImageExtent){ .length = length, .present = true, .zero = true };
+        else if (part->flat)
+                r = map_flat(part, offset - part->start, length, ret, err);
+        else
+                r = image_map(part->sparse, offset - part->start, length, ret, err);
+        ret->start = offset;
+        return r;
+}
+
+static int vmdk_read(Image *image, uint64_t offset, void *data, size_t n, Error *err)
+{
+        while (n) {
+                uint64_t length = n, inside;
+                Part *part = part_at(image, offset, &length, err);
+                int r = 0;
+
+                if (!part)
+                        return -1;
+                inside = offset - part->start;
+                if (part->zero)
+                        memset(data, 0, length);
+                else if (part->flat)
+                        r = image_file_read_padded(part->flat, part->flat_offset + inside, data, length, err);
+                else
+                        r = image_read(part->sparse, inside, data, length, err);
+                if (r < 0)
+                        return -1;
+                offset += length;
+                data = (char *)data + length;
+                n -= length;
+        }
+        return 0;
+}
+
+/* The content id changes with the first write, so that images on top of this one notice. */
+static int change_cid(Image *image, Error *err)
+{
+        const Vmdk *v = vmdk_of(image);
+        char text[VMDK_DESCRIPTOR_MAX + 1], digits[16], *found;
+        Uuid random;
+        size_t n;
+
+        if (!v->descriptor_size)
+                return 0;
+        if (image->file->ops->read(image->file, v->descriptor, text, v->descriptor_size, &n, err) < 0)
+                return -1;
+        text[n] = '\0';
+        found = strstr(text, "\nCID=");
+        if (!found || found + 13 > text + n)
+                return 0;
+        uuid_new_random(&random);
+        image->about.vmdk->cid = load_le32(random.bytes) & 0x7fffffff;
+        snprintf(digits, sizeof(digits), "%08x", image->about.vmdk->cid);
+        return image_file_write(image->file, v->descriptor + (uint64_t)(found + 5 - text), digits, 8, err);
+}
+
+static int begin_change(Image *image, Error *err)
+{
+        Vmdk *v = vmdk_of(image);
+        int r = 0;
+
+        pthread_mutex_lock(&v->lock);
+        if (!v->changed)
+                r = change_cid(image, err);
+        v->changed = r == 0;
+        pthread_mutex_unlock(&v->lock);
+        return r;
+}
+
+static int store_packed(Image *image, Part *part, uint64_t inside, void *packed, size_t n, Error *err)
+{
+        ImageExtent extent;
+
+        if (image_map(part->sparse, inside, 1, &extent, err) < 0)
+                return -1;
+        if (extent.present)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "'%s' is compressed: what is written cannot be changed", image_name(image));
+        store_le64(packed, inside / 512);
+        return block_map_write_packed(part->sparse, inside, packed, n, err);
+}
+
+/* Whole grains, each compressed. */
+static int write_compressed(Image *image, Part *part, uint64_t inside, const void *data, size_t n, Error *err)
+{
+        uint64_t grain = part->sparse->about.cluster_size;
+        AUTOFREE uint8_t *whole = mem_try(grain), *packed = mem_try(VMDK_PACKED_MAX);
+
+        if (!whole || !packed)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a grain", image_name(image));
+        if (inside % grain || (n % grain && inside + n != part->size) || grain > VMDK_PACKED_MAX - 1024)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s' is compressed: only whole grains can be written",
+                               image_name(image));
+        for (size_t at = 0; at < n; at += grain) {
+                size_t length;
+
+                memset(whole, 0, grain);
+                memcpy(whole, (const char *)data + at, MIN((size_t)grain, n - at));
+                length = vmdk_sparse_pack(part->sparse, inside + at, whole, packed);
+                if (!length)
+                        return err_set(err, ERR_INTERNAL, "'%s': a grain cannot be packed", image_name(image));
+                if (store_packed(image, part, inside + at, packed, length, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static int vmdk_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
+{
+        if (begin_change(image, err) < 0)
+                return -1;
+        while (n) {
+                uint64_t length = n, inside;
+                Part *part = part_at(image, offset, &length, err);
+                int r;
+
+                if (!part)
+                        return -1;
+                inside = offset - part->start;
+                if (part->zero)
+                        r = err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': an extent of zeros cannot be written",
+                                    image_name(image));
+                else if (part->flat)
+                        r = image_file_write(part->flat, part->flat_offset + inside, data, length, err);
+                else if (vmdk_sparse_is_compressed(part->sparse))
+                        r = write_compressed(image, part, inside, data, length, err);
+                else
+                        r = image_write(part->sparse, inside, data, length, err);
+                if (r < 0)
+                        return -1;
+                offset += length;
+                data = (const char *)data + length;
+                n -= length;
+        }
+        return 0;
+}
+
+static int vmdk_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err)
+{
+        if (begin_change(image, err) < 0)
+                return -1;
+        while (length) {
+                uint64_t step = length, inside;
+                Part *part = part_at(image, offset, &step, err);
+                int r = 0;
+
+                if (!part)
+                        return -1;
+                inside = offset - part->start;
+                if (part->flat)
+                        r = image_file_zero(part->flat, part->flat_offset + inside, step,
+                                            !(flags & (IMAGE_ZERO_UNMAP | IMAGE_ZERO_DROP)), err);
+                else if (part->sparse && !vmdk_sparse_is_compressed(part->sparse))
+                        r = image_zero(part->sparse, inside, step, flags, err);
+                else if (part->sparse) { /* what is not there yet is zeros already */
+                        ImageExtent extent;
+
+                        r = image_map(part->sparse, inside, step, &extent, err);
+                        if (r == 0 && extent.present)
+                                r = err_set(err, ERR_OPERATION_UNSUPPORTED,
+                                            "'%s' is compressed: what is written cannot be changed",
+                                            image_name(image));
+                        step = extent.length;
+                }
+                if (r < 0)
+                        return -1;
+                offset += step;
+                length -= step;
+        }
+        return 0;
+}
+
+static bool vmdk_is_compressed(const Image *image)
+{
+        const Vmdk *v = vmdk_of(image);
+
+        return v->n && v->parts[0].sparse && vmdk_sparse_is_compressed(v->parts[0].sparse);
+}
+
+static size_t vmdk_pack(Image *image, const void *data, void *packed)
+{
+        Image *sparse = vmdk_of(image)->parts[0].sparse;
+        AUTOFREE uint8_t *wrapped = mem_try(VMDK_PACKED_MAX);
+        size_t n;
+
+        if (!wrapped || sparse->about.cluster_size > VMDK_PACKED_MAX - 1024)
+                return 0;
+        sparse->best_compression = image->best_compression;
+        n = vmdk_sparse_pack(sparse, 0, data, wrapped);
+        if (n > sparse->about.cluster_size)
+                return 0;
+        memcpy(packed, wrapped, n);
+        return n;
+}
+
+static int vmdk_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err)
+{
+        AUTOFREE uint8_t *copy = mem_dup(packed, n);
+        uint64_t length = 1;
+        Part *part = part_at(image, offset, &length, err);
+
+        if (!part || begin_change(image, err) < 0)
+                return -1;
+        return store_packed(image, part, offset - part->start, copy, n, err);
+}
+
+static int vmdk_flush(Image *image, Error *err)
+{
+        const Vmdk *v = vmdk_of(image);
+
+        for (size_t i = 0; i < v->n; i++)
+                if ((v->parts[i].flat && image_file_flush(v->parts[i].flat, err) < 0) ||
+                    (v->parts[i].sparse && image_flush(v->parts[i].sparse, err) < 0))
+                        return -1;
+        return image_file_flush(image->file, err);
+}
+
+static int vmdk_close(Image *image, Error *err)
+{
+        int r = vmdk_of(image)->changed ? vmdk_flush(image, err) : 0;
+
+        vmdk_free(image);
+        return r;
+}
+
+static int vmdk_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *err)
+{
+        const Vmdk *v = vmdk_of(image);
+
+        for (size_t i = 0; i < v->n; i++)
+                if (v->parts[i].sparse && image_check(v->parts[i].sparse, repair, ret, err) < 0)
+                        return -1;
+        return 0;
+}
+
+/* One kind of image: its name in the descriptor and here. */
+static const struct {
+        const char *name;
+        bool flat, split, compressed;
+} subformats[] = {
+        { "monolithicSparse", false, false, false },    { "monolithicFlat", true, false, false },
+        { "twoGbMaxExtentSparse", false, true, false }, { "twoGbMaxExtentFlat", true, true, false },
+        { "streamOptimized", false, false, true },
+};
+
+static int find_subformat(const ImageCreate *how, size_t *ret, Error *err)
+{
+        static const char *const adapters[] = { "ide", "buslogic", "lsilogic", "legacyESX" };
+        bool known = !how->adapter_type;
+
+        for (size_t i = 0; i < ARRAY_LEN(adapters); i++)
+                known |= str_eq(how->adapter_type, adapters[i]);
+        if (!known)
+                return err_set(err, ERR_INVALID_ARG, "invalid parameter value: %s", how->adapter_type);
+        if (how->compat6 && how->hardware_version)
+                return err_set(err, ERR_INVALID_ARG, "compat6 cannot be enabled with hwversion set");
+        for (size_t i = 0; i < ARRAY_LEN(subformats); i++) {
+                if (!str_eq(how->subformat ?: "monolithicSparse", subformats[i].name))
+                        continue;
+                if (how->backing_file && (subformats[i].flat || subformats[i].compressed))
+                        return err_set(err, ERR_INVALID_ARG, "%s image can't have backing file",
+                                       subformats[i].flat ? "Flat" : "Compressed");
+                *ret = i;
+                return 0;
+        }
+        return err_set(err, ERR_INVALID_ARG, "invalid parameter value: %s", how->subformat);
+}
+
+static uint64_t extent_size(size_t subformat, uint64_t size)
+{
+        return subformats[subformat].split ? SPLIT : size;
+}
+
+static int vmdk_plan_files(const ImageCreate *how, char ***ret, Error *err)
+{
+        const char *slash = how->path ? strrchr(how->path, '/') : NULL, *base = slash ? slash + 1 : how->path ?: "disk";
+        int stem = (int)(str_ends(base, ".vmdk") ? strlen(base) - strlen(".vmdk") : strlen(base));
+        uint64_t size = round_up(how->size, 512), n;
+        size_t kind;
+
+        if (find_subformat(how, &kind, err) < 0)
+                return -1;
+        n = subformats[kind].split ? MAX(1ULL, div_up(size, SPLIT)) : subformats[kind].flat;
+        if (n > 999)
+                return err_set(err, ERR_INVALID_ARG, "Image size is too large for extents of 2 GiB");
+        *ret = mem_new_array(char *, n + 1);
+        for (uint64_t i = 0; i < n; i++)
+                (*ret)[i] = subformats[kind].split ? str_format("%.*s-%c%03d.vmdk", stem, base,
+                                                                subformats[kind].flat ? 'f' : 's', (int)i + 1)
+                                                   : str_format("%.*s-flat.vmdk", stem, base);
+        return 0;
+}
+
+static int create_extents(const ImageCreate *how, size_t kind, Error *err)
+{
+        uint64_t left = round_up(how->size, 512), most = extent_size(kind, left);
+
+        for (size_t i = 0; i < how->n_files; i++) {
+                uint64_t size = MIN(left, most);
+
+                if (image_file_truncate(how->files[i], 0, err) < 0 ||
+                    (subformats[kind].flat
+                             ? image_file_truncate(how->files[i], size, err)
+                             : vmdk_sparse_create(how->files[i], size, false, how->zeroed_grain, NULL, err)) < 0)
+                        return -1;
+                left -= size;
+        }
+        return 0;
+}
+
+static int vmdk_create(ImageFile *file, const ImageCreate *how, Error *err)
+{
+        const char *path = how->path ?: file->name, *slash = strrchr(path, '/');
+        AUTO_STRLIST names = NULL;
+        AUTOFREE char *text = NULL, *own = str_dup(slash ? slash + 1 : path);
+        uint64_t size = round_up(how->size, 512);
+        size_t kind, n;
+
+        if (find_subformat(how, &kind, err) < 0 || vmdk_plan_files(how, &names, err) < 0)
+                return -1;
+        n = str_list_len(names);
+        if (n != how->n_files)
+                return err_set(err, ERR_INTERNAL, "'%s': %zu files were made for %zu extents", path, how->n_files, n);
+        text = vmdk_text_make(how, subformats[kind].name, n ? names : &own, n ? n : 1, extent_size(kind, size));
+        if (!n)
+                return vmdk_sparse_create(file, size, subformats[kind].compressed, how->zeroed_grain, text, err);
+        if (create_extents(how, kind, err) < 0)
+                return -1;
+        return image_file_write(file, 0, text, strlen(text), err);
 }
 
 const ImageDriver image_driver_vmdk = {
@@ -226,7 +639,19 @@ const ImageDriver image_driver_vmdk = {
         .probe = vmdk_probe,
         .describe = vmdk_describe,
         .open = vmdk_open,
-        .close = block_map_close,
-        .map = block_map_map,
-        .read = block_map_read,
+        .close = vmdk_close,
+        .attach = vmdk_attach,
+        .backing_changed = vmdk_backing_changed,
+        .disk_usage = vmdk_disk_usage,
+        .map = vmdk_map,
+        .read = vmdk_read,
+        .write = vmdk_write,
+        .is_compressed = vmdk_is_compressed,
+        .pack = vmdk_pack,
+        .write_packed = vmdk_write_packed,
+        .zero = vmdk_zero,
+        .flush = vmdk_flush,
+        .plan_files = vmdk_plan_files,
+        .create = vmdk_create,
+        .check = vmdk_check,
 };

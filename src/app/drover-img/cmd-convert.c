@@ -212,6 +212,7 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
                 return err_prefix(err, "%s: error while converting %s", path, image_format_name(format));
         if (image_size(to) < total)
                 return err_set(err, ERR_INVALID_ARG, "output file is smaller than input file");
+        args->copy.compress |= image_must_compress(to);
         if (args->best)
                 image_compress_best(to);
         progress_begin(&progress, args->show_progress);

@@ -46,8 +46,34 @@ void snapshot_print(const ImageSnapshot *s)
                icount);
 }
 
-static void print_specific(const ImageDescription *about)
+/* A file of a vmdk disk, as it was opened. Owned. */
+static char *extent_path(Image *image, const VmdkExtent *extent)
 {
+        return extent->name ? image_path_beside(image_name(image), extent->name, NULL) : str_dup(image_name(image));
+}
+
+static void print_vmdk(Image *image, const VmdkDescription *vmdk)
+{
+        printf("Format specific information:\n    cid: %u\n    parent cid: %u\n    create type: %s\n    extents:\n",
+               vmdk->cid, vmdk->parent_cid, vmdk->create_type ?: "");
+        for (size_t i = 0; i < vmdk->extents.len; i++) {
+                const VmdkExtent *extent = &vmdk->extents.items[i];
+                AUTOFREE char *path = extent_path(image, extent);
+
+                printf("        [%zu]:\n", i);
+                if (extent->compressed)
+                        printf("            compressed: true\n");
+                printf("            virtual size: %" PRIu64 "\n            filename: %s\n", extent->size, path);
+                if (extent->cluster_size)
+                        printf("            cluster size: %" PRIu64 "\n", extent->cluster_size);
+                printf("            format: %s\n", extent->kind);
+        }
+}
+
+static void print_specific(Image *image, const ImageDescription *about)
+{
+        if (about->vmdk)
+                print_vmdk(image, about->vmdk);
         if (about->format != IMAGE_FORMAT_QCOW2)
                 return;
         printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
@@ -70,7 +96,7 @@ static void print_human(Image *image, const ImageSnapshots *list)
 
         printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", image_name(image),
                image_format_name(about->format), size_to_text(image_size(image), size), image_size(image),
-               size_to_text(image_file_disk_usage(image_file(image)), disk));
+               size_to_text(image_disk_usage(image), disk));
         if (about->encrypted)
                 printf("encrypted: yes\n");
         if (about->cluster_size)
@@ -90,7 +116,7 @@ static void print_human(Image *image, const ImageSnapshots *list)
                         printf("backing file format: %s\n", about->backing_format);
         }
         print_snapshots(list);
-        print_specific(about);
+        print_specific(image, about);
 }
 
 static void put_snapshots(JsonWriter *w, const ImageSnapshots *list)
@@ -116,8 +142,38 @@ static void put_snapshots(JsonWriter *w, const ImageSnapshots *list)
         json_close_array(w);
 }
 
-static void put_specific(JsonWriter *w, const ImageDescription *about)
+static void put_vmdk(JsonWriter *w, Image *image, const VmdkDescription *vmdk)
 {
+        json_open_object(w, "format-specific");
+        json_put_text(w, "type", "vmdk");
+        json_open_object(w, "data");
+        json_put_u64(w, "cid", vmdk->cid);
+        json_put_u64(w, "parent-cid", vmdk->parent_cid);
+        json_put_text(w, "create-type", vmdk->create_type);
+        json_open_array(w, "extents");
+        for (size_t i = 0; i < vmdk->extents.len; i++) {
+                const VmdkExtent *extent = &vmdk->extents.items[i];
+                AUTOFREE char *path = extent_path(image, extent);
+
+                json_open_object(w, NULL);
+                if (extent->compressed)
+                        json_put_bool(w, "compressed", true);
+                json_put_u64(w, "virtual-size", extent->size);
+                json_put_text(w, "filename", path);
+                if (extent->cluster_size)
+                        json_put_u64(w, "cluster-size", extent->cluster_size);
+                json_put_text(w, "format", extent->kind);
+                json_close_object(w);
+        }
+        json_close_array(w);
+        json_close_object(w);
+        json_close_object(w);
+}
+
+static void put_specific(JsonWriter *w, Image *image, const ImageDescription *about)
+{
+        if (about->vmdk)
+                put_vmdk(w, image, about->vmdk);
         if (about->format != IMAGE_FORMAT_QCOW2)
                 return;
         json_open_object(w, "format-specific");
@@ -151,10 +207,10 @@ static void put_image(JsonWriter *w, Image *image, const ImageSnapshots *list)
         if (about->cluster_size)
                 json_put_u64(w, "cluster-size", about->cluster_size);
         json_put_text(w, "format", image_format_name(about->format));
-        json_put_u64(w, "actual-size", image_file_disk_usage(image_file(image)));
+        json_put_u64(w, "actual-size", image_disk_usage(image));
         if (about->encrypted)
                 json_put_bool(w, "encrypted", true);
-        put_specific(w, about);
+        put_specific(w, image, about);
         if (about->backing_file) {
                 AUTOFREE char *full = image_path_beside(image_name(image), about->backing_file, NULL);
 

@@ -82,6 +82,9 @@ bool path_is_device(const char *path);
 typedef struct NewImage {
         char *path, *temporary; /* owned; temporary NULL: written in place */
         ImageFile *data_file;   /* owned */
+        ImageFile **files;      /* those of other formats that hold the disk; owned */
+        char **file_paths;      /* where they shall stand; NULL: there already; owned */
+        size_t n_files;
 } NewImage;
 /* Lay out the image and open it for writing. in_place: no temporary name. */
 Image *new_image_make(NewImage *made, const char *path, ImageFormat format, ImageCreate *how, bool in_place,

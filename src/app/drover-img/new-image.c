@@ -8,6 +8,7 @@
  */
 #include "app/drover-img/command.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "img/lock.h"
 
@@ -115,6 +116,11 @@ static int respect_old(const char *path, ImageFile *file, const ChainPolicy *pol
         return 0;
 }
 
+static char *temporary_of(const char *path)
+{
+        return str_format("%s.%d.part", path, (int)getpid());
+}
+
 bool path_is_device(const char *path)
 {
         struct stat st;
@@ -122,26 +128,90 @@ bool path_is_device(const char *path)
         return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
+/* The files that hold the disk beside the image itself, under temporary names too. */
+static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, const ChainPolicy *policy, Error *err)
+{
+        AUTO_STRLIST names = NULL;
+        AUTOFREE char *dir = directory_of(made->path);
+
+        if (image_plan_files(format, how, &names, err) < 0)
+                return -1;
+        made->files = mem_new_array(ImageFile *, str_list_len(names) + 1);
+        made->file_paths = mem_new_array(char *, str_list_len(names) + 1);
+        for (char **name = names; *name; name++) {
+                AUTOFREE char *temporary = NULL;
+                size_t i = made->n_files;
+
+                made->file_paths[i] = str_format("%s/%s", dir, *name);
+                made->n_files++;
+                temporary = temporary_of(made->file_paths[i]);
+                made->files[i] = image_chain_file(temporary, FILE_WRITE | FILE_CREATE, policy, err);
+                if (!made->files[i])
+                        return -1;
+        }
+        how->files = made->files;
+        how->n_files = made->n_files;
+        return 0;
+}
+
+/* An image on top of a vmdk image notes what that holds. */
+static int look_at_parent(ImageFormat format, const char *path, ImageCreate *how, Error *err)
+{
+        AUTO(ImageDescription) about = { 0 };
+        AUTO(ImageFile) *file = NULL;
+        AUTOFREE char *below = NULL;
+
+        if (format != IMAGE_FORMAT_VMDK || !how->backing_file)
+                return 0;
+        if (how->backing_format && !str_eq(how->backing_format, "vmdk"))
+                return err_set(err, ERR_INVALID_ARG, "Invalid backing file format: %s. Must be vmdk",
+                               how->backing_format);
+        below = image_path_beside(path, how->backing_file, err);
+        file = below ? image_file_open(below, 0, err) : NULL;
+        if (!file || image_describe(file, IMAGE_FORMAT_VMDK, &about, err) < 0)
+                return -1;
+        how->parent_cid = about.vmdk ? about.vmdk->cid : UINT32_MAX;
+        return 0;
+}
+
+static int attach_files(NewImage *made, Image *image, Error *err)
+{
+        for (size_t i = 0; i < made->n_files; i++) {
+                if (image_attach(image, i, made->files[i], err) < 0)
+                        return -1;
+                made->files[i] = NULL;
+        }
+        if (made->data_file && image_attach(image, 0, made->data_file, err) < 0)
+                return -1;
+        made->data_file = NULL;
+        return 0;
+}
+
+static ImageFile *make_data_file(const ImageCreate *how, const ChainPolicy *policy, Error *err)
+{
+        AUTOFREE char *data = image_path_beside("", how->data_file_name, err);
+
+        return data ? image_chain_file(data, FILE_WRITE | FILE_CREATE, policy, err) : NULL;
+}
+
 Image *new_image_make(NewImage *made, const char *path, ImageFormat format, ImageCreate *how, bool in_place,
                       const ChainPolicy *policy, Error *err)
 {
+        AUTO(Image) *image = NULL;
         const char *to = path;
         ImageFile *file;
-        Image *image;
 
         made->path = str_dup(path);
-        if (!in_place && !path_is_device(path)) {
-                made->temporary = str_format("%s.%d.part", path, (int)getpid());
-                to = made->temporary;
-        }
+        how->path = path;
+        if (!in_place && !path_is_device(path))
+                to = made->temporary = temporary_of(path);
         if (how->data_file_name) {
-                AUTOFREE char *data = image_path_beside("", how->data_file_name, err);
-
-                made->data_file = data ? image_chain_file(data, FILE_WRITE | FILE_CREATE, policy, err) : NULL;
+                how->data_file = made->data_file = make_data_file(how, policy, err);
                 if (!made->data_file)
                         return NULL;
-                how->data_file = made->data_file;
         }
+        if (look_at_parent(format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
+                return NULL;
         file = image_chain_file(to, FILE_WRITE | FILE_CREATE, policy, err);
         if (!file)
                 return NULL;
@@ -151,15 +221,22 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
                 return NULL;
         }
         image = image_open(file, format, IMAGE_WRITE, err);
-        if (!image)
+        if (!image) {
                 image_file_close(file);
-        else if (made->data_file)
-                image_set_data_file(image, TAKE(made->data_file));
-        return image;
+                return NULL;
+        }
+        return attach_files(made, image, err) < 0 ? NULL : TAKE(image);
 }
 
 int new_image_keep(NewImage *made, Error *err)
 {
+        for (size_t i = 0; i < made->n_files; i++) {
+                AUTOFREE char *temporary = temporary_of(made->file_paths[i]);
+
+                if (rename(temporary, made->file_paths[i]) < 0)
+                        return err_errno(err, errno, "cannot rename '%s' to '%s'", temporary, made->file_paths[i]);
+                free(TAKE(made->file_paths[i]));
+        }
         if (made->temporary && rename(made->temporary, made->path) < 0)
                 return err_errno(err, errno, "cannot rename '%s' to '%s'", made->temporary, made->path);
         free(TAKE(made->temporary));
@@ -170,6 +247,16 @@ void new_image_done(NewImage *made)
 {
         if (made->temporary)
                 unlink(made->temporary);
+        for (size_t i = 0; i < made->n_files; i++) {
+                AUTOFREE char *temporary = made->file_paths[i] ? temporary_of(made->file_paths[i]) : NULL;
+
+                if (temporary) /* it has no name of its own yet */
+                        unlink(temporary);
+                image_file_close(made->files[i]);
+                free(made->file_paths[i]);
+        }
+        free(made->files);
+        free(made->file_paths);
         image_file_close(made->data_file);
         free(made->temporary);
         free(made->path);

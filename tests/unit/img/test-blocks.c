@@ -24,6 +24,8 @@ static const Kind kinds[] = {
         { IMAGE_FORMAT_PARALLELS, { .size = 5 << 19 }, false },
         { IMAGE_FORMAT_QCOW, { .size = 5 << 19 }, true },
         { IMAGE_FORMAT_VPC, { .size = 5 << 19, .force_size = true }, false },
+        { IMAGE_FORMAT_VMDK, { .size = 5 << 19 }, false },
+        { IMAGE_FORMAT_VMDK, { .size = 5 << 19, .zeroed_grain = true }, false },
         { IMAGE_FORMAT_VPC, { .size = 5 << 19, .force_size = true, .subformat = "fixed" }, false },
 };
 
