@@ -28,9 +28,11 @@ for server in $dns; do echo "nameserver $server"; done > /etc/resolv.conf
 [ "$1" = bound ] && echo "net $interface $ip/$mask" > /dev/console
 """
 
-# What the guest agent runs for shutdown and reboot.
+# What the guest agent runs for shutdown and reboot. As elsewhere it has ended before everything is killed: the agent
+# would report its violent death.
 SHUTDOWN = """#!/bin/sh
-case "$*" in *-r*) exec /bin/reboot ;; *) exec /bin/poweroff ;; esac
+case "$*" in *-r*) how=reboot ;; *) how=poweroff ;; esac
+(sleep 0.3; /bin/$how) > /dev/null 2>&1 < /dev/null &
 """
 
 

@@ -12,6 +12,7 @@
 #include "cmdline.h"
 #include "modules.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
@@ -291,6 +292,33 @@ static void uevents_drain(void)
         }
 }
 
+/* As udev does: /dev/virtio-ports/NAME for each channel that has a name. */
+static void ports_name(void)
+{
+        DIR *ports = opendir("/sys/class/virtio-ports");
+        struct dirent *entry;
+
+        mkdir("/dev/virtio-ports", 0755);
+        while (ports && (entry = readdir(ports))) {
+                char path[300], name[128], device[300], link[200];
+                FILE *file;
+
+                snprintf(path, sizeof(path), "/sys/class/virtio-ports/%s/name", entry->d_name);
+                file = fopen(path, "re");
+                if (!file)
+                        continue;
+                if (fscanf(file, "%127[^/\n]", name) == 1) {
+                        snprintf(device, sizeof(device), "/dev/%s", entry->d_name);
+                        snprintf(link, sizeof(link), "/dev/virtio-ports/%s", name);
+                        if (symlink(device, link) < 0 && errno != EEXIST)
+                                perror("init: a channel's name");
+                }
+                fclose(file);
+        }
+        if (ports)
+                closedir(ports);
+}
+
 static void services_start(void)
 {
         const char *name = cmdline_find("name");
@@ -301,10 +329,7 @@ static void services_start(void)
         if (cmdline_number("beat", 100) || cmdline_number("touch", 0))
                 heartbeat = start(NULL, (char *[]){ "/heartbeat", NULL });
         shell_start();
-        /* udev would name the channel; here it is the only port there is */
-        mkdir("/dev/virtio-ports", 0755);
-        if (symlink("/dev/vport0p1", "/dev/virtio-ports/org.qemu.guest_agent.0") < 0 && errno != EEXIST)
-                perror("init: the agent's channel");
+        ports_name();
         if (cmdline_number("agent", 0) && access("/usr/sbin/qemu-ga", X_OK) == 0)
                 start(NULL, (char *[]){ "/usr/sbin/qemu-ga", "-m", "virtio-serial", "-p",
                                         "/dev/virtio-ports/org.qemu.guest_agent.0", "-t", "/run", NULL });

@@ -13,23 +13,7 @@
 #include "qemu/agent-commands.h"
 #include "wire/constants.h"
 
-enum { NS_PER_S = 1000000000 };
-
-static AgentClient *agent_of(const Call *call, const Domain *dom, Error *err)
-{
-        QemuRun *run = qemu_act_run(call, dom, err);
-
-        return run ? qemu_agent(run, err) : NULL;
-}
-
-static int ask(Call *call, const WireDomain *wire, uint32_t flags, uint32_t known, CallRun *run, Error *err)
-{
-        Domain *dom;
-
-        if (call_check_flags(call, flags, known, err) < 0 || !(dom = call_find_domain(call, wire, err)))
-                return -1;
-        return call_run_job(call, dom, JOB_AGENT, run);
-}
+enum { NS_PER_S = 1000000000, MOST_KEYS = 2048 };
 
 /* --- time and name --- */
 
@@ -45,20 +29,20 @@ static void on_time(void *arg, int64_t ns, const Error *failure)
 
 static int get_time(Call *call, Domain *dom, const void *args UNUSED, Error *err)
 {
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
         return agent ? (agent_get_time(agent, on_time, call), 0) : -1;
 }
 
 int handle_domain_get_time(Call *call, const WireDomainGetTimeArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, 0, get_time, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, get_time, err);
 }
 
 static int set_time(Call *call, Domain *dom, const void *arguments, Error *err)
 {
         const WireDomainSetTimeArgs *args = arguments;
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
         AgentGuestSetTime set = { .has_time = !(args->flags & VIR_DOMAIN_TIME_SYNC) };
 
         if (!agent)
@@ -72,7 +56,7 @@ static int set_time(Call *call, Domain *dom, const void *arguments, Error *err)
 
 int handle_domain_set_time(Call *call, const WireDomainSetTimeArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, VIR_DOMAIN_TIME_SYNC, set_time, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, VIR_DOMAIN_TIME_SYNC, set_time, err);
 }
 
 static void on_hostname(void *arg, const AgentHostName *name, const Error *failure)
@@ -85,7 +69,7 @@ static void on_hostname(void *arg, const AgentHostName *name, const Error *failu
 
 static int get_hostname(Call *call, Domain *dom, const void *args UNUSED, Error *err)
 {
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
         return agent ? (agent_get_host_name(agent, on_hostname, call), 0) : -1;
 }
@@ -94,7 +78,7 @@ int handle_domain_get_hostname(Call *call, const WireDomainGetHostnameArgs *args
 {
         if (args->flags == VIR_DOMAIN_GET_HOSTNAME_LEASE)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "no lease of this guest is known; ask its agent");
-        return ask(call, &args->dom, args->flags, VIR_DOMAIN_GET_HOSTNAME_AGENT, get_hostname, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, VIR_DOMAIN_GET_HOSTNAME_AGENT, get_hostname, err);
 }
 
 /* --- file systems --- */
@@ -110,14 +94,14 @@ static void on_frozen(void *arg, int64_t n, const Error *failure)
 static int freeze(Call *call, Domain *dom, const void *arguments, Error *err)
 {
         const WireDomainFsfreezeArgs *args = arguments;
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
         return agent ? (agent_freeze(agent, args->mountpoints, args->n_mountpoints, on_frozen, call), 0) : -1;
 }
 
 int handle_domain_fsfreeze(Call *call, const WireDomainFsfreezeArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, 0, freeze, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, freeze, err);
 }
 
 static void on_thawed(void *arg, int64_t n, const Error *failure)
@@ -130,14 +114,14 @@ static void on_thawed(void *arg, int64_t n, const Error *failure)
 
 static int thaw(Call *call, Domain *dom, const void *args UNUSED, Error *err)
 {
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
         return agent ? (agent_fsfreeze_thaw(agent, on_thawed, call), 0) : -1;
 }
 
 int handle_domain_fsthaw(Call *call, const WireDomainFsthawArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, 0, thaw, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, thaw, err);
 }
 
 static void on_trimmed(void *arg, const AgentTrimmed *trimmed UNUSED, const Error *failure)
@@ -148,7 +132,7 @@ static void on_trimmed(void *arg, const AgentTrimmed *trimmed UNUSED, const Erro
 static int trim(Call *call, Domain *dom, const void *arguments, Error *err)
 {
         const WireDomainFstrimArgs *args = arguments;
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
         if (!agent)
                 return -1;
@@ -160,102 +144,7 @@ static int trim(Call *call, Domain *dom, const void *arguments, Error *err)
 
 int handle_domain_fstrim(Call *call, const WireDomainFstrimArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, 0, trim, err);
-}
-
-/* --- lists of parameters --- */
-
-static void put_params(const AgentParam *params, size_t n, Params *ret)
-{
-        for (size_t i = 0; i < n; i++) {
-                const AgentParam *p = &params[i];
-
-                switch (p->type) {
-                case AGENT_PARAM_TEXT:
-                        params_put_string(ret, p->name, p->text);
-                        break;
-                case AGENT_PARAM_INT:
-                        params_put_int(ret, p->name, (int32_t)p->number);
-                        break;
-                case AGENT_PARAM_UINT:
-                        params_put_uint(ret, p->name, (uint32_t)p->number);
-                        break;
-                case AGENT_PARAM_U64:
-                        params_put_ullong(ret, p->name, (uint64_t)p->number);
-                        break;
-                case AGENT_PARAM_BOOL:
-                        params_put_bool(ret, p->name, p->number != 0);
-                        break;
-                }
-        }
-}
-
-static void on_vcpus(void *arg, const AgentVcpu *vcpus, size_t n, const Error *failure)
-{
-        AUTO(Params) params = { 0 };
-        AUTO(Error) err = { 0 };
-        AgentParam list[3];
-
-        if (failure) {
-                call_fail(arg, failure);
-                return;
-        }
-        if (agent_vcpu_params(vcpus, n, call_arena(arg), list, &err) < 0) {
-                call_fail(arg, &err);
-                return;
-        }
-        put_params(list, ARRAY_LEN(list), &params);
-        call_reply(arg, &(WireDomainGetGuestVcpusRet){ .n_params = (uint32_t)params.list.len,
-                                                       .params = params.list.items });
-}
-
-static int get_vcpus(Call *call, Domain *dom, const void *args UNUSED, Error *err)
-{
-        AgentClient *agent = agent_of(call, dom, err);
-
-        return agent ? (agent_get_vcpus(agent, on_vcpus, call), 0) : -1;
-}
-
-int handle_domain_get_guest_vcpus(Call *call, const WireDomainGetGuestVcpusArgs *args, Error *err)
-{
-        return ask(call, &args->dom, args->flags, 0, get_vcpus, err);
-}
-
-static void on_inquired(void *arg, const AgentParam *list, size_t n, const Error *failure)
-{
-        AUTO(Params) params = { 0 };
-
-        if (failure) {
-                call_fail(arg, failure);
-                return;
-        }
-        put_params(list, n, &params);
-        call_reply(arg, &(WireDomainGetGuestInfoRet){ .n_params = (uint32_t)params.list.len,
-                                                      .params = params.list.items });
-}
-
-static void drop_inquiry(void *inquiry)
-{
-        agent_inquiry_free(inquiry);
-}
-
-static int inquire(Call *call, Domain *dom, const void *arguments, Error *err)
-{
-        const WireDomainGetGuestInfoArgs *args = arguments;
-        AgentClient *agent = agent_of(call, dom, err);
-
-        if (!agent)
-                return -1;
-        if (args->types & ~(uint32_t)AGENT_INFO_ALL)
-                return err_set(err, ERR_INVALID_ARG, "unsupported guest information types '0x%x'",
-                               args->types & ~(uint32_t)AGENT_INFO_ALL);
-        call_keep(call, agent_inquiry_new(agent, args->types, on_inquired, call), drop_inquiry);
-        return 0;
-}
-
-int handle_domain_get_guest_info(Call *call, const WireDomainGetGuestInfoArgs *args, Error *err)
-{
-        return ask(call, &args->dom, args->flags, 0, inquire, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, trim, err);
 }
 
 /* --- users --- */
@@ -263,7 +152,7 @@ int handle_domain_get_guest_info(Call *call, const WireDomainGetGuestInfoArgs *a
 static int set_password(Call *call, Domain *dom, const void *arguments, Error *err)
 {
         const WireDomainSetUserPasswordArgs *args = arguments;
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
         if (!agent)
                 return -1;
@@ -276,63 +165,77 @@ static int set_password(Call *call, Domain *dom, const void *arguments, Error *e
 
 int handle_domain_set_user_password(Call *call, const WireDomainSetUserPasswordArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, VIR_DOMAIN_PASSWORD_ENCRYPTED, set_password, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, VIR_DOMAIN_PASSWORD_ENCRYPTED, set_password, err);
 }
 
-/* --- addresses --- */
-
-static void on_interfaces(void *arg, const AgentInterface *list, size_t n, const Error *failure)
+static void on_keys(void *arg, const AgentAuthorizedKeys *keys, const Error *failure)
 {
-        Arena *arena = call_arena(arg);
-        WireDomainInterfaceAddressesRet ret = { .n_ifaces = (uint32_t)MIN(n, (size_t)2048) };
+        WireDomainAuthorizedSshKeysGetRet ret;
 
         if (failure) {
                 call_fail(arg, failure);
                 return;
         }
-        ret.ifaces = arena_new_array(arena, WireDomainInterface, ret.n_ifaces);
-        for (uint32_t i = 0; i < ret.n_ifaces; i++) {
-                WireDomainInterface *iface = &ret.ifaces[i];
-
-                iface->name = list[i].name;
-                iface->hwaddr = list[i].hardware_address;
-                iface->n_addrs = (uint32_t)MIN(list[i].n_ip_addresses, (size_t)2048);
-                iface->addrs = arena_new_array(arena, WireDomainIpAddr, iface->n_addrs);
-                for (uint32_t a = 0; a < iface->n_addrs; a++) {
-                        const AgentIpAddress *from = &list[i].ip_addresses[a];
-
-                        iface->addrs[a] = (WireDomainIpAddr){ .type = str_eq(from->ip_address_type, "ipv6"),
-                                                              .addr = from->ip_address,
-                                                              .prefix = (uint32_t)from->prefix };
-                }
-        }
+        ret.n_keys = (uint32_t)MIN(keys->n_keys, (size_t)MOST_KEYS);
+        ret.keys = arena_new_array(call_arena(arg), const char *, ret.n_keys);
+        for (uint32_t i = 0; i < ret.n_keys; i++)
+                ret.keys[i] = keys->keys[i];
         call_reply(arg, &ret);
 }
 
-static int get_addresses(Call *call, Domain *dom, const void *args UNUSED, Error *err)
+static int get_keys(Call *call, Domain *dom, const void *arguments, Error *err)
 {
-        AgentClient *agent = agent_of(call, dom, err);
+        const WireDomainAuthorizedSshKeysGetArgs *args = arguments;
+        AgentClient *agent = qemu_agent_of(call, dom, err);
 
-        return agent ? (agent_network_get_interfaces(agent, on_interfaces, call), 0) : -1;
+        if (!agent)
+                return -1;
+        agent_ssh_get_authorized_keys(agent, &(AgentGuestSshGetAuthorizedKeys){ .username = args->user }, on_keys,
+                                      call);
+        return 0;
 }
 
-int handle_domain_interface_addresses(Call *call, const WireDomainInterfaceAddressesArgs *args, Error *err)
+int handle_domain_authorized_ssh_keys_get(Call *call, const WireDomainAuthorizedSshKeysGetArgs *args, Error *err)
 {
-        Domain *dom;
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, get_keys, err);
+}
 
-        switch (args->source) {
-        case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT:
-                return ask(call, &args->dom, args->flags, 0, get_addresses, err);
-        case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE:
-                /* leases are those of our networks, and no interface is on one */
-                if (call_check_flags(call, args->flags, 0, err) < 0 ||
-                    !(dom = call_find_domain(call, &args->dom, err)) || domain_must_be_active(dom, err) < 0)
-                        return -1;
-                call_reply(call, &(WireDomainInterfaceAddressesRet){ 0 });
-                return 0;
-        default:
-                return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "Unsupported IP address data source %u", args->source);
-        }
+static int set_keys(Call *call, Domain *dom, const void *arguments, Error *err)
+{
+        const WireDomainAuthorizedSshKeysSetArgs *args = arguments;
+        bool remove = args->flags & VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE;
+        AgentClient *agent = qemu_agent_of(call, dom, err);
+
+        if (!agent)
+                return -1;
+        if (remove)
+                agent_ssh_remove_authorized_keys(agent,
+                                                 &(AgentGuestSshRemoveAuthorizedKeys){ .username = args->user,
+                                                                                       .keys = args->keys,
+                                                                                       .n_keys = args->n_keys },
+                                                 call_done, call);
+        else
+                agent_ssh_add_authorized_keys(
+                        agent,
+                        &(AgentGuestSshAddAuthorizedKeys){
+                                .username = args->user,
+                                .keys = args->keys,
+                                .n_keys = args->n_keys,
+                                .has_reset = true,
+                                .reset = !(args->flags & VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND) },
+                        call_done, call);
+        return 0;
+}
+
+int handle_domain_authorized_ssh_keys_set(Call *call, const WireDomainAuthorizedSshKeysSetArgs *args, Error *err)
+{
+        const uint32_t known = VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND | VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE;
+
+        if ((args->flags & known) == known)
+                return err_set(err, ERR_INVALID_ARG, "keys are appended or removed, not both");
+        if (!args->n_keys && args->flags & known)
+                return err_set(err, ERR_INVALID_ARG, "no keys are given to append or to remove");
+        return qemu_agent_ask(call, &args->dom, args->flags, known, set_keys, err);
 }
 
 /* --- as it is --- */
@@ -348,7 +251,7 @@ static void on_reply(void *arg, const char *reply, const Error *failure)
 static int agent_command(Call *call, Domain *dom, const void *arguments, Error *err)
 {
         const WireQemuDomainAgentCommandArgs *args = arguments;
-        AgentClient *agent = agent_of(call, dom, err);
+        AgentClient *agent = qemu_agent_of(call, dom, err);
         AgentCall *sent;
 
         if (!agent)
@@ -368,5 +271,29 @@ static int agent_command(Call *call, Domain *dom, const void *arguments, Error *
 
 int handle_qemu_domain_agent_command(Call *call, const WireQemuDomainAgentCommandArgs *args, Error *err)
 {
-        return ask(call, &args->dom, args->flags, 0, agent_command, err);
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, agent_command, err);
+}
+
+/* --- how long it is waited for --- */
+
+static int set_timeout(Call *call, Domain *dom, const void *arguments, Error *err)
+{
+        const WireDomainAgentSetResponseTimeoutArgs *args = arguments;
+        QemuRun *run = qemu_act_run(call, dom, err);
+
+        if (!run)
+                return -1;
+        qemu_agent_set_timeout(run, args->timeout);
+        qemu_status_save(dom);
+        call_reply(call, &(WireDomainAgentSetResponseTimeoutRet){ 0 });
+        return 0;
+}
+
+int handle_domain_agent_set_response_timeout(Call *call, const WireDomainAgentSetResponseTimeoutArgs *args,
+                                             Error *err)
+{
+        if (args->timeout < VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK)
+                return err_set(err, ERR_INVALID_ARG, "guest agent timeout '%d' is less than the minimum '%d'",
+                               args->timeout, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK);
+        return qemu_agent_ask(call, &args->dom, args->flags, 0, set_timeout, err);
 }

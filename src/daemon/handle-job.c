@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "daemon/handlers.h"
 #include "daemon/migrate-transfer.h"
+#include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
 
 enum { STATS_FLAGS = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED };
@@ -24,10 +25,19 @@ static Save *save_of(const Domain *dom)
         return run ? run->save : NULL;
 }
 
+static Dump *dump_of(const Domain *dom)
+{
+        QemuRun *run = dom->driver->ops == &driver_qemu_ops ? qemu_run(dom) : NULL;
+
+        return run ? run->dump : NULL;
+}
+
 static const MigrateStats *stats_of(const Domain *dom)
 {
         if (migration_of(dom))
                 return &migration_of(dom)->stats;
+        if (dump_of(dom))
+                return qemu_dump_stats(dump_of(dom));
         return save_of(dom) ? qemu_save_stats(save_of(dom)) : NULL;
 }
 
@@ -90,21 +100,11 @@ int handle_domain_get_job_stats(Call *call, const WireDomainGetJobStatsArgs *arg
         return 0;
 }
 
-int handle_domain_abort_job(Call *call, const WireDomainAbortJobArgs *args, Error *err)
+static int abort_migration(Call *call, Migration *m, Error *err)
 {
-        Domain *dom = call_find_domain(call, &args->dom, err);
+        const Domain *dom = call_domain(call);
         AUTO(Error) why = { 0 };
-        Migration *m;
 
-        if (!dom)
-                return -1;
-        if (save_of(dom)) {
-                if (qemu_save_abort(save_of(dom), err) < 0)
-                        return -1;
-                call_reply(call, NULL);
-                return 0;
-        }
-        m = migration_of(dom);
         if (!m || (m->side == MIGRATE_OUT && !m->transfer))
                 return err_set(err, ERR_OPERATION_INVALID, "no job is active on the domain");
         if (m->side == MIGRATE_IN)
@@ -117,6 +117,20 @@ int handle_domain_abort_job(Call *call, const WireDomainAbortJobArgs *args, Erro
         err_set(&why, ERR_OPERATION_ABORTED, "migration out: canceled by client");
         m->stats.type = VIR_DOMAIN_JOB_CANCELLED;
         if (transfer_cancel(m->transfer, &why, err) < 0)
+                return -1;
+        call_reply(call, NULL);
+        return 0;
+}
+
+int handle_domain_abort_job(Call *call, const WireDomainAbortJobArgs *args, Error *err)
+{
+        Domain *dom = call_find_domain(call, &args->dom, err);
+
+        if (!dom)
+                return -1;
+        if (!save_of(dom) && !dump_of(dom))
+                return abort_migration(call, migration_of(dom), err);
+        if (save_of(dom) ? qemu_save_abort(save_of(dom), err) < 0 : qemu_dump_abort(dump_of(dom), err) < 0)
                 return -1;
         call_reply(call, NULL);
         return 0;

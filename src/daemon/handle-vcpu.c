@@ -6,6 +6,7 @@
  */
 #include "base/bitmap.h"
 #include "base/str.h"
+#include "daemon/agent-vcpus.h"
 #include "daemon/change.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
@@ -129,16 +130,13 @@ static int edit_count_plain(Call *call, DomainDef *def, bool live, LiveChange *r
 static const ChangeKind change_count_flags = { .edit = edit_count_flags };
 static const ChangeKind change_count_plain = { .edit = edit_count_plain };
 
-static int refuse_guest(Error *err)
-{
-        return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                       "virtual CPUs inside the guest are set with guestvcpus, through the guest agent");
-}
-
 int handle_domain_set_vcpus_flags(Call *call, const WireDomainSetVcpusFlagsArgs *args, Error *err)
 {
+        if (args->flags & VIR_DOMAIN_VCPU_GUEST && args->flags & (VIR_DOMAIN_AFFECT_CONFIG | VIR_DOMAIN_VCPU_MAXIMUM))
+                return err_set(err, ERR_INVALID_ARG,
+                               "the guest's own processors have no maximum and no configuration");
         if (args->flags & VIR_DOMAIN_VCPU_GUEST)
-                return refuse_guest(err);
+                return agent_vcpus_set(call, &args->dom, args->nvcpus, err);
         return change_start(call, &args->dom, args->flags, VIR_DOMAIN_VCPU_MAXIMUM | VIR_DOMAIN_VCPU_HOTPLUGGABLE,
                             &change_count_flags, err);
 }
@@ -154,7 +152,7 @@ int handle_domain_get_vcpus_flags(Call *call, const WireDomainGetVcpusFlagsArgs 
         Domain *dom;
 
         if (args->flags & VIR_DOMAIN_VCPU_GUEST)
-                return refuse_guest(err);
+                return agent_vcpus_count(call, &args->dom, err);
         if (call_check_flags(call, args->flags, AFFECT | VIR_DOMAIN_VCPU_MAXIMUM, err) < 0 ||
             !(dom = call_find_domain(call, &args->dom, err)) || !(def = change_look(dom, args->flags, err)))
                 return -1;

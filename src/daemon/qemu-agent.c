@@ -67,6 +67,34 @@ static void on_chardevs(void *arg, const QmpChardev *chardevs, size_t n, const E
         }
 }
 
+/* A timeout that clients set shortens the wait for the agent to show itself, and bounds its answer. */
+static void apply_timeout(QemuRun *run)
+{
+        uint64_t ms = run->agent_timeout_s > 0 ? (uint64_t)run->agent_timeout_s * 1000 : 1;
+
+        switch (run->agent_timeout_s) {
+        case VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT:
+                agent_client_set_sync_ms(run->agent, AGENT_SYNC_MS);
+                agent_client_set_answer_ms(run->agent, AGENT_DEADLINE_MS);
+                return;
+        case VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK:
+                agent_client_set_sync_ms(run->agent, AGENT_SYNC_MS);
+                agent_client_set_answer_ms(run->agent, 0);
+                return;
+        default:
+                agent_client_set_sync_ms(run->agent, MIN(ms, (uint64_t)AGENT_SYNC_MS));
+                agent_client_set_answer_ms(run->agent, ms);
+                return;
+        }
+}
+
+void qemu_agent_set_timeout(QemuRun *run, int seconds)
+{
+        run->agent_timeout_s = seconds;
+        if (run->agent)
+                apply_timeout(run);
+}
+
 void qemu_agent_start(QemuRun *run)
 {
         const ChardevDef *channel = find_channel(run->dom->live);
@@ -82,6 +110,7 @@ void qemu_agent_start(QemuRun *run)
         }
         run->agent = agent_client_new(run->qemu->env.loop, fd, NULL, on_closed, run);
         agent_client_set_port(run->agent, false);
+        apply_timeout(run);
         str_replace(&run->agent_alias, channel->info.alias);
         qmp_query_chardev(guest_qmp(run->guest), on_chardevs, run);
 }
@@ -127,4 +156,20 @@ AgentClient *qemu_agent(const QemuRun *run, Error *err)
         else
                 return run->agent;
         return NULL;
+}
+
+AgentClient *qemu_agent_of(const Call *call, const Domain *dom, Error *err)
+{
+        QemuRun *run = qemu_act_run(call, dom, err);
+
+        return run ? qemu_agent(run, err) : NULL;
+}
+
+int qemu_agent_ask(Call *call, const WireDomain *wire, uint32_t flags, uint32_t known, CallRun *run, Error *err)
+{
+        Domain *dom;
+
+        if (call_check_flags(call, flags, known, err) < 0 || !(dom = call_find_domain(call, wire, err)))
+                return -1;
+        return call_run_job(call, dom, JOB_AGENT, run);
 }

@@ -19,6 +19,7 @@ typedef struct AgentClient AgentClient;
 typedef struct AskServer AskServer;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
+typedef struct Dump Dump;
 typedef struct Migration Migration;
 typedef struct Restore Restore;
 typedef struct Save Save;
@@ -56,6 +57,8 @@ typedef struct QemuRun {
         AgentClient *agent;         /* NULL: not connected */
         char *agent_alias;          /* of its channel; NULL: it has none */
         bool agent_open;            /* the guest has opened its end */
+        int agent_timeout_s;        /* as clients set it: VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_* or seconds */
+        Dump *dump;                 /* while its memory goes to a file */
         Save *save;                 /* while its state goes to a file */
         Restore *restore;           /* while it comes from one */
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */

@@ -8,6 +8,7 @@
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
+#include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
 #include "wire/constants.h"
 
@@ -97,6 +98,7 @@ static void end_run(QemuRun *run, GuestCause cause)
 static void on_ended(void *arg, GuestCause cause)
 {
         QemuRun *run = arg;
+        Dump *dump = run->dump;
         Save *save = run->save;
         Restore *restore = run->restore;
 
@@ -105,6 +107,8 @@ static void on_ended(void *arg, GuestCause cause)
         if (run->migration)
                 migration_on_guest_ended(run->migration);
         end_run(run, cause);
+        if (dump)
+                qemu_dump_on_guest_ended(dump);
         if (save)
                 qemu_save_on_guest_ended(save);
         if (restore)
@@ -207,6 +211,8 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         qemu_agent_on_event(run, event);
         if (run->migration)
                 migration_on_event(run->migration, event, json);
+        if (run->dump)
+                qemu_dump_on_event(run->dump, event);
         if (run->save)
                 qemu_save_on_event(run->save, event);
         if (run->restore)

@@ -25,6 +25,7 @@ QemuRun *qemu_run_new(Domain *dom, int id)
         QemuRun *run = mem_new(QemuRun);
 
         *run = (QemuRun){ .dom = dom, .qemu = qemu_driver(dom->driver), .stop_reason = -1 };
+        run->agent_timeout_s = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT;
         run->pause_reason = VIR_DOMAIN_PAUSED_USER;
         run->pause_detail = VIR_DOMAIN_EVENT_SUSPENDED_PAUSED;
         run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;

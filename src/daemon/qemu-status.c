@@ -44,9 +44,11 @@ void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg)
         }
         if (run->nonce)
                 buf_format(&text, "nonce %s\nunrun %d\n", run->nonce, run->unrun);
-        buf_format(&text, "id %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n", dom->id,
-                   guest_pid(run->guest), (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason,
-                   dom->persistent, run->start_done != NULL);
+        buf_format(&text,
+                   "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n",
+                   dom->id, run->agent_timeout_s, guest_pid(run->guest),
+                   (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason, dom->persistent,
+                   run->start_done != NULL);
         if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) == 0) {
                 file_queue_write(run->qemu->files, path, &text, 0600, false, done, arg);
         } else if (done) {
@@ -77,7 +79,7 @@ typedef struct Status {
         int64_t id, pid, start, state, reason, persistent, starting;
         const char *nonce;                      /* of the migration that brought it here, or NULL */
         const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
-        int64_t moving_flags, moving_was_running, unrun;
+        int64_t moving_flags, moving_was_running, unrun, agent_timeout;
         const char *xml;
 } Status;
 
@@ -94,6 +96,7 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "persistent", &ret->persistent },
                      { "starting", &ret->starting },
                      { "unrun", &ret->unrun },
+                     { "agent-timeout", &ret->agent_timeout },
                      { "moving-flags", &ret->moving_flags },
                      { "moving-was-running", &ret->moving_was_running } };
         struct {
@@ -212,6 +215,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         run->moving_peer = str_dup(status->moving_peer);
         run->moving_flags = (uint32_t)status->moving_flags;
         run->moving_was_running = status->moving_was_running;
+        run->agent_timeout_s = (int)status->agent_timeout;
         domain_set_live(dom, TAKE(def));
         dom->state = (int)status->state;
         dom->reason = (int)status->reason;
@@ -225,7 +229,7 @@ static int load_one(QemuDriver *qemu, const char *file, Error *err)
 {
         AUTOFREE char *path = str_format("%s/%s", qemu->status_dir, file);
         AUTO(Buf) text = { 0 };
-        Status status = { 0 };
+        Status status = { .agent_timeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT };
 
         if (file_read(path, LARGEST_STATUS, &text, err) < 0)
                 return -1;

@@ -59,7 +59,7 @@ struct AgentClient {
         Buf out;
         VEC(AgentCall *) calls;
         Phase phase;
-        uint64_t sync_ms, sync_due_ms;
+        uint64_t sync_ms, sync_due_ms, answer_ms;
         uint32_t next_id, latest_id;
         unsigned busy;
         bool single_quotes, connected, port_open, freed;
@@ -100,6 +100,11 @@ bool agent_client_is_open(const AgentClient *agent)
 void agent_client_set_sync_ms(AgentClient *agent, uint64_t ms)
 {
         agent->sync_ms = ms;
+}
+
+void agent_client_set_answer_ms(AgentClient *agent, uint64_t ms)
+{
+        agent->answer_ms = ms;
 }
 
 /* Deadlines: one timer for the earliest. */
@@ -458,7 +463,7 @@ static AgentCall *call_new(AgentClient *agent, const char *name, char *text, Qmp
         *call = (AgentCall){
                 .agent = agent, .name = str_dup(name), .text = text, .deliver = deliver, .done = done, .arg = arg
         };
-        call->due_ms = loop_now_ms(agent->loop) + AGENT_DEADLINE_MS;
+        call->due_ms = agent->answer_ms ? loop_now_ms(agent->loop) + agent->answer_ms : 0;
         call->refused = !agent_client_is_open(agent);
         vec_push(&agent->calls, call);
         if (call->refused && !agent->refusing)
@@ -576,6 +581,7 @@ AgentClient *agent_client_new(Loop *loop, Fd fd, const AgentOptions *options,
         *agent = (AgentClient){ .loop = loop, .fd = fd, .closed = closed, .arg = arg, .connected = true };
         agent->port_open = true;
         agent->sync_ms = AGENT_SYNC_MS;
+        agent->answer_ms = AGENT_DEADLINE_MS;
         agent->single_quotes = options && options->single_quotes;
         agent->next_id = options ? options->first_id : 0;
         /* Any number will do that an earlier client of this channel is unlikely to have used. */

@@ -45,6 +45,8 @@ void agent_client_set_port(AgentClient *agent, bool open);
 bool agent_client_is_open(const AgentClient *agent);
 /* How long later calls wait for the agent to show that it is there. */
 void agent_client_set_sync_ms(AgentClient *agent, uint64_t ms);
+/* How long later calls may take as a whole, instead of AGENT_DEADLINE_MS. 0: for ever, once the agent has answered. */
+void agent_client_set_answer_ms(AgentClient *agent, uint64_t ms);
 /* The guest shut down, rebooted or went to sleep: a quiet command under way has succeeded. */
 void agent_client_guest_went(AgentClient *agent);
 

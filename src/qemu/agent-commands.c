@@ -12,6 +12,7 @@
 
 struct AgentInquiry {
         AgentClient *agent;
+        DomainDef *def;
         AgentCall *call; /* under way */
         Arena *arena;
         VEC(AgentParam) params;
@@ -21,6 +22,56 @@ struct AgentInquiry {
         void (*done)(void *arg, const AgentParam *params, size_t n, const Error *failure);
         void *arg;
 };
+
+/* Disks, by where the guest sees them. */
+
+static bool is_pci(const DeviceInfo *info, const AgentPciAddress *pci)
+{
+        const DeviceAddress *a = info->address;
+
+        return a && a->type == ADDRESS_TYPE_PCI && a->domain == pci->domain && a->bus == pci->bus &&
+               a->slot == pci->slot && a->function == pci->function;
+}
+
+static ControllerType controller_type(DiskBus bus)
+{
+        switch (bus) {
+        case DISK_BUS_IDE:
+                return CONTROLLER_TYPE_IDE;
+        case DISK_BUS_SATA:
+                return CONTROLLER_TYPE_SATA;
+        case DISK_BUS_SCSI:
+                return CONTROLLER_TYPE_SCSI;
+        default:
+                return CONTROLLER_TYPE_UNSET;
+        }
+}
+
+static bool is_on(const DomainDef *def, const DiskDef *disk, const AgentDiskAddress *address)
+{
+        const DeviceAddress *a = disk->info.address;
+
+        if (!a || a->type != ADDRESS_TYPE_DRIVE)
+                return is_pci(&disk->info, &address->pci_controller);
+        if (a->bus != address->bus || a->target != address->target || a->unit != address->unit)
+                return false;
+        for (uint32_t i = 0; i < def->n_controllers; i++) {
+                const ControllerDef *c = def->controllers[i];
+
+                if (c->type == controller_type(disk->target_bus) && c->index == a->controller)
+                        return is_pci(&c->info, &address->pci_controller);
+        }
+        return false;
+}
+
+const DiskDef *agent_find_disk(const DomainDef *def, const AgentDiskAddress *address)
+{
+        for (uint32_t i = 0; def && i < def->n_disks; i++) {
+                if (is_on(def, def->disks[i], address))
+                        return def->disks[i];
+        }
+        return NULL;
+}
 
 /* Collecting. */
 
@@ -171,6 +222,10 @@ static void add_filesystem(AgentInquiry *inquiry, size_t i, const AgentFilesyste
                            (int64_t)fs->used_bytes);
         add_number(inquiry, arena_format(arena, "fs.%zu.disk.count", i), AGENT_PARAM_UINT, (int64_t)fs->n_disk);
         for (size_t j = 0; j < fs->n_disk && j < AGENT_MOST_PARAMS; j++) {
+                const DiskDef *disk = agent_find_disk(inquiry->def, &fs->disk[j]);
+
+                if (disk)
+                        add_text(inquiry, arena_format(arena, "fs.%zu.disk.%zu.alias", i, j), disk->target_dev);
                 add_text(inquiry, arena_format(arena, "fs.%zu.disk.%zu.serial", i, j), fs->disk[j].serial);
                 add_text(inquiry, arena_format(arena, "fs.%zu.disk.%zu.device", i, j), fs->disk[j].dev);
         }
@@ -205,6 +260,10 @@ static void add_disk(AgentInquiry *inquiry, size_t i, const AgentDisk *disk)
         for (size_t j = 0; j < disk->n_dependencies && j < AGENT_MOST_PARAMS; j++)
                 add_text(inquiry, arena_format(arena, "disk.%zu.dependency.%zu.name", i, j), disk->dependencies[j]);
         if (disk->address) {
+                const DiskDef *known = agent_find_disk(inquiry->def, disk->address);
+
+                if (known)
+                        add_text(inquiry, arena_format(arena, "disk.%zu.alias", i), known->target_dev);
                 add_text(inquiry, arena_format(arena, "disk.%zu.serial", i), disk->address->serial);
                 add_text(inquiry, arena_format(arena, "disk.%zu.guest_bus", i), disk->address->bus_type);
         }
@@ -288,13 +347,14 @@ static void ask_next(AgentInquiry *inquiry)
         finish(inquiry, NULL);
 }
 
-AgentInquiry *agent_inquiry_new(AgentClient *agent, unsigned wanted,
+AgentInquiry *agent_inquiry_new(AgentClient *agent, const DomainDef *def, unsigned wanted,
                                 void (*done)(void *arg, const AgentParam *params, size_t n, const Error *failure),
                                 void *arg)
 {
         AgentInquiry *inquiry = mem_new(AgentInquiry);
 
         *inquiry = (AgentInquiry){ .agent = agent, .done = done, .arg = arg, .arena = arena_new() };
+        inquiry->def = domain_def_ref(def);
         inquiry->skips_unknown = wanted == 0;
         inquiry->wanted = (wanted & AGENT_INFO_ALL) ?: AGENT_INFO_ALL;
         ask_next(inquiry);
@@ -306,6 +366,7 @@ AgentInquiry *agent_inquiry_free(AgentInquiry *inquiry)
         if (!inquiry)
                 return NULL;
         agent_call_free(inquiry->call);
+        domain_def_unref(inquiry->def);
         vec_done(&inquiry->params);
         arena_free(inquiry->arena);
         free(inquiry);
@@ -313,6 +374,71 @@ AgentInquiry *agent_inquiry_free(AgentInquiry *inquiry)
 }
 
 /* Processors. */
+
+static bool can_switch(const AgentVcpu *vcpu, bool online)
+{
+        return online || (vcpu->has_can_offline && vcpu->can_offline);
+}
+
+static void plan_switch(AgentVcpu *plan, size_t *n, const AgentVcpu *vcpu, bool online)
+{
+        plan[(*n)++] = (AgentVcpu){ .logical_id = vcpu->logical_id, .online = online };
+}
+
+int agent_vcpu_switch(const AgentVcpu *vcpus, size_t n, const Bitmap *wanted, bool online, AgentVcpu **ret,
+                      size_t *n_ret, Error *err)
+{
+        AUTOFREE AgentVcpu *plan = mem_new_array(AgentVcpu, n);
+        size_t n_plan = 0;
+        Bitmap missing = *wanted;
+
+        for (size_t i = 0; i < n; i++) {
+                int64_t id = vcpus[i].logical_id;
+
+                if (id < 0 || id >= BITMAP_BITS || !bitmap_has(&missing, (unsigned)id))
+                        continue;
+                bitmap_clear(&missing, (unsigned)id);
+                if (!can_switch(&vcpus[i], online))
+                        return err_set(err, ERR_INVALID_ARG, "processor %lld of the guest cannot be switched off",
+                                       (long long)id);
+                if (vcpus[i].online != online)
+                        plan_switch(plan, &n_plan, &vcpus[i], online);
+        }
+        if (!bitmap_is_empty(&missing))
+                return err_set(err, ERR_INVALID_ARG, "the guest has no processor %d", bitmap_next(&missing, -1));
+        *ret = TAKE(plan);
+        *n_ret = n_plan;
+        return 0;
+}
+
+int agent_vcpu_count(const AgentVcpu *vcpus, size_t n, unsigned count, AgentVcpu **ret, size_t *n_ret, Error *err)
+{
+        AUTOFREE AgentVcpu *plan = mem_new_array(AgentVcpu, n);
+        size_t n_plan = 0, online = 0;
+
+        if (count > n)
+                return err_set(err, ERR_INVALID_ARG, "the guest has %zu processors, not %u", n, count);
+        for (size_t i = 0; i < n; i++)
+                online += vcpus[i].online;
+        for (size_t i = 0; i < n && online < count; i++) {
+                if (vcpus[i].online)
+                        continue;
+                plan_switch(plan, &n_plan, &vcpus[i], true);
+                online++;
+        }
+        for (size_t i = n; i-- > 0 && online > count;) {
+                if (!vcpus[i].online || !can_switch(&vcpus[i], false))
+                        continue;
+                plan_switch(plan, &n_plan, &vcpus[i], false);
+                online--;
+        }
+        if (online != count)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "the guest cannot switch off so many processors: %zu stay", online);
+        *ret = TAKE(plan);
+        *n_ret = n_plan;
+        return 0;
+}
 
 enum { MOST_VCPUS = 4096 };
 

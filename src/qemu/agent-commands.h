@@ -5,6 +5,8 @@
  * The single commands are generated: qemu/agent.h.
  */
 #include "base/arena.h"
+#include "base/bitmap.h"
+#include "model/domain.h"
 #include "qemu/agent.h"
 
 typedef struct AgentInquiry AgentInquiry;
@@ -38,18 +40,31 @@ enum {
         AGENT_MOST_PARAMS = 2048,
 };
 
+/* The disk of def that the agent means by this address, by its PCI device and its place on that; NULL: none. */
+const DiskDef *agent_find_disk(const DomainDef *def, const AgentDiskAddress *address);
+
 /*
- * Ask for some groups, or with 0 for all that the agent knows (those it does not know are left out then).
+ * Ask for some groups, or with 0 for all that the agent knows (those it does not know are left out then). def is what
+ * the guest runs with: its disks are named in the answer.
  * done() runs once, on a later turn, unless the object is freed before. The object is the caller's, also
  * in done().
  */
-AgentInquiry *agent_inquiry_new(AgentClient *agent, unsigned groups,
+AgentInquiry *agent_inquiry_new(AgentClient *agent, const DomainDef *def, unsigned groups,
                                 void (*done)(void *arg, const AgentParam *params, size_t n, const Error *failure),
                                 void *arg);
 AgentInquiry *agent_inquiry_free(AgentInquiry *inquiry); /* cancels; returns NULL */
 
 /* Processors in the guest's own numbering: "vcpus", "online" and "offlinable", each a list such as "0-2,4". */
 int agent_vcpu_params(const AgentVcpu *vcpus, size_t n, Arena *arena, AgentParam ret[3], Error *err);
+
+/*
+ * What the guest must change so that those of `wanted` are online, or offline: n_ret of them, the caller's to free. -1
+ * with err where one is not there or cannot go.
+ */
+int agent_vcpu_switch(const AgentVcpu *vcpus, size_t n, const Bitmap *wanted, bool online, AgentVcpu **ret,
+                      size_t *n_ret, Error *err);
+/* The same so that `count` are online: the lowest that can come, the highest that can go. */
+int agent_vcpu_count(const AgentVcpu *vcpus, size_t n, unsigned count, AgentVcpu **ret, size_t *n_ret, Error *err);
 
 /* Freeze all file systems, or the n_mountpoints named; done() learns how many. */
 AgentCall *agent_freeze(AgentClient *agent, const char *const *mountpoints, size_t n_mountpoints,

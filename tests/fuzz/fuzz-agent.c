@@ -91,7 +91,7 @@ static AgentInquiry *ask(AgentClient *agent, unsigned what)
                 agent_raw(agent, "{\"execute\":\"x\"}", on_text, NULL, NULL);
                 return NULL;
         default:
-                return agent_inquiry_new(agent, 0, on_params, NULL);
+                return agent_inquiry_new(agent, NULL, 0, on_params, NULL);
         }
 }
 

@@ -26,7 +26,7 @@ class LiveDaemon(Droverd):
         super().stop()
 
 
-def linux(called, /, devices="", agent=False, memory_mib=128, extra="", serial="<serial type='pty'/>", **settings):
+def linux(called, /, devices="", agent=False, memory_mib=128, vcpus=1, extra="", serial="<serial type='pty'/>", **settings):
     """The tiny guest, with a shell where settings say so (see lab/guest)."""
     image = guest.build(agent=agent)
     if agent:
@@ -34,7 +34,7 @@ def linux(called, /, devices="", agent=False, memory_mib=128, extra="", serial="
         devices += "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
     return f"""<domain type='{domain_type("linux")}'>
   <name>{escape(called)}</name><uuid>{uuid.uuid4()}</uuid>
-  <memory unit='MiB'>{memory_mib}</memory><vcpu>1</vcpu>
+  <memory unit='MiB'>{memory_mib}</memory><vcpu>{vcpus}</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type>
     <kernel>{image.kernel}</kernel><initrd>{image.initrd}</initrd>
     <cmdline>{escape(guest.command_line(**settings))}</cmdline></os>

@@ -1,14 +1,28 @@
 """The guest agent, a real one in a real guest, through stock clients."""
 import json
 import os
+import subprocess
 import time
 
 import libvirt
 import libvirt_qemu
 import pytest
 
-from live import LiveDaemon, linux, start
+from live import LiveDaemon, linux, start, state, wait_state
+from test_live_console import read_until
 from waiting import EventLoop, wait_for
+
+DEVICES = """<disk type='file'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
+<serial type='pty'/><interface type='user'><mac address='52:54:00:aa:bb:cc'/><model type='virtio'/></interface>"""
+
+
+def in_guest(conn, name, command, expected):
+    """Type a command at the guest's shell until it answers as expected."""
+    stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    conn.lookupByName(name).openConsole("serial1", stream)
+    seen = read_until(stream, expected, say=command + b"\n")
+    stream.abort()
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +40,13 @@ def dom(daemon, tmp_path):
     """A guest whose agent listens."""
     conn = libvirt.open(daemon.uri())
     if "g" not in daemon.virsh("list", "--name").split():
-        start(daemon, tmp_path, linux("g", agent=True, name="tiny"))
+        disk = daemon.base / "disk"
+        if not disk.exists():
+            subprocess.run(["mke2fs", "-q", "-t", "ext2", disk, "4M"], check=True)
+            disk.chmod(0o666)
+        start(daemon, tmp_path, linux("g", DEVICES.format(disk=disk), agent=True, name="tiny", shell="ttyS1",
+                                      extra="<pm><suspend-to-mem enabled='yes'/><suspend-to-disk enabled='no'/></pm>",
+                                      vcpus=2))
     dom = conn.lookupByName("g")
     wait_for("the agent", lambda: "state='connected'" in dom.XMLDesc(), 60)
     wait_for("its answer", lambda: "return" in daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-ping"}',
@@ -50,11 +70,97 @@ def test_the_guest_says_its_name_and_what_it_is(dom):
     assert info["hostname"] == "tiny"
 
 
-def test_processors_and_addresses_as_the_guest_sees_them(dom):
+def test_processors_as_the_guest_sees_them_are_switched(daemon, dom):
+    """GA-12: guestvcpus and setvcpus --guest."""
+    assert dom.guestVcpus() == {"vcpus": "0-1", "online": "0-1", "offlinable": "1"}
+    daemon.virsh("guestvcpus", "g", "--cpulist", "1", "--disable")
     assert dom.guestVcpus()["online"] == "0"
+    assert dom.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_GUEST) == 1
+    assert dom.vcpusFlags(libvirt.VIR_DOMAIN_VCPU_GUEST | libvirt.VIR_DOMAIN_VCPU_MAXIMUM) == 2
+    daemon.virsh("setvcpus", "g", "2", "--guest")
+    assert dom.guestVcpus()["online"] == "0-1"
+    with pytest.raises(libvirt.libvirtError, match="processor 0 of the guest cannot be switched off"):
+        dom.setGuestVcpus("0", 0)
+    with pytest.raises(libvirt.libvirtError, match="the guest has 2 processors, not 3"):
+        dom.setVcpusFlags(3, libvirt.VIR_DOMAIN_VCPU_GUEST)
+
+
+def test_its_file_systems_are_listed_with_the_disk_behind_them(daemon, dom):
+    """GA-12: domfsinfo; the target is the definition's."""
+    in_guest(dom.connect(), "g", b"mkdir -p /mnt; mount /dev/vda /mnt; grep -c ' /mnt ' /proc/mounts", b"\n1\r")
+    assert ["/mnt", "vda", "ext2", ["vda"]] in [entry[:4] for entry in
+                                               ([fs[0], fs[1], fs[2], list(fs[3])] for fs in dom.fsInfo())]
+    assert "vda" in daemon.virsh("domfsinfo", "g")
+
+
+def test_every_group_of_guestinfo_is_answered_or_refused_by_name(daemon, dom):
+    kinds = {"filesystem": "fs.0.disk.0.alias", "disk": "disk.0.name", "interface": "if.0.name",
+             "timezone": "timezone.name", "user": "user.count", "hostname": "hostname", "os": "os.kernel-release"}
+    for kind, key in kinds.items():
+        said = daemon.virsh("guestinfo", "g", f"--{kind}", check=False)
+        assert key in said, said
+    assert "fs.0.disk.0.alias   : vda" in daemon.virsh("guestinfo", "g")
+
+
+def test_keys_and_passwords_of_users(daemon, dom, tmp_path):
+    dom.authorizedSSHKeysSet("root", ["ssh-ed25519 AAA one"], 0)
+    keys = tmp_path / "keys"
+    keys.write_text("ssh-ed25519 BBB two\n")
+    daemon.virsh("set-user-sshkeys", "g", "root", "--file", keys)
+    assert sorted(dom.authorizedSSHKeysGet("root")) == ["ssh-ed25519 AAA one", "ssh-ed25519 BBB two"]
+    assert "AAA one" in daemon.virsh("get-user-sshkeys", "g", "root")
+    daemon.virsh("set-user-sshkeys", "g", "root", "--file", keys, "--remove")
+    assert dom.authorizedSSHKeysGet("root") == ["ssh-ed25519 AAA one"]
+    with pytest.raises(libvirt.libvirtError, match="refused 'guest-ssh-get-authorized-keys'"):
+        dom.authorizedSSHKeysGet("nobody-here")
+    # the tiny guest has no chpasswd program, which the agent wants for this
+    assert "refused 'guest-set-user-password'" in daemon.virsh("set-user-password", "g", "root", "secret", check=False)
+
+
+def test_the_wait_for_the_agent_can_be_chosen(daemon, dom):
+    daemon.virsh("guest-agent-timeout", "g", "--timeout", "3")
+    assert dom.hostname(libvirt.VIR_DOMAIN_GET_HOSTNAME_AGENT) == "tiny"
+    with pytest.raises(libvirt.libvirtError, match="less than the minimum"):
+        dom.agentSetResponseTimeout(-3)
+    daemon.virsh("guest-agent-timeout", "g", "--timeout", "-1")
+
+
+def test_the_guest_is_put_to_sleep_and_woken(daemon, dom):
+    """DOM-15: S3 is allowed here, S4 is not."""
+    with pytest.raises(libvirt.libvirtError, match="S4 state is disabled"):
+        dom.pMSuspendForDuration(libvirt.VIR_NODE_SUSPEND_TARGET_DISK, 0)
+    with pytest.raises(libvirt.libvirtError, match="Duration not supported"):
+        dom.pMSuspendForDuration(libvirt.VIR_NODE_SUSPEND_TARGET_MEM, 5)
+    with pytest.raises(libvirt.libvirtError, match="does not sleep"):
+        dom.pMWakeup()
+    daemon.virsh("dompmsuspend", "g", "mem")
+    wait_for("its sleep", lambda: state(daemon, "g").startswith("pmsuspended"))
+    daemon.virsh("dompmwakeup", "g")
+    wait_for("its waking", lambda: state(daemon, "g").startswith("running"))
+    wait_for("the agent", lambda: "return" in daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-ping"}',
+                                                           check=False), 60)
+
+
+def test_addresses_as_the_guest_sees_them(dom):
     addresses = dom.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
     assert addresses["lo"]["addrs"] is None or addresses["lo"]["addrs"][0]["addr"] == "127.0.0.1"
     assert dom.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE) == {}
+
+
+def test_addresses_as_the_host_has_seen_them(daemon, dom):
+    """The neighbour table of the kernel, by the guest's MAC."""
+    link = "drarptest"
+    subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    try:
+        for command in (["link", "set", link, "up"], ["address", "add", "192.0.2.1/24", "dev", link],
+                        ["neigh", "add", "192.0.2.77", "lladdr", "52:54:00:aa:bb:cc", "dev", link]):
+            subprocess.run(["ip", *command], check=True)
+        seen = dom.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
+        assert [(nic["hwaddr"], nic["addrs"]) for nic in seen.values()] == [
+            ("52:54:00:aa:bb:cc", [{"addr": "192.0.2.77", "prefix": 0, "type": libvirt.VIR_IP_ADDR_TYPE_IPV4}])]
+        assert "192.0.2.77" in daemon.virsh("domifaddr", "g", "--source", "arp")
+    finally:
+        subprocess.run(["ip", "link", "delete", link], check=True)
 
 
 def test_commands_pass_as_they_are(dom):
@@ -90,8 +196,9 @@ def test_a_reboot_and_a_shutdown_by_the_agent(daemon, dom):
     wait_for("both events", lambda: len(events) >= 2, 60)
     assert events[:2] == [(libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED, channel),
                           (libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED, channel)]
-    wait_for("the agent's shutdown", lambda: "error" not in daemon.virsh("shutdown", "g", "--mode", "agent", check=False),
-             60)
+    wait_for("the agent again", lambda: "return" in daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-ping"}',
+                                                                 check=False), 60)
+    daemon.virsh("shutdown", "g", "--mode", "agent")
     wait_for("its end", lambda: "g" not in daemon.virsh("list", "--name").split(), 60)
 
 

@@ -5,6 +5,8 @@
  *      drover-save show  PATH             1: the head, checked
  *      drover-save read  PATH [direct]    1: the state
  *      drover-save edit  PATH             3: another head for the same state
+ *      drover-save dump  PATH [direct]    0: what becomes of the file  4: "c" commits, its end does not
+ *      drover-save file  PATH             4: the file is sent, for others to write; then as above
  *
  * A path that a user named may hang or lead anywhere, so it is touched here, in
  * a process that can be killed. Nothing incomplete ever has the final name: a
@@ -23,6 +25,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,13 +161,21 @@ static int write_state(int from, int to, char *data, uint64_t *ret_bytes, Error 
         return 0;
 }
 
+static int await_commit(Error *err)
+{
+        char commit;
+
+        if (read(COMMIT_FD, &commit, 1) != 1 || commit != 'c')
+                return err_set(err, ERR_OPERATION_ABORTED, "the save was given up");
+        return 0;
+}
+
 static int do_write(const char *path, bool direct, char *data, Error *err)
 {
         AUTO(NewFile) file = { .fd = -1 };
         AUTO(Buf) head = { 0 };
         AUTO(Buf) final = { 0 };
         SaveImage image;
-        char commit;
 
         if (read_head(&image, &head, err) < 0 || new_file_open(&file, path, err) < 0 ||
             write_head(file.fd, &head, err) < 0)
@@ -171,9 +183,47 @@ static int do_write(const char *path, bool direct, char *data, Error *err)
         go_direct(file.fd, direct);
         if (write_state(STDIN_FILENO, file.fd, data, &image.state_bytes, err) < 0)
                 return err_prefix(err, "'%s'", path);
-        if (read(COMMIT_FD, &commit, 1) != 1 || commit != 'c')
-                return err_set(err, ERR_OPERATION_ABORTED, "the save was given up");
+        if (await_commit(err) < 0)
+                return -1;
         if (save_image_format(&image, &final, err) < 0 || write_head(file.fd, &final, err) < 0)
+                return -1;
+        return new_file_commit(&file, err);
+}
+
+static int do_dump(const char *path, bool direct, char *data, Error *err)
+{
+        AUTO(NewFile) file = { .fd = -1 };
+        uint64_t bytes;
+
+        if (new_file_open(&file, path, err) < 0)
+                return -1;
+        go_direct(file.fd, direct);
+        if (write_state(STDIN_FILENO, file.fd, data, &bytes, err) < 0)
+                return err_prefix(err, "'%s'", path);
+        return await_commit(err) < 0 ? -1 : new_file_commit(&file, err);
+}
+
+static int send_file(int fd, Error *err)
+{
+        char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
+        struct iovec text = { &byte, 1 };
+        struct msghdr message = {
+                .msg_iov = &text, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+        };
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &fd, sizeof(int));
+        return sendmsg(COMMIT_FD, &message, MSG_NOSIGNAL) == 1 ? 0 : err_errno(err, errno, "cannot send the file");
+}
+
+static int do_file(const char *path, Error *err)
+{
+        AUTO(NewFile) file = { .fd = -1 };
+
+        if (new_file_open(&file, path, err) < 0 || send_file(file.fd, err) < 0 || await_commit(err) < 0)
                 return -1;
         return new_file_commit(&file, err);
 }
@@ -276,8 +326,13 @@ int main(int argc, char **argv)
                 rc = do_read(path, direct, data, &err);
         else if (str_eq(verb, "edit"))
                 rc = do_edit(path, data, &err);
+        else if (str_eq(verb, "dump"))
+                rc = do_dump(path, direct, data, &err);
+        else if (str_eq(verb, "file"))
+                rc = do_file(path, &err);
         else
-                rc = err_set(&err, ERR_INVALID_ARG, "usage: drover-save write|show|read|edit PATH [direct]");
+                rc = err_set(&err, ERR_INVALID_ARG,
+                             "usage: drover-save write|show|read|edit|dump|file PATH [direct]");
         if (rc < 0)
                 fprintf(stderr, "%s\n", err.text);
         return rc == 0 ? 0 : err.code == ERR_OPERATION_ABORTED ? 2 : 1;

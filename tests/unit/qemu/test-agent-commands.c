@@ -97,7 +97,7 @@ static void check_inquiry(const Script *script, unsigned groups, const char *exp
         Fake fake;
 
         setup(&fake, script);
-        fake.inquiry = agent_inquiry_new(fake.agent, groups, got_params, &fake);
+        fake.inquiry = agent_inquiry_new(fake.agent, NULL, groups, got_params, &fake);
         play(&fake);
         CHECK_STR(buf_text(&fake.said), expected);
         teardown(&fake);
@@ -236,4 +236,103 @@ TEST(processors_are_listed_in_the_guests_numbering)
         CHECK_STR(params[2].text, "1-2,7");
         CHECK_INT(agent_vcpu_params(&odd, 1, arena, params, &err), -1);
         CHECK_STR(err.text, "the guest agent numbers a processor 9223372036854775807");
+}
+
+static char *planned(const AgentVcpu *plan, size_t n)
+{
+        AUTO(Buf) text = { 0 };
+
+        for (size_t i = 0; i < n; i++)
+                buf_format(&text, "%lld%s ", (long long)plan[i].logical_id, plan[i].online ? "on" : "off");
+        return str_dup(buf_text(&text));
+}
+
+TEST(only_processors_that_differ_are_switched_and_those_that_cannot_are_named)
+{
+        static const AgentVcpu vcpus[] = {
+                { .logical_id = 0, .online = true },
+                { .logical_id = 1, .online = true, .has_can_offline = true, .can_offline = true },
+                { .logical_id = 2, .online = false, .has_can_offline = true, .can_offline = true },
+        };
+        static const struct {
+                const char *list;
+                bool online;
+                const char *expected;
+        } cases[] = {
+                { "1-2", true, "2on " },
+                { "1-2", false, "1off " },
+                { "0", true, "" },
+                { "0-1", false, "processor 0 of the guest cannot be switched off" },
+                { "1,9", true, "the guest has no processor 9" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE AgentVcpu *plan = NULL;
+                AUTOFREE char *text = NULL;
+                AUTO(Error) err = { 0 };
+                Bitmap wanted;
+                size_t n = 0;
+
+                CHECK_INT(bitmap_parse(cases[i].list, &wanted, NULL), 0);
+                if (agent_vcpu_switch(vcpus, ARRAY_LEN(vcpus), &wanted, cases[i].online, &plan, &n, &err) == 0)
+                        text = planned(plan, n);
+                CHECK_STR(text ?: err.text, cases[i].expected);
+        }
+}
+
+TEST(a_number_of_processors_takes_the_lowest_and_gives_up_the_highest)
+{
+        static const AgentVcpu vcpus[] = {
+                { .logical_id = 0, .online = true },
+                { .logical_id = 1, .online = false, .has_can_offline = true, .can_offline = true },
+                { .logical_id = 2, .online = true, .has_can_offline = true, .can_offline = true },
+                { .logical_id = 3, .online = true },
+        };
+        static const struct {
+                unsigned count;
+                const char *expected;
+        } cases[] = {
+                { 4, "1on " },
+                { 3, "" },
+                { 2, "2off " },
+                { 1, "the guest cannot switch off so many processors: 2 stay" },
+                { 5, "the guest has 4 processors, not 5" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE AgentVcpu *plan = NULL;
+                AUTOFREE char *text = NULL;
+                AUTO(Error) err = { 0 };
+                size_t n = 0;
+
+                if (agent_vcpu_count(vcpus, ARRAY_LEN(vcpus), cases[i].count, &plan, &n, &err) == 0)
+                        text = planned(plan, n);
+                CHECK_STR(text ?: err.text, cases[i].expected);
+        }
+}
+
+TEST(disks_are_found_by_where_the_guest_sees_them)
+{
+        static const char xml[] =
+                "<domain type='qemu'><name>g</name><memory>1</memory><os><type>hvm</type></os><devices>"
+                "<controller type='scsi' index='1' model='virtio-scsi'>"
+                "<address type='pci' domain='0' bus='0' slot='7' function='0'/></controller>"
+                "<disk type='file'><source file='/a'/><target dev='vda' bus='virtio'/>"
+                "<address type='pci' domain='0' bus='0' slot='5' function='0'/></disk>"
+                "<disk type='file'><source file='/b'/><target dev='sdb' bus='scsi'/>"
+                "<address type='drive' controller='1' bus='0' target='0' unit='2'/></disk>"
+                "</devices></domain>";
+        AUTO(DomainDef) *def = NULL;
+        AUTO(Error) err = { 0 };
+        AgentDiskAddress at = { .pci_controller = { .slot = 5 } };
+
+        CHECK_INT(domain_def_parse(xml, strlen(xml), 0, &def, NULL, &err), 0);
+        CHECK_STR(agent_find_disk(def, &at)->target_dev, "vda");
+        at.pci_controller.slot = 7;
+        at.unit = 2;
+        CHECK_STR(agent_find_disk(def, &at)->target_dev, "sdb");
+        at.unit = 3;
+        CHECK(!agent_find_disk(def, &at));
+        at.pci_controller.slot = 6;
+        CHECK(!agent_find_disk(def, &at));
 }
