@@ -234,3 +234,45 @@ char *str_to_base64(const void *data, size_t n)
         }
         return text;
 }
+
+static int base64_value(char c)
+{
+        if (c >= 'A' && c <= 'Z')
+                return c - 'A';
+        if (c >= 'a' && c <= 'z')
+                return c - 'a' + 26;
+        if (c >= '0' && c <= '9')
+                return c - '0' + 52;
+        return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+int str_from_base64(const char *s, uint8_t *ret, size_t *ret_n)
+{
+        uint32_t bits = 0;
+        size_t n = 0, digits = 0, padding = 0;
+
+        for (; *s; s++) {
+                int value = base64_value(*s);
+
+                if (strchr(" \t\r\n", *s))
+                        continue;
+                if (*s == '=')
+                        padding++;
+                else if (value < 0 || padding)
+                        return -1;
+                else
+                        bits = bits << 6 | (uint32_t)value;
+                if (++digits % 4 == 0) {
+                        if (padding > 2)
+                                return -1;
+                        bits <<= 6 * padding;
+                        ret[n] = (uint8_t)(bits >> 16);
+                        ret[n + 1] = (uint8_t)(bits >> 8);
+                        ret[n + 2] = (uint8_t)bits;
+                        n += 3 - padding;
+                        bits = 0;
+                }
+        }
+        *ret_n = n;
+        return digits % 4 ? -1 : 0;
+}

@@ -32,6 +32,8 @@ static inline bool str_starts(const char *s, const char *prefix)
 }
 bool str_ends(const char *s, const char *suffix);
 char *str_to_base64(const void *data, size_t n);
+/* Blanks and line ends between the characters are passed over. ret: room for 3 bytes for each 4 of s. 0 or -1. */
+int str_from_base64(const char *s, uint8_t *ret, size_t *ret_n);
 bool str_is_utf8(const char *s, size_t n); /* valid, and without NUL */
 
 /* Base 10, or with 0x base 16 where `hex` is in the name. 0 or -1. */

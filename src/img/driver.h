@@ -24,6 +24,8 @@ typedef struct ImageDriver {
         void (*backing_changed)(Image *image);
         /* Bytes that the attached files take on disk. */
         uint64_t (*disk_usage)(const Image *image);
+        /* Sets image->cipher. */
+        int (*unlock)(Image *image, const ImageSecret *secret, Error *err);
         /* One extent at offset; never reaches over offset + length, which is inside the image. */
         int (*map)(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);
         /* What is present is read from the image, what is not is left to read_below(). */
@@ -63,7 +65,9 @@ struct Image {
         bool writable;
         bool checking;
         bool best_compression;
-        void *state; /* the driver's */
+        Luks *luks;           /* owned; NULL: no LUKS header */
+        SectorCipher *cipher; /* owned; NULL: not encrypted, or locked */
+        void *state;          /* the driver's */
 };
 
 extern const ImageDriver image_driver_raw, image_driver_qcow2, image_driver_qcow, image_driver_qed, image_driver_vmdk,

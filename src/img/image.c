@@ -32,6 +32,7 @@ Image *image_open(ImageFile *file, ImageFormat format, unsigned flags, Error *er
         image->writable = flags & IMAGE_WRITE;
         image->checking = flags & IMAGE_CHECKING;
         if (driver->open(image, err) < 0) {
+                luks_free(TAKE(image->luks));
                 image->file = NULL;
                 image->driver = &image_driver_raw;
                 image_free(image);
@@ -48,6 +49,8 @@ int image_close(Image *image, Error *err)
                 return 0;
         if (image->driver->close)
                 r = image->driver->close(image, err);
+        sector_cipher_free(image->cipher);
+        luks_free(image->luks);
         image_free(image->backing);
         image_file_close(image->data_file);
         image_file_close(image->file);
@@ -60,6 +63,46 @@ Image *image_free(Image *image)
 {
         image_close(image, NULL);
         return NULL;
+}
+
+int image_unlock(Image *image, const ImageSecret *secret, Error *err)
+{
+        if (!image_is_locked(image) || !image->driver->unlock)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s' is not encrypted, or unlocked already",
+                               image_name(image));
+        return image->driver->unlock(image, secret, err);
+}
+
+int image_unlock_as(Image *image, const Image *other, Error *err)
+{
+        if (!image->luks || !other->luks || luks_unlock_as(image->luks, other->luks) < 0)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s' and '%s' do not have the same key",
+                               image_name(image), image_name(other));
+        image->cipher = luks_cipher(image->luks);
+        return 0;
+}
+
+bool image_is_locked(const Image *image)
+{
+        return image->about.encrypted && !image->cipher;
+}
+
+const LuksHeader *image_luks(const Image *image)
+{
+        return image->luks ? &image->luks->header : NULL;
+}
+
+/* Nothing is read from or written to what is locked. */
+static int check_unlocked(const Image *image, Error *err)
+{
+        return image_is_locked(image) ? err_set(err, ERR_OPERATION_INVALID,
+                                                "'%s' is encrypted, and no password was given", image_name(image))
+                                      : 0;
+}
+
+bool image_is_zero_when_new(const Image *image)
+{
+        return image->about.format != IMAGE_FORMAT_LUKS;
 }
 
 void image_set_backing(Image *image, Image *backing)
@@ -136,7 +179,7 @@ int image_read(Image *image, uint64_t offset, void *data, size_t n, Error *err)
 {
         size_t inside = offset >= image->size ? 0 : (size_t)MIN(image->size - offset, (uint64_t)n);
 
-        if (inside && image->driver->read(image, offset, data, inside, err) < 0)
+        if (check_unlocked(image, err) < 0 || (inside && image->driver->read(image, offset, data, inside, err) < 0))
                 return -1;
         memset((char *)data + inside, 0, n - inside);
         return 0;
@@ -164,14 +207,15 @@ static int check_range(const Image *image, uint64_t offset, uint64_t length, Err
 
 int image_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
 {
-        if (check_range(image, offset, n, err) < 0)
+        if (check_range(image, offset, n, err) < 0 || check_unlocked(image, err) < 0)
                 return -1;
         return n ? image->driver->write(image, offset, data, n, err) : 0;
 }
 
 bool image_can_compress(const Image *image)
 {
-        return image->driver->pack && (!image->driver->is_compressed || image->driver->is_compressed(image));
+        return image->driver->pack && !image->about.encrypted &&
+               (!image->driver->is_compressed || image->driver->is_compressed(image));
 }
 
 bool image_must_compress(const Image *image)
@@ -221,7 +265,7 @@ int image_write_compressed(Image *image, uint64_t offset, const void *data, size
 
 int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err)
 {
-        if (check_range(image, offset, length, err) < 0)
+        if (check_range(image, offset, length, err) < 0 || check_unlocked(image, err) < 0)
                 return -1;
         return length ? image->driver->zero(image, offset, length, flags, err) : 0;
 }
@@ -277,6 +321,15 @@ int image_plan_files(ImageFormat format, const ImageCreate *how, char ***ret, Er
                 return driver->plan_files(how, ret, err);
         *ret = mem_new(char *);
         return 0;
+}
+
+int image_change_key(Image *image, const LuksKeyChange *change, Error *err)
+{
+        if (check_range(image, 0, 0, err) < 0)
+                return -1;
+        if (!image->luks)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s' has no LUKS header", image_name(image));
+        return luks_change_key(image->luks, change, err);
 }
 
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err)

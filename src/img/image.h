@@ -12,6 +12,7 @@
  * one thread with no such call under way.
  */
 #include "img/format.h"
+#include "img/luks.h"
 
 typedef struct Image Image;
 
@@ -56,6 +57,8 @@ typedef struct ImageCreate {
         bool compat6, zeroed_grain;                                  /* vmdk */
         uint64_t log_size;                                           /* vhdx */
         bool no_zero_blocks; /* vhdx: do not store zeros as a state of a block */
+        bool encrypt;        /* qcow2: with a LUKS header */
+        LuksOptions luks;    /* of that, or of the luks format */
 } ImageCreate;
 
 typedef enum ImageRepair {
@@ -100,6 +103,21 @@ Image *image_open(ImageFile *file, ImageFormat format, unsigned flags, Error *er
 /* Writes what is still in memory; the image is gone also when that failed. The backing chain is closed with it. */
 int image_close(Image *image, Error *err);
 Image *image_free(Image *image); /* closes, throws the error away; returns NULL */
+
+/*
+ * An encrypted image is open locked: its header and map can be seen, its content not. Trying a password takes as long
+ * as whoever set it wanted, up to seconds.
+ */
+int image_unlock(Image *image, const ImageSecret *secret, Error *err);
+/* With the key of an image that is unlocked and has the same header, without trying a password. */
+int image_unlock_as(Image *image, const Image *other, Error *err);
+bool image_is_locked(const Image *image);
+/* The LUKS header of an encrypted image, NULL: it has none. Valid until a key is changed or the image closed. */
+const LuksHeader *image_luks(const Image *image);
+/* Take a password in, or shut the slots of one; the image is unlocked. */
+int image_change_key(Image *image, const LuksKeyChange *change, Error *err);
+/* What nobody has written yet reads as zeros in a new image of this kind. */
+bool image_is_zero_when_new(const Image *image);
 
 /* Takes the backing image. */
 void image_set_backing(Image *image, Image *backing);

@@ -55,10 +55,20 @@ static uint64_t qcow2_tables(uint64_t size, uint64_t cluster, const ImageCreate 
 int image_measure(Image *from, ImageFormat format, const ImageCreate *how, Measurement *ret, Error *err)
 {
         uint64_t cluster = how->cluster_size ? how->cluster_size : 65536, data = 0;
-        uint64_t size = round_up(from ? image_size(from) : how->size, 512), whole;
+        uint64_t size = round_up(from ? image_size(from) : how->size, 512), whole, header = 0;
+        LuksHeader luks;
 
         if (format == IMAGE_FORMAT_RAW) {
                 *ret = (Measurement){ .required = size, .fully_allocated = size };
+                return 0;
+        }
+        if (how->encrypt || format == IMAGE_FORMAT_LUKS) {
+                if (luks_plan(&how->luks, &luks, err) < 0)
+                        return -1;
+                header = (uint64_t)luks.payload * CIPHER_SECTOR;
+        }
+        if (format == IMAGE_FORMAT_LUKS) {
+                *ret = (Measurement){ .required = header + size, .fully_allocated = header + size };
                 return 0;
         }
         if (format != IMAGE_FORMAT_QCOW2)
@@ -71,7 +81,7 @@ int image_measure(Image *from, ImageFormat format, const ImageCreate *how, Measu
         whole = round_up(size, cluster);
         if (how->preallocation >= PREALLOCATE_FALLOC)
                 data = whole;
-        ret->fully_allocated = qcow2_tables(whole, cluster, how) + whole;
+        ret->fully_allocated = qcow2_tables(whole, cluster, how) + round_up(header, cluster) + whole;
         ret->required = ret->fully_allocated - whole + data;
         return 0;
 }

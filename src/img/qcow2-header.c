@@ -225,7 +225,11 @@ static int read_extension(ImageFile *file, Qcow2Header *h, uint32_t type, uint64
                         return -1;
                 h->crypto_offset = load_be64(place);
                 h->crypto_length = load_be64(place + 8);
-                return 0;
+                if (h->crypto_length > QCOW2_MAX_CRYPTO)
+                        return image_bad_field(err, file, at + 8, "length of the encryption header", "is %llu",
+                                               (unsigned long long)h->crypto_length);
+                return check_table(file, at, "place of the encryption header", h->crypto_offset, h->crypto_length, h,
+                                   err);
         case EXT_FEATURE_NAMES:
                 return 0; /* written anew */
         default:

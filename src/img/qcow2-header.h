@@ -17,6 +17,7 @@ enum {
         QCOW2_MAX_SNAPSHOT_TABLE = 1024 * QCOW2_MAX_SNAPSHOTS,
         QCOW2_MAX_BITMAPS = 65535,
         QCOW2_MAX_BITMAP_DIRECTORY = 64 << 20,
+        QCOW2_MAX_CRYPTO = 64 << 20,
 };
 
 enum { /* incompatible features: an unknown one means hands off */
@@ -29,6 +30,8 @@ enum { /* incompatible features: an unknown one means hands off */
 };
 enum { QCOW2_LAZY_REFCOUNTS = 1 << 0 };                            /* compatible */
 enum { QCOW2_BITMAPS = 1 << 0, QCOW2_RAW_EXTERNAL_DATA = 1 << 1 }; /* auto-clear */
+
+enum { QCOW2_CRYPT_AES = 1, QCOW2_CRYPT_LUKS = 2 };
 
 typedef enum Qcow2Compression {
         QCOW2_ZLIB,

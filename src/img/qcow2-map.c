@@ -165,7 +165,7 @@ static int read_place(Qcow2 *q, const Qcow2Place *place, uint64_t offset, void *
         case QCOW2_NORMAL:
                 break;
         }
-        return image_file_read_padded(qcow2_data_file(q), place->host, data, n, err);
+        return qcow2_data_read(q, place->host, offset, data, n, err);
 }
 
 int qcow2_read_held(Qcow2 *q, uint64_t offset, void *data, size_t n, Error *err)
@@ -224,7 +224,7 @@ int qcow2_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, 
         ret->zero = place.kind == QCOW2_ZEROS || place.kind == QCOW2_ZEROS_HELD;
         ret->data = place.kind == QCOW2_NORMAL || place.kind == QCOW2_PACKED;
         ret->compressed = place.kind == QCOW2_PACKED;
-        ret->has_offset = place.kind == QCOW2_NORMAL || place.kind == QCOW2_ZEROS_HELD;
+        ret->has_offset = (place.kind == QCOW2_NORMAL || place.kind == QCOW2_ZEROS_HELD) && !q->h.crypt;
         ret->offset = place.host;
         return 0;
 }

@@ -72,6 +72,9 @@ static int set_size(Qcow2 *q, uint64_t size, Error *err)
 /* Clusters of the guest range get places in the file, one after the other. */
 static int place_clusters(Qcow2 *q, uint64_t first, uint64_t last, uint64_t *data_end, Error *err)
 {
+        /* Ciphertext nobody wrote would be read as noise: these places say they hold zeros. */
+        bool unwritten = q->h.crypt && q->h.version >= 3;
+
         for (uint64_t at = first; at < last;) {
                 uint64_t table_end = MIN((at / q->per_table + 1) * q->per_table, last), host, n = table_end - at;
                 Qcow2Table *table;
@@ -85,9 +88,12 @@ static int place_clusters(Qcow2 *q, uint64_t first, uint64_t last, uint64_t *dat
                 for (uint64_t i = 0; i < n; i++) {
                         uint64_t word = (at + i) % q->per_table * q->entry_words;
 
-                        store_be64(&table->entries[word], (host + (i << q->cluster_bits)) | QCOW2_COPIED);
+                        store_be64(&table->entries[word],
+                                   (host + (i << q->cluster_bits)) | QCOW2_COPIED |
+                                           (unwritten && q->entry_words == 1 ? QCOW2_ZERO : 0));
                         if (q->entry_words == 2)
-                                store_be64(&table->entries[word + 1], UINT32_MAX);
+                                store_be64(&table->entries[word + 1],
+                                           unwritten ? (uint64_t)UINT32_MAX << 32 : UINT32_MAX);
                 }
                 qcow2_table_touch(table, at % q->per_table * q->entry_words);
                 qcow2_table_touch(table, (at + n) % q->per_table ? (at + n) % q->per_table * q->entry_words - 1
@@ -243,7 +249,9 @@ static int fill_in(ImageFile *file, const ImageCreate *how, Error *err)
         if (!image)
                 return -1;
         image->data_file = how->data_file;
-        if (how->data_file && image_file_truncate(how->data_file, how->size, err) < 0)
+        if (how->encrypt && qcow2_crypt_create(image, &how->luks, err) < 0)
+                r = -1;
+        else if (how->data_file && image_file_truncate(how->data_file, how->size, err) < 0)
                 r = -1;
         else
                 r = qcow2_resize(image, round_up(how->size, 512), how->preallocation, err);

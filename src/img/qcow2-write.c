@@ -164,8 +164,9 @@ static int landing_write(Qcow2 *q, const Landing *plan, uint64_t inside, const v
 
         *from = round_down(inside, unit);
         *to = round_up(inside + n, unit);
-        if ((*from == inside && *to == inside + n) || (plan->fresh && plan->was_zero))
-                return image_file_write(qcow2_data_file(q), plan->host + inside, data, n, err);
+        /* Where nothing was written yet zeros stand already, unless that is to be decrypted. */
+        if ((*from == inside && *to == inside + n) || (plan->fresh && plan->was_zero && !q->h.crypt))
+                return qcow2_data_write(q, plan->host + inside, guest + inside, data, n, err);
         bounce = mem_try(*to - *from);
         if (!bounce)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a cluster", q->file->name);
@@ -173,7 +174,7 @@ static int landing_write(Qcow2 *q, const Landing *plan, uint64_t inside, const v
         if (!plan->was_zero && qcow2_read_held(q, guest + *from, bounce, (size_t)visible, err) < 0)
                 return -1;
         memcpy(bounce + (inside - *from), data, n);
-        return image_file_write(qcow2_data_file(q), plan->host + *from, bounce, *to - *from, err);
+        return qcow2_data_write(q, plan->host + *from, guest + *from, bounce, *to - *from, err);
 }
 
 /* With lock held, which is given back; *done bytes were written. */
@@ -221,7 +222,7 @@ static int write_some(Qcow2 *q, uint64_t offset, const void *data, size_t n, siz
                 return write_to_new_place(q, offset, data, n, done, err);
         pthread_mutex_unlock(&q->lock);
         *done = (size_t)place.length;
-        return image_file_write(qcow2_data_file(q), place.host, data, *done, err);
+        return qcow2_data_write(q, place.host, offset, data, *done, err);
 }
 
 int qcow2_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err)

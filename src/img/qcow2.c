@@ -77,9 +77,6 @@ static int open_state(Qcow2 *q, Error *err)
 
         if (qcow2_header_read(q->file, &q->h, err) < 0)
                 return -1;
-        if (q->h.crypt)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': encrypted qcow2 images are not supported",
-                               q->file->name);
         q->cluster = qcow2_cluster_size(&q->h);
         q->cluster_bits = q->h.cluster_bits;
         q->entry_words = q->h.incompatible & QCOW2_EXTENDED_L2 ? 2 : 1;
@@ -90,6 +87,8 @@ static int open_state(Qcow2 *q, Error *err)
         if (image_file_size(q->file, &end, err) < 0)
                 return -1;
         q->file_end = round_up(end, q->cluster);
+        if (qcow2_crypt_open(q, err) < 0)
+                return -1;
         q->tables = mem_try(q->h.l1_size * sizeof(*q->tables));
         if (!q->tables)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the L1 table", q->file->name);
@@ -218,6 +217,7 @@ const ImageDriver image_driver_qcow2 = {
         .close = qcow2_close,
         .attach = qcow2_attach,
         .disk_usage = qcow2_disk_usage,
+        .unlock = qcow2_unlock,
         .map = qcow2_map,
         .read = qcow2_read,
         .write = qcow2_write,

@@ -161,6 +161,14 @@ int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
 int qcow2_begin_writing(Qcow2 *q, Error *err);
 int qcow2_amend(Image *image, const ImageCreate *how, Error *err);
 int qcow2_create(ImageFile *file, const ImageCreate *how, Error *err);
+/* qcow2-crypt.c */
+int qcow2_crypt_open(Qcow2 *q, Error *err);
+int qcow2_unlock(Image *image, const ImageSecret *secret, Error *err);
+/* A new image, nothing in it yet, becomes encrypted; its header is written. */
+int qcow2_crypt_create(Image *image, const LuksOptions *options, Error *err);
+/* Guest data at its place in the file. */
+int qcow2_data_read(Qcow2 *q, uint64_t host, uint64_t guest, void *data, size_t n, Error *err);
+int qcow2_data_write(Qcow2 *q, uint64_t host, uint64_t guest, const void *data, size_t n, Error *err);
 /* qcow2-check.c */
 int qcow2_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *err);
 int qcow2_repair_after_crash(Image *image, Error *err);

@@ -39,6 +39,18 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 
+/* The options of key slots are done with. */
+static void drop_options(Options *options, const char *prefix)
+{
+        for (size_t i = options->len; i > 0; i--) {
+                if (!str_starts(options->items[i - 1].name, prefix))
+                        continue;
+                free(options->items[i - 1].name);
+                free(options->items[i - 1].value);
+                vec_remove(options, i - 1);
+        }
+}
+
 /* What cannot be changed in place is refused, unless it is so already. */
 static int check_options(const Options *options, Error *err)
 {
@@ -58,12 +70,27 @@ static int check_options(const Options *options, Error *err)
         return 0;
 }
 
-static int amend(const Args *args, const char *argument, Error *err)
+static int amend(Args *args, const char *argument, Error *err)
 {
         AUTO(Image) *image = source_open(&args->source, argument, IMAGE_WRITE, err);
+        LuksKeyChange change = { .force = args->force };
+        const char *keys;
         ImageCreate how = { 0 };
+        bool changes_key;
 
-        if (!image || check_options(&args->options, err) < 0 ||
+        if (!image)
+                return -1;
+        keys = image_format(image) == IMAGE_FORMAT_LUKS ? "" : "encrypt.";
+        if (options_key_change(&args->options, keys, &change, &changes_key, err) < 0)
+                return -1;
+        if (changes_key && image_change_key(image, &change, err) < 0)
+                return -1;
+        if (image_format(image) == IMAGE_FORMAT_LUKS)
+                return changes_key ? image_close(TAKE(image), err)
+                                   : err_set(err, ERR_INVALID_ARG, "Parameter 'state' is missing");
+        if (changes_key)
+                drop_options(&args->options, keys);
+        if (check_options(&args->options, err) < 0 ||
             options_apply(&args->options, image_format(image), &how, err) < 0)
                 return -1;
         how.change_lazy = options_find(&args->options, "lazy_refcounts") != NULL;
@@ -88,6 +115,7 @@ static int run(int argc, char **argv)
 const Command cmd_amend = {
         .name = "amend",
         .args = "[--object OBJECT] [--image-opts] [-p] [-q] [-f FMT] [-t CACHE] [--force] -o OPTIONS FILENAME",
-        .summary = "Change the options of an image: compat, lazy_refcounts, backing_file, backing_fmt, size",
+        .summary =
+                "Change the options of an image: compat, lazy_refcounts, backing_file, backing_fmt, size, key slots",
         .run = run,
 };

@@ -73,13 +73,15 @@ static Image *find_base(const Args *args, Image *image, Error *err)
 static int commit_into(const Args *args, Image *image, Image *base, Error *err)
 {
         Source target = { .format = image_format_name(image_format(base)), .policy = args->source.policy };
+        bool encrypted = image_description(base)->encrypted;
         AUTO(Image) *to = NULL;
         Progress progress;
 
         /* The chain has the base open for reading; those locks are ours. */
         target.policy.no_locks = true;
-        to = source_open(&target, image_name(base), IMAGE_WRITE, err);
-        if (!to)
+        target.headers_only = encrypted;
+        to = source_open_file(&target, image_name(base), NULL, IMAGE_WRITE, err);
+        if (!to || (encrypted && image_unlock_as(to, base, err) < 0))
                 return -1;
         progress_begin(&progress, args->show_progress);
         if (image_commit(image, base, to, progress_report, &progress, err) < 0 || image_flush(to, err) < 0 ||

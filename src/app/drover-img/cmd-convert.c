@@ -15,7 +15,7 @@ typedef struct Args {
         const char *format, *backing, *backing_format, *snapshot;
         Options options;
         CopyOptions copy;
-        bool no_create, show_progress, best;
+        bool no_create, show_progress, best, target_opts;
 } Args;
 
 static int parse_number(const char *text, const char *what, uint64_t most, uint64_t *ret, Error *err)
@@ -95,6 +95,9 @@ static int parse_option(int c, Args *args, Error *err)
         case 'x':
                 args->best = true;
                 return 0;
+        case 'y':
+                args->target_opts = true;
+                return 0;
         case 'u':
                 args->source.policy.untrusted = true;
                 return 0;
@@ -108,6 +111,7 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         static const struct option longs[] = {
                 { "source-format", required_argument, NULL, 'f' },
                 { "target-is-zero", no_argument, NULL, 'z' },
+                { "target-image-opts", no_argument, NULL, 'y' },
                 { "untrusted", no_argument, NULL, 'u' },
                 { "compress-best", no_argument, NULL, 'x' },
                 SOURCE_LONGS,
@@ -122,6 +126,10 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 return 0;
         if (argc - optind < 2)
                 return err_set(err, ERR_INVALID_ARG, "Must specify image file name");
+        if (args->target_opts && !args->no_create)
+                return err_set(err, ERR_INVALID_ARG, "--target-image-opts requires use of -n flag");
+        if (args->target_opts && args->format)
+                return err_set(err, ERR_INVALID_ARG, "-O format and --target-image-opts cannot be used together");
         if (args->copy.target_is_zero && !args->no_create)
                 return err_set(err, ERR_INVALID_ARG, "--target-is-zero requires use of -n flag");
         if (args->no_create && args->options.len)
@@ -137,6 +145,8 @@ static int plan(Args *args, ImageFormat format, uint64_t size, ImageCreate *how,
                 return -1;
         if (how->backing_file && !how->backing_format)
                 return err_set(err, ERR_INVALID_ARG, "backing format must be specified (-F)");
+        if (args->copy.compress && how->encrypt)
+                return err_set(err, ERR_INVALID_ARG, "Compression and encryption not supported at the same time");
         if (args->copy.compress && how->data_file_name)
                 return err_set(err, ERR_INVALID_ARG, "Compression and an external data file cannot be used together");
         if (args->copy.compress && how->preallocation != PREALLOCATE_OFF)
@@ -148,12 +158,17 @@ static Image *open_target(Args *args, const char *path, ImageFormat format, Imag
                           Error *err)
 {
         Source existing = { .format = image_format_name(format), .policy = args->target };
+        AUTO(Image) *to = NULL;
 
+        existing.image_opts = args->target_opts;
         if (args->no_create)
                 return source_open(&existing, path, IMAGE_WRITE, err);
+        to = new_image_make(made, path, format, how, false, &args->target, err);
+        if (!to || (image_is_locked(to) && image_unlock(to, how->luks.secret, err) < 0))
+                return NULL;
         args->copy.target_is_zero = how->preallocation == PREALLOCATE_OFF && !how->backing_file &&
-                                    !path_is_device(path);
-        return new_image_make(made, path, format, how, false, &args->target, err);
+                                    !path_is_device(path) && image_is_zero_when_new(to);
+        return TAKE(to);
 }
 
 /* With -B: only what differs in place is copied, as far as both have the same backing file. */
@@ -227,7 +242,9 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
 static int convert(Args *args, char **names, size_t n, const char *path, Error *err)
 {
         Image **sources = mem_new_array(Image *, n);
-        int r = confine_to_new(path, options_find(&args->options, "data_file"), err);
+        Source target = { .image_opts = true };
+        int r = args->target_opts ? confine_to_image(&target, path, err)
+                                  : confine_to_new(path, options_find(&args->options, "data_file"), err);
 
         for (size_t i = 0; i < n && r == 0; i++) {
                 sources[i] = source_open(&args->source, names[i], 0, err);
@@ -265,7 +282,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_convert = {
         .name = "convert",
-        .args = "[--object OBJECT] [--image-opts] [-U] [-n] [--target-is-zero] [-c [--compress-best]] [-p] [-q] [-f FMT] "
+        .args = "[--object OBJECT] [--image-opts] [--target-image-opts] [-U] [-n] [--target-is-zero] [-c [--compress-best]] [-p] [-q] [-f FMT] "
                 "[-t CACHE] [-T SRC_CACHE] [-O OUTPUT_FMT] [-B BACKING_FILE [-F BACKING_FMT]] [-o OPTIONS] [-l SNAPSHOT] "
                 "[-S SPARSE_SIZE] [-r RATE] [-m THREADS] [-W] [--untrusted] FILENAME [FILENAME2 ...] OUTPUT_FILENAME",
         .summary = "Copy an image into another format",

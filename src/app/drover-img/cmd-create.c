@@ -40,7 +40,7 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         args->unsafe = true;
                         break;
                 case 'O':
-                        if (object_check(optarg, err) < 0)
+                        if (object_add(optarg, err) < 0)
                                 return -1;
                         break;
                 case 'e':
@@ -61,7 +61,7 @@ static int look_at_backing(const Args *args, const char *path, ImageCreate *how,
 {
         AUTO(Image) *backing = NULL;
         AUTOFREE char *below = NULL;
-        Source source = { .format = how->backing_format, .policy = policy_usual() };
+        Source source = { .format = how->backing_format, .policy = policy_usual(), .headers_only = true };
 
         if (args->unsafe && sized)
                 return 0;
@@ -82,6 +82,8 @@ static int look_at_backing(const Args *args, const char *path, ImageCreate *how,
 static void announce(const char *path, ImageFormat format, const ImageCreate *how)
 {
         printf("Formatting '%s', fmt=%s", path, image_format_name(format));
+        if (how->encrypt)
+                printf(" encrypt.format=luks");
         if (format == IMAGE_FORMAT_QCOW2)
                 printf(" cluster_size=%u extended_l2=%s compression_type=%s",
                        how->cluster_size ? how->cluster_size : 65536, how->extended_l2 ? "on" : "off",

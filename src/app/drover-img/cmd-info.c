@@ -70,22 +70,66 @@ static void print_vmdk(Image *image, const VmdkDescription *vmdk)
         }
 }
 
-static void print_specific(Image *image, const ImageDescription *about)
+/* format: a line that stands among the others inside a qcow2 image; NULL: none. */
+static void print_luks(const LuksHeader *h, const char *indent, const char *format)
 {
+        printf("%sivgen alg: %s\n", indent, cipher_iv_name(h->spec.iv));
+        printf("%shash alg: %s\n%scipher alg: %s\n%suuid: %s\n", indent, digest_name(h->digest), indent,
+               cipher_name(h->spec.kind), indent, h->uuid);
+        if (h->spec.iv_digest)
+                printf("%sivgen hash alg: %s\n", indent, digest_name(h->spec.iv_digest));
+        if (format)
+                printf("%sformat: %s\n", indent, format);
+        printf("%scipher mode: %s\n%sslots:\n", indent, cipher_mode_name(h->spec.mode), indent);
+        for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+                const LuksSlot *slot = &h->slots[i];
+
+                printf("%s    [%u]:\n%s        active: %s\n", indent, i, indent, on(slot->active));
+                if (slot->active)
+                        printf("%s        iters: %u\n", indent, slot->iterations);
+                printf("%s        key offset: %" PRIu64 "\n", indent, (uint64_t)slot->material * CIPHER_SECTOR);
+                if (slot->active)
+                        printf("%s        stripes: %d\n", indent, LUKS_STRIPES);
+        }
+        printf("%spayload offset: %" PRIu64 "\n%smaster key iters: %u\n", indent,
+               (uint64_t)h->payload * CIPHER_SECTOR, indent, h->key_iterations);
+}
+
+static void print_encryption(const Image *image)
+{
+        if (!image_description(image)->encrypted)
+                return;
+        printf("    encrypt:\n");
+        if (image_luks(image))
+                print_luks(image_luks(image), "        ", "luks");
+        else
+                printf("        format: aes\n");
+}
+
+static void print_specific(Image *image)
+{
+        const ImageDescription *about = image_description(image);
+
         if (about->vmdk)
                 print_vmdk(image, about->vmdk);
+        if (about->format == IMAGE_FORMAT_LUKS) {
+                printf("Format specific information:\n");
+                print_luks(image_luks(image), "    ", NULL);
+        }
         if (about->format != IMAGE_FORMAT_QCOW2)
                 return;
         printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
                about->version == 2 ? "0.10" : "1.1", about->zstd ? "zstd" : "zlib");
         if (about->version == 2) {
                 printf("    refcount bits: %u\n", about->refcount_bits);
+                print_encryption(image);
                 return;
         }
         printf("    lazy refcounts: %s\n    refcount bits: %u\n", on(about->lazy_refcounts), about->refcount_bits);
         if (about->data_files.len)
                 printf("    data file: %s\n    data file raw: %s\n", about->data_files.items[0],
                        on(about->data_file_raw));
+        print_encryption(image);
         printf("    corrupt: %s\n    extended l2: %s\n", on(about->corrupt), on(about->extended_l2));
 }
 
@@ -116,7 +160,7 @@ static void print_human(Image *image, const ImageSnapshots *list)
                         printf("backing file format: %s\n", about->backing_format);
         }
         print_snapshots(list);
-        print_specific(image, about);
+        print_specific(image);
 }
 
 static void put_snapshots(JsonWriter *w, const ImageSnapshots *list)
@@ -170,10 +214,56 @@ static void put_vmdk(JsonWriter *w, Image *image, const VmdkDescription *vmdk)
         json_close_object(w);
 }
 
-static void put_specific(JsonWriter *w, Image *image, const ImageDescription *about)
+static void put_luks(JsonWriter *w, const LuksHeader *h)
 {
+        json_put_text(w, "ivgen-alg", cipher_iv_name(h->spec.iv));
+        json_put_text(w, "hash-alg", digest_name(h->digest));
+        json_put_text(w, "cipher-alg", cipher_name(h->spec.kind));
+        json_put_text(w, "uuid", h->uuid);
+        if (h->spec.iv_digest)
+                json_put_text(w, "ivgen-hash-alg", digest_name(h->spec.iv_digest));
+        json_put_text(w, "cipher-mode", cipher_mode_name(h->spec.mode));
+        json_open_array(w, "slots");
+        for (unsigned i = 0; i < LUKS_SLOTS; i++) {
+                json_open_object(w, NULL);
+                json_put_bool(w, "active", h->slots[i].active);
+                if (h->slots[i].active)
+                        json_put_u64(w, "iters", h->slots[i].iterations);
+                json_put_u64(w, "key-offset", (uint64_t)h->slots[i].material * CIPHER_SECTOR);
+                if (h->slots[i].active)
+                        json_put_u64(w, "stripes", LUKS_STRIPES);
+                json_close_object(w);
+        }
+        json_close_array(w);
+        json_put_u64(w, "payload-offset", (uint64_t)h->payload * CIPHER_SECTOR);
+        json_put_u64(w, "master-key-iters", h->key_iterations);
+}
+
+static void put_encryption(JsonWriter *w, const Image *image)
+{
+        if (!image_description(image)->encrypted)
+                return;
+        json_open_object(w, "encrypt");
+        if (image_luks(image))
+                put_luks(w, image_luks(image));
+        json_put_text(w, "format", image_luks(image) ? "luks" : "aes");
+        json_close_object(w);
+}
+
+static void put_specific(JsonWriter *w, Image *image)
+{
+        const ImageDescription *about = image_description(image);
+
         if (about->vmdk)
                 put_vmdk(w, image, about->vmdk);
+        if (about->format == IMAGE_FORMAT_LUKS) {
+                json_open_object(w, "format-specific");
+                json_put_text(w, "type", "luks");
+                json_open_object(w, "data");
+                put_luks(w, image_luks(image));
+                json_close_object(w);
+                json_close_object(w);
+        }
         if (about->format != IMAGE_FORMAT_QCOW2)
                 return;
         json_open_object(w, "format-specific");
@@ -184,6 +274,7 @@ static void put_specific(JsonWriter *w, Image *image, const ImageDescription *ab
         if (about->version > 2)
                 json_put_bool(w, "lazy-refcounts", about->lazy_refcounts);
         json_put_u64(w, "refcount-bits", about->refcount_bits);
+        put_encryption(w, image);
         if (about->version > 2) {
                 if (about->data_files.len) {
                         json_put_text(w, "data-file", about->data_files.items[0]);
@@ -210,7 +301,7 @@ static void put_image(JsonWriter *w, Image *image, const ImageSnapshots *list)
         json_put_u64(w, "actual-size", image_disk_usage(image));
         if (about->encrypted)
                 json_put_bool(w, "encrypted", true);
-        put_specific(w, image, about);
+        put_specific(w, image);
         if (about->backing_file) {
                 AUTOFREE char *full = image_path_beside(image_name(image), about->backing_file, NULL);
 
@@ -297,6 +388,7 @@ static int run(int argc, char **argv)
         if (parse(argc, argv, &args, &err) < 0)
                 return complain_err(&err);
         args.source.policy.skip_backing = !args.chain;
+        args.source.headers_only = true;
         if (args.chain)
                 json_open_array(&w, NULL);
         if (confine(NULL, &err) < 0 || show(&args, argv[optind], &w, &err) < 0)

@@ -40,6 +40,7 @@ ChainPolicy policy_usual(void);
 typedef struct Source {
         const char *format; /* NULL: guessed, as qemu-img does */
         bool image_opts;    /* the argument is driver=...,file.filename=... */
+        bool headers_only;  /* an encrypted image needs no password */
         bool quiet;
         ChainPolicy policy;
 } Source;
@@ -56,17 +57,32 @@ int source_option(Source *source, int c, Error *err);
 /* Guess when no format was given. Warns when that gives raw and the image is to be written. */
 int source_format(const Source *source, const char *path, bool write, ImageFormat *ret, Error *err);
 Image *source_open(const Source *source, const char *argument, unsigned flags, Error *err);
-/* Reads what follows --object: only secrets, which nothing here asks for yet. */
-int object_check(const char *text, Error *err);
+/* Takes in what follows --object: secrets. They are found by their id until secrets_wipe(). */
+int object_add(const char *text, Error *err);
+const ImageSecret *secret_find(const char *id, Error *err); /* NULL: there is none */
+void secrets_wipe(void);
 
 /* -o a=b,c=d; a comma in a value is written twice. */
 typedef struct Option {
         char *name, *value; /* owned */
+        bool used;          /* options_take() asked for it */
 } Option;
 typedef VEC(Option) Options;
 int preallocation_from_text(const char *text, ImagePreallocation *ret, Error *err);
 int options_add(Options *options, const char *text, Error *err);
 const char *options_find(const Options *options, const char *name); /* the last one, or NULL */
+const char *options_take(Options *options, const char *name);       /* the same, and mark it as used */
+const Option *options_unused(const Options *options);               /* the first one, or NULL */
+int bool_from_text(const char *name, const char *value, bool *ret, Error *err);
+/* Changes of key slots: state, new-secret, old-secret, keyslot, iter-time behind this prefix. *ret false: none. */
+int options_key_change(const Options *options, const char *prefix, LuksKeyChange *change, bool *ret, Error *err);
+/* --image-opts: what the options name. */
+/* The file they name. Owned; NULL: none. */
+char *image_opts_path(const char *text);
+Image *image_opts_open(const Source *source, const char *text, unsigned flags, Error *err);
+/* Open the images below as they are named, the password of the first one given (NULL: none). */
+Image *source_open_file(const Source *source, const char *path, const ImageSecret *secret, unsigned flags,
+                        Error *err);
 void options_done(Options *options);
 /* The creation options of a format. Strings stay those of `options`. */
 int options_apply(const Options *options, ImageFormat format, ImageCreate *how, Error *err);

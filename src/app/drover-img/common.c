@@ -141,66 +141,49 @@ int source_option(Source *source, int c, Error *err)
                 source->image_opts = true;
                 return 1;
         case 'j':
-                return object_check(optarg, err) < 0 ? -1 : 1;
+                return object_add(optarg, err) < 0 ? -1 : 1;
         default:
                 return 0;
         }
 }
 
-/* driver=qcow2,file.filename=/x or driver=raw,file=... as far as it names one local file. */
-static Image *open_image_opts(const Source *source, const char *text, unsigned flags, Error *err)
+/* The content of an encrypted image is asked for: its password, or why there is none. */
+static int unlock(Image *image, const ImageSecret *secret, Error *err)
 {
-        AUTO(Options) options = { 0 };
-        Source named = *source;
-        const char *path;
+        if (!image_is_locked(image))
+                return 0;
+        if (secret)
+                return image_unlock(image, secret, err);
+        return err_set(err, ERR_INVALID_ARG, "Parameter '%skey-secret' is required for cipher",
+                       image_format(image) == IMAGE_FORMAT_LUKS ? "" : "encrypt.");
+}
 
-        if (options_add(&options, text, err) < 0)
-                return NULL;
-        for (size_t i = 0; i < options.len; i++) {
-                const char *name = options.items[i].name;
+Image *source_open_file(const Source *source, const char *path, const ImageSecret *secret, unsigned flags, Error *err)
+{
+        AUTO(Image) *image = NULL;
+        ImageFormat format;
+        int r = 0;
 
-                if (!str_eq(name, "driver") && !str_eq(name, "file.filename") && !str_eq(name, "filename") &&
-                    !str_eq(name, "file.driver")) {
-                        err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the image option '%s' is not supported", name);
-                        return NULL;
-                }
-        }
-        path = options_find(&options, "file.filename") ?: options_find(&options, "filename");
-        named.format = options_find(&options, "driver");
-        named.image_opts = false;
-        if (str_eq(named.format, "file"))
-                named.format = "raw";
-        if (!path) {
-                err_set(err, ERR_INVALID_ARG, "the image options '%s' name no file (file.filename=)", text);
+        if (source_format(source, path, flags & IMAGE_WRITE, &format, err) < 0)
                 return NULL;
-        }
-        return source_open(&named, path, flags, err);
+        image = image_chain_open(path, format, flags, &source->policy, err);
+        for (Image *each = image; each && r == 0 && !source->headers_only; each = image_backing(each))
+                r = unlock(each, each == image ? secret : NULL, err);
+        if (image && r == 0)
+                return TAKE(image);
+        if (err && !str_starts(err->text, "Could not open"))
+                err_prefix(err, "Could not open '%s'", path);
+        return NULL;
 }
 
 Image *source_open(const Source *source, const char *argument, unsigned flags, Error *err)
 {
         AUTOFREE char *path = NULL;
-        ImageFormat format;
-        Image *image;
 
         if (source->image_opts)
-                return open_image_opts(source, argument, flags, err);
+                return image_opts_open(source, argument, flags, err);
         path = image_path_beside("", argument, err);
-        if (!path)
-                return NULL;
-        if (source_format(source, path, flags & IMAGE_WRITE, &format, err) < 0)
-                return NULL;
-        image = image_chain_open(path, format, flags, &source->policy, err);
-        if (!image && err && !str_starts(err->text, "Could not open"))
-                err_prefix(err, "Could not open '%s'", path);
-        return image;
-}
-
-int object_check(const char *text, Error *err)
-{
-        if (str_starts(text, "secret,") || str_starts(text, "qom-type=secret,"))
-                return 0;
-        return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "objects other than secrets are not supported: '%s'", text);
+        return path ? source_open_file(source, path, NULL, flags, err) : NULL;
 }
 
 char *directory_of(const char *path)
@@ -219,11 +202,13 @@ int confine(const char *const *writable, Error *err)
 
 int confine_to_image(const Source *source, const char *argument, Error *err)
 {
-        AUTOFREE char *path = source->image_opts ? str_dup("/") : image_path_beside("", argument, err);
+        AUTOFREE char *path = source->image_opts ? image_opts_path(argument) : image_path_beside("", argument, err);
         AUTOFREE char *dir = path ? directory_of(path) : NULL;
 
+        if (!path && !source->image_opts)
+                return -1;
         /* A device is no file of its directory's file system. */
-        return path ? confine((const char *[]){ dir, path, NULL }, err) : -1;
+        return confine((const char *[]){ dir, path, NULL }, err);
 }
 
 int confine_to_new(const char *path, const char *data_file, Error *err)

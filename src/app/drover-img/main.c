@@ -44,8 +44,12 @@ int main(int argc, char **argv)
         }
         for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
                 if (str_eq(commands[i]->name, name)) {
+                        int status;
+
                         interrupt_catch();
-                        return commands[i]->run(argc - 1, argv + 1);
+                        status = commands[i]->run(argc - 1, argv + 1);
+                        secrets_wipe();
+                        return status;
                 }
         }
         return complain("Command not found: %s\nTry 'drover-img --help' for more information", name);

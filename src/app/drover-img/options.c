@@ -51,6 +51,27 @@ const char *options_find(const Options *options, const char *name)
         return NULL;
 }
 
+const char *options_take(Options *options, const char *name)
+{
+        const char *found = NULL;
+
+        for (size_t i = 0; i < options->len; i++) {
+                if (str_eq(options->items[i].name, name)) {
+                        options->items[i].used = true;
+                        found = options->items[i].value;
+                }
+        }
+        return found;
+}
+
+const Option *options_unused(const Options *options)
+{
+        for (size_t i = 0; i < options->len; i++)
+                if (!options->items[i].used)
+                        return &options->items[i];
+        return NULL;
+}
+
 void options_done(Options *options)
 {
         for (size_t i = 0; i < options->len; i++) {
@@ -84,6 +105,9 @@ typedef enum OptionKind {
         OPTION_PREALLOCATION,
         OPTION_COMPAT,
         OPTION_COMPRESSION,
+        OPTION_SECRET,         /* const ImageSecret *, by its id */
+        OPTION_ENCRYPT_FORMAT, /* bool: luks */
+        OPTION_OLD_ENCRYPTION, /* bool: must be off */
 } OptionKind;
 
 typedef struct OptionRow {
@@ -99,6 +123,15 @@ typedef struct OptionRow {
                 IMAGE_FORMAT_##format, name, OPTION_##kind, offsetof(ImageCreate, field), help                       \
         }
 
+#define LUKS_ROWS(format, prefix)                                                                                    \
+        ROW(format, prefix "cipher-alg", TEXT, luks.cipher, "Name of encryption cipher algorithm"),                  \
+                ROW(format, prefix "cipher-mode", TEXT, luks.mode, "Name of encryption cipher mode"),                \
+                ROW(format, prefix "hash-alg", TEXT, luks.digest, "Name of hash of the password"),                   \
+                ROW(format, prefix "iter-time", NUMBER, luks.iter_time_ms, "Time to spend on a password in ms"),     \
+                ROW(format, prefix "ivgen-alg", TEXT, luks.iv, "Name of IV generator algorithm"),                    \
+                ROW(format, prefix "ivgen-hash-alg", TEXT, luks.iv_digest, "Name of IV generator hash algorithm"),   \
+                ROW(format, prefix "key-secret", SECRET, luks.secret, "ID of the secret that holds the password")
+
 /* The creation options of every format that is written, by name. */
 static const OptionRow rows[] = {
         ROW(RAW, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, falloc, full)"),
@@ -110,11 +143,17 @@ static const OptionRow rows[] = {
         ROW(QCOW2, "compression_type", COMPRESSION, zstd, "How clusters are compressed (zlib, zstd)"),
         ROW(QCOW2, "data_file", TEXT, data_file_name, "File name of an external data file"),
         ROW(QCOW2, "data_file_raw", BOOL, data_file_raw, "The external data file must stay valid as a raw image"),
+        LUKS_ROWS(QCOW2, "encrypt."),
+        ROW(QCOW2, "encrypt.format", ENCRYPT_FORMAT, encrypt, "Encrypt the image (luks)"),
+        ROW(QCOW2, "encryption", OLD_ENCRYPTION, encrypt, "Old AES encryption, which is only read: off"),
         ROW(QCOW2, "extended_l2", BOOL, extended_l2, "Extended L2 tables"),
         ROW(QCOW2, "lazy_refcounts", BOOL, lazy_refcounts, "Postpone refcount updates"),
         ROW(QCOW2, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata, falloc, full)"),
         ROW(QCOW2, "refcount_bits", NUMBER, refcount_bits, "Width of a reference count entry in bits"),
         ROW(QCOW2, "size", SIZE, size, "Virtual disk size"),
+        LUKS_ROWS(LUKS, ""),
+        ROW(LUKS, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, falloc, full)"),
+        ROW(LUKS, "size", SIZE, size, "Virtual disk size"),
         ROW(QCOW, "backing_file", TEXT, backing_file, "File name of a base image"),
         ROW(QCOW, "backing_fmt", TEXT, backing_format, "Format of the backing image; the header does not keep it"),
         ROW(QCOW, "size", SIZE, size, "Virtual disk size"),
@@ -187,15 +226,20 @@ int options_help(const char *format_name, Error *err)
         return 0;
 }
 
-static int to_bool(const Option *option, bool *ret, Error *err)
+int bool_from_text(const char *name, const char *value, bool *ret, Error *err)
 {
-        if (str_eq(option->value, "on") || str_eq(option->value, "yes") || str_eq(option->value, "true"))
+        if (str_eq(value, "on") || str_eq(value, "yes") || str_eq(value, "true") || str_eq(value, "y"))
                 *ret = true;
-        else if (str_eq(option->value, "off") || str_eq(option->value, "no") || str_eq(option->value, "false"))
+        else if (str_eq(value, "off") || str_eq(value, "no") || str_eq(value, "false") || str_eq(value, "n"))
                 *ret = false;
         else
-                return err_set(err, ERR_INVALID_ARG, "Parameter '%s' expects 'on' or 'off'", option->name);
+                return err_set(err, ERR_INVALID_ARG, "Parameter '%s' expects 'on' or 'off'", name);
         return 0;
+}
+
+static int to_bool(const Option *option, bool *ret, Error *err)
+{
+        return bool_from_text(option->name, option->value, ret, err);
 }
 
 static int to_number(const Option *option, unsigned *ret, Error *err)
@@ -226,9 +270,26 @@ static int to_compression(const Option *option, bool *zstd, Error *err)
         return err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s' for compression_type", option->value);
 }
 
+static int old_encryption(Error *err)
+{
+        return err_set(err, ERR_ARGUMENT_UNSUPPORTED,
+                       "the old AES encryption protects little and can only be read: use "
+                       "encrypt.format=luks,encrypt.key-secret=ID");
+}
+
+static int to_encrypt_format(const Option *option, bool *encrypt, Error *err)
+{
+        if (str_eq(option->value, "aes"))
+                return old_encryption(err);
+        *encrypt = str_eq(option->value, "luks");
+        return *encrypt ? 0
+                        : err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s' for encrypt.format", option->value);
+}
+
 static int apply(const OptionRow *row, const Option *option, ImageCreate *how, Error *err)
 {
         void *field = (char *)how + row->at;
+        bool on;
         int r;
 
         switch (row->kind) {
@@ -253,6 +314,14 @@ static int apply(const OptionRow *row, const Option *option, ImageCreate *how, E
                 return to_compat(option, field, err);
         case OPTION_COMPRESSION:
                 return to_compression(option, field, err);
+        case OPTION_SECRET:
+                *(const ImageSecret **)field = secret_find(option->value, err);
+                return *(const ImageSecret **)field ? 0 : -1;
+        case OPTION_ENCRYPT_FORMAT:
+                return to_encrypt_format(option, field, err);
+        case OPTION_OLD_ENCRYPTION:
+                r = to_bool(option, &on, err);
+                return r == 0 && on ? old_encryption(err) : r;
         }
         return 0;
 }
@@ -263,8 +332,6 @@ int options_apply(const Options *options, ImageFormat format, ImageCreate *how, 
                 const Option *option = &options->items[i];
                 const OptionRow *row = find_row(format, option->name);
 
-                if (!row && str_starts(option->name, "encrypt"))
-                        return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "encrypted images are not supported");
                 if (!row && (str_eq(option->name, "backing_file") || str_eq(option->name, "backing_fmt")))
                         return err_set(err, ERR_OPERATION_UNSUPPORTED,
                                        "Backing file not supported for file format '%s'", image_format_name(format));
@@ -276,5 +343,55 @@ int options_apply(const Options *options, ImageFormat format, ImageCreate *how, 
         if (how->backing_file && !find_row(format, "backing_file"))
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "Backing file not supported for file format '%s'",
                                image_format_name(format));
+        if (how->luks.secret && format == IMAGE_FORMAT_QCOW2 && !how->encrypt)
+                return err_set(err, ERR_INVALID_ARG,
+                               "Parameter 'encrypt.format' is required with encrypt.key-secret");
         return 0;
+}
+
+/* The option of this name behind the prefix. */
+static const char *find_behind(const Options *options, const char *prefix, const char *name)
+{
+        AUTOFREE char *whole = str_format("%s%s", prefix, name);
+
+        return options_find(options, whole);
+}
+
+static int find_secret(const Options *options, const char *prefix, const char *name, const ImageSecret **ret,
+                       Error *err)
+{
+        const char *id = find_behind(options, prefix, name);
+
+        *ret = id ? secret_find(id, err) : NULL;
+        return id && !*ret ? -1 : 0;
+}
+
+int options_key_change(const Options *options, const char *prefix, LuksKeyChange *change, bool *ret, Error *err)
+{
+        const char *state = find_behind(options, prefix, "state");
+        const char *slot = find_behind(options, prefix, "keyslot");
+        const char *time = find_behind(options, prefix, "iter-time");
+        uint64_t number = 0;
+
+        *ret = state || slot || find_behind(options, prefix, "new-secret") ||
+               find_behind(options, prefix, "old-secret");
+        if (!*ret)
+                return 0;
+        if (!state || (!str_eq(state, "active") && !str_eq(state, "inactive")))
+                return state ? err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s' for %sstate", state, prefix)
+                             : err_set(err, ERR_INVALID_ARG, "Parameter '%sstate' is missing", prefix);
+        change->activate = str_eq(state, "active");
+        change->slot = -1;
+        if (slot && (str_to_u64(slot, &number) < 0 || number > INT32_MAX))
+                return err_set(err, ERR_INVALID_ARG, "Parameter '%skeyslot' expects a number", prefix);
+        if (slot)
+                change->slot = (int)number;
+        if (time && (str_to_u64(time, &number) < 0 || number == 0 || number > UINT32_MAX))
+                return err_set(err, ERR_INVALID_ARG, "Parameter '%siter-time' expects a number of milliseconds",
+                               prefix);
+        if (time)
+                change->iter_time_ms = (unsigned)number;
+        if (find_secret(options, prefix, "new-secret", &change->new_secret, err) < 0)
+                return -1;
+        return find_secret(options, prefix, "old-secret", &change->old_secret, err);
 }

@@ -69,7 +69,24 @@ TEST(bytes_are_written_in_base_64)
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 AUTOFREE char *text = str_to_base64(cases[i][0], strlen(cases[i][0]));
+                uint8_t back[64];
+                size_t n;
 
+                CHECK_INT(str_from_base64(text, back, &n), 0);
+                CHECK_INT(n, strlen(cases[i][0]));
+                CHECK(memcmp(back, cases[i][0], n) == 0);
                 CHECK_STR(text, cases[i][1]);
         }
+}
+
+TEST(base_64_is_read_strictly)
+{
+        static const char *const wrong[] = { "Z", "Zg", "Zg=", "Zg===", "=Zg=", "Zm8=Zm8=x", "Zm9*", "====" };
+        uint8_t back[16];
+        size_t n;
+
+        for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+                CHECK_INT(str_from_base64(wrong[i], back, &n), -1);
+        CHECK_INT(str_from_base64("Zm\n9v\n", back, &n), 0);
+        CHECK_INT(n, 3);
 }

@@ -1,0 +1,109 @@
+/*
+ * app/drover-img/image-opts.c - --image-opts: driver=qcow2,file.filename=/x,encrypt.key-secret=id
+ *
+ * One node, and below it what `backing.` says, in place of what its header
+ * names.
+ */
+#include "app/drover-img/command.h"
+
+#include "base/str.h"
+
+/* Understood, and without a meaning here: files are opened when they are used, and once. */
+static const char *const passed_over[] = {
+        "node-name",      "read-only",   "auto-read-only", "discard",        "detect-zeroes",
+        "force-share",    "file.aio",    "file.locking",   "file.discard",   "file.node-name",
+        "cache.no-flush", "file.driver", "encrypt.format", "file.read-only", "cache.direct",
+};
+
+static const char *take(Options *options, const char *prefix, const char *name)
+{
+        AUTOFREE char *whole = str_format("%s%s", prefix, name);
+
+        return options_take(options, whole);
+}
+
+static bool has_below(const Options *options, const char *prefix)
+{
+        for (size_t i = 0; i < options->len; i++)
+                if (str_starts(options->items[i].name, prefix))
+                        return true;
+        return false;
+}
+
+static int take_flags(Source *named, Options *options, const char *prefix, Error *err)
+{
+        const char *direct = take(options, prefix, "cache.direct"),
+                   *no_flush = take(options, prefix, "cache.no-flush");
+        const char *share = take(options, prefix, "force-share");
+
+        if ((direct && bool_from_text("cache.direct", direct, &named->policy.direct, err) < 0) ||
+            (no_flush && bool_from_text("cache.no-flush", no_flush, &named->policy.skip_flush, err) < 0) ||
+            (share && bool_from_text("force-share", share, &named->policy.no_locks, err) < 0))
+                return -1;
+        for (size_t i = 0; i < ARRAY_LEN(passed_over); i++)
+                take(options, prefix, passed_over[i]);
+        return 0;
+}
+
+static Image *open_node(const Source *source, Options *options, const char *prefix, unsigned flags, Error *err)
+{
+        AUTOFREE char *below = str_format("%sbacking.", prefix);
+        const char *secret_id = take(options, prefix, "key-secret") ?: take(options, prefix, "encrypt.key-secret");
+        const char *path = take(options, prefix, "file.filename") ?: take(options, prefix, "filename");
+        const char *protocol = take(options, prefix, "file.driver") ?: "file";
+        const ImageSecret *secret = secret_id ? secret_find(secret_id, err) : NULL;
+        Source named = *source;
+        Image *image, *backing;
+
+        if ((secret_id && !secret) || take_flags(&named, options, prefix, err) < 0)
+                return NULL;
+        named.format = take(options, prefix, "driver");
+        if (str_eq(named.format, "file") || str_eq(named.format, "host_device"))
+                named.format = "raw";
+        if (!str_eq(protocol, "file") && !str_eq(protocol, "host_device")) {
+                err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the driver '%s' below an image is not supported", protocol);
+                return NULL;
+        }
+        if (!path) {
+                err_set(err, ERR_INVALID_ARG, "the image options name no file (%sfile.filename=)", prefix);
+                return NULL;
+        }
+        if (has_below(options, below))
+                named.policy.skip_backing = true;
+        image = source_open_file(&named, path, secret, flags, err);
+        if (!image || !has_below(options, below) || source->policy.skip_backing)
+                return image;
+        backing = open_node(source, options, below, 0, err);
+        if (!backing) {
+                image_free(image);
+                return NULL;
+        }
+        image_set_backing(image, backing);
+        return image;
+}
+
+char *image_opts_path(const char *text)
+{
+        AUTO(Options) options = { 0 };
+
+        if (options_add(&options, text, NULL) < 0)
+                return NULL;
+        return str_dup(options_find(&options, "file.filename") ?: options_find(&options, "filename"));
+}
+
+Image *image_opts_open(const Source *source, const char *text, unsigned flags, Error *err)
+{
+        AUTO(Options) options = { 0 };
+        AUTO(Image) *image = NULL;
+        const Option *unused;
+
+        if (options_add(&options, text, err) < 0)
+                return NULL;
+        image = open_node(source, &options, "", flags, err);
+        unused = image && !source->policy.skip_backing ? options_unused(&options) : NULL;
+        if (unused) {
+                err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the image option '%s' is not supported", unused->name);
+                return NULL;
+        }
+        return image ? TAKE(image) : NULL;
+}
