@@ -5,10 +5,10 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "host/netlink.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
@@ -17,35 +17,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { MESSAGE_SIZE = 8192 };
-
-/* One request and the kernel's word on it: 0, or a positive errno. */
-static int transact(struct nlmsghdr *message)
-{
-        struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-        char reply[MESSAGE_SIZE];
-        int errnum = 0;
-        ssize_t n;
-
-        if (!socket)
-                return errno;
-        message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-        message->nlmsg_seq = 1;
-        if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-            mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
-                errnum = errno;
-        while (errnum == 0) {
-                n = mnl_socket_recvfrom(socket, reply, sizeof(reply));
-                if (n < 0 || mnl_cb_run(reply, (size_t)n, 1, mnl_socket_get_portid(socket), NULL, NULL) < 0)
-                        errnum = errno;
-                else
-                        break;
-        }
-        mnl_socket_close(socket);
-        return errnum;
-}
-
-static struct nlmsghdr *link_message(char *buffer, uint16_t type, const char *name, struct ifinfomsg **ret)
+struct nlmsghdr *netlink_link_message(char *buffer, uint16_t type, const char *name, struct ifinfomsg **ret)
 {
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
         struct ifinfomsg *info;
@@ -60,7 +32,7 @@ static struct nlmsghdr *link_message(char *buffer, uint16_t type, const char *na
         return message;
 }
 
-static int check_name(const char *name, Error *err)
+int net_link_check_name(const char *name, Error *err)
 {
         if (name[0] == '\0' || strlen(name) >= IFNAMSIZ || strchr(name, '/') || strchr(name, ' '))
                 return err_set(err, ERR_INVALID_ARG, "'%s' cannot be the name of an interface", name);
@@ -71,7 +43,7 @@ int net_tap_open(const char *name, unsigned n_queues, Fd *ret, char ret_name[IFN
 {
         struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 
-        if (name && check_name(name, err) < 0)
+        if (name && net_link_check_name(name, err) < 0)
                 return -1;
         if (n_queues > 1)
                 request.ifr_flags |= IFF_MULTI_QUEUE;
@@ -97,57 +69,57 @@ bool net_link_exists(const char *name)
 
 int net_link_set_up(const char *name, bool up, Error *err)
 {
-        char buffer[MESSAGE_SIZE];
+        char buffer[NETLINK_MESSAGE_SIZE];
         struct ifinfomsg *info;
-        struct nlmsghdr *message = link_message(buffer, RTM_NEWLINK, name, &info);
+        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, &info);
         int errnum;
 
         info->ifi_change = IFF_UP;
         info->ifi_flags = up ? IFF_UP : 0;
-        errnum = transact(message);
+        errnum = netlink_ask(message);
         return errnum ? err_errno(err, errnum, "cannot set '%s' %s", name, up ? "up" : "down") : 0;
 }
 
 int net_link_set_mtu(const char *name, uint32_t mtu, Error *err)
 {
-        char buffer[MESSAGE_SIZE];
-        struct nlmsghdr *message = link_message(buffer, RTM_NEWLINK, name, NULL);
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, NULL);
         int errnum;
 
         mnl_attr_put_u32(message, IFLA_MTU, mtu);
-        errnum = transact(message);
+        errnum = netlink_ask(message);
         return errnum ? err_errno(err, errnum, "cannot set the MTU of '%s' to %u", name, mtu) : 0;
 }
 
 int net_link_set_mac(const char *name, const uint8_t mac[6], Error *err)
 {
-        char buffer[MESSAGE_SIZE];
-        struct nlmsghdr *message = link_message(buffer, RTM_NEWLINK, name, NULL);
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, NULL);
         int errnum;
 
         mnl_attr_put(message, IFLA_ADDRESS, 6, mac);
-        errnum = transact(message);
+        errnum = netlink_ask(message);
         return errnum ? err_errno(err, errnum, "cannot set the MAC address of '%s'", name) : 0;
 }
 
 int net_link_set_master(const char *name, const char *bridge, Error *err)
 {
-        char buffer[MESSAGE_SIZE];
-        struct nlmsghdr *message = link_message(buffer, RTM_NEWLINK, name, NULL);
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, NULL);
         unsigned index = bridge ? if_nametoindex(bridge) : 0;
         int errnum;
 
         if (bridge && index == 0)
                 return err_set(err, ERR_OPERATION_FAILED, "the bridge '%s' does not exist on this host", bridge);
         mnl_attr_put_u32(message, IFLA_MASTER, index);
-        errnum = transact(message);
+        errnum = netlink_ask(message);
         return errnum ? err_errno(err, errnum, "cannot put '%s' into the bridge '%s'", name, bridge ?: "none") : 0;
 }
 
 int net_link_delete(const char *name, Error *err)
 {
-        char buffer[MESSAGE_SIZE];
-        int errnum = transact(link_message(buffer, RTM_DELLINK, name, NULL));
+        char buffer[NETLINK_MESSAGE_SIZE];
+        int errnum = netlink_ask(netlink_link_message(buffer, RTM_DELLINK, name, NULL));
 
         return errnum && errnum != ENODEV ? err_errno(err, errnum, "cannot remove '%s'", name) : 0;
 }
@@ -157,7 +129,7 @@ static int read_number(const char *name, const char *file, uint64_t *ret, Error 
         AUTOFREE char *path = NULL;
         AUTO(Buf) text = { 0 };
 
-        if (check_name(name, err) < 0)
+        if (net_link_check_name(name, err) < 0)
                 return -1;
         if (!net_link_exists(name))
                 return err_set(err, ERR_INVALID_ARG, "there is no interface '%s' on this host", name);
@@ -185,30 +157,13 @@ bool net_link_is_bridge(const char *name)
 {
         AUTOFREE char *path = str_format("/sys/class/net/%s/bridge", name);
 
-        return check_name(name, NULL) == 0 && access(path, F_OK) == 0;
-}
-
-int net_bridge_create(const char *name, Error *err)
-{
-        char buffer[MESSAGE_SIZE];
-        struct nlmsghdr *message = link_message(buffer, RTM_NEWLINK, name, NULL);
-        struct nlattr *nested;
-        int errnum;
-
-        if (check_name(name, err) < 0)
-                return -1;
-        message->nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
-        nested = mnl_attr_nest_start(message, IFLA_LINKINFO);
-        mnl_attr_put_strz(message, IFLA_INFO_KIND, "bridge");
-        mnl_attr_nest_end(message, nested);
-        errnum = transact(message);
-        return errnum ? err_errno(err, errnum, "cannot make the bridge '%s'", name) : 0;
+        return net_link_check_name(name, NULL) == 0 && access(path, F_OK) == 0;
 }
 
 static int macvtap_create(const char *name, unsigned lower, uint32_t mode, const uint8_t mac[6])
 {
-        char buffer[MESSAGE_SIZE];
-        struct nlmsghdr *message = link_message(buffer, RTM_NEWLINK, name, NULL);
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, NULL);
         struct nlattr *link, *data;
 
         message->nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
@@ -220,7 +175,7 @@ static int macvtap_create(const char *name, unsigned lower, uint32_t mode, const
         mnl_attr_put_u32(message, IFLA_MACVLAN_MODE, mode);
         mnl_attr_nest_end(message, data);
         mnl_attr_nest_end(message, link);
-        return transact(message);
+        return netlink_ask(message);
 }
 
 int net_macvtap_open(const char *name, const char *lower, const char *mode, const uint8_t mac[6], Fd *ret,

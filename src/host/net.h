@@ -20,6 +20,7 @@ typedef struct NetStats {
  */
 int net_tap_open(const char *name, unsigned n_queues, Fd *ret, char ret_name[IFNAMSIZ], Error *err);
 
+int net_link_check_name(const char *name, Error *err); /* could an interface have it? */
 bool net_link_exists(const char *name);
 int net_link_set_up(const char *name, bool up, Error *err);
 int net_link_set_mtu(const char *name, uint32_t mtu, Error *err);
@@ -29,7 +30,6 @@ int net_link_set_master(const char *name, const char *bridge, Error *err);
 int net_link_delete(const char *name, Error *err); /* one that is gone is fine */
 int net_link_mtu(const char *name, uint32_t *ret, Error *err);
 bool net_link_is_bridge(const char *name);
-int net_bridge_create(const char *name, Error *err);
 /* mode: bridge, private, vepa, passthru. The descriptor is of its /dev/tapN (DOM-42). */
 int net_macvtap_open(const char *name, const char *lower, const char *mode, const uint8_t mac[6], Fd *ret,
                      char ret_name[IFNAMSIZ], Error *err);

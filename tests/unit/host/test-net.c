@@ -1,6 +1,7 @@
 #include "test.h"
 
 #include "base/str.h"
+#include "host/net-bridge.h"
 #include "host/net.h"
 
 #include <fcntl.h>

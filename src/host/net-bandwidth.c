@@ -1,0 +1,149 @@
+/*
+ * host/net-bandwidth.c - limits on what a link sends and receives
+ */
+#include "host/net-bandwidth.h"
+
+#include "base/str.h"
+#include "host/netlink.h"
+
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <net/if.h>
+
+enum {
+        ROOT = 0x10000,       /* 1:0 */
+        CLASS = 0x10001,      /* 1:1, the default one */
+        INGRESS = 0xffff0000, /* ffff:0 */
+        CELL_LOG = 8,         /* a rate table has 256 entries, for packets up to 64 KiB */
+        N_CELLS = 256,
+        NS_PER_TICK = 64,
+        LINKLAYER = 1, /* Ethernet */
+        SMALLEST_BURST = 4096,
+};
+
+static uint32_t rate_bytes(uint64_t kilobytes)
+{
+        return kilobytes > UINT32_MAX / 1000 ? UINT32_MAX : (uint32_t)(kilobytes * 1000);
+}
+
+/* How long a number of bytes takes at a rate, as the kernel counts time here. */
+static uint32_t ticks(uint64_t bytes, uint32_t rate)
+{
+        uint64_t ns = bytes * 1000000000 / rate / NS_PER_TICK;
+
+        return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+}
+
+/* Without one given: what passes in 10 ms, but room for a few packets. */
+static uint64_t burst_bytes(const NetRate *rate)
+{
+        return rate->burst ? MIN(rate->burst, UINT32_MAX / 1024) * 1024
+                           : MAX(SMALLEST_BURST, (uint64_t)rate_bytes(rate->average) / 100);
+}
+
+static struct nlmsghdr *message_new(char *buffer, uint16_t type, uint16_t flags, const char *link, uint32_t parent,
+                                    uint32_t handle, const char *kind, struct tcmsg **ret)
+{
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct tcmsg *tc = mnl_nlmsg_put_extra_header(message, sizeof(*tc));
+
+        message->nlmsg_type = type;
+        message->nlmsg_flags = flags;
+        tc->tcm_family = AF_UNSPEC;
+        tc->tcm_ifindex = (int)if_nametoindex(link);
+        tc->tcm_parent = parent;
+        tc->tcm_handle = handle;
+        if (kind)
+                mnl_attr_put_strz(message, TCA_KIND, kind);
+        if (ret)
+                *ret = tc;
+        return message;
+}
+
+static int explain(int errnum, const char *link, const char *what, Error *err)
+{
+        if (errnum == ENOENT || errnum == EOPNOTSUPP)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "the traffic of '%s' cannot be limited: this kernel lacks %s", link, what);
+        return errnum ? err_errno(err, errnum, "cannot limit the traffic of '%s'", link) : 0;
+}
+
+static int limit_sending(const char *link, const NetRate *rate, Error *err)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct tc_htb_glob tree = { .version = 3, .rate2quantum = 10, .defcls = CLASS & 0xffff };
+        uint32_t average = rate_bytes(rate->average), peak = MAX(average, rate_bytes(rate->peak));
+        struct tc_htb_opt leaf = { .rate = { .rate = average, .linklayer = LINKLAYER },
+                                   .ceil = { .rate = peak, .linklayer = LINKLAYER },
+                                   .buffer = ticks(burst_bytes(rate), average),
+                                   .cbuffer = ticks(SMALLEST_BURST, peak) };
+        struct nlmsghdr *message = message_new(buffer, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, link, TC_H_ROOT, ROOT,
+                                               "htb", NULL);
+        struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+        int errnum;
+
+        mnl_attr_put(message, TCA_HTB_INIT, sizeof(tree), &tree);
+        mnl_attr_nest_end(message, options);
+        errnum = netlink_ask(message);
+        if (errnum)
+                return explain(errnum, link, "the queueing discipline 'htb' (sch_htb)", err);
+        message = message_new(buffer, RTM_NEWTCLASS, NLM_F_CREATE | NLM_F_EXCL, link, ROOT, CLASS, "htb", NULL);
+        options = mnl_attr_nest_start(message, TCA_OPTIONS);
+        mnl_attr_put(message, TCA_HTB_PARMS, sizeof(leaf), &leaf);
+        mnl_attr_nest_end(message, options);
+        return explain(netlink_ask(message), link, "classes of 'htb'", err);
+}
+
+static void put_policer(struct nlmsghdr *message, const NetRate *rate)
+{
+        uint32_t average = rate_bytes(rate->average), cells[N_CELLS];
+        struct tc_police police = { .action = TC_POLICE_SHOT,
+                                    .burst = ticks(burst_bytes(rate), average),
+                                    .mtu = N_CELLS << CELL_LOG,
+                                    .rate = { .rate = average, .cell_log = CELL_LOG, .linklayer = LINKLAYER } };
+        struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+        struct nlattr *actions = mnl_attr_nest_start(message, TCA_MATCHALL_ACT);
+        struct nlattr *first = mnl_attr_nest_start(message, 1);
+        struct nlattr *parameters;
+
+        for (uint32_t i = 0; i < N_CELLS; i++)
+                cells[i] = ticks((uint64_t)(i + 1) << CELL_LOG, average);
+        mnl_attr_put_strz(message, TCA_ACT_KIND, "police");
+        parameters = mnl_attr_nest_start(message, TCA_ACT_OPTIONS);
+        mnl_attr_put(message, TCA_POLICE_TBF, sizeof(police), &police);
+        mnl_attr_put(message, TCA_POLICE_RATE, sizeof(cells), cells);
+        mnl_attr_nest_end(message, parameters);
+        mnl_attr_nest_end(message, first);
+        mnl_attr_nest_end(message, actions);
+        mnl_attr_nest_end(message, options);
+}
+
+static int limit_receiving(const char *link, const NetRate *rate, Error *err)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct tcmsg *tc;
+        int errnum = netlink_ask(message_new(buffer, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, link, TC_H_INGRESS,
+                                             INGRESS, "ingress", NULL));
+        struct nlmsghdr *message;
+
+        if (errnum)
+                return explain(errnum, link, "the queueing discipline 'ingress' (sch_ingress)", err);
+        message = message_new(buffer, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, link, INGRESS, 0, "matchall", &tc);
+        tc->tcm_info = 1u << 16 | __builtin_bswap16(ETH_P_ALL);
+        put_policer(message, rate);
+        return explain(netlink_ask(message), link, "the classifier 'matchall' or the action 'police'", err);
+}
+
+int net_set_bandwidth(const char *link, const NetRate *send, const NetRate *receive, Error *err)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
+
+        /* what is not there cannot be removed, and that is fine */
+        netlink_ask(message_new(buffer, RTM_DELQDISC, 0, link, TC_H_ROOT, ROOT, NULL, NULL));
+        netlink_ask(message_new(buffer, RTM_DELQDISC, 0, link, TC_H_INGRESS, INGRESS, NULL, NULL));
+        if (send->average && limit_sending(link, send, err) < 0)
+                return -1;
+        return receive->average ? limit_receiving(link, receive, err) : 0;
+}

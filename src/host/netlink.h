@@ -1,0 +1,21 @@
+#pragma once
+/*
+ * host/netlink.h - one request to the kernel's network, and its answer
+ *
+ * For the other files of this room. Each request has a socket of its own; the
+ * kernel answers at once, so none of these waits for anybody.
+ */
+#include "base/fd.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+
+enum { NETLINK_MESSAGE_SIZE = 8192 };
+
+/* 0, or a positive errno. */
+int netlink_ask(struct nlmsghdr *message);
+/* Everything of one type (RTM_GETROUTE, ...) and family; see() gets each message. */
+int netlink_dump(uint16_t type, uint8_t family, mnl_cb_t see, void *arg, Error *err);
+
+/* A message about a link, with its name; ret (may be NULL) is its header. */
+struct nlmsghdr *netlink_link_message(char *buffer, uint16_t type, const char *name, struct ifinfomsg **ret);
