@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "daemon/driver.h"
 #include "daemon/quota.h"
+#include "daemon/registry.h"
 #include "daemon/server.h"
 #include "host/identity.h"
 
@@ -21,7 +22,11 @@ static Driver *driver_new(Daemon *daemon, const DriverOps *ops)
 {
         Driver *driver = mem_new(Driver);
 
-        *driver = (Driver){ .ops = ops, .daemon = daemon, .domains = domain_list_new(), .events = event_hub_new() };
+        *driver = (Driver){ .ops = ops,
+                            .daemon = daemon,
+                            .domains = domain_list_new(),
+                            .networks = registry_new(),
+                            .events = event_hub_new() };
         return driver;
 }
 
@@ -31,6 +36,7 @@ static Driver *driver_free(Driver *driver)
                 return NULL;
         driver->ops->unload(driver);
         domain_list_free(driver->domains);
+        network_free_all(driver->networks);
         event_hub_free(driver->events);
         free(driver);
         return NULL;

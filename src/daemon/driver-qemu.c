@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/def-store.h"
+#include "daemon/network-host.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-save.h"
@@ -160,15 +161,19 @@ static void on_autostarted(void *arg, const Error *failure)
 }
 
 /* Once per boot: the marker lives in the run directory, which the next boot empties. */
-static int autostart(QemuDriver *qemu, Error *err)
+static void autostart(void *arg)
 {
+        const QemuDriver *qemu = arg;
         AUTOFREE char *marker = str_format("%s/autostarted", qemu->status_dir);
         const DomainList *all = qemu->driver->domains;
+        AUTO(Error) err = { 0 };
 
         if (access(marker, F_OK) == 0)
-                return 0;
-        if (file_write_atomic(marker, "", 0, 0600, err) < 0)
-                return -1;
+                return;
+        if (file_write_atomic(marker, "", 0, 0600, &err) < 0) {
+                log_error("no guest is autostarted: %s", err.text);
+                return;
+        }
         for (size_t i = 0; i < domain_list_len(all); i++) {
                 Domain *dom = domain_list_at(all, i);
                 StartOptions options = { 0 };
@@ -176,7 +181,6 @@ static int autostart(QemuDriver *qemu, Error *err)
                 if (dom->autostart && !domain_is_active(dom))
                         qemu_start(dom, domain_def_copy(dom->config), &options, on_autostarted, domain_ref(dom));
         }
-        return 0;
 }
 
 static int driver_load(Driver *driver, Error *err)
@@ -191,10 +195,12 @@ static int driver_load(Driver *driver, Error *err)
         if (make_environment(qemu, err) < 0)
                 return -1;
         probe(qemu);
-        if (qemu_store_load(qemu, err) < 0 || qemu_status_load(qemu, err) < 0)
+        /* guests are autostarted when the networks are there that they may be on */
+        if (qemu_store_load(qemu, err) < 0 || qemu_status_load(qemu, err) < 0 ||
+            network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);
-        return autostart(qemu, err);
+        return 0;
 }
 
 /* The daemon ends; the guests do not. */
@@ -209,6 +215,7 @@ static void driver_unload(Driver *driver)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
         }
         ask_server_free(qemu->ask);
+        driver->network_host = network_host_free(driver->network_host);
         def_store_free(qemu->store);
         file_queue_free(qemu->files);
         qemu_caps_free(qemu->caps);
@@ -333,6 +340,7 @@ static void driver_resume(Domain *dom, DriverDone *done, void *arg)
 const DriverOps driver_qemu_ops = {
         .type = "QEMU",
         .uri = "qemu:///system",
+        .networks = &network_host_ops,
         .error_domain = ERROR_FROM_QEMU,
         .load = driver_load,
         .unload = driver_unload,

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "daemon/figures.h"
+#include "daemon/network-test.h"
 #include "daemon/vcpu.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -364,7 +365,7 @@ static int test_load(Driver *driver, Error *err)
         dom->persistent = true;
         domain_set_config(dom, domain_def_ref(def));
         become_active(dom, domain_def_copy(def), false);
-        return 0;
+        return network_test_load(driver, err);
 }
 
 static void test_unload(Driver *driver)
@@ -379,6 +380,7 @@ static void test_unload(Driver *driver)
 const DriverOps driver_test_ops = {
         .type = "TEST",
         .uri = "test:///default",
+        .networks = &network_test_ops,
         .error_domain = ERROR_FROM_TEST,
         .load = test_load,
         .unload = test_unload,

@@ -13,6 +13,7 @@
 #include "daemon/domain-list.h"
 #include "daemon/domain.h"
 #include "daemon/event.h"
+#include "daemon/network.h"
 #include "host/net.h"
 #include "model/cpu-models.h"
 #include "model/domain.h"
@@ -21,6 +22,7 @@ typedef struct Daemon Daemon;
 typedef struct HostCapabilities HostCapabilities;
 typedef struct LiveChange LiveChange;
 typedef struct Figures Figures;
+typedef struct NetworkHost NetworkHost;
 typedef struct ServerClient ServerClient;
 
 typedef void DriverDone(void *arg, const Error *failure);
@@ -42,6 +44,7 @@ typedef struct DomainCapabilitiesAsk {
 typedef struct DriverOps {
         const char *type; /* "QEMU": what connect_get_type answers */
         const char *uri;  /* the canonical one */
+        const NetworkOps *networks;
         int error_domain; /* who speaks in errors */
 
         int (*load)(Driver *driver, Error *err); /* when the daemon starts; may block */
@@ -107,6 +110,8 @@ struct Driver {
         const DriverOps *ops;
         Daemon *daemon;
         DomainList *domains;
+        Registry *networks;        /* of Network */
+        NetworkHost *network_host; /* NULL: this driver's networks are not of this machine */
         EventHub *events;
         void *state; /* the driver's own */
 };

@@ -1,9 +1,9 @@
 /*
  * daemon/handle-absent.c - kinds of objects of which this host has none
  *
- * Clients that manage guests also look at networks, pools, interfaces, secrets
- * and filters, and give up on a daemon that cannot answer. There are none here,
- * so lists are empty, numbers are zero and look-ups find nothing.
+ * Clients that manage guests also look at pools, secrets and filters, and give
+ * up on a daemon that cannot answer. There are none here, so lists are empty,
+ * numbers are zero and look-ups find nothing.
  */
 #include "daemon/call.h"
 #include "daemon/handlers.h"
@@ -11,50 +11,10 @@
 /* The largest of the answers below: lists and numbers with nothing in them. */
 static int answer_none(Call *call)
 {
-        static const WireConnectListAllNetworksRet none;
+        static const WireConnectListAllStoragePoolsRet none;
 
         call_reply(call, &none);
         return 0;
-}
-
-/* --- networks --- */
-
-int handle_connect_num_of_networks(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_num_of_defined_networks(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_networks(Call *call, const WireConnectListNetworksArgs *args UNUSED, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_defined_networks(Call *call, const WireConnectListDefinedNetworksArgs *args UNUSED,
-                                         Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_all_networks(Call *call, const WireConnectListAllNetworksArgs *args UNUSED, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_network_lookup_by_name(Call *call UNUSED, const WireNetworkLookupByNameArgs *args, Error *err)
-{
-        return err_set(err, ERR_NO_NETWORK, "no network with matching name '%s'", args->name);
-}
-
-int handle_network_lookup_by_uuid(Call *call UNUSED, const WireNetworkLookupByUuidArgs *args, Error *err)
-{
-        char text[UUID_TEXT_LEN + 1];
-
-        return err_set(err, ERR_NO_NETWORK, "no network with matching uuid '%s'", uuid_format(&args->uuid, text));
 }
 
 /* --- storage --- */
@@ -114,46 +74,6 @@ int handle_storage_vol_lookup_by_key(Call *call UNUSED, const WireStorageVolLook
 int handle_storage_vol_lookup_by_path(Call *call UNUSED, const WireStorageVolLookupByPathArgs *args, Error *err)
 {
         return err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching path '%s'", args->path);
-}
-
-/* --- interfaces of the host --- */
-
-int handle_connect_num_of_interfaces(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_num_of_defined_interfaces(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_interfaces(Call *call, const WireConnectListInterfacesArgs *args UNUSED, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_defined_interfaces(Call *call, const WireConnectListDefinedInterfacesArgs *args UNUSED,
-                                           Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_all_interfaces(Call *call, const WireConnectListAllInterfacesArgs *args UNUSED,
-                                       Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_interface_lookup_by_name(Call *call UNUSED, const WireInterfaceLookupByNameArgs *args, Error *err)
-{
-        return err_set(err, ERR_NO_INTERFACE, "no interface with matching name '%s'", args->name);
-}
-
-int handle_interface_lookup_by_mac_string(Call *call UNUSED, const WireInterfaceLookupByMacStringArgs *args,
-                                          Error *err)
-{
-        return err_set(err, ERR_NO_INTERFACE, "no interface with matching MAC '%s'", args->mac);
 }
 
 /* --- secrets --- */

@@ -32,7 +32,8 @@ class Droverd:
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="drover-test-"))
         for name in ("etc", "state", "run", "log"):
             (self.base / name).mkdir()
-        (self.base / "etc" / "droverd.conf").write_text(conf)
+        # no network of its own on the machine that runs the tests
+        (self.base / "etc" / "droverd.conf").write_text("default_network = 0\n" + conf)
         self.output = open(self.base / "output", "w+", encoding="utf-8")
         self.process = None
         self.start()

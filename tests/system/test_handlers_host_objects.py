@@ -24,15 +24,41 @@ def conn(daemon):
     c.close()
 
 
-@pytest.mark.parametrize("command", ["net-list --all", "pool-list --all", "iface-list --all", "secret-list",
+@pytest.mark.parametrize("command", ["pool-list --all", "secret-list",
                                      "nwfilter-list", "nwfilter-binding-list"])
 def test_lists_are_empty(daemon, command):
     assert len(daemon.virsh(*command.split()).strip().splitlines()) == 2
 
 
+def test_interfaces_are_those_of_the_kernel(daemon, conn):
+    alone = {n for n in os.listdir("/sys/class/net")
+             if os.path.isdir(f"/sys/class/net/{n}") and not os.path.exists(f"/sys/class/net/{n}/master")}
+    assert {i.name() for i in conn.listAllInterfaces()} == alone
+    assert set(conn.listInterfaces()) | set(conn.listDefinedInterfaces()) == alone
+    assert conn.numOfInterfaces() + conn.numOfDefinedInterfaces() == len(alone)
+    lo = conn.interfaceLookupByName("lo")
+    described = ET.fromstring(lo.XMLDesc(0))
+    assert (described.get("type"), described.get("name"), described.find("mtu").get("size")) == ("ethernet", "lo", "65536")
+    assert lo.isActive() == 0 and conn.interfaceLookupByMACString(lo.MACString()).name() == "lo"
+    assert " lo     inactive   00:00:00:00:00:00" in daemon.virsh("iface-list", "--all")
+
+
+def test_the_test_driver_has_a_network(daemon, conn):
+    assert daemon.virsh("net-list", "--all").split()[-4:] == ["default", "active", "yes", "yes"]
+    net = conn.networkLookupByName("default")
+    assert net.UUIDString() == "dd8fe884-6c02-601e-7551-cca97df1c5df" and net.bridgeName() == "virbr0"
+    assert "<forward mode='nat'/>" in net.XMLDesc(0) and net.isPersistent() and net.autostart()
+    for act in (net.destroy, net.create):
+        act()
+    made = conn.networkCreateXML("<network><name>t</name></network>")
+    assert made.isActive() and not made.isPersistent() and made.bridgeName() == "virbr1"
+    assert (conn.numOfNetworks(), sorted(conn.listNetworks()), conn.listDefinedNetworks()) == (2, ["default", "t"], [])
+    made.destroy()
+    assert [n.name() for n in conn.listAllNetworks()] == ["default"]
+
+
 def test_old_lists_and_numbers_are_empty(conn):
-    for what in ("Networks", "DefinedNetworks", "StoragePools", "DefinedStoragePools", "Interfaces", "DefinedInterfaces",
-                 "Secrets"):
+    for what in ("StoragePools", "DefinedStoragePools", "Secrets"):
         assert getattr(conn, "numOf" + what)() == 0 and getattr(conn, "list" + what)() == [], what
     assert conn.numOfNWFilters() == 0 and conn.listNWFilters() == []
 

@@ -1,0 +1,166 @@
+/*
+ * daemon/network-status.c - finding active networks again after a restart
+ *
+ * RUN/network/UUID.status says how far a network was, which process serves it,
+ * and its live definition. It is written before anything is made on the machine.
+ * A network that was on its way is undone, one that was active goes on: its
+ * bridge is told by its address, its server by pid and start time.
+ */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/network-host.h"
+#include "daemon/registry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { LARGEST_STATUS = 16 * 1024 * 1024 };
+
+static const char *const phases[] = { "starting", "active", "stopping" };
+
+static char *status_path(const NetworkRun *run)
+{
+        char text[UUID_TEXT_LEN + 1];
+
+        return str_format("%s/%s.status", run->host->run_dir, uuid_format(&run->net->uuid, text));
+}
+
+void network_status_save(NetworkRun *run, NetworkDone *done, void *arg)
+{
+        AUTOFREE char *path = status_path(run);
+        AUTO(Buf) text = { 0 };
+
+        buf_format(&text, "phase %s\n", phases[run->phase]);
+        if (run->server)
+                buf_format(&text, "server %d %llu\n", process_pid(run->server),
+                           (unsigned long long)process_start_ticks(run->server));
+        buf_put_char(&text, '\n');
+        network_def_format(run->net->live, 0, &text);
+        file_queue_write(run->host->files, path, &text, 0600, false, done, arg);
+}
+
+void network_status_remove(NetworkRun *run, NetworkDone *done, void *arg)
+{
+        AUTOFREE char *path = status_path(run);
+        const char *paths[] = { path, NULL };
+
+        file_queue_remove(run->host->files, paths, done, arg);
+}
+
+typedef struct Status {
+        NetworkPhase phase;
+        pid_t pid; /* 0: no server */
+        uint64_t start_ticks;
+        const char *xml;
+} Status;
+
+static int parse_status(const char *text, Status *ret, Error *err)
+{
+        const char *end = strstr(text, "\n\n"), *server = strstr(text, "\nserver ");
+        unsigned long long start_ticks = 0;
+        Status status = { 0 };
+        bool known = false;
+
+        for (size_t i = 0; i < ARRAY_LEN(phases); i++) {
+                size_t n = strlen(phases[i]);
+
+                if (str_starts(text, "phase ") && strncmp(text + 6, phases[i], n) == 0 && text[6 + n] == '\n') {
+                        status.phase = (NetworkPhase)i;
+                        known = true;
+                }
+        }
+        if (!end || !known)
+                return err_set(err, ERR_INTERNAL, "the status file is not complete");
+        if (server && server < end && sscanf(server, "\nserver %d %llu", &status.pid, &start_ticks) != 2)
+                return err_set(err, ERR_INTERNAL, "the status file does not name the server");
+        status.start_ticks = start_ticks;
+        status.xml = end + 2;
+        *ret = status;
+        return 0;
+}
+
+static Network *find_or_add(NetworkHost *host, const NetworkDef *def)
+{
+        Network *net = registry_find_uuid(host->driver->networks, &def->uuid);
+
+        /* one that is not defined was made by net-create, or undefined while it was active */
+        return net ?: network_add(host->driver, def->name, &def->uuid);
+}
+
+/* Everything of it that is there goes, as after a failed start. */
+static void undo(NetworkRun *run)
+{
+        Network *net = run->net;
+
+        log_info("network '%s' was on its way when droverd ended; what there was of it is removed", net->name);
+        network_server_end_stray(run);
+        run->has_bridge = network_has_own_bridge(net->live) && network_links_are_there(net->live);
+        network_links_remove(run);
+        network_status_remove(run, NULL, NULL);
+        net->run = network_run_free(run);
+        network_set_live(net, NULL);
+        if (!net->persistent)
+                network_remove(net);
+}
+
+static void go_on(NetworkRun *run, const Status *status)
+{
+        Network *net = run->net;
+        AUTO(Error) why = { 0 };
+
+        run->phase = NETWORK_ACTIVE;
+        run->has_bridge = run->has_rules = network_has_own_bridge(net->live);
+        net->active = true;
+        if (status->pid && network_server_adopt(run, status->pid, status->start_ticks, &why) < 0) {
+                log_warning("network '%s': %s; its dnsmasq is started again", net->name, why.text);
+                network_server_relaunch(run);
+        }
+        log_info("network '%s' is active still", net->name);
+}
+
+static int load_one(NetworkHost *host, const char *path, Error *err)
+{
+        AUTO(NetworkDef) *def = NULL;
+        AUTO(Buf) text = { 0 };
+        NetworkRun *run;
+        Network *net;
+        Status status;
+
+        if (file_read(path, LARGEST_STATUS, &text, err) < 0 || parse_status(buf_text(&text), &status, err) < 0 ||
+            network_def_parse(status.xml, strlen(status.xml), 0, &def, NULL, err) < 0)
+                return -1;
+        net = find_or_add(host, def);
+        if (net->run)
+                return err_set(err, ERR_INTERNAL, "another file is about the same network");
+        network_set_live(net, TAKE(def));
+        run = network_run_new(host, net);
+        if (status.phase == NETWORK_ACTIVE &&
+            (!network_has_own_bridge(net->live) || network_links_are_there(net->live)))
+                go_on(run, &status);
+        else
+                undo(run);
+        return 0;
+}
+
+int network_status_load(NetworkHost *host, Error *err)
+{
+        DIR *dir = opendir(host->run_dir);
+
+        if (!dir)
+                return err_errno(err, errno, "cannot open '%s'", host->run_dir);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                AUTOFREE char *path = str_format("%s/%s", host->run_dir, entry->d_name);
+                AUTO(Error) why = { 0 };
+
+                if (str_ends(entry->d_name, ".status") && load_one(host, path, &why) < 0) {
+                        log_error("'%s' is removed: %s", path, why.text);
+                        unlink(path);
+                }
+        }
+        closedir(dir);
+        return 0;
+}

@@ -1,0 +1,241 @@
+"""Virtual networks on a lab host: made, found again, changed, gone without trace (NET-*)."""
+import os
+import re
+import signal
+import xml.etree.ElementTree as ET
+
+import libvirt
+import pytest
+from waiting import EventLoop, wait_for
+
+from lab.hosts import Lab
+
+VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
+
+
+@pytest.fixture(scope="module")
+def host():
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    with Lab() as lab:
+        host = lab.host("a")
+        host.daemon = host.droverd({"default_network": 1})
+        wait_for("the network 'default'", lambda: host.virsh("net-list", "--name").split() == ["default"])
+        yield host
+        if host.daemon.running:
+            assert host.daemon.stop() == 0, host.daemon.tail()
+        assert "Sanitizer" not in host.daemon.log.read_text(errors="replace"), host.daemon.tail()
+
+
+@pytest.fixture()
+def network(host, request):
+    """Define networks from XML; all but 'default' are gone afterwards."""
+    def define(name, inner, start=True):
+        host.write_file(f"/root/{name}.xml", f"<network><name>{name}</name>{inner}</network>")
+        host.virsh("net-define", f"/root/{name}.xml")
+        if start:
+            host.virsh("net-start", name)
+        return name
+    yield define
+    for name in host.virsh("net-list", "--all", "--name").split():
+        if name != "default":
+            host.run([*VIRSH, "net-destroy", name], check=False)
+            host.run([*VIRSH, "net-undefine", name], check=False)
+
+
+def refused(host, *args):
+    done = host.run([*VIRSH, *args], check=False)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+def shell(host, command):
+    return host.run(["sh", "-c", command]).stdout
+
+
+def links(host):
+    return set(re.findall(r"^\d+: ([^:@]+)", shell(host, "ip -o link"), re.M))
+
+
+def forwarding(host):
+    return shell(host, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding").split()
+
+
+def servers(host):
+    return host.processes("dnsmasq")
+
+
+def defined(host, name, *flags):
+    return ET.fromstring(host.virsh("net-dumpxml", name, *flags))
+
+
+def test_the_default_network_is_there_and_started(host):
+    """NET-02, NET-05, NET-06, NET-07, NET-08"""
+    assert re.search(r"default +active +yes +yes", host.virsh("net-list", "--all"))
+    bridge = shell(host, "ip -d address show virbr0")
+    assert "192.168.122.1/24" in bridge and "stp_state 1" in bridge and ",UP" in bridge
+    assert forwarding(host)[0] == "1" and len(servers(host)) == 1
+    rules = shell(host, "nft list table inet drover")
+    for needed in ("hook input", "hook forward", "hook output", "hook postrouting", "masquerade"):
+        assert needed in rules
+    assert host.virsh("net-info", "default").split()[-2:] == ["Bridge:", "virbr0"]
+
+
+def test_a_stopped_network_leaves_nothing(host):
+    """NET-13: switches, rules, bridge, server and files are as they were."""
+    host.virsh("net-destroy", "default")
+    assert "virbr0" not in links(host) and forwarding(host) == ["0", "0"] and servers(host) == []
+    assert "drover" not in shell(host, "nft list tables")
+    assert [p for p in os.listdir(host.path("/run/drover/network")) if not re.fullmatch("[0-9a-f-]{36}", p)] == []
+    assert defined(host, "default").findtext("name") == "default"
+    host.virsh("net-start", "default")
+
+
+def test_definitions_go_and_come_as_with_stock(host, network):
+    """NET-04, NET-11 to NET-15"""
+    network("n", "<ip address='10.66.0.1' prefix='24'/>", start=False)
+    assert "n  inactive  no  yes" in re.sub(" +", "  ", host.virsh("net-list", "--inactive"))
+    uuid = host.virsh("net-uuid", "n").strip()
+    assert host.virsh("net-name", uuid).strip() == "n"
+    said = shell(host, "virsh -c qemu:///system net-autostart n; virsh -c qemu:///system net-autostart n --disable")
+    assert said.split("\n\n")[:2] == ["Network n marked as autostarted", "Network n unmarked as autostarted"]
+    host.virsh("net-start", "n")
+    assert "already active" in refused(host, "net-start", "n")
+    host.virsh("net-undefine", "n")
+    assert "n  active  no  no" in re.sub(" +", "  ", host.virsh("net-list", "--all"))
+    host.virsh("net-destroy", "n")
+    assert "no network with matching name 'n'" in refused(host, "net-info", "n")
+    host.virsh("net-create", "/root/n.xml")
+    assert "not active" in refused(host, "net-destroy", network("m", "", start=False))
+    host.virsh("net-destroy", "n")
+    assert "no network" in refused(host, "net-start", "n")
+
+
+def test_the_guides_network_dumps_as_it_was_defined(host, network):
+    """NET-10, CON-31"""
+    network("vnet0", "<forward dev='eth0'/><bridge name='vnet0' stp='on' forwardDelay='0' />"
+            "<ip address='192.168.100.1' netmask='255.255.255.0'><dhcp>"
+            "<range start='192.168.100.128' end='192.168.100.254' /></dhcp></ip>")
+    out = defined(host, "vnet0")
+    assert out.find("bridge").attrib == {"name": "vnet0", "stp": "on", "delay": "0"}
+    assert out.find("forward").get("dev") == "eth0" and out.find("ip/dhcp/range").get("end") == "192.168.100.254"
+    assert 'oifname "eth0" masquerade' in shell(host, "nft list table inet drover")  # NET-19
+
+
+def test_what_is_in_the_way_is_named(host, network):
+    """A bridge's name, other networks, and what the host reaches elsewhere."""
+    host.ip("link add br9 type bridge")
+    network("x", "<bridge name='br9'/>", start=False)
+    said = refused(host, "net-start", "x")
+    assert "'br9' already in use" in said and "'x'" in said
+    host.ip("link delete br9")
+    host.virsh("net-start", "x")
+    assert "bridge name 'virbr0' already in use by network 'default'" in define_refused(
+        host, "<network><name>y</name><bridge name='virbr0'/></network>")
+    network("y", "<ip address='192.168.122.77' prefix='30'/>", start=False)
+    assert "overlaps with the active network 'default'" in refused(host, "net-start", "y")
+    network("z", "<ip address='10.77.0.200' prefix='24'/>", start=False)
+    assert "Network is already in use by interface br0" in refused(host, "net-start", "z")
+    assert "virbr" not in "".join(links(host) - {"virbr0", "br9"})
+
+
+def define_refused(host, xml):
+    host.write_file("/root/refused.xml", xml)
+    return refused(host, "net-define", "/root/refused.xml")
+
+
+@pytest.mark.parametrize("inner, says", [
+    ("<forward mode='nat'/>", "no IP address provided"),
+    ("<ip address='10.1.2.1' prefix='24'><dhcp><range start='10.1.3.1' end='10.1.3.5'/></dhcp></ip>", "not entirely within"),
+    ("<forward mode='bridge'/><bridge name='br0'/><ip address='10.1.2.1'/>", "Unsupported <ip> element"),
+    ("<domain name='x&#10;conf-file=/etc/shadow'/>", "cannot be a name in DNS"),
+])
+def test_what_cannot_be_is_refused(host, inner, says):
+    assert says in define_refused(host, f"<network><name>x</name>{inner}</network>")
+
+
+def test_a_flushed_rule_set_is_put_back(host):
+    """Others may flush everything; their own rules are left alone."""
+    shell(host, "nft add table inet theirs; nft flush ruleset; nft add table inet theirs")
+    wait_for("the rules", lambda: "masquerade" in shell(host, "nft list ruleset"))
+    shell(host, "nft flush chain inet drover forward")
+    wait_for("the chain", lambda: "vmap @from_guests" in shell(host, "nft list ruleset"))
+    assert "table inet theirs" in shell(host, "nft list ruleset")
+    assert "changed or flushed by somebody else; they are put back" in host.daemon.log.read_text()
+    shell(host, "nft delete table inet theirs")
+
+
+def test_a_server_that_dies_comes_back_with_its_leases(host):
+    leases = next(host.path("/var/lib/drover/network").glob("*/leases"))
+    leases.write_text("0 52:54:00:aa:bb:cc 192.168.122.9 kept *\n")
+    for pid in servers(host):
+        os.kill(pid, signal.SIGKILL)
+    wait_for("another server", lambda: servers(host))
+    assert "192.168.122.9/24" in host.virsh("net-dhcp-leases", "default")
+    assert "ended by itself; it is started again" in host.daemon.log.read_text()
+
+
+def test_networks_outlive_the_daemon(host, network):
+    """kill -9: they serve on, and the next daemon finds them, and what it was told of theirs."""
+    network("t", "<ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.9'/></dhcp></ip>")
+    host.virsh("net-undefine", "t")
+    before = servers(host), links(host)
+    host.daemon.stop(signal.SIGKILL)
+    assert (servers(host), links(host)) == before and forwarding(host)[0] == "1"
+    host.daemon.start()
+    assert sorted(host.virsh("net-list", "--name").split()) == ["default", "t"]
+    assert (servers(host), links(host)) == before
+    host.virsh("net-destroy", "t")
+    assert len(servers(host)) == 1 and "t" not in host.virsh("net-list", "--all", "--name").split()
+
+
+def test_a_network_that_was_on_its_way_is_undone(host, network):
+    """A daemon killed in the middle of a start: what there was of it is removed, and it can be started."""
+    network("half", "<ip address='10.66.0.1' prefix='24'/>")
+    uuid = host.virsh("net-uuid", "half").strip()
+    status = host.path(f"/run/drover/network/{uuid}.status")
+    host.daemon.stop(signal.SIGKILL)
+    status.write_text(status.read_text().replace("phase active", "phase starting"))
+    host.daemon.start()
+    bridge = defined(host, "half").find("bridge").get("name")
+    assert bridge not in links(host) and not status.exists() and len(servers(host)) == 1
+    host.virsh("net-start", "half")
+
+
+@pytest.mark.parametrize("section, element, later", [
+    ("ip-dhcp-host", "<host mac='52:54:00:00:00:09' name='nine' ip='10.66.0.9'/>", "52:54:00:00:00:09,nine,10.66.0.9"),
+    ("ip-dhcp-range", "<range start='10.66.0.20' end='10.66.0.30'/>", "dhcp-range=10.66.0.20,10.66.0.30"),
+    ("dns-host", "<host ip='10.66.0.8'><hostname>eight</hostname></host>", "10.66.0.8\teight"),
+    ("dns-txt", "<txt name='t' value='some words'/>", 'txt-record=t,"some words"'),
+    ("dns-srv", "<srv service='ldap' protocol='tcp' target='l' port='389'/>", "srv-host=_ldap._tcp,l,389"),
+    ("portgroup", "<portgroup name='g'/>", None),
+])
+def test_sections_are_updated_live(host, network, section, element, later):
+    network("u", "<ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.6'/></dhcp></ip>")
+    for command, there in (("add-last", True), ("delete", False)):
+        host.virsh("net-update", "u", command, section, element, "--live", "--config")
+        tag = ET.fromstring(element).tag
+        for flags in ([], ["--inactive"]):
+            found = [e for e in defined(host, "u", *flags).iter(tag) if e.attrib == ET.fromstring(element).attrib]
+            assert bool(found) == there
+        uuid = host.virsh("net-uuid", "u").strip()
+        files = "".join(p.read_text() for p in host.path(f"/run/drover/network/{uuid}").iterdir())
+        assert later is None or (later in files) == there
+    assert len(servers(host)) == 2
+    assert "existing" in refused(host, "net-update", "u", "add", "ip-dhcp-range", "<range start='10.66.0.5' end='10.66.0.6'/>")
+    assert "can't update 'bridge'" in refused(host, "net-update", "u", "add", "bridge", "<bridge/>")
+
+
+def test_events_tell_what_happens(host):
+    EventLoop.start()
+    conn = libvirt.open(host.daemon.uri)
+    seen = []
+    conn.networkEventRegisterAny(None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE,
+                                 lambda _conn, net, event, _detail, _opaque: seen.append((net.name(), event)), None)
+    net = conn.networkDefineXML("<network><name>e</name></network>")
+    for act in (net.create, net.destroy, net.undefine):
+        act()
+    wait_for("four events", lambda: len(seen) == 4)
+    assert seen == [("e", event) for event in (libvirt.VIR_NETWORK_EVENT_DEFINED, libvirt.VIR_NETWORK_EVENT_STARTED,
+                                               libvirt.VIR_NETWORK_EVENT_STOPPED, libvirt.VIR_NETWORK_EVENT_UNDEFINED)]
+    conn.close()
