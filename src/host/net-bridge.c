@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
-#include <linux/neighbour.h>
 #include <unistd.h>
 
 int net_bridge_create(const char *name, Error *err)
@@ -245,55 +244,6 @@ int net_find_advertised_route(char link[IFNAMSIZ], Error *err)
         RouteSearch search = { .net.family = AF_INET6, .advertised = true };
 
         return search_routes(&search, link, err);
-}
-
-/* --- neighbours --- */
-
-typedef struct Neighbours {
-        VEC(NetNeighbour) items;
-} Neighbours;
-
-static int see_neighbour(const struct nlmsghdr *message, void *arg)
-{
-        enum { MOST = 65536 };
-        const struct ndmsg *info = mnl_nlmsg_get_payload(message);
-        NetNeighbour n = { .address.family = info->ndm_family };
-        Neighbours *all = arg;
-        bool has_mac = false, has_address = false;
-        struct nlattr *attr;
-
-        mnl_attr_for_each(attr, message, sizeof(*info))
-        {
-                size_t len = mnl_attr_get_payload_len(attr);
-
-                if (mnl_attr_get_type(attr) == NDA_LLADDR && len == sizeof(n.mac.bytes)) {
-                        memcpy(n.mac.bytes, mnl_attr_get_payload(attr), len);
-                        has_mac = true;
-                } else if (mnl_attr_get_type(attr) == NDA_DST && len == net_address_bits(&n.address) / 8) {
-                        memcpy(n.address.bytes, mnl_attr_get_payload(attr), len);
-                        has_address = true;
-                }
-        }
-        if (has_mac && has_address && !(info->ndm_state & (NUD_FAILED | NUD_INCOMPLETE | NUD_NOARP)) &&
-            (info->ndm_family == AF_INET || info->ndm_family == AF_INET6) &&
-            if_indextoname((unsigned)info->ndm_ifindex, n.link) && all->items.len < MOST)
-                vec_push(&all->items, n);
-        return MNL_CB_OK;
-}
-
-int net_neighbours(Arena *arena, NetNeighbour **ret, size_t *ret_n, Error *err)
-{
-        Neighbours all = { 0 };
-        int r = netlink_dump(RTM_GETNEIGH, AF_UNSPEC, see_neighbour, &all, err);
-
-        if (r == 0) {
-                *ret = arena_new_array(arena, NetNeighbour, all.items.len);
-                if (all.items.len)
-                        memcpy(*ret, all.items.items, all.items.len * sizeof(**ret));
-                *ret_n = all.items.len;
-        }
-        vec_done(&all.items);
-        return r;
 }
 
 /* --- switches --- */

@@ -6,7 +6,6 @@
  */
 #include "base/arena.h"
 #include "base/err.h"
-#include "base/mac.h"
 #include "base/net-address.h"
 
 #include <net/if.h>
@@ -32,15 +31,6 @@ int net_link_add_route(const char *link, const NetAddress *net, unsigned prefix,
 int net_find_route_clash(const NetAddress *net, unsigned prefix, const char *except, char link[IFNAMSIZ], Error *err);
 /* 1: a default route of IPv6 came by router advertisement, through `link`, and would be lost if the host forwarded. */
 int net_find_advertised_route(char link[IFNAMSIZ], Error *err);
-
-typedef struct NetNeighbour {
-        Mac mac;
-        NetAddress address;
-        char link[IFNAMSIZ];
-} NetNeighbour;
-
-/* Who the host has talked to lately (its ARP and neighbour tables), in the arena. */
-int net_neighbours(Arena *arena, NetNeighbour **ret, size_t *ret_n, Error *err);
 
 /* A switch of the kernel below /proc/sys/net, like 'ipv4/ip_forward'. */
 int net_sysctl_get(const char *name, uint64_t *ret, Error *err);
