@@ -134,6 +134,7 @@ static void leak(Checking *c, uint64_t from, uint64_t to)
 
 static int walk(Checking *c, Error *err)
 {
+        bool behind_table = false;
         uint64_t end = 0;
 
         qsort(c->ranges.items, c->ranges.len, sizeof(BlockRange), by_start);
@@ -153,9 +154,10 @@ static int walk(Checking *c, Error *err)
                             (unsigned long long)r->start);
                         if (corrupt(c, r, true, err) < 0)
                                 return -1;
-                } else {
+                } else if (!c->map->loose_start || !behind_table || r->block == NO_BLOCK) {
                         leak(c, end, r->start);
                 }
+                behind_table = r->block == NO_BLOCK;
                 end = MAX(end, r->end);
         }
         c->found->image_end_offset = end;

@@ -56,9 +56,9 @@ typedef struct ImageCreate {
         const char *adapter_type, *hardware_version, *tools_version; /* vmdk */
         bool compat6, zeroed_grain;                                  /* vmdk */
         uint64_t log_size;                                           /* vhdx */
-        bool no_zero_blocks; /* vhdx: do not store zeros as a state of a block */
-        bool encrypt;        /* qcow2: with a LUKS header */
-        LuksOptions luks;    /* of that, or of the luks format */
+        bool zero_blocks; /* vhdx: taken, of no effect: what is not written has no block at all */
+        bool encrypt;     /* qcow2: with a LUKS header */
+        LuksOptions luks; /* of that, or of the luks format */
 } ImageCreate;
 
 typedef enum ImageRepair {

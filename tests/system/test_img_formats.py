@@ -2,6 +2,7 @@
 
 import json
 import struct
+import subprocess
 import zlib
 
 import pytest
@@ -52,6 +53,9 @@ WRITTEN = [
     ("qcow", ""),
     ("vpc", "force_size=on"),
     ("vpc", "force_size=on,subformat=fixed"),
+    ("vhdx", ""),
+    ("vhdx", "block_size=1M"),
+    ("vhdx", "subformat=fixed"),
     ("vmdk", ""),
     ("vmdk", "zeroed_grain=on,adapter_type=lsilogic"),
     ("vmdk", "subformat=monolithicFlat"),
@@ -167,6 +171,60 @@ def test_a_flat_vmdk_refuses_files_of_strangers(tmp_path):
     image.write_text(text)
     ours("convert", "-f", "vmdk", "-O", "raw", image, tmp_path / "zeros")
     assert (tmp_path / "zeros").read_bytes() == bytes(1 << 20)
+
+
+def crc32c(data):
+    value = 0xffffffff
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    return value ^ 0xffffffff
+
+
+def leave_log(image):
+    """What a power failure leaves: the log says what the table of blocks shall hold, the table does not hold it yet."""
+    stock("create", "-q", "-f", "vhdx", image, "64M")
+    content = bytearray(image.read_bytes())
+    table, log = 2 << 20, 1 << 20
+    before = content[table:table + 4096]
+    io(image, "write -P 5 3M 9M", "write -P 6 40M 1M", format="vhdx")
+    content = bytearray(image.read_bytes())
+    entries = [at for at in range(log, table, 4096) if content[at:at + 4] == b"loge"]
+    last = max(entries, key=lambda at: struct.unpack_from("<Q", content, at + 16))
+    assert content[last + 64:last + 68] == b"desc"
+    content[table:table + 4096] = before
+    for head in (64 << 10, 128 << 10):
+        content[head + 48:head + 64] = content[last + 32:last + 48]
+        content[head + 4:head + 8] = bytes(4)
+        content[head + 4:head + 8] = struct.pack("<I", crc32c(content[head:head + 4096]))
+    image.write_bytes(content)
+
+
+def test_a_log_left_in_vhdx_is_read_and_replayed(tmp_path):
+    image, copy, raw = (tmp_path / name for name in ("a.vhdx", "copy.vhdx", "a.raw"))
+    leave_log(image)
+    said = subprocess.run(["qemu-img", "map", "-f", "vhdx", str(image)], capture_output=True, text=True)
+    assert "contains a log that needs to be replayed" in said.stderr
+    copy.write_bytes(image.read_bytes())
+    # Read: the file is not touched.
+    ours("convert", "-f", "vhdx", "-O", "raw", image, raw)
+    assert image.read_bytes() == copy.read_bytes()
+    assert raw.read_bytes()[3 << 20:12 << 20] == b"\5" * (9 << 20)
+    stock("check", "-q", "-r", "all", "-f", "vhdx", copy)
+    stock("compare", "-f", "vhdx", "-F", "raw", copy, raw)
+    # Written: the log goes into the file first.
+    ours("check", "-q", "-r", "all", "-f", "vhdx", image)
+    clean(image, "vhdx")
+    stock("compare", "-f", "vhdx", "-F", "raw", image, raw)
+    # A log with a hole in it is not half believed.
+    leave_log(image)
+    broken = bytearray(image.read_bytes())
+    for at in range(1 << 20, 2 << 20, 4096):
+        if broken[at:at + 4] == b"loge":
+            broken[at + 100] ^= 1
+    image.write_bytes(broken)
+    assert "log at offset 1048576 has no whole sequence" in failing("check", "-f", "vhdx", image)
 
 
 def test_sizes_of_vpc_are_those_of_stock(tmp_path):

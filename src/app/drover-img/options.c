@@ -96,12 +96,11 @@ int preallocation_from_text(const char *text, ImagePreallocation *ret, Error *er
 
 /* What an option's value is, and how it goes into ImageCreate. */
 typedef enum OptionKind {
-        OPTION_SIZE,     /* uint64_t */
-        OPTION_UNIT,     /* a size in an unsigned */
-        OPTION_NUMBER,   /* unsigned */
-        OPTION_BOOL,     /* bool */
-        OPTION_NOT_BOOL, /* bool, turned around */
-        OPTION_TEXT,     /* const char *, which stays the Options' */
+        OPTION_SIZE,   /* uint64_t */
+        OPTION_UNIT,   /* a size in an unsigned */
+        OPTION_NUMBER, /* unsigned */
+        OPTION_BOOL,   /* bool */
+        OPTION_TEXT,   /* const char *, which stays the Options' */
         OPTION_PREALLOCATION,
         OPTION_COMPAT,
         OPTION_COMPRESSION,
@@ -175,6 +174,11 @@ static const OptionRow rows[] = {
         ROW(VPC, "force_size", BOOL, force_size, "Take exactly this size, not the next one that has a geometry"),
         ROW(VPC, "size", SIZE, size, "Virtual disk size"),
         ROW(VPC, "subformat", TEXT, subformat, "Kind of image: dynamic (default) or fixed"),
+        ROW(VHDX, "block_size", UNIT, cluster_size, "Block size; min 1MB, max 256MB; 0: chosen by the image's size"),
+        ROW(VHDX, "block_state_zero", BOOL, zero_blocks, "Taken, of no effect: what is not written has no block"),
+        ROW(VHDX, "log_size", SIZE, log_size, "Log size; min 1MB"),
+        ROW(VHDX, "size", SIZE, size, "Virtual disk size; max of 64TB"),
+        ROW(VHDX, "subformat", TEXT, subformat, "Kind of image: dynamic (default) or fixed"),
         ROW(PARALLELS, "cluster_size", UNIT, cluster_size, "Parallels image cluster size"),
         ROW(PARALLELS, "size", SIZE, size, "Virtual disk size"),
 };
@@ -196,7 +200,6 @@ static const char *kind_text(OptionKind kind)
         case OPTION_NUMBER:
                 return "num";
         case OPTION_BOOL:
-        case OPTION_NOT_BOOL:
                 return "bool (on/off)";
         default:
                 return "str";
@@ -301,10 +304,6 @@ static int apply(const OptionRow *row, const Option *option, ImageCreate *how, E
                 return to_number(option, field, err);
         case OPTION_BOOL:
                 return to_bool(option, field, err);
-        case OPTION_NOT_BOOL:
-                r = to_bool(option, field, err);
-                *(bool *)field = !*(bool *)field;
-                return r;
         case OPTION_TEXT:
                 *(const char **)field = option->value;
                 return 0;
