@@ -123,8 +123,8 @@ TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
                         change(&kinds[k], image, &model);
                 CHECK_INT(image_flush(image, NULL), 0);
                 changes = memory_file_changes(image_file(image));
-                for (size_t cut = 1; cut <= changes; cut += 1 + cut / 40)
-                        for (unsigned s = 0; s < 3; s++)
+                for (size_t cut = 1; cut <= changes; cut += 1 + cut / 20)
+                        for (unsigned s = 0; s < 2; s++)
                                 model_check_after_crash(kinds[k].format,
                                                         memory_file_after_crash(image_file(image), cut, s * 7919));
                 CHECK_INT(image_close(image, NULL), 0);
@@ -157,7 +157,8 @@ TEST(after_a_crash_the_image_is_repaired_and_written_again)
                                 change(&kinds[k], after, &model);
                         CHECK_STR(image_flush(after, &err) < 0 ? err.text : "", "");
                         model_check_content(after, &model);
-                        model_check_with_stock(after, &model);
+                        if (cut + 1 + changes / 3 > changes)
+                                model_check_with_stock(after, &model);
                         CHECK_INT(image_close(after, &err), 0);
                 }
                 CHECK_INT(image_close(image, NULL), 0);
