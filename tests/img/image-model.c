@@ -109,6 +109,15 @@ static int run(const char *command, const char *format, const char *a, const cha
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static bool have_stock(void)
+{
+        static int found = -1;
+
+        if (found < 0)
+                found = system("qemu-img --version >/dev/null 2>&1") == 0;
+        return found;
+}
+
 static void save(const char *path, const uint8_t *data, size_t n)
 {
         AUTO(Fd) fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -126,7 +135,7 @@ void model_check_with_stock(Image *image, const Model *model)
         int checked;
         size_t n;
 
-        if (system("qemu-img --version >/dev/null 2>&1") != 0)
+        if (!have_stock())
                 return;
         close(mkstemp(ours));
         close(mkstemp(expected));

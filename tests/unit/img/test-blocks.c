@@ -85,9 +85,9 @@ TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
                 size_t n;
 
                 model_seed = 3 + (unsigned)k;
-                for (unsigned i = 0; i < 200; i++) {
+                for (unsigned i = 0; i < 120; i++) {
                         change(&kinds[k], image, &model);
-                        if (i % 100 == 99) {
+                        if (i % 60 == 59) {
                                 CHECK_INT(image_flush(image, &err), 0);
                                 model_check_clean(image);
                                 model_check_content(image, &model);
@@ -123,7 +123,7 @@ TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
                         change(&kinds[k], image, &model);
                 CHECK_INT(image_flush(image, NULL), 0);
                 changes = memory_file_changes(image_file(image));
-                for (size_t cut = 1; cut <= changes; cut += 1 + cut / 20)
+                for (size_t cut = 1; cut <= changes; cut += 1 + cut / 8)
                         for (unsigned s = 0; s < 2; s++)
                                 model_check_after_crash(kinds[k].format,
                                                         memory_file_after_crash(image_file(image), cut, s * 7919));
