@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/vec.h"
+#include "loop/parallel.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -69,22 +71,41 @@ int def_store_check_name(const char *kind, const char *name, Error *err)
 
 /* --- reading --- */
 
-typedef int Load(void *arg, const char *name, const char *xml, bool autostart, Error *err);
+typedef struct Entry {
+        char *name, *path;
+        bool autostart;
+        Buf xml;
+        void *def;
+        Error err;
+} Entry;
 
-static int load_one(const DefStore *store, const char *file, Load *load, void *arg, Error *err)
+typedef struct Entries {
+        VEC(Entry) list;
+        const DefStore *store;
+        const DefReader *reader;
+        void *arg;
+} Entries;
+
+static void entries_done(Entries *entries)
 {
-        AUTOFREE char *name = str_dup_n(file, strlen(file) - strlen(".xml"));
-        AUTOFREE char *path = file_of(store->dir, name), *mark = file_of(store->autostart_dir, name);
-        AUTO(Buf) xml = { 0 };
+        for (size_t i = 0; i < entries->list.len; i++) {
+                Entry *entry = &entries->list.items[i];
 
-        if (file_read(path, LARGEST_DEFINITION, &xml, err) < 0)
-                return -1;
-        if (load(arg, name, buf_text(&xml), access(mark, F_OK) == 0, err) < 0)
-                return err_prefix(err, "'%s'", path);
-        return 0;
+                free(entry->name);
+                free(entry->path);
+                buf_done(&entry->xml);
+                err_done(&entry->err);
+        }
+        vec_done(&entries->list);
+}
+DEFINE_AUTO_VALUE(Entries, entries_done)
+
+static int by_name(const void *a, const void *b)
+{
+        return strcmp(((const Entry *)a)->name, ((const Entry *)b)->name);
 }
 
-int def_store_load(DefStore *store, Load *load, void *arg, Error *err)
+static int list_entries(const DefStore *store, Entries *ret, Error *err)
 {
         DIR *dir;
 
@@ -93,14 +114,78 @@ int def_store_load(DefStore *store, Load *load, void *arg, Error *err)
         dir = opendir(store->dir);
         if (!dir)
                 return err_errno(err, errno, "cannot open '%s'", store->dir);
-        for (struct dirent *entry; (entry = readdir(dir));) {
-                AUTO(Error) why = { 0 };
+        for (struct dirent *file; (file = readdir(dir));) {
+                size_t len = strlen(file->d_name);
+                Entry entry = { 0 };
 
-                if (entry->d_name[0] != '.' && str_ends(entry->d_name, ".xml") &&
-                    load_one(store, entry->d_name, load, arg, &why) < 0)
-                        log_error("a definition is left out: %s", why.text);
+                if (file->d_name[0] == '.' || !str_ends(file->d_name, ".xml"))
+                        continue;
+                entry.name = str_dup_n(file->d_name, len - strlen(".xml"));
+                entry.path = file_of(store->dir, entry.name);
+                vec_push(&ret->list, entry);
         }
         closedir(dir);
+        if (ret->list.len)
+                qsort(ret->list.items, ret->list.len, sizeof(Entry), by_name);
+        return 0;
+}
+
+/* 0, or -1 with entry->err. */
+static int read_entry(const DefStore *store, Entry *entry)
+{
+        AUTOFREE char *mark = file_of(store->autostart_dir, entry->name);
+
+        entry->autostart = access(mark, F_OK) == 0;
+        return file_read(entry->path, LARGEST_DEFINITION, &entry->xml, &entry->err);
+}
+
+static void leave_out(Entry *entry)
+{
+        err_prefix(&entry->err, "'%s'", entry->path);
+        log_error("a definition is left out: %s", entry->err.text);
+}
+
+int def_store_load(DefStore *store,
+                   int (*load)(void *arg, const char *name, const char *xml, bool autostart, Error *err), void *arg,
+                   Error *err)
+{
+        AUTO(Entries) entries = { 0 };
+
+        if (list_entries(store, &entries, err) < 0)
+                return -1;
+        for (size_t i = 0; i < entries.list.len; i++) {
+                Entry *entry = &entries.list.items[i];
+
+                if (read_entry(store, entry) < 0 ||
+                    load(arg, entry->name, buf_text(&entry->xml), entry->autostart, &entry->err) < 0)
+                        leave_out(entry);
+        }
+        return 0;
+}
+
+static void read_and_parse(void *data, size_t i)
+{
+        Entries *entries = data;
+        Entry *entry = &entries->list.items[i];
+
+        if (read_entry(entries->store, entry) == 0)
+                entry->def = entries->reader->parse(entries->arg, buf_text(&entry->xml), &entry->err);
+        buf_done(&entry->xml);
+}
+
+int def_store_load_many(DefStore *store, const DefReader *reader, void *arg, Error *err)
+{
+        AUTO(Entries) entries = { .store = store, .reader = reader, .arg = arg };
+
+        if (list_entries(store, &entries, err) < 0)
+                return -1;
+        parallel_each(entries.list.len, read_and_parse, &entries);
+        for (size_t i = 0; i < entries.list.len; i++) {
+                Entry *entry = &entries.list.items[i];
+
+                if (!entry->def || reader->add(arg, entry->name, entry->def, entry->autostart, &entry->err) < 0)
+                        leave_out(entry);
+        }
         return 0;
 }
 

@@ -6,7 +6,10 @@
 #include "daemon/driver.h"
 #include "model/domain.h"
 
-/* Parse and complete a definition for this driver, as its own; warnings are logged. NULL with err on failure. */
+/*
+ * Parse and complete a definition for this driver, as its own; warnings are logged. NULL with err on failure. Changes
+ * nothing of the driver, so at the start several threads may do it at once.
+ */
 DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool inactive, Error *err);
 /*
  * The guest that this definition means: the one of its name and UUID. *ret is NULL when there is none. A definition

@@ -9,14 +9,19 @@
 
 #include <unistd.h>
 
-static int load_one(void *arg, const char *name, const char *xml, bool autostart, Error *err)
+static void *parse_one(void *arg, const char *xml, Error *err)
+{
+        return define_parse(((QemuDriver *)arg)->driver, xml, false, true, err);
+}
+
+static int add_one(void *arg, const char *name, void *parsed, bool autostart, Error *err)
 {
         QemuDriver *qemu = arg;
         AUTOFREE char *saved = str_format("%s/%s.save", qemu->save_dir, name);
-        AUTO(DomainDef) *def = define_parse(qemu->driver, xml, false, true, err);
+        AUTO(DomainDef) *def = parsed;
         Domain *dom;
 
-        if (!def || define_find(qemu->driver, def, &dom, err) < 0 || def_store_check_file(name, def->name, err) < 0)
+        if (define_find(qemu->driver, def, &dom, err) < 0 || def_store_check_file(name, def->name, err) < 0)
                 return -1;
         dom = define_add(qemu->driver, def);
         dom->persistent = true;
@@ -28,7 +33,9 @@ static int load_one(void *arg, const char *name, const char *xml, bool autostart
 
 int qemu_store_load(QemuDriver *qemu, Error *err)
 {
-        return def_store_load(qemu->store, load_one, qemu, err);
+        static const DefReader reader = { .parse = parse_one, .add = add_one };
+
+        return def_store_load_many(qemu->store, &reader, qemu, err);
 }
 
 static int format(const DomainDef *def, Buf *ret, Error *err)

@@ -26,6 +26,7 @@ typedef struct PciMap {
         const CompletionFacts *facts;
         MachineKind machine;
         uint8_t used[BUSES][SLOTS]; /* a bit for each function */
+        unsigned last_bus;          /* the highest that an address of the definition names */
 } PciMap;
 
 static PciKind kind_of_controller(const ControllerDef *controller)
@@ -149,6 +150,8 @@ static int take_given(PciMap *map, DeviceKind kind, const DeviceInfo *info, Erro
         if (*functions & bit)
                 return refuse(kind, at, "is used twice", err);
         *functions |= bit;
+        if (at->bus > map->last_bus)
+                map->last_bus = at->bus;
         return 0;
 }
 
@@ -428,13 +431,9 @@ static int take_all_given(PciMap *map, Error *err)
 /* Buses that addresses name but nothing makes: as many bridges or root ports as it takes. */
 static int add_named_buses(PciMap *map, Error *err)
 {
-        unsigned last = 0, added = 0;
+        unsigned added = 0;
 
-        for (unsigned bus = 1; bus < BUSES; bus++) {
-                for (unsigned slot = 0; slot < SLOTS; slot++)
-                        last = map->used[bus][slot] ? bus : last;
-        }
-        for (unsigned bus = 1; bus <= last; bus++) {
+        for (unsigned bus = 1; bus <= map->last_bus; bus++) {
                 if (find_controller(map->def, CONTROLLER_TYPE_PCI, bus))
                         continue;
                 if (map->facts->running || ++added > MAX_CONTROLLERS_ADDED)
