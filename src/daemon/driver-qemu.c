@@ -147,17 +147,36 @@ static int make_environment(QemuDriver *qemu, Error *err)
         qemu->env.logger = qemu->logger;
         qemu->env.log_bytes = (uint64_t)daemon->config->guest_log_max_bytes;
         qemu->env.log_backups = 2;
+        qemu->env.returns = file_returns_new();
         qemu->env.core_dumps = daemon->config->dump_guest_core;
         return 0;
 }
 
+typedef struct Autostart {
+        Domain *dom;
+        JobClaim *claim;
+} Autostart;
+
 static void on_autostarted(void *arg, const Error *failure)
 {
-        Domain *dom = arg;
+        Autostart *a = arg;
 
         if (failure)
-                log_error("guest '%s' was not autostarted: %s", dom->name, failure->text);
-        domain_unref(dom);
+                log_error("guest '%s' was not autostarted: %s", a->dom->name, failure->text);
+        job_claim_free(a->claim);
+        domain_unref(a->dom);
+        free(a);
+}
+
+static void on_claimed(void *arg, const Error *refused)
+{
+        static const StartOptions options;
+        Autostart *a = arg;
+
+        if (refused)
+                on_autostarted(a, refused);
+        else
+                qemu_start_or_restore(a->dom, domain_def_copy(a->dom->config), &options, on_autostarted, a);
 }
 
 /* Once per boot: the marker lives in the run directory, which the next boot empties. */
@@ -176,10 +195,13 @@ static void autostart(void *arg)
         }
         for (size_t i = 0; i < domain_list_len(all); i++) {
                 Domain *dom = domain_list_at(all, i);
-                StartOptions options = { 0 };
+                Autostart *a;
 
-                if (dom->autostart && !domain_is_active(dom))
-                        qemu_start(dom, domain_def_copy(dom->config), &options, on_autostarted, domain_ref(dom));
+                if (!dom->autostart || domain_is_active(dom))
+                        continue;
+                a = mem_new(Autostart);
+                a->dom = domain_ref(dom);
+                job_claim(dom->jobs, JOB_START, dom->name, &a->claim, on_claimed, a);
         }
 }
 
@@ -220,6 +242,7 @@ static void driver_unload(Driver *driver)
         file_queue_free(qemu->files);
         qemu_caps_free(qemu->caps);
         cgroup_host_free(qemu->cgroups);
+        file_returns_free(qemu->env.returns);
         free(qemu->status_dir);
         free(qemu->save_dir);
         free(qemu->guests_run_dir);
@@ -281,6 +304,11 @@ static void driver_destroy(Domain *dom, bool graceful, DriverDone *done, void *a
 {
         QemuRun *run = qemu_run(dom);
 
+        if (!guest_is_active(run->guest)) {
+                qemu_start_give_up(run);
+                done(arg, NULL);
+                return;
+        }
         run->stop_reason = VIR_DOMAIN_SHUTOFF_DESTROYED;
         run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_DESTROYED;
         guest_stop(run->guest, graceful ? GUEST_STOP_GRACEFUL : GUEST_STOP_NORMAL, done, arg);

@@ -392,13 +392,13 @@ static StepResult ask_peer(void *state, Job *job UNUSED, Error *err)
 }
 
 static const JobStep steps[] = {
-        /* name          run           undo         ask       deadline  resumes */
-        { "connect", connect_peer, hang_up, NULL, CONNECT_S, false },
-        { "check-peer", check_peer, NULL, NULL, CALL_S, false },
-        { "prepare-peer", prepare_peer, abort_peer, NULL, CALL_S, false },
-        { "transfer", move_memory, stop_memory, ask_peer, 0, false },
-        { "finish-tunnel", finish_tunnel, NULL, ask_peer, CALL_S, false },
-        { "finish-peer", finish_peer, NULL, ask_peer, CALL_S, false },
+        /* name          run           undo         ask       deadline */
+        { "connect", connect_peer, hang_up, NULL, CONNECT_S },
+        { "check-peer", check_peer, NULL, NULL, CALL_S },
+        { "prepare-peer", prepare_peer, abort_peer, NULL, CALL_S },
+        { "transfer", move_memory, stop_memory, ask_peer, 0 },
+        { "finish-tunnel", finish_tunnel, NULL, ask_peer, CALL_S },
+        { "finish-peer", finish_peer, NULL, ask_peer, CALL_S },
 };
 
 static void move_free(PeerMove *p)
@@ -452,7 +452,7 @@ static void on_finished(void *state, const Error *why)
         move_free(p);
 }
 
-static const JobKind kind = { "migration", steps, ARRAY_LEN(steps), NULL, on_finished };
+static const JobKind kind = { "migration", steps, ARRAY_LEN(steps), on_finished };
 
 static void on_claimed(void *arg, const Error *refused)
 {

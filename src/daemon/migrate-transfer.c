@@ -387,18 +387,18 @@ static StepResult nothing(void *state UNUSED, Job *job UNUSED, Error *err UNUSED
 }
 
 static const JobStep steps[] = {
-        /* name             run               undo            ask   deadline  resumes */
-        { "keep-running", nothing, resume_here, NULL, 0, false },
-        { "set-capabilities", set_capabilities, NULL, NULL, 30, false },
-        { "set-parameters", set_parameters, NULL, NULL, 30, false },
-        { "mirror-disks", mirror_disks, cancel_mirrors, NULL, 0, false },
-        { "pause", pause_guest, NULL, NULL, 30, false },
-        { "connect", connect_peer, hang_up, NULL, CONNECT_S, false },
-        { "pass-stream", pass_stream, NULL, NULL, 30, false },
-        { "start-transfer", start_memory, cancel_memory, NULL, 30, false },
-        { "converge", await_converged, NULL, NULL, 0, false },
-        { "finish-mirrors", finish_mirrors, NULL, NULL, 60, false },
-        { "continue", send_the_rest, NULL, NULL, 0, false },
+        /* name             run               undo            ask   deadline */
+        { "keep-running", nothing, resume_here, NULL, 0 },
+        { "set-capabilities", set_capabilities, NULL, NULL, 30 },
+        { "set-parameters", set_parameters, NULL, NULL, 30 },
+        { "mirror-disks", mirror_disks, cancel_mirrors, NULL, 0 },
+        { "pause", pause_guest, NULL, NULL, 30 },
+        { "connect", connect_peer, hang_up, NULL, CONNECT_S },
+        { "pass-stream", pass_stream, NULL, NULL, 30 },
+        { "start-transfer", start_memory, cancel_memory, NULL, 30 },
+        { "converge", await_converged, NULL, NULL, 0 },
+        { "finish-mirrors", finish_mirrors, NULL, NULL, 60 },
+        { "continue", send_the_rest, NULL, NULL, 0 },
 };
 
 static int64_t wall_clock_us(void)
@@ -419,7 +419,7 @@ static void on_finished(void *state, const Error *why)
         t->done(t->arg, why->code == ERR_OK ? NULL : why);
 }
 
-static const JobKind kind = { "migration", steps, ARRAY_LEN(steps), NULL, on_finished };
+static const JobKind kind = { "migration", steps, ARRAY_LEN(steps), on_finished };
 
 Transfer *transfer_start(Migration *migration, const char *host, int port, int nbd_port, Fd fd,
                          void (*done)(void *arg, const Error *failure), void *arg)

@@ -20,9 +20,11 @@ typedef struct AskServer AskServer;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
 typedef struct Dump Dump;
+typedef struct Interrupted Interrupted;
 typedef struct Migration Migration;
 typedef struct Restore Restore;
 typedef struct Save Save;
+typedef struct StatusNote StatusNote;
 
 typedef struct QemuDriver {
         Driver *driver;
@@ -44,8 +46,11 @@ typedef struct QemuRun {
         StartOptions options;
         DriverDone *start_done; /* while it starts */
         void *start_arg;
-        JobClaim *adopting;    /* holds the guest's slot while it is found again */
-        DriverDone *stop_done; /* while it is stopped for somebody */
+        char *image;              /* the save image that it comes from, until that is done with; NULL: none */
+        StatusNote *noting;       /* the intent of the start, on its way to the disk; NULL: it is there */
+        JobClaim *adopting;       /* holds the guest's slot while it is found again */
+        Interrupted *interrupted; /* what an earlier daemon was doing with it; NULL: nothing, or settled */
+        DriverDone *stop_done;    /* while it is stopped for somebody */
         void *stop_arg;
         int stop_reason; /* VIR_DOMAIN_SHUTOFF_..., when we stop it; -1: it ended by itself */
         int stop_event_detail;
@@ -56,6 +61,7 @@ typedef struct QemuRun {
         Migration *migration;
         AgentClient *agent;         /* NULL: not connected */
         char *agent_alias;          /* of its channel; NULL: it has none */
+        bool found;                 /* QEMU has answered: since its start, or after a restart of the daemon */
         bool agent_open;            /* the guest has opened its end */
         int agent_timeout_s;        /* as clients set it: VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_* or seconds */
         Dump *dump;                 /* while its memory goes to a file */
@@ -107,6 +113,14 @@ void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, vo
 void qemu_status_save(Domain *dom); /* soon */
 /* done (may be NULL) comes when it is written, or cannot be; the guest is active. */
 void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg);
+/*
+ * The same before something is done that a later daemon must know of: done() when the file is there. Freeing the
+ * note cancels done() only; its owner forgets it in done().
+ */
+StatusNote *qemu_status_note(Domain *dom, DriverDone *done, void *arg);
+StatusNote *status_note_free(StatusNote *note); /* returns NULL */
+/* A guest that was found again answers now, for the first time or after a silence. */
+void qemu_status_found(QemuRun *run);
 void qemu_status_remove(QemuDriver *qemu, const char *name);
 int qemu_status_load(QemuDriver *qemu, Error *err); /* and take up every guest that still runs */
 
@@ -124,6 +138,21 @@ QemuRun *qemu_run_new(Domain *dom, int id);
 void qemu_run_let_go(QemuRun *run);
 /* The run is over: the guest's state, files and list are put right, and whoever waits is told. */
 void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail);
+
+/* The guest is to be destroyed before there is a QEMU. */
+void qemu_start_give_up(QemuRun *run);
+
+/* qemu-recover.c: a start, save or restore that a daemon's death cut off, from the status file. */
+typedef struct InterruptedFacts {
+        int64_t starting, restoring, saving, managed, was_running, helper_pid, helper_start;
+        const char *path, *nonce; /* of the image */
+} InterruptedFacts;
+/* NULL: nothing was cut off. */
+Interrupted *interrupted_new(QemuRun *run, const InterruptedFacts *facts);
+Interrupted *interrupted_free(Interrupted *i); /* returns NULL */
+void interrupted_put_status(const Interrupted *i, Buf *ret);
+/* QEMU answers: put it right. False: nothing is left to be done, the guest simply goes on. */
+bool interrupted_settle(Interrupted *i);
 
 /* qemu-events.c */
 extern const GuestHooks qemu_guest_hooks; /* arg: the QemuRun */

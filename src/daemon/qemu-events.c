@@ -48,6 +48,19 @@ static void on_running(QemuRun *run, GuestState from, GuestCause cause)
                 domain_resumed(dom, run->resume_reason, run->resume_detail);
 }
 
+/* It answers again. True: it is not what clients believe it to be. */
+static bool found_again(QemuRun *run, GuestState now)
+{
+        if (!run->found) {
+                qemu_status_found(run);
+                return false;
+        }
+        log_info("guest '%s' answers again", run->dom->name);
+        qemu_agent_start(run);
+        return !(now == GUEST_RUNNING && run->dom->state == VIR_DOMAIN_RUNNING) &&
+               !(now == GUEST_PAUSED && run->dom->state == VIR_DOMAIN_PAUSED);
+}
+
 static void on_changed(void *arg, GuestState from, GuestState to, GuestCause cause)
 {
         QemuRun *run = arg;
@@ -55,6 +68,8 @@ static void on_changed(void *arg, GuestState from, GuestState to, GuestCause cau
 
         if (run->start_done || run->adopting || from == GUEST_STARTING)
                 return; /* told when the start is done */
+        if (from == GUEST_LOST && !found_again(run, to))
+                return;
         switch (to) {
         case GUEST_RUNNING:
                 on_running(run, from, cause);

@@ -30,6 +30,13 @@ struct Restore {
         bool reading; /* QEMU was told to, and has not said how it went */
 };
 
+/* From here a daemon that comes back lets the guest go on, whatever it finds. */
+static void forget_image(QemuRun *run)
+{
+        free(TAKE(run->image));
+        qemu_status_save(run->dom);
+}
+
 static void finish(Restore *r)
 {
         DriverDone *done = r->done;
@@ -37,8 +44,11 @@ static void finish(Restore *r)
         AUTO(Domain) *dom = r->dom;
         AUTO(Error) failure = { 0 };
 
-        if (r->run)
+        if (r->run) {
                 r->run->restore = NULL;
+                if (!r->options.managed_image)
+                        forget_image(r->run);
+        }
         err_move(&failure, &r->failure);
         save_helper_free(r->helper);
         free(r->path);
@@ -201,6 +211,7 @@ void qemu_restore(Domain *dom, DomainDef *def, const char *path, const StartOpti
                 .dom = domain_ref(dom), .path = str_dup(path), .options = *options, .done = done, .arg = arg
         };
         incoming.incoming = true;
+        incoming.image = path;
         qemu_start(dom, def, &incoming, on_waiting, r);
 }
 
@@ -325,10 +336,11 @@ static void on_image_gone(void *arg, const Error *failure)
 {
         ManagedStart *m = arg;
 
-        if (failure)
+        if (failure) /* a later daemon tries again */
                 log_error("the managed save image of '%s' cannot be removed: %s", m->dom->name, failure->text);
-        else
-                m->dom->has_managed_save = false;
+        else if (qemu_run(m->dom))
+                forget_image(qemu_run(m->dom));
+        m->dom->has_managed_save = false;
         managed_done(m, NULL);
 }
 
@@ -370,6 +382,7 @@ static void on_managed_head(void *arg, const SaveImage *image, const Error *fail
                 return;
         }
         m->options.paused |= image->paused;
+        m->options.managed_image = true;
         qemu_restore(m->dom, TAKE(def), m->path, &m->options, on_restored, m);
 }
 

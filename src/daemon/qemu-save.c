@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "daemon/define.h"
 #include "daemon/save-helper.h"
+#include "host/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,10 @@ struct Save {
         QmpCall *query;
         MigrateStats stats;
         Error failure;
+        StatusNote *noting;
+        char *path;
+        char nonce[UUID_TEXT_LEN + 1]; /* in the image: how a later daemon knows it from another one there */
+        uint64_t helper_start;
         bool managed;
         bool was_running;
         bool asking;    /* a step was asked of QEMU and is not answered */
@@ -61,9 +66,11 @@ static void finish(Save *save)
         AUTO(Domain) *dom = save->dom;
         AUTO(Error) failure = { 0 };
 
+        status_note_free(save->noting);
         if (save->run) {
                 save->run->save = NULL;
                 save->run->pause_reason = VIR_DOMAIN_PAUSED_USER;
+                qemu_status_save(dom);
         }
         err_move(&failure, &save->failure);
         save_helper_free(save->helper);
@@ -72,6 +79,7 @@ static void finish(Save *save)
         timer_free(save->look);
         qmp_call_free(save->query);
         migrate_stats_done(&save->stats);
+        free(save->path);
         free(save);
         done(arg, err_is_set(&failure) ? &failure : NULL);
 }
@@ -301,7 +309,8 @@ void qemu_plain_migration(QmpClient *qmp, void (*done)(void *arg, const Error *f
 
 /* --- the begin --- */
 
-static int make_head(const Domain *dom, const SaveOptions *options, bool paused, Fd *ret, Error *err)
+static int make_head(const Domain *dom, const SaveOptions *options, bool paused, const char *nonce, Fd *ret,
+                     Error *err)
 {
         AUTO(DomainDef) *other = NULL;
         AUTO(Buf) xml = { 0 };
@@ -316,6 +325,7 @@ static int make_head(const Domain *dom, const SaveOptions *options, bool paused,
         }
         if (domain_def_format(other ?: dom->live, DEF_FORMAT_SECURE | DEF_FORMAT_MIGRATABLE, &xml) < 0)
                 return err_set(err, ERR_INTERNAL, "the definition of '%s' cannot be written as XML", dom->name);
+        buf_format(&xml, "<!-- saved as %s -->\n", nonce);
         image.xml = buf_text(&xml);
         image.xml_bytes = (uint32_t)MIN(xml.len, (size_t)UINT32_MAX);
         return save_image_format(&image, &head, err) < 0 ? -1 : save_head_fd(&head, ret, err);
@@ -328,8 +338,9 @@ static int start_helper(Save *save, const SaveOptions *options, bool paused, Err
         AUTO(Fd) commit = -1;
         SaveHelperSpec spec = { .verb = "write", .path = options->path, .direct = options->bypass_cache };
         int ends[2], sockets[2];
+        ProcessStat stat;
 
-        if (make_head(save->dom, options, paused, &head, err) < 0)
+        if (make_head(save->dom, options, paused, save->nonce, &head, err) < 0)
                 return -1;
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return err_errno(err, errno, "cannot make a pipe");
@@ -344,7 +355,33 @@ static int start_helper(Save *save, const SaveOptions *options, bool paused, Err
         spec.head = head;
         spec.commit = commit;
         save->helper = save_helper_new(save->run->qemu, &spec, on_helper_done, save, err);
-        return save->helper ? 0 : -1;
+        if (!save->helper)
+                return -1;
+        if (process_stat(save_helper_pid(save->helper), 0, &stat, NULL) == 0)
+                save->helper_start = stat.start_ticks;
+        return 0;
+}
+
+void qemu_save_put_status(const Save *save, Buf *ret)
+{
+        buf_format(ret,
+                   "saving 1\nimage-managed %d\nimage-was-running %d\nimage-path %s\nimage-nonce %s\nhelper-pid %d\n"
+                   "helper-start %llu\n",
+                   save->managed, save->was_running, save->path, save->nonce,
+                   save->helper ? save_helper_pid(save->helper) : 0, (unsigned long long)save->helper_start);
+}
+
+static void on_noted(void *arg, const Error *failure)
+{
+        Save *save = arg;
+
+        save->noting = NULL;
+        if (!may_go_on(save, failure))
+                return;
+        if (save->was_running)
+                guest_suspend(save->run->guest, on_paused, save);
+        else
+                on_paused(save, NULL);
 }
 
 static bool stays_paused(const Domain *dom, const SaveOptions *options)
@@ -356,8 +393,12 @@ int qemu_save(Domain *dom, const SaveOptions *options, DriverDone *done, void *a
 {
         QemuRun *run = qemu_run(dom);
         Save *save = mem_new(Save);
+        Uuid nonce;
 
         *save = (Save){ .dom = domain_ref(dom), .run = run, .managed = options->managed, .state = -1, .commit = -1 };
+        save->path = str_dup(options->path);
+        uuid_new_random(&nonce);
+        uuid_format(&nonce, save->nonce);
         save->stats = (MigrateStats){ .began_ms = loop_now_ms(run->qemu->env.loop),
                                       .operation = VIR_DOMAIN_JOB_OPERATION_SAVE,
                                       .type = VIR_DOMAIN_JOB_UNBOUNDED };
@@ -366,6 +407,7 @@ int qemu_save(Domain *dom, const SaveOptions *options, DriverDone *done, void *a
                 fd_close(&save->state);
                 fd_close(&save->commit);
                 domain_unref(dom);
+                free(save->path);
                 free(save);
                 return -1;
         }
@@ -375,9 +417,6 @@ int qemu_save(Domain *dom, const SaveOptions *options, DriverDone *done, void *a
         run->save = save;
         run->pause_reason = VIR_DOMAIN_PAUSED_SAVE;
         save->asking = true;
-        if (save->was_running)
-                guest_suspend(run->guest, on_paused, save);
-        else
-                on_paused(save, NULL);
+        save->noting = qemu_status_note(dom, on_noted, save);
         return 0;
 }

@@ -18,6 +18,8 @@ typedef struct SaveOptions {
 
 /* The guest holds its job slot (JOB_SAVE). When done() says NULL it has ended; on failure it goes on as before. */
 int qemu_save(Domain *dom, const SaveOptions *options, DriverDone *done, void *arg, Error *err);
+/* The lines of the status file that let a later daemon put it right. */
+void qemu_save_put_status(const Save *save, Buf *ret);
 /* Give up; -1 when there is nothing left to give up. */
 int qemu_save_abort(Save *save, Error *err);
 const MigrateStats *qemu_save_stats(const Save *save);

@@ -1,9 +1,10 @@
 /*
  * daemon/qemu-start.c - one run of a guest: from its definition to a running QEMU, and its end
  *
- * What is checked or allocated before QEMU exists - disks in use elsewhere, taps,
- * display ports - happens at once on the loop; then QEMU starts. A start that
- * fails ends the run like any other end, so there is one way back.
+ * The status file says that a start is going on before anything is done. What is
+ * checked or allocated before QEMU exists - disks in use elsewhere, taps, display
+ * ports - happens at once on the loop; then QEMU starts. A start that fails ends
+ * the run like any other end, so there is one way back.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -48,10 +49,13 @@ void qemu_run_let_go(QemuRun *run)
         qemu_consoles_let_go(run);
         qemu_agent_stop(run);
         job_claim_free(run->adopting);
+        status_note_free(run->noting);
+        interrupted_free(run->interrupted);
         guest_free(run->guest);
         for (size_t i = 0; i < run->n_nics; i++)
                 free(run->nic_names[i]);
         free(run->nic_names);
+        free(run->image);
         free(run->nonce);
         free(run->moving_nonce);
         free(run->moving_peer);
@@ -301,6 +305,7 @@ static void on_started(void *arg, const Error *failure)
                 return;
         }
         run->start_done = NULL;
+        run->found = true;
         dom->owner = run->options.owner;
         note_ttys(run, dom->live);
         qemu_agent_start(run);
@@ -359,18 +364,40 @@ static int prepare(QemuRun *run, DomainDef *def, Error *err)
         return rc;
 }
 
+/* From here a daemon that comes back knows that there may be a QEMU. */
+static void on_noted(void *arg, const Error *failure)
+{
+        QemuRun *run = arg;
+        AUTO(Error) err = { 0 };
+
+        run->noting = NULL;
+        if (failure)
+                err_copy(&err, failure);
+        else
+                prepare(run, run->dom->live, &err);
+        if (err_is_set(&err))
+                abandon(run, &err);
+        else
+                qemu_status_save(run->dom);
+}
+
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg)
 {
         QemuRun *run = qemu_run_new(dom, 0);
-        AUTO(Error) err = { 0 };
 
         run->options = *options;
+        run->image = str_dup(options->image);
         run->start_done = done;
         run->start_arg = arg;
         def->id = dom->id;
         domain_set_live(dom, def);
-        if (prepare(run, def, &err) < 0)
-                abandon(run, &err);
-        else
-                qemu_status_save(dom); /* a daemon that comes back finds a QEMU that was just started */
+        run->noting = qemu_status_note(dom, on_noted, run);
+}
+
+void qemu_start_give_up(QemuRun *run)
+{
+        AUTO(Error) why = { 0 };
+
+        err_set(&why, ERR_OPERATION_ABORTED, "guest '%s' was destroyed while it was started", run->dom->name);
+        abandon(run, &why);
 }

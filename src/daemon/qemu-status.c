@@ -2,7 +2,8 @@
  * daemon/qemu-status.c - finding running guests again after a restart
  *
  * RUN/qemu/NAME.status says which process runs a guest, in which state it was
- * and with which definition. It is rewritten at each change of state. The run
+ * and with which definition. It is written before a start forks QEMU and before a
+ * save or restore begins, and rewritten at each change of state. The run
  * directory does not outlive a boot, so what is there is of this boot. A daemon
  * that starts takes up each guest whose process still is the one it says: same
  * pid, same start time, same UUID over the monitor. For the others it says how
@@ -15,6 +16,7 @@
 #include "daemon/define.h"
 #include "daemon/migrate.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-save.h"
 #include "wire/constants.h"
 
 #include <dirent.h>
@@ -28,10 +30,9 @@ static char *status_path(const QemuDriver *qemu, const char *name)
 }
 
 /* Lines of "key value", an empty line, the live definition. */
-void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg)
+static int format_status(const QemuRun *run, Buf *ret)
 {
-        QemuRun *run = qemu_run(dom);
-        AUTOFREE char *path = status_path(run->qemu, dom->name);
+        const Domain *dom = run->dom;
         AUTO(Buf) text = { 0 };
 
         if (run->migration && run->migration->side == MIGRATE_OUT && run->migration->transfer) {
@@ -44,19 +45,23 @@ void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg)
         }
         if (run->nonce)
                 buf_format(&text, "nonce %s\nunrun %d\n", run->nonce, run->unrun);
-        buf_format(&text,
-                   "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\nstarting %d\n\n",
-                   dom->id, run->agent_timeout_s, guest_pid(run->guest),
-                   (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason, dom->persistent,
-                   run->start_done != NULL);
-        if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) == 0) {
-                file_queue_write(run->qemu->files, path, &text, 0600, false, done, arg);
-        } else if (done) {
-                AUTO(Error) err = { 0 };
-
-                err_set(&err, ERR_INTERNAL, "the definition of '%s' cannot be written as XML", dom->name);
-                done(arg, &err);
-        }
+        if (run->save)
+                qemu_save_put_status(run->save, &text);
+        if (run->image)
+                buf_format(&text, "restoring 1\nimage-managed %d\nimage-path %s\n", run->options.managed_image,
+                           run->image);
+        if (run->interrupted)
+                interrupted_put_status(run->interrupted, &text);
+        else
+                buf_format(&text, "starting %d\n", run->start_done != NULL);
+        buf_format(&text, "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\n\n", dom->id,
+                   run->agent_timeout_s, guest_pid(run->guest), (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason,
+                   dom->persistent);
+        if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) < 0)
+                return -1;
+        *ret = text;
+        text = (Buf){ 0 };
+        return 0;
 }
 
 void qemu_status_save(Domain *dom)
@@ -65,6 +70,55 @@ void qemu_status_save(Domain *dom)
 
         if (run && guest_is_active(run->guest) && dom->live)
                 qemu_status_save_then(dom, NULL, NULL);
+}
+
+void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg)
+{
+        QemuRun *run = qemu_run(dom);
+        AUTOFREE char *path = status_path(run->qemu, dom->name);
+        AUTO(Buf) text = { 0 };
+        AUTO(Error) err = { 0 };
+
+        if (format_status(run, &text) == 0) {
+                file_queue_write(run->qemu->files, path, &text, 0600, false, done, arg);
+        } else if (done) {
+                err_set(&err, ERR_INTERNAL, "the definition of '%s' cannot be written as XML", dom->name);
+                done(arg, &err);
+        }
+}
+
+struct StatusNote {
+        DriverDone *done; /* NULL: nobody wants to know any more */
+        void *arg;
+};
+
+static void on_noted(void *arg, const Error *failure)
+{
+        StatusNote *note = arg;
+
+        if (note->done)
+                note->done(note->arg, failure);
+        free(note);
+}
+
+StatusNote *qemu_status_note(Domain *dom, DriverDone *done, void *arg)
+{
+        const QemuRun *run = qemu_run(dom);
+        AUTOFREE char *path = status_path(run->qemu, dom->name);
+        StatusNote *note = mem_new(StatusNote);
+        AUTO(Buf) text = { 0 };
+
+        *note = (StatusNote){ done, arg };
+        format_status(run, &text);
+        file_queue_write(run->qemu->files, path, &text, 0600, false, on_noted, note);
+        return note;
+}
+
+StatusNote *status_note_free(StatusNote *note)
+{
+        if (note)
+                note->done = NULL;
+        return NULL;
 }
 
 void qemu_status_remove(QemuDriver *qemu, const char *name)
@@ -76,7 +130,8 @@ void qemu_status_remove(QemuDriver *qemu, const char *name)
 }
 
 typedef struct Status {
-        int64_t id, pid, start, state, reason, persistent, starting;
+        int64_t id, pid, start, state, reason, persistent;
+        InterruptedFacts interrupted;
         const char *nonce;                      /* of the migration that brought it here, or NULL */
         const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
         int64_t moving_flags, moving_was_running, unrun, agent_timeout;
@@ -94,15 +149,23 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "state", &ret->state },
                      { "reason", &ret->reason },
                      { "persistent", &ret->persistent },
-                     { "starting", &ret->starting },
                      { "unrun", &ret->unrun },
                      { "agent-timeout", &ret->agent_timeout },
+                     { "starting", &ret->interrupted.starting },
+                     { "restoring", &ret->interrupted.restoring },
+                     { "saving", &ret->interrupted.saving },
+                     { "image-managed", &ret->interrupted.managed },
+                     { "image-was-running", &ret->interrupted.was_running },
+                     { "helper-pid", &ret->interrupted.helper_pid },
+                     { "helper-start", &ret->interrupted.helper_start },
                      { "moving-flags", &ret->moving_flags },
                      { "moving-was-running", &ret->moving_was_running } };
         struct {
                 const char *key;
                 const char **value;
         } texts[] = { { "nonce", &ret->nonce },
+                      { "image-path", &ret->interrupted.path },
+                      { "image-nonce", &ret->interrupted.nonce },
                       { "moving-nonce", &ret->moving_nonce },
                       { "moving-peer", &ret->moving_peer } };
         char *line = text, *end;
@@ -128,7 +191,8 @@ static int parse_status(char *text, Status *ret, Error *err)
                 if (!known)
                         return err_set(err, ERR_INTERNAL, "'%s' is not a line of a status file", line);
         }
-        if (!end || ret->id <= 0 || ret->pid <= 0 || ret->id > INT32_MAX || ret->pid > INT32_MAX)
+        if (!end || ret->id <= 0 || ret->pid < 0 || (!ret->pid && !ret->interrupted.starting) ||
+            ret->id > INT32_MAX || ret->pid > INT32_MAX)
                 return err_set(err, ERR_INTERNAL, "the status file is not complete");
         ret->xml = end + 1;
         return 0;
@@ -160,8 +224,8 @@ static void take_state(QemuRun *run)
                 if (dom->state != VIR_DOMAIN_PAUSED)
                         domain_set_state(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_UNKNOWN);
                 return;
-        case GUEST_SHUTDOWN:
-                guest_act_on_end(run->guest, dom->live, GUEST_CAUSE_GUEST, false);
+        case GUEST_SHUTDOWN: /* what on_poweroff says comes next, from the guest's own hook */
+                domain_set_state(dom, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_SHUTDOWN_USER);
                 return;
         case GUEST_CRASHED:
                 domain_set_state(dom, VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED);
@@ -174,6 +238,22 @@ static void take_state(QemuRun *run)
         }
 }
 
+void qemu_status_found(QemuRun *run)
+{
+        Domain *dom = run->dom;
+
+        run->found = true;
+        if (run->interrupted && interrupted_settle(run->interrupted))
+                return;
+        run->interrupted = interrupted_free(run->interrupted);
+        qemu_agent_start(run);
+        take_state(run);
+        if (run->moving_nonce)
+                migrate_recover(dom, run->moving_nonce, run->moving_peer, run->moving_flags, run->moving_was_running);
+        qemu_status_save(dom);
+        log_info("guest '%s' (pid %d) goes on", dom->name, guest_pid(run->guest));
+}
+
 static void on_adopted(void *arg, const Error *failure)
 {
         QemuRun *run = arg;
@@ -183,18 +263,22 @@ static void on_adopted(void *arg, const Error *failure)
                 return;
         }
         run->adopting = job_claim_free(run->adopting);
-        qemu_agent_start(run);
-        take_state(run);
-        if (run->moving_nonce)
-                migrate_recover(run->dom, run->moving_nonce, run->moving_peer, run->moving_flags,
-                                run->moving_was_running);
-        qemu_status_save(run->dom);
-        log_info("guest '%s' (pid %d) goes on", run->dom->name, guest_pid(run->guest));
+        /* a QEMU that does not answer has its guest all the same, in the state it was in; it is found when it does */
+        if (guest_state(run->guest) != GUEST_LOST)
+                qemu_status_found(run);
 }
 
 static void on_claimed(void *arg UNUSED, const Error *refused UNUSED)
 {
         /* nobody else can hold the slot of a guest that was just found */
+}
+
+/* The daemon died before there was a QEMU: as if the start had not been asked for. */
+static void undo_start(QemuDriver *qemu, const DomainDef *def)
+{
+        log_info("the start of guest '%s' was cut off by the end of an earlier droverd and is undone", def->name);
+        guest_process_sweep(&qemu->env, &def->uuid);
+        qemu_status_remove(qemu, def->name);
 }
 
 static int adopt(QemuDriver *qemu, Status *status, Error *err)
@@ -203,8 +287,20 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         Domain *dom;
         QemuRun *run;
 
-        if (domain_def_parse(status->xml, strlen(status->xml), 0, &def, NULL, err) < 0 ||
-            define_find(qemu->driver, def, &dom, err) < 0)
+        if (domain_def_parse(status->xml, strlen(status->xml), 0, &def, NULL, err) < 0)
+                return -1;
+        if (status->interrupted.starting) {
+                pid_t pid;
+                uint64_t start;
+
+                if (guest_process_find(&qemu->env, &def->uuid, &pid, &start) < 0) {
+                        undo_start(qemu, def);
+                        return 0;
+                }
+                status->pid = pid;
+                status->start = (int64_t)start;
+        }
+        if (define_find(qemu->driver, def, &dom, err) < 0)
                 return -1;
         if (!dom)
                 dom = define_add(qemu->driver, def);
@@ -216,9 +312,10 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         run->moving_flags = (uint32_t)status->moving_flags;
         run->moving_was_running = status->moving_was_running;
         run->agent_timeout_s = (int)status->agent_timeout;
+        run->interrupted = interrupted_new(run, &status->interrupted);
         domain_set_live(dom, TAKE(def));
-        dom->state = (int)status->state;
-        dom->reason = (int)status->reason;
+        dom->state = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED : (int)status->state;
+        dom->reason = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED_STARTING_UP : (int)status->reason;
         job_claim(dom->jobs, JOB_START, dom->name, &run->adopting, on_claimed, NULL);
         if (guest_adopt(run->guest, (pid_t)status->pid, (uint64_t)status->start, on_adopted, run, err) < 0)
                 report_lost(run, dom->state, err->text);

@@ -158,6 +158,11 @@ SaveHelper *save_helper_new(QemuDriver *qemu, const SaveHelperSpec *spec,
         return helper;
 }
 
+pid_t save_helper_pid(const SaveHelper *helper)
+{
+        return child_pid(helper->child);
+}
+
 int save_head_fd(const Buf *head, Fd *ret, Error *err)
 {
         AUTO(Fd) fd = memfd_create("save-head", MFD_CLOEXEC);

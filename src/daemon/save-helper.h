@@ -16,6 +16,7 @@ typedef struct SaveHelperSpec {
 /* done() once, when the process ended; said is its output and its own. The helper may be freed there. */
 SaveHelper *save_helper_new(QemuDriver *qemu, const SaveHelperSpec *spec,
                             void (*done)(void *arg, Buf *said, const Error *failure), void *arg, Error *err);
+pid_t save_helper_pid(const SaveHelper *helper);
 SaveHelper *save_helper_free(SaveHelper *helper); /* kills it; returns NULL */
 
 /* A descriptor with these bytes, to be read from its start. */

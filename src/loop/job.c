@@ -120,11 +120,6 @@ static void set_deadline(Job *job, unsigned ms)
                 timer_set(job->deadline, ms);
 }
 
-static int write_journal(Job *job, const char *phase, Error *err)
-{
-        return job->kind->journal ? job->kind->journal(job->state, job_step_name(job), phase, err) : 0;
-}
-
 static void finish(Job *job)
 {
         Error why = job->why;
@@ -144,8 +139,6 @@ static StepResult call_current(Job *job, Error *err)
 
         switch (job->mode) {
         case MODE_RUNNING:
-                if (write_journal(job, "begin", err) < 0)
-                        return STEP_FAILED;
                 result = step->run(job->state, job, err);
                 if (result == STEP_WAIT && step->deadline_s)
                         set_deadline(job, step->deadline_s * 1000);
@@ -158,8 +151,6 @@ static StepResult call_current(Job *job, Error *err)
         case MODE_UNDOING:
                 if (!step->undo)
                         return STEP_DONE;
-                if (write_journal(job, "undo", err) < 0)
-                        err_done(err); /* undoing goes on without a journal: it must */
                 result = step->undo(job->state, job, err);
                 if (result == STEP_WAIT)
                         set_deadline(job, UNDO_DEADLINE_S * 1000);
@@ -200,14 +191,7 @@ static Next settle_undo(Job *job, StepResult result, const Error *failure)
 
 static Next settle_done(Job *job)
 {
-        AUTO(Error) err = { 0 };
-
         job->mode = MODE_RUNNING;
-        if (write_journal(job, "done", &err) < 0 && !job->committed) {
-                keep_first_failure(job, &err);
-                job->mode = MODE_UNDOING;
-                return NEXT_CALL;
-        }
         job->at++;
         return job->at == job->kind->n_steps ? NEXT_FINISH : NEXT_CALL;
 }
@@ -314,37 +298,5 @@ int job_cancel(Job *job, const Error *why, Error *err)
 
 void job_commit(Job *job)
 {
-        AUTO(Error) err = { 0 };
-
         job->committed = true;
-        write_journal(job, "commit", &err); /* without it a restart asks, which is right too */
-}
-
-int job_restore(Job *job, const char *step, const char *phase, bool committed, Error *err)
-{
-        const JobKind *kind = job->kind;
-        bool undoing = str_eq(phase, "undo");
-
-        for (job->at = 0; job->at < kind->n_steps && !str_eq(kind->steps[job->at].name, step);)
-                job->at++;
-        if (job->at == kind->n_steps)
-                return err_set(err, ERR_INTERNAL, "the journal names step '%s', which %s does not have", step,
-                               kind->name);
-        job->committed = committed;
-        if (str_eq(phase, "done"))
-                job->at++;
-        if (job->at == kind->n_steps) {
-                finish(job);
-                return 0;
-        }
-        if (!undoing && kind->steps[job->at].ask && !str_eq(phase, "done"))
-                job->mode = MODE_ASKING;
-        else if (committed || (!undoing && kind->steps[job->at].resumes))
-                job->mode = MODE_RUNNING;
-        else
-                job->mode = MODE_UNDOING;
-        if (job->mode == MODE_UNDOING && !undoing)
-                err_set(&job->why, ERR_OPERATION_ABORTED, "%s was interrupted at step '%s'", kind->name, step);
-        advance(job, NEXT_CALL);
-        return 0;
 }

@@ -11,11 +11,9 @@
  * Nothing is undone then; the step's ask function finds out what became of it,
  * and may itself wait. Until it knows, the job stands still.
  *
- * With a journal, the intent is written before a step runs and the outcome
- * after it, so that a restarted daemon knows where the job was: job_restore()
- * goes on from there, or undoes, as each step says.
+ * A job lives in memory: what a daemon must know that comes back after a crash is
+ * in the guest's status file (daemon/qemu-status.c).
  */
-#include "base/buf.h"
 #include "loop/loop.h"
 
 typedef struct Job Job;
@@ -28,20 +26,17 @@ typedef enum StepResult {
 } StepResult;
 
 typedef struct JobStep {
-        const char *name; /* stable: the journal names it after a restart */
+        const char *name;
         StepResult (*run)(void *state, Job *job, Error *err);
         StepResult (*undo)(void *state, Job *job, Error *err); /* accepts a step half done; may be NULL */
         StepResult (*ask)(void *state, Job *job, Error *err);  /* what became of it? NULL: nothing left us */
         unsigned deadline_s;                                   /* 0: none */
-        bool resumes;                                          /* after a restart: run it again (true) or undo */
 } JobStep;
 
 typedef struct JobKind {
         const char *name;
         const JobStep *steps;
         size_t n_steps;
-        /* Write "step, phase" durably before anything else happens; NULL: no journal. Failure fails the step. */
-        int (*journal)(void *state, const char *step, const char *phase, Error *err);
         void (*finished)(void *state, const Error *why); /* why->code is ERR_OK: it succeeded. May free the job. */
 } JobKind;
 
@@ -58,11 +53,6 @@ bool job_is_finished(const Job *job);
 /* Undo; finished() still comes. After a commit this is refused: -1 with the reason. */
 int job_cancel(Job *job, const Error *why, Error *err);
 void job_commit(Job *job); /* from now on the job only goes forward */
-/*
- * Take up a job of an earlier process at the step (and phase: "begin", "done", "undo", "commit") its journal
- * named last. Returns -1 when no step has that name.
- */
-int job_restore(Job *job, const char *step, const char *phase, bool committed, Error *err);
-Job *job_free(Job *job); /* finished or never started; returns NULL */
+Job *job_free(Job *job);   /* finished or never started; returns NULL */
 
 DEFINE_AUTO(Job, job_free)

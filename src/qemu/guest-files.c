@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "qemu/guest-process.h"
 
 #include <unistd.h>
@@ -12,10 +13,20 @@
 enum { MOST_LIST = 1 << 20 };
 
 typedef struct GiveBack {
+        FileReturns *all;
         Child *child;
         RootUser user;
         Buf list; /* paths, each with its NUL */
 } GiveBack;
+
+struct FileReturns {
+        VEC(GiveBack *) items;
+};
+
+FileReturns *file_returns_new(void)
+{
+        return mem_new(FileReturns);
+}
 
 static char *list_path(const GuestEnv *env, const Uuid *uuid)
 {
@@ -48,6 +59,8 @@ static int give_back(void *arg)
 
 static void give_back_free(GiveBack *g)
 {
+        if (g->all)
+                vec_remove_item(&g->all->items, g);
         child_free(g->child);
         buf_done(&g->list);
         free(g);
@@ -62,15 +75,40 @@ static void on_ended(void *arg, int status UNUSED)
         give_back_free(arg);
 }
 
-void guest_files_give_back(const GuestEnv *env, const Uuid *uuid)
+FileReturns *file_returns_free(FileReturns *all)
+{
+        if (!all)
+                return NULL;
+        while (all->items.len)
+                give_back_free(all->items.items[0]); /* the child goes on */
+        vec_done(&all->items);
+        free(all);
+        return NULL;
+}
+
+static void begin(const GuestEnv *env, GiveBack *g)
 {
         static const char *const argv[] = { "drover-give-back", NULL };
-        AUTOFREE char *path = list_path(env, uuid);
-        GiveBack *g = mem_new(GiveBack);
         ChildSpec spec = {
                 .argv = argv, .prepare = give_back, .prepare_arg = g, .keep_going = true, .started = on_started
         };
         AUTO(Error) err = { 0 };
+
+        g->child = child_new(env->loop, &spec, on_ended, g, &err);
+        if (!g->child) {
+                log_warning("the images of a guest that ended keep QEMU's user as owner: %s", err.text);
+                give_back_free(g);
+                return;
+        }
+        g->all = env->returns;
+        if (g->all)
+                vec_push(&g->all->items, g);
+}
+
+void guest_files_give_back(const GuestEnv *env, const Uuid *uuid)
+{
+        AUTOFREE char *path = list_path(env, uuid);
+        GiveBack *g = mem_new(GiveBack);
 
         g->user = env->user;
         if (file_read(path, MOST_LIST, &g->list, NULL) < 0 || g->list.len == 0) {
@@ -79,9 +117,5 @@ void guest_files_give_back(const GuestEnv *env, const Uuid *uuid)
                 return;
         }
         unlink(path);
-        g->child = child_new(env->loop, &spec, on_ended, g, &err);
-        if (!g->child) {
-                log_warning("the images of a guest that ended keep QEMU's user as owner: %s", err.text);
-                give_back_free(g);
-        }
+        begin(env, g);
 }

@@ -36,9 +36,11 @@ struct Guest {
         GuestWaiter starting; /* done NULL: none */
         GuestStartOptions options;
         unsigned unanswered; /* questions asked while it starts */
-        bool adopting, resuming;
+        bool adopting;       /* a QEMU that runs is asked everything: found by a new daemon, or reached again */
         Error failure;
         Timer *start_deadline;
+        Timer *retry; /* the next attempt to reach the monitor */
+        unsigned retry_ms;
 
         VEC(GuestWaiter) stopping;
         Timer *kill_timer;
@@ -59,3 +61,10 @@ void guest_set_channel(Guest *guest, const char *alias, bool open);
 void guest_end(Guest *guest);
 void guest_on_event(void *arg, const char *name, struct json_object *json);
 void guest_forget_facts(Guest *guest);
+
+/* Ask a QEMU that runs for all that must be known; what it says becomes the state. */
+void guest_ask_all(Guest *guest);
+/* There is a process and nobody can talk to it: GUEST_LOST. */
+void guest_lose(Guest *guest, const Error *why);
+/* Reach the monitor again, a little later each time, for as long as there is a process. */
+void guest_retry(Guest *guest);

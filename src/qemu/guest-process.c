@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,6 +34,7 @@ enum {
         MOST_LOGS = 32,
         MOST_LAST_WORDS = 4096,
         MOST_LOG = 64 << 20,
+        MOST_STAT = 4096,
 };
 
 struct GuestProcess {
@@ -55,6 +57,8 @@ struct GuestProcess {
 /* What the child needs; it lives on the stack of the starting function, which the child has a copy of. */
 typedef struct Preparation {
         const GuestEnv *env;
+        const char *note; /* where the child says who it is */
+        pid_t daemon;
         const CommandLine *line;
         size_t n_cgroups;
 } Preparation;
@@ -64,6 +68,12 @@ char *guest_dir(const GuestEnv *env, const Uuid *uuid)
         char text[UUID_TEXT_LEN + 1];
 
         return str_format("%s/%s", env->run_dir, uuid_format(uuid, text));
+}
+
+/* Beside the directory, where QEMU cannot write. Owned. */
+static char *note_path(const char *dir)
+{
+        return str_format("%s.pid", dir);
 }
 
 static void limit(int resource, uint64_t value)
@@ -95,11 +105,35 @@ static void make_copy(const CommandLineCopy *copy)
         close(to);
 }
 
+/* In the child: its pid and start time, as the kernel says them. Until that is written it dies with the daemon. */
+static int note_self(const Preparation *p)
+{
+        char text[MOST_STAT];
+        ssize_t n = -1;
+        int from, to;
+
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return -1;
+        if (getppid() != p->daemon)
+                _exit(0);
+        from = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+        to = open(p->note, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (from >= 0 && to >= 0)
+                n = read(from, text, sizeof(text));
+        if (n <= 0 || write(to, text, (size_t)n) != n)
+                return -1;
+        close(from);
+        close(to);
+        return prctl(PR_SET_PDEATHSIG, 0);
+}
+
 /* In the child. Errors of single files are left for QEMU to meet: it names the file and the reason. */
 static int prepare(void *arg)
 {
         const Preparation *p = arg;
 
+        if (note_self(p) < 0)
+                return -1;
         for (size_t i = 0; i < p->line->copies.len; i++)
                 make_copy(&p->line->copies.items[i]);
         /* before what may fail, so that whatever is given is given back */
@@ -141,13 +175,21 @@ static void remove_dir(const char *dir)
         rmdir(dir);
 }
 
+static void clean_up(GuestProcess *process)
+{
+        AUTOFREE char *note = note_path(process->dir);
+
+        guest_files_give_back(process->env, &process->uuid);
+        remove_dir(process->dir);
+        unlink(note);
+}
+
 static void note_end(GuestProcess *process)
 {
         if (process->ended)
                 return;
         process->ended = true;
-        guest_files_give_back(process->env, &process->uuid);
-        remove_dir(process->dir);
+        clean_up(process);
         if (process->cgroup) {
                 AUTO(Error) err = { 0 };
 
@@ -171,8 +213,7 @@ static void fail_start(GuestProcess *process)
 
         err_move(&why, &process->failure);
         process->ended = true;
-        guest_files_give_back(process->env, &process->uuid);
-        remove_dir(process->dir);
+        clean_up(process);
         if (process->cgroup)
                 cgroup_remove(process->cgroup, NULL);
         process->hooks.started(process->arg, &why);
@@ -327,7 +368,8 @@ static size_t gather_fds(const CommandLine *line, int monitor, const LogPipes *p
 static int spawn(GuestProcess *process, const CommandLine *line, int monitor, const LogPipes *pipes, Error *err)
 {
         Fd cgroups[CGROUP_MOST_DIRS + 1] = { -1 };
-        Preparation preparation = { .env = process->env, .line = line };
+        AUTOFREE char *note = note_path(process->dir);
+        Preparation preparation = { .env = process->env, .line = line, .note = note, .daemon = getpid() };
         ChildFd fds[MOST_FDS];
         ChildSpec spec = {
                 .argv = (const char *const *)line->argv.items,
@@ -343,6 +385,7 @@ static int spawn(GuestProcess *process, const CommandLine *line, int monitor, co
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "the guest needs too many descriptors");
         if (process->cgroup && cgroup_open_procs(process->cgroup, cgroups, err) < 0)
                 return -1;
+        unlink(note);
         spec.n_fds = gather_fds(line, monitor, pipes, cgroups, fds);
         for (size_t i = 0; cgroups[i] >= 0; i++)
                 preparation.n_cgroups++;
@@ -392,10 +435,47 @@ GuestProcess *guest_process_start(const GuestEnv *env, const char *name, const U
         }
         close_pipes(&pipes);
         fd_close(monitor);
-        remove_dir(process->dir);
+        clean_up(process);
         if (process->cgroup)
                 cgroup_remove(process->cgroup, NULL);
         return NULL;
+}
+
+int guest_process_find(const GuestEnv *env, const Uuid *uuid, pid_t *pid, uint64_t *start_ticks)
+{
+        AUTOFREE char *dir = guest_dir(env, uuid), *note = note_path(dir);
+        AUTO(Buf) text = { 0 };
+        ProcessStat noted, now;
+        int32_t number;
+
+        if (file_read(note, MOST_STAT, &text, NULL) < 0 || process_stat_parse(buf_text(&text), &noted, NULL) < 0)
+                return -1;
+        *strchr(text.data, ' ') = '\0';
+        if (str_to_i32(text.data, &number) < 0 || process_stat(number, 0, &now, NULL) < 0 ||
+            now.start_ticks != noted.start_ticks || now.state == 'Z' || now.state == 'X')
+                return -1;
+        *pid = number;
+        *start_ticks = noted.start_ticks;
+        return 0;
+}
+
+void guest_process_sweep(const GuestEnv *env, const Uuid *uuid)
+{
+        static const GuestProcessHooks none;
+        AUTO(GuestProcess) *process = process_new(env, "", uuid, &none, NULL, NULL);
+
+        if (!process)
+                return;
+        clean_up(process);
+        if (process->cgroup)
+                cgroup_remove(process->cgroup, NULL);
+}
+
+int guest_process_connect(const GuestProcess *process, Fd *ret, Error *err)
+{
+        AUTOFREE char *socket = str_format("%s/monitor", process->dir);
+
+        return qmp_client_connect(socket, ret, err);
 }
 
 GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const Uuid *uuid, pid_t pid,
@@ -403,7 +483,7 @@ GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const U
                                   Error *err)
 {
         AUTO(GuestProcess) *process = process_new(env, name, uuid, hooks, arg, err);
-        AUTOFREE char *socket = NULL;
+        AUTO(Error) no_answer = { 0 };
 
         if (!process)
                 return NULL;
@@ -411,16 +491,14 @@ GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const U
         process->log_start = file_size(process->log_path);
         process->adopted = process_adopt(env->loop, pid, start_ticks, on_adopted_ended, process, err);
         if (!process->adopted) {
-                guest_files_give_back(env, uuid);
-                remove_dir(process->dir);
+                clean_up(process);
                 if (process->cgroup)
                         cgroup_remove(process->cgroup, NULL);
                 return NULL;
         }
         process->start_ticks = process_start_ticks(process->adopted);
-        socket = str_format("%s/monitor", process->dir);
-        if (qmp_client_connect(socket, monitor, err) < 0)
-                return NULL;
+        if (guest_process_connect(process, monitor, &no_answer) < 0)
+                log_debug("guest '%s': %s", name, no_answer.text);
         return TAKE(process);
 }
 

@@ -10,6 +10,7 @@
 #include "loop/loop.h"
 #include "qemu/command-line.h"
 
+typedef struct FileReturns FileReturns;
 typedef struct GuestProcess GuestProcess;
 
 /* What all guests of a daemon share. It outlives them. */
@@ -24,7 +25,8 @@ typedef struct GuestEnv {
         unsigned log_backups;
         uint64_t most_files; /* open descriptors of QEMU; 0: as inherited */
         uint64_t most_processes;
-        bool core_dumps; /* QEMU may dump core */
+        bool core_dumps;      /* QEMU may dump core */
+        FileReturns *returns; /* files on their way back to their owners; NULL: nobody waits for them at the end */
 } GuestEnv;
 
 typedef struct GuestProcessHooks {
@@ -44,11 +46,20 @@ GuestProcess *guest_process_start(const GuestEnv *env, const char *name, const U
                                   const GuestProcessHooks *hooks, void *arg, Fd *monitor, Error *err);
 /*
  * Take over one that an earlier daemon started; started() is not called. When there is no such process any
- * more, what it left behind is cleaned up.
+ * more, what it left behind is cleaned up. *monitor is -1 when QEMU does not accept a connection now.
  */
 GuestProcess *guest_process_adopt(const GuestEnv *env, const char *name, const Uuid *uuid, pid_t pid,
                                   uint64_t start_ticks, const GuestProcessHooks *hooks, void *arg, Fd *monitor,
                                   Error *err);
+/*
+ * The process that a start which was cut off left behind: a QEMU, or a child on its way to becoming one. The
+ * child notes itself before it does anything, and dies with the daemon until it has. -1: there is none.
+ */
+int guest_process_find(const GuestEnv *env, const Uuid *uuid, pid_t *pid, uint64_t *start_ticks);
+/* There is no process: what a start had laid out goes. */
+void guest_process_sweep(const GuestEnv *env, const Uuid *uuid);
+/* Another connection to the monitor. Does not wait. */
+int guest_process_connect(const GuestProcess *process, Fd *ret, Error *err);
 pid_t guest_process_pid(const GuestProcess *process);
 uint64_t guest_process_start_ticks(const GuestProcess *process); /* 0 before started() */
 Cgroup *guest_process_cgroup(GuestProcess *process);             /* NULL: none */
@@ -64,6 +75,8 @@ GuestProcess *guest_process_free(GuestProcess *process);
  * when it starts, and given back to who owned them - by a child of its own - when it has ended. Giving back
  * what was never kept, or twice, is fine.
  */
+FileReturns *file_returns_new(void);
+FileReturns *file_returns_free(FileReturns *all); /* those that are under way go on; returns NULL */
 int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err);
 void guest_files_give_back(const GuestEnv *env, const Uuid *uuid);
 

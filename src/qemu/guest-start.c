@@ -23,6 +23,13 @@ static void finish(Guest *guest, const Error *failure)
         waiter.done(waiter.arg, failure);
 }
 
+/* Found, or at least there. The last act of a function. */
+static void finish_adoption(Guest *guest)
+{
+        if (guest->starting.done)
+                finish(guest, NULL);
+}
+
 /* Take everything down and say why. */
 static void fail(Guest *guest)
 {
@@ -31,19 +38,28 @@ static void fail(Guest *guest)
         err_move(&why, &guest->failure);
         guest->qmp = qmp_client_free(guest->qmp);
         guest->process = guest_process_free(guest->process);
+        guest->adopting = false;
+        guest->retry = timer_free(guest->retry);
         guest_set_state(guest, GUEST_OFF, GUEST_CAUSE_FAILED);
         finish(guest, &why);
 }
 
-/* Remember why, and end the process; fail() follows when it is gone. A process that we adopted is left alone. */
+/*
+ * Remember why, and end the process; fail() follows when it is gone. A process that we adopted is left alone: it
+ * runs the guest, whether it answers or not.
+ */
 static void give_up(Guest *guest, const Error *why)
 {
+        if (guest->adopting) {
+                guest->adopting = false;
+                guest_lose(guest, why);
+                guest_retry(guest);
+                finish_adoption(guest);
+                return;
+        }
         if (!err_is_set(&guest->failure))
                 err_copy(&guest->failure, why);
-        if (guest->adopting)
-                fail(guest);
-        else
-                guest_process_signal(guest->process, SIGKILL);
+        guest_process_signal(guest->process, SIGKILL);
 }
 
 static void on_deadline(void *arg)
@@ -52,7 +68,13 @@ static void on_deadline(void *arg)
         AUTO(Error) late = { 0 };
 
         err_set(&late, ERR_OPERATION_TIMEOUT, "QEMU of the guest '%s' does not answer on its monitor", guest->name);
-        give_up(guest, &late);
+        if (!guest->adopting) {
+                give_up(guest, &late);
+                return;
+        }
+        /* the questions stay asked: it may answer yet */
+        guest_lose(guest, &late);
+        finish_adoption(guest);
 }
 
 static GuestState state_of_status(const char *status, GuestCause *cause)
@@ -63,7 +85,7 @@ static GuestState state_of_status(const char *status, GuestCause *cause)
                 GuestCause cause;
         } rows[] = {
                 { "running", GUEST_RUNNING, GUEST_CAUSE_UNKNOWN },
-                { "prelaunch", GUEST_PAUSED, GUEST_CAUSE_ASKED },
+                { "prelaunch", GUEST_PAUSED, GUEST_CAUSE_BOOTED },
                 { "inmigrate", GUEST_INCOMING, GUEST_CAUSE_MIGRATION },
                 { "postmigrate", GUEST_PAUSED, GUEST_CAUSE_MIGRATION },
                 { "finish-migrate", GUEST_PAUSED, GUEST_CAUSE_MIGRATION },
@@ -103,7 +125,9 @@ static void all_answered(Guest *guest)
                 GuestState state = guest->state;
                 GuestCause cause = guest->cause;
 
-                finish(guest, NULL);
+                guest->adopting = false;
+                guest->retry_ms = 0;
+                finish_adoption(guest);
                 /* it ended its run while no daemon looked */
                 if ((state == GUEST_SHUTDOWN || state == GUEST_CRASHED) && guest->hooks.end_of_run)
                         guest->hooks.end_of_run(guest->arg, cause, false);
@@ -126,7 +150,7 @@ static void all_answered(Guest *guest)
 static bool answered(Guest *guest, const Error *failure)
 {
         guest->unanswered--;
-        if (err_is_set(&guest->failure) || !guest->starting.done)
+        if (err_is_set(&guest->failure) || (!guest->starting.done && !guest->adopting))
                 return false;
         /* a connection that ended is explained by the end of the process, which comes */
         if (failure && failure->code != ERR_OPERATION_ABORTED)
@@ -211,6 +235,11 @@ static void got_uuid(void *arg, const QmpIdentity *identity, const Error *failur
         if (!failure && (uuid_parse(identity->uuid, &uuid) < 0 || !uuid_eq(&uuid, &guest->uuid))) {
                 err_set(&err, ERR_OPERATION_INVALID, "process %d runs another guest than '%s'", guest_pid(guest),
                         guest->name);
+                if (guest->starting.done) {
+                        err_move(&guest->failure, &err);
+                        fail(guest);
+                        return;
+                }
                 failure = &err;
         }
         if (answered(guest, failure))
@@ -270,10 +299,12 @@ static void ask_about_start(Guest *guest)
                 ask(guest, qmp_balloon(qmp, &(QmpBalloon){ .value = o->balloon_bytes }, got_ack, guest));
 }
 
-static void ask_about_adopted(Guest *guest)
+void guest_ask_all(Guest *guest)
 {
         QmpClient *qmp = guest->qmp;
 
+        guest->adopting = true;
+        guest->unanswered = 0;
         ask(guest, qmp_query_uuid(qmp, got_uuid, guest));
         ask(guest, qmp_query_status(qmp, got_status, guest));
         ask(guest, qmp_query_cpus_fast(qmp, got_vcpus, guest));
@@ -287,8 +318,10 @@ static void on_closed(void *arg, const Error *why)
         Guest *guest = arg;
 
         log_debug("guest '%s': %s", guest->name, why->text);
-        if (!guest->starting.done)
+        if (!guest->starting.done && !guest->adopting) {
+                guest_retry(guest);
                 return;
+        }
         /* at its end QEMU closes the monitor, and its last words say why; anything else is said here */
         if (why->code == ERR_OPERATION_FAILED && !guest->adopting)
                 timer_set(guest->start_deadline, END_MS);
@@ -336,6 +369,7 @@ static void begin(Guest *guest, Fd monitor, GuestDone *done, void *arg, bool ado
         guest->unanswered = 0;
         guest->qmp = qmp_client_new(guest->env->loop, monitor, &qmp_hooks, guest);
         guest->start_deadline = timer_new(guest->env->loop, adopting ? ADOPT_MS : START_MS, on_deadline, guest);
+        guest->retry_ms = 0;
         guest_set_state(guest, GUEST_STARTING, GUEST_CAUSE_ASKED);
 }
 
@@ -370,6 +404,6 @@ int guest_adopt(Guest *guest, pid_t pid, uint64_t start_ticks, GuestDone *done, 
         if (!guest->process)
                 return -1;
         begin(guest, fd_take(&monitor), done, arg, true);
-        ask_about_adopted(guest);
+        guest_ask_all(guest);
         return 0;
 }

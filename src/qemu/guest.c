@@ -26,14 +26,20 @@ Guest *guest_new(const GuestEnv *env, const char *name, const Uuid *uuid, const 
         return guest;
 }
 
-void guest_forget_facts(Guest *guest)
+static void forget_ttys(Guest *guest)
 {
-        for (size_t i = 0; i < guest->vcpus.len; i++)
-                free(guest->vcpus.items[i].qom_path);
         for (size_t i = 0; i < guest->ttys.len; i++) {
                 free(guest->ttys.items[i].alias);
                 free(guest->ttys.items[i].path);
         }
+        guest->ttys.len = 0;
+}
+
+void guest_forget_facts(Guest *guest)
+{
+        for (size_t i = 0; i < guest->vcpus.len; i++)
+                free(guest->vcpus.items[i].qom_path);
+        forget_ttys(guest);
         for (size_t i = 0; i < guest->open_channels.len; i++)
                 free(guest->open_channels.items[i]);
         vec_done(&guest->vcpus);
@@ -53,6 +59,7 @@ Guest *guest_free(Guest *guest)
         qmp_client_free(guest->qmp);
         guest_process_free(guest->process);
         timer_free(guest->start_deadline);
+        timer_free(guest->retry);
         timer_free(guest->kill_timer);
         guest_forget_facts(guest);
         vec_done(&guest->stopping);
@@ -179,6 +186,7 @@ void guest_take_vcpus(Guest *guest, const QmpCpu *cpus, size_t n)
 /* A chardev is called char<alias>; the file name of a pty is pty:PATH. */
 void guest_take_chardevs(Guest *guest, const QmpChardev *chardevs, size_t n)
 {
+        forget_ttys(guest);
         for (size_t i = 0; i < n; i++) {
                 const QmpChardev *c = &chardevs[i];
 
@@ -360,6 +368,8 @@ void guest_end(Guest *guest)
         guest->qmp = qmp_client_free(guest->qmp);
         guest->process = guest_process_free(guest->process);
         guest->start_deadline = timer_free(guest->start_deadline);
+        guest->retry = timer_free(guest->retry);
+        guest->adopting = false;
         guest->kill_timer = timer_free(guest->kill_timer);
         guest_set_state(guest, GUEST_OFF, cause);
         tell_stoppers(guest, NULL);

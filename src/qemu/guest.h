@@ -20,6 +20,7 @@ typedef enum GuestState {
         GUEST_CRASHED,  /* the guest panicked; QEMU waits for what on_crash says */
         GUEST_PMSUSPENDED,
         GUEST_INCOMING, /* waits for a migration */
+        GUEST_LOST,     /* there is a process, and its monitor does not answer: what it does is not known */
 } GuestState;
 
 typedef enum GuestCause { /* of the last change of state */

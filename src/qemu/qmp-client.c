@@ -158,6 +158,13 @@ static void out_done(Outgoing *out)
         fd_close(&out->fd);
 }
 
+static void drop_out(QmpClient *qmp)
+{
+        for (size_t i = 0; i < qmp->out.len; i++)
+                out_done(&qmp->out.items[i]);
+        qmp->out.len = 0;
+}
+
 static ssize_t send_some(int socket, const Outgoing *out)
 {
         struct iovec piece = { .iov_base = out->text + out->sent, .iov_len = out->len - out->sent };
@@ -344,17 +351,28 @@ static void on_socket(void *arg, uint32_t revents)
 
 /* The end. */
 
-static void fail_calls(QmpClient *qmp)
+static QmpCall *next_to_fail(const QmpClient *qmp, bool all)
+{
+        for (size_t i = 0; i < qmp->calls.len; i++) {
+                if (all || qmp->calls.items[i]->due_ms == UINT64_MAX)
+                        return qmp->calls.items[i];
+        }
+        return NULL;
+}
+
+/* All of them, or those that never left us. */
+static void fail_calls(QmpClient *qmp, bool all)
 {
         size_t n = qmp->calls.len;
+        QmpCall *call;
 
         /* a done() may make new calls: those wait for the next turn */
-        for (; n > 0 && qmp->calls.len > 0 && !qmp->freed; n--) {
-                QmpCall *call = qmp->calls.items[0];
+        for (; n > 0 && !qmp->freed && (call = next_to_fail(qmp, all)); n--) {
                 AUTO(Error) lost = { 0 };
 
                 if (call->due_ms == UINT64_MAX)
-                        err_set(&lost, ERR_OPERATION_INVALID, "cannot send '%s': the monitor connection is closed",
+                        err_set(&lost, ERR_OPERATION_FAILED,
+                                "QEMU is not responding: the connection to its monitor is lost, '%s' was not sent",
                                 call->name);
                 else
                         err_set(&lost, ERR_OPERATION_ABORTED,
@@ -371,7 +389,8 @@ static void close_with(QmpClient *qmp, const Error *why)
         qmp->watch = watch_free(qmp->watch);
         timer_stop(qmp->deadline);
         fd_close(&qmp->fd);
-        fail_calls(qmp);
+        drop_out(qmp);
+        fail_calls(qmp, true);
         if (!qmp->freed && qmp->hooks.closed)
                 qmp->hooks.closed(qmp->arg, why);
 }
@@ -381,7 +400,7 @@ void qmp_client_fail_calls(QmpClient *qmp)
         if (!qmp)
                 return;
         enter(qmp);
-        fail_calls(qmp);
+        fail_calls(qmp, true);
         leave(qmp);
 }
 
@@ -391,7 +410,7 @@ static void on_failing(void *arg)
 
         enter(qmp);
         qmp->failing = idle_free(qmp->failing);
-        fail_calls(qmp);
+        fail_calls(qmp, false);
         leave(qmp);
 }
 
@@ -403,8 +422,7 @@ static void release(QmpClient *qmp)
         fd_close(&qmp->fd);
         if (qmp->tokener)
                 json_tokener_free(qmp->tokener);
-        for (size_t i = 0; i < qmp->out.len; i++)
-                out_done(&qmp->out.items[i]);
+        drop_out(qmp);
         vec_done(&qmp->out);
         for (size_t i = 0; i < qmp->calls.len; i++)
                 call_release(qmp->calls.items[i]);
@@ -440,18 +458,28 @@ static void negotiated(void (*done)(void) UNUSED, void *arg, const QmpCommand *c
         }
 }
 
+void qmp_client_reopen(QmpClient *qmp, Fd fd)
+{
+        qmp->fd = fd;
+        qmp->open = true;
+        qmp->message_bytes = qmp->message_containers = 0;
+        json_tokener_reset(qmp->tokener);
+        qmp->watch = watch_new(qmp->loop, fd, EPOLLIN, on_socket, qmp);
+        /* QEMU reads it when it gets there: how long it may take to start is its owner's deadline, not ours */
+        qmp_call_set_deadline(qmp_client_send(qmp, "qmp_capabilities", NULL, -1, NULL, negotiated, NULL, qmp), 0);
+}
+
 QmpClient *qmp_client_new(Loop *loop, Fd fd, const QmpHooks *hooks, void *arg)
 {
         QmpClient *qmp = mem_new(QmpClient);
 
-        *qmp = (QmpClient){ .loop = loop, .fd = fd, .hooks = *hooks, .arg = arg, .open = true, .next_id = 1 };
+        *qmp = (QmpClient){ .loop = loop, .fd = -1, .hooks = *hooks, .arg = arg, .next_id = 1 };
         qmp->tokener = json_tokener_new_ex(MOST_DEPTH);
         json_tokener_set_flags(qmp->tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
         qmp->deadline = timer_new(loop, 0, on_deadline, qmp);
         timer_stop(qmp->deadline);
-        qmp->watch = watch_new(loop, fd, EPOLLIN, on_socket, qmp);
-        /* QEMU reads it when it gets there: how long it may take to start is its owner's deadline, not ours */
-        qmp_call_set_deadline(qmp_client_send(qmp, "qmp_capabilities", NULL, -1, NULL, negotiated, NULL, qmp), 0);
+        if (fd >= 0)
+                qmp_client_reopen(qmp, fd);
         return qmp;
 }
 

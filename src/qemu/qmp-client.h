@@ -29,8 +29,10 @@ typedef struct QmpHooks {
         void (*closed)(void *arg, const Error *why);
 } QmpHooks;
 
-/* Takes fd, a connected stream socket. Members of hooks may be NULL; hooks is copied. */
+/* Takes fd, a connected stream socket; -1: not connected yet. Members of hooks may be NULL; hooks is copied. */
 QmpClient *qmp_client_new(Loop *loop, Fd fd, const QmpHooks *hooks, void *arg);
+/* Take another connection to the same QEMU after closed(). Until then calls fail: they are not sent. */
+void qmp_client_reopen(QmpClient *qmp, Fd fd);
 /* Connect to the monitor socket at path. Does not wait: a full backlog is an error. */
 int qmp_client_connect(const char *path, Fd *ret, Error *err);
 /* Calls that are pending are dropped: their done() will not come. Returns NULL. */

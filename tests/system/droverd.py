@@ -39,15 +39,19 @@ class Droverd:
         self.start()
 
     def start(self):
+        readies = self.said().count("is ready")
         self.process = subprocess.Popen(
             [find_program(), "--config-dir", self.base / "etc", "--state-dir", self.base / "state",
              "--run-dir", self.base / "run", "--log-dir", self.base / "log"],
-            stdout=self.output, stderr=subprocess.STDOUT)
+            stdout=self.output, stderr=subprocess.STDOUT, env=self.environment())
         deadline = time.monotonic() + 20
-        while "is ready" not in self.said():
+        while self.said().count("is ready") == readies:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"droverd did not start: {self.said()}")
             time.sleep(0.02)
+
+    def environment(self):
+        return None
 
     def said(self):
         return (self.base / "output").read_text()

@@ -60,17 +60,17 @@ static void on_finished(void *state UNUSED, const Error *why)
 }
 
 static const JobStep two_steps_table[] = {
-        { "one", run_one, undo_one, NULL, 0, false },
-        { "two", run_two, undo_two, NULL, 5, false },
-        { "three", answer_at_once, NULL, NULL, 0, false },
+        { "one", run_one, undo_one, NULL, 0 },
+        { "two", run_two, undo_two, NULL, 5 },
+        { "three", answer_at_once, NULL, NULL, 0 },
 };
-static const JobKind steps = { "move", two_steps_table, ARRAY_LEN(two_steps_table), NULL, on_finished };
+static const JobKind steps = { "move", two_steps_table, ARRAY_LEN(two_steps_table), on_finished };
 
 static const JobStep asking_table[] = {
-        { "one", run_one, undo_one, NULL, 0, false },
-        { "two", run_two, undo_two, ask_two, 5, false },
+        { "one", run_one, undo_one, NULL, 0 },
+        { "two", run_two, undo_two, ask_two, 5 },
 };
-static const JobKind asking = { "move", asking_table, ARRAY_LEN(asking_table), NULL, on_finished };
+static const JobKind asking = { "move", asking_table, ARRAY_LEN(asking_table), on_finished };
 
 static Loop *loop;
 
@@ -192,26 +192,4 @@ TEST(after_the_commit_nothing_is_undone)
         job_resume(job, &late);
         CHECK_STR(trace, "1 2 3 too late");
         done(job);
-}
-
-TEST(a_restored_job_undoes_or_asks_as_its_steps_say)
-{
-        int happened = 0;
-        Job *job;
-
-        loop = loop_new_fake(NULL);
-        trace[0] = '\0';
-        job = job_new(loop, &steps, NULL);
-        CHECK_INT(job_restore(job, "two", "begin", false, NULL), 0);
-        job_resume(job, NULL);
-        CHECK_STR(trace, "undo-2 undo-1 move was interrupted at step 'two'");
-        job_free(job);
-
-        trace[0] = '\0';
-        job = job_new(loop, &asking, &happened);
-        CHECK_INT(job_restore(job, "two", "begin", false, NULL), 0);
-        CHECK_STR(trace, "ask-2 finished");
-        CHECK_INT(job_restore(job, "nine", "begin", false, NULL), -1);
-        job_free(job);
-        loop = loop_free(loop);
 }

@@ -33,7 +33,7 @@ static void on_done(void *arg, const Error *failure)
 
 static void on_changed(void *arg, GuestState from UNUSED, GuestState to, GuestCause cause)
 {
-        static const char letters[] = "0srpdcwi";
+        static const char letters[] = "0srpdcwil";
         Bench *b = arg;
 
         b->trace[strlen(b->trace)] = letters[to];
@@ -226,5 +226,65 @@ TEST(a_process_with_another_uuid_is_not_adopted)
         CHECK(str_ends(b.failure.text, "runs another guest than 'g'"));
         CHECK(!guest_is_active(b.guest));
         CHECK_INT(kill(pid, SIGKILL), 0); /* it was left alone */
+        finish(&b);
+}
+
+TEST(a_broken_monitor_connection_is_made_again_and_the_guest_goes_on)
+{
+        Bench b;
+        pid_t pid;
+
+        if (!getenv("DROVER_LOG"))
+                skip();
+        start(&b, "on system_wakeup close\non query-status reply {\"status\":\"running\",\"running\":true}");
+        pid = guest_pid(b.guest);
+        guest_wakeup(b.guest, on_done, &b);
+        await(&b, &b.answered);
+        CHECK(qmp_failure_is_unknown(&b.failure)); /* it was sent */
+        CHECK_INT(guest_state(b.guest), GUEST_RUNNING);
+        guest_reset(b.guest, on_done, &b);
+        await(&b, &b.answered);
+        CHECK(!qmp_failure_is_unknown(&b.failure));
+        CHECK(str_starts(b.failure.text, "QEMU is not responding: "));
+        while (!str_eq(b.trace, "srlr"))
+                CHECK(loop_turn(b.env.loop, -1, NULL) >= 0);
+        CHECK_INT(guest_pid(b.guest), pid);
+        guest_reset(b.guest, on_done, &b);
+        await(&b, &b.answered);
+        CHECK(!err_is_set(&b.failure));
+        finish(&b);
+}
+
+TEST(a_process_that_does_not_answer_is_not_taken_for_dead)
+{
+        Bench b;
+        pid_t pid;
+        Fd fds[4];
+
+        if (!getenv("DROVER_LOG"))
+                skip();
+        start(&b, "on query-status reply {\"status\":\"running\",\"running\":true}");
+        pid = guest_pid(b.guest);
+        CHECK_INT(kill(pid, SIGSTOP), 0);
+        guest_free(b.guest);
+        /* connections of daemons that were killed meanwhile */
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+                AUTOFREE char *dir = guest_dir(&b.env, &b.uuid), *socket = str_format("%s/monitor", dir);
+
+                fds[i] = -1;
+                qmp_client_connect(socket, &fds[i], NULL);
+        }
+        memset(b.trace, 0, sizeof(b.trace));
+        b.guest = guest_new(&b.env, "g", &b.uuid, &(GuestHooks){ .changed = on_changed, .ended = on_ended }, &b);
+        CHECK_INT(guest_adopt(b.guest, pid, 0, on_done, &b, &b.failure), 0);
+        await(&b, &b.answered);
+        CHECK(!err_is_set(&b.failure));
+        CHECK_STR(b.trace, "sl");
+        CHECK(guest_is_active(b.guest));
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+                fd_close(&fds[i]);
+        CHECK_INT(kill(pid, SIGCONT), 0);
+        while (!str_eq(b.trace, "slr"))
+                CHECK(loop_turn(b.env.loop, -1, NULL) >= 0);
         finish(&b);
 }

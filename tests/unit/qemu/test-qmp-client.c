@@ -207,7 +207,7 @@ TEST(the_end_of_the_connection_fails_what_is_pending)
         qmp_cont(pair.qmp, done, &pair);
         turn(&pair);
         CHECK_STR(pair.trace, "unknown;closed;QEMU closed its monitor connection;"
-                              "cannot send 'cont': the monitor connection is closed;");
+                              "QEMU is not responding: the connection to its monitor is lost, 'cont' was not sent;");
         teardown(&pair);
 }
 
