@@ -124,6 +124,7 @@ static void make_paths(QemuDriver *qemu)
         qemu->nvram_dir = str_format("%s/nvram", dirs->state);
         qemu->logger = find_program("drover-log");
         qemu->saver = find_program("drover-save");
+        qemu->describer = find_program("drover-img");
 }
 
 static int make_environment(QemuDriver *qemu, Error *err)
@@ -250,6 +251,7 @@ static void driver_unload(Driver *driver)
         free(qemu->nvram_dir);
         free(qemu->logger);
         free(qemu->saver);
+        free(qemu->describer);
         free(qemu);
 }
 

@@ -10,6 +10,7 @@
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "daemon/file-task.h"
+#include "daemon/qemu-images.h"
 #include "host/cgroup.h"
 #include "host/root.h"
 #include "qemu/guest.h"
@@ -35,7 +36,7 @@ typedef struct QemuDriver {
         QemuCaps *caps;
         DefStore *store;
         char *status_dir, *save_dir, *channel_dir;
-        char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver;
+        char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;
         AskServer *ask; /* NULL: no guest ever moved in */
 } QemuDriver;
 
@@ -46,6 +47,8 @@ typedef struct QemuRun {
         StartOptions options;
         DriverDone *start_done; /* while it starts */
         void *start_arg;
+        ImageUses images;         /* what its disks are in, down to the last backing file */
+        ImageLook *looking;       /* at them, before QEMU starts */
         char *image;              /* the save image that it comes from, until that is done with; NULL: none */
         StatusNote *noting;       /* the intent of the start, on its way to the disk; NULL: it is there */
         JobClaim *adopting;       /* holds the guest's slot while it is found again */

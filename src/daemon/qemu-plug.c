@@ -2,8 +2,8 @@
  * daemon/qemu-plug.c - devices into and out of a running QEMU
  *
  * A device is a few parts that QEMU is given one after the other; when one is
- * refused, those before it are taken back. Files that QEMU will open are made
- * accessible to its user first, by a child, because a path may hang.
+ * refused, those before it are taken back. Files that QEMU will open are looked at
+ * and made accessible to its user first, by children, because a path may hang.
  */
 #include "daemon/qemu-plug.h"
 
@@ -38,8 +38,9 @@ typedef struct Plug {
         Domain *dom;
         VEC(Step) steps;
         size_t at;
-        char *file; /* for QEMU to open; NULL: none */
-        bool write;
+        const DiskDef *disk; /* whose files QEMU will open; NULL: none */
+        DomainDef *def;      /* which holds it; referenced */
+        ImageLook *looking;
         RootUser user;
         Child *child;
         DriverDone *done;
@@ -54,17 +55,18 @@ static void plug_free(Plug *p)
                 free(p->steps.items[i].id2);
         }
         vec_done(&p->steps);
-        free(p->file);
+        image_look_free(p->looking);
+        domain_def_unref(p->def);
         child_free(p->child);
         domain_unref(p->dom);
         free(p);
 }
 
-static Plug *plug_new(QemuRun *run, DriverDone *done, void *arg)
+static Plug *plug_new(QemuRun *run, DomainDef *def, DriverDone *done, void *arg)
 {
         Plug *p = mem_new(Plug);
 
-        *p = (Plug){ .run = run, .dom = domain_ref(run->dom), .done = done, .arg = arg };
+        *p = (Plug){ .run = run, .dom = domain_ref(run->dom), .def = domain_def_ref(def), .done = done, .arg = arg };
         p->user = run->qemu->env.user;
         return p;
 }
@@ -92,6 +94,41 @@ static void remove_part(QmpClient *qmp, QemuPartKind kind, const char *id, void 
         }
 }
 
+static void give_back(QemuRun *run, const char *path)
+{
+        guest_files_give_back_one(&run->qemu->env, &run->dom->uuid, path);
+}
+
+/* The disk with this target is in no image any more. */
+static void drop_images(QemuRun *run, const char *target)
+{
+        for (size_t i = 0; i < run->images.items.len; i++) {
+                const ImageUse *use = &run->images.items.items[i];
+
+                if (!use->owner && str_eq(use->target, target))
+                        give_back(run, use->path);
+        }
+        image_uses_drop(&run->images, target, NULL);
+}
+
+/* The disk is in these images now, or is not. */
+static void settle_images(Plug *p, bool failed)
+{
+        ImageUses *uses = &p->run->images;
+
+        if (failed) {
+                for (size_t i = 0; i < uses->items.len; i++) {
+                        if (uses->items.items[i].owner == p)
+                                give_back(p->run, uses->items.items[i].path);
+                }
+                image_uses_drop(uses, NULL, p);
+                return;
+        }
+        drop_images(p->run, p->disk->target_dev);
+        image_uses_settle(uses, p);
+        qemu_status_save(p->dom);
+}
+
 static void finish(Plug *p, const Error *failure)
 {
         QmpClient *qmp = domain_is_active(p->dom) && p->dom->guest == p->run ? guest_qmp(p->run->guest) : NULL;
@@ -100,6 +137,8 @@ static void finish(Plug *p, const Error *failure)
                 if (p->steps.items[i].kind == STEP_ADD)
                         remove_part(qmp, p->steps.items[i].part.kind, p->steps.items[i].part.id, ignore, NULL);
         }
+        if (qmp && p->disk)
+                settle_images(p, failure != NULL);
         p->done(p->arg, failure);
         plug_free(p);
 }
@@ -181,12 +220,21 @@ static void next(Plug *p)
 /* --- the file --- */
 
 /* In the child. What it cannot do QEMU will meet, and name. */
-static int give_file(void *arg)
+static int give_files(void *arg)
 {
         const Plug *p = arg;
 
-        root_give_file(p->file, &p->user, p->write);
+        for (size_t i = 0; i < p->run->images.items.len; i++) {
+                const ImageUse *use = &p->run->images.items.items[i];
+
+                if (use->owner == p)
+                        root_give_file(use->path, &p->user, use->write);
+        }
         _exit(0);
+}
+
+static void child_started(void *arg UNUSED, const Error *why UNUSED)
+{
 }
 
 static void on_given(void *arg, int status UNUSED)
@@ -197,22 +245,48 @@ static void on_given(void *arg, int status UNUSED)
         next(p);
 }
 
-static void child_started(void *arg UNUSED, const Error *why UNUSED)
+static void on_looked(void *arg, ImageUses *uses, const Error *failure)
 {
+        static const char *const argv[] = { "drover-give", NULL };
+        Plug *p = arg;
+        ChildSpec spec = { .argv = argv, .prepare = give_files, .prepare_arg = p, .started = child_started };
+        AUTO(Error) err = { 0 };
+
+        p->looking = image_look_free(p->looking);
+        if (p->dom->guest != p->run) {
+                next(p); /* which finds that it has stopped */
+                return;
+        }
+        if (failure)
+                err_copy(&err, failure);
+        else
+                image_uses_check(p->dom, uses, &err);
+        if (err_is_set(&err)) {
+                finish(p, &err);
+                return;
+        }
+        for (size_t i = 0; i < uses->items.len; i++)
+                guest_files_add(&p->run->qemu->env, &p->dom->uuid, uses->items.items[i].path, NULL);
+        image_uses_add(&p->run->images, uses, p);
+        if (p->user.uid == 0) {
+                next(p);
+                return;
+        }
+        p->child = child_new(p->dom->driver->daemon->loop, &spec, on_given, p, &err);
+        if (!p->child)
+                finish(p, &err);
 }
 
 static void begin(Plug *p)
 {
-        static const char *const argv[] = { "drover-give", NULL };
-        ChildSpec spec = { .argv = argv, .prepare = give_file, .prepare_arg = p, .started = child_started };
         AUTO(Error) err = { 0 };
 
-        if (!p->file || p->user.uid == 0) {
+        if (!p->disk) {
                 next(p);
                 return;
         }
-        p->child = child_new(p->run->qemu->env.loop, &spec, on_given, p, &err);
-        if (!p->child)
+        p->looking = image_look_new(p->run->qemu, p->def, p->disk, on_looked, p, &err);
+        if (!p->looking)
                 finish(p, &err);
 }
 
@@ -260,17 +334,15 @@ static int plan(Plug *p, const DomainDef *def, const LiveChange *what, Error *er
                                        device_lists[what->device].element);
                 push(p, STEP_ADD, part->kind, part->text, part->id, NULL);
         }
-        if (what->device == DEVICE_DISK) {
-                p->file = str_dup(((const DiskDef *)device)->source.path);
-                p->write = !((const DiskDef *)device)->readonly;
-        }
+        if (what->device == DEVICE_DISK)
+                p->disk = device;
         return 0;
 }
 
 void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         static const CompletionFacts facts = { .running = true };
-        Plug *p = plug_new(run, done, arg);
+        Plug *p = plug_new(run, def, done, arg);
         AUTO(Error) err = { 0 };
 
         if (domain_def_place_device(def, &facts, &err) < 0) {
@@ -299,7 +371,7 @@ void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, Dr
         DiskDef *new = def->disks[what->index];
         AUTO(QemuParts) before = { 0 }, after = { 0 };
         AUTOFREE char *qdev = qemu_disk_qdev(old), *node = NULL;
-        Plug *p = plug_new(run, done, arg);
+        Plug *p = plug_new(run, def, done, arg);
         AUTO(Error) err = { 0 };
 
         qemu_number_sources(def);
@@ -323,50 +395,11 @@ void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, Dr
         if (node)
                 push(p, STEP_INSERT_MEDIUM, QEMU_PART_DEVICE, NULL, qdev, node);
         push(p, STEP_CLOSE_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
-        p->file = str_dup(new->source.path);
+        p->disk = new;
         begin(p);
 }
 
 /* --- it is gone --- */
-
-typedef struct GiveBack {
-        Child *child;
-        RootUser user;
-        char *path;
-} GiveBack;
-
-static int take_back_file(void *arg)
-{
-        const GiveBack *g = arg;
-
-        root_take_back_file(g->path, &g->user);
-        _exit(0);
-}
-
-static void on_given_back(void *arg, int status UNUSED)
-{
-        GiveBack *g = arg;
-
-        child_free(g->child);
-        free(g->path);
-        free(g);
-}
-
-static void give_back(QemuRun *run, const char *path)
-{
-        static const char *const argv[] = { "drover-take-back", NULL };
-        GiveBack *g = mem_new(GiveBack);
-        ChildSpec spec = { .argv = argv,
-                           .prepare = take_back_file,
-                           .prepare_arg = g,
-                           .keep_going = true,
-                           .started = child_started };
-
-        *g = (GiveBack){ .user = run->qemu->env.user, .path = str_dup(path) };
-        g->child = g->user.uid ? child_new(run->qemu->env.loop, &spec, on_given_back, g, NULL) : NULL;
-        if (!g->child)
-                on_given_back(g, 0);
-}
 
 void qemu_device_gone(QemuRun *run, const char *alias)
 {
@@ -385,7 +418,7 @@ void qemu_device_gone(QemuRun *run, const char *alias)
                                 remove_part(qmp, parts.items.items[i].kind, parts.items.items[i].id, ignore, NULL);
                 }
         }
-        if (kind == DEVICE_DISK && ((const DiskDef *)device)->source.path)
-                give_back(run, ((const DiskDef *)device)->source.path);
+        if (kind == DEVICE_DISK)
+                drop_images(run, ((const DiskDef *)device)->target_dev);
         change_device_gone(dom, alias);
 }

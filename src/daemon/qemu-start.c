@@ -1,9 +1,10 @@
 /*
  * daemon/qemu-start.c - one run of a guest: from its definition to a running QEMU, and its end
  *
- * The status file says that a start is going on before anything is done. What is
- * checked or allocated before QEMU exists - disks in use elsewhere, taps, display
- * ports - happens at once on the loop; then QEMU starts. A start that fails ends
+ * A child looks at the images, and those in use elsewhere are refused. The status
+ * file says that a start is going on before anything is done. What is allocated
+ * before QEMU exists - taps, display ports - happens at once on the loop; then QEMU
+ * starts. A start that fails ends
  * the run like any other end, so there is one way back.
  */
 #include "base/log.h"
@@ -50,6 +51,8 @@ void qemu_run_let_go(QemuRun *run)
         qemu_agent_stop(run);
         job_claim_free(run->adopting);
         status_note_free(run->noting);
+        image_look_free(run->looking);
+        image_uses_done(&run->images);
         interrupted_free(run->interrupted);
         guest_free(run->guest);
         for (size_t i = 0; i < run->n_nics; i++)
@@ -100,43 +103,6 @@ static void abandon(QemuRun *run, const Error *failure)
         dom->owner = NULL;
         done(arg, failure);
         domain_unref(dom);
-}
-
-/* --- disks --- */
-
-static bool uses(const Domain *dom, const DiskDef *wanted)
-{
-        for (uint32_t i = 0; i < dom->live->n_disks; i++) {
-                const DiskDef *disk = dom->live->disks[i];
-
-                if (!str_eq(disk->source.path, wanted->source.path) || !disk->source.path)
-                        continue;
-                if (disk->readonly && wanted->readonly)
-                        continue;
-                if (!(disk->shareable && wanted->shareable))
-                        return true;
-        }
-        return false;
-}
-
-/* Two guests that write to one image destroy it: refuse, naming who has it. */
-static int check_disks(const Domain *dom, const DomainDef *def, Error *err)
-{
-        const DomainList *all = dom->driver->domains;
-
-        for (uint32_t i = 0; i < def->n_disks; i++) {
-                for (size_t j = 0; j < domain_list_len(all); j++) {
-                        const Domain *other = domain_list_at(all, j);
-
-                        if (other != dom && other->guest && uses(other, def->disks[i]))
-                                return err_set(
-                                        err, ERR_RESOURCE_BUSY,
-                                        "disk '%s' (%s) is in use by guest '%s'; mark it <shareable/> in both if "
-                                        "they can share it",
-                                        def->disks[i]->target_dev, def->disks[i]->source.path, other->name);
-                }
-        }
-        return 0;
 }
 
 /* --- interfaces --- */
@@ -344,6 +310,8 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
         }
         if (command_line_build(&spec, &line, err) < 0)
                 return -1;
+        for (size_t i = 0; i < run->images.items.len; i++)
+                command_line_need_file(&line, run->images.items.items[i].path, run->images.items.items[i].write);
         return guest_start(run->guest, &line, &options, on_started, run, err);
 }
 
@@ -352,7 +320,7 @@ static int prepare(QemuRun *run, DomainDef *def, Error *err)
         NicFds *nics;
         int rc;
 
-        if (check_disks(run->dom, def, err) < 0 || give_ports(run->dom, def, err) < 0)
+        if (give_ports(run->dom, def, err) < 0)
                 return -1;
         domain_def_assign_aliases(def);
         qemu_number_sources(def);
@@ -381,9 +349,29 @@ static void on_noted(void *arg, const Error *failure)
                 qemu_status_save(run->dom);
 }
 
+/* What the images are is known: nobody else may write to them. */
+static void on_looked(void *arg, ImageUses *uses, const Error *failure)
+{
+        QemuRun *run = arg;
+        AUTO(Error) err = { 0 };
+
+        run->looking = image_look_free(run->looking);
+        if (failure)
+                err_copy(&err, failure);
+        else
+                image_uses_check(run->dom, uses, &err);
+        if (err_is_set(&err)) {
+                abandon(run, &err);
+                return;
+        }
+        image_uses_add(&run->images, uses, NULL);
+        run->noting = qemu_status_note(run->dom, on_noted, run);
+}
+
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg)
 {
         QemuRun *run = qemu_run_new(dom, 0);
+        AUTO(Error) err = { 0 };
 
         run->options = *options;
         run->image = str_dup(options->image);
@@ -391,7 +379,9 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
         run->start_arg = arg;
         def->id = dom->id;
         domain_set_live(dom, def);
-        run->noting = qemu_status_note(dom, on_noted, run);
+        run->looking = image_look_new(run->qemu, def, NULL, on_looked, run, &err);
+        if (!run->looking)
+                abandon(run, &err);
 }
 
 void qemu_start_give_up(QemuRun *run)

@@ -45,6 +45,7 @@ static int format_status(const QemuRun *run, Buf *ret)
         }
         if (run->nonce)
                 buf_format(&text, "nonce %s\nunrun %d\n", run->nonce, run->unrun);
+        image_uses_format(&run->images, &text);
         if (run->save)
                 qemu_save_put_status(run->save, &text);
         if (run->image)
@@ -132,6 +133,7 @@ void qemu_status_remove(QemuDriver *qemu, const char *name)
 typedef struct Status {
         int64_t id, pid, start, state, reason, persistent;
         InterruptedFacts interrupted;
+        ImageUses images;
         const char *nonce;                      /* of the migration that brought it here, or NULL */
         const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
         int64_t moving_flags, moving_was_running, unrun, agent_timeout;
@@ -175,6 +177,8 @@ static int parse_status(char *text, Status *ret, Error *err)
                 bool known = false;
 
                 *end = '\0';
+                if (str_starts(line, "image ") && image_uses_parse(&ret->images, line) == 0)
+                        continue;
                 for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
                         size_t n = strlen(texts[i].key);
 
@@ -312,6 +316,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         run->moving_flags = (uint32_t)status->moving_flags;
         run->moving_was_running = status->moving_was_running;
         run->agent_timeout_s = (int)status->agent_timeout;
+        image_uses_add(&run->images, &status->images, NULL);
         run->interrupted = interrupted_new(run, &status->interrupted);
         domain_set_live(dom, TAKE(def));
         dom->state = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED : (int)status->state;
@@ -327,13 +332,16 @@ static int load_one(QemuDriver *qemu, const char *file, Error *err)
         AUTOFREE char *path = str_format("%s/%s", qemu->status_dir, file);
         AUTO(Buf) text = { 0 };
         Status status = { .agent_timeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT };
+        int rc;
 
         if (file_read(path, LARGEST_STATUS, &text, err) < 0)
                 return -1;
         buf_reserve(&text, 1);
-        if (parse_status(text.data, &status, err) < 0 || adopt(qemu, &status, err) < 0)
-                return err_prefix(err, "'%s'", path);
-        return 0;
+        rc = parse_status(text.data, &status, err);
+        if (rc == 0)
+                rc = adopt(qemu, &status, err);
+        image_uses_done(&status.images);
+        return rc < 0 ? err_prefix(err, "'%s'", path) : 0;
 }
 
 int qemu_status_load(QemuDriver *qemu, Error *err)

@@ -129,7 +129,7 @@ static int start(SaveHelper *helper, const QemuDriver *qemu, const SaveHelperSpe
         AUTO(Fd) out = -1;
         AUTO(Fd) complaint = -1;
         ChildFd fds[5];
-        ChildSpec child = { .argv = argv, .fds = fds };
+        ChildSpec child = { .argv = spec->argv ?: argv, .fds = fds };
 
         if (pipe_open(helper, &helper->err, MOST_COMPLAINT, &complaint, err) < 0 ||
             (spec->out < 0 && pipe_open(helper, &helper->out, MOST_OUTPUT, &out, err) < 0))

@@ -101,7 +101,7 @@ static int put_source(CommandLine *line, const char *id, ChardevType type, const
                 return 0;
         case CHARDEV_TYPE_DEV:
                 if (e && e->path)
-                        line_need_file(line, e->path, true);
+                        command_line_need_file(line, e->path, true);
                 return put_path(value, "serial", id, e, err);
         case CHARDEV_TYPE_PIPE:
                 return put_path(value, "pipe", id, e, err);

@@ -453,7 +453,7 @@ static void need_backing(CommandLine *line, const BackingStoreDef *backing)
 {
         for (; backing; backing = backing->backing) {
                 if (backing->source.path)
-                        line_need_file(line, backing->source.path, false);
+                        command_line_need_file(line, backing->source.path, false);
         }
 }
 
@@ -467,7 +467,7 @@ int command_line_disks(const CommandLineSpec *spec, CommandLine *line, Error *er
                         return -1;
                 line_put_parts(line, &parts);
                 if (disk->source.path && disk->type != DISK_TYPE_DIR)
-                        line_need_file(line, disk->source.path, !is_readonly(disk));
+                        command_line_need_file(line, disk->source.path, !is_readonly(disk));
                 need_backing(line, disk->backing);
         }
         return 0;

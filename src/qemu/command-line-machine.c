@@ -330,7 +330,7 @@ static void put_flash(CommandLine *line, const char *path, unsigned unit, bool r
         json_put_text(&w, "file", file);
         part_close(&w, &parts, QEMU_PART_BLOCKDEV, node);
         line_put_parts(line, &parts);
-        line_need_file(line, path, !readonly);
+        command_line_need_file(line, path, !readonly);
 }
 
 void qemu_complete_firmware(DomainDef *def, const char *nvram_dir)
@@ -367,7 +367,7 @@ static int put_firmware(const CommandLineSpec *spec, CommandLine *line, Error *e
         if (!uses_pflash(os)) {
                 if (os->loader) {
                         line_put_pair(line, "-bios", "%s", os->loader);
-                        line_need_file(line, os->loader, false);
+                        command_line_need_file(line, os->loader, false);
                 }
                 return 0;
         }
@@ -392,7 +392,7 @@ static void put_kernel(const OsDef *os, CommandLine *line)
         for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
                 if (rows[i].path) {
                         line_put_pair(line, rows[i].option, "%s", rows[i].path);
-                        line_need_file(line, rows[i].path, false);
+                        command_line_need_file(line, rows[i].path, false);
                 }
         }
         if (os->cmdline)

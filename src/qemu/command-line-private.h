@@ -11,7 +11,6 @@ void line_put_pair(CommandLine *line, const char *option, const char *fmt, ...) 
 void line_put_parts(CommandLine *line, QemuParts *parts); /* empties parts */
 /* Pass a descriptor; returns its number in QEMU. */
 int line_put_fd(CommandLine *line, Fd fd);
-void line_need_file(CommandLine *line, const char *path, bool write);
 /* Output to path goes through the logger; returns the descriptor's number in QEMU. */
 int line_put_log(CommandLine *line, const char *path, bool append);
 

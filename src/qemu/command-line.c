@@ -47,9 +47,17 @@ int line_put_fd(CommandLine *line, Fd fd)
         return pass.at;
 }
 
-void line_need_file(CommandLine *line, const char *path, bool write)
+void command_line_need_file(CommandLine *line, const char *path, bool write)
 {
-        CommandLineFile file = { str_dup(path), write };
+        CommandLineFile file = { .write = write };
+
+        for (size_t i = 0; i < line->files.len; i++) {
+                if (str_eq(line->files.items[i].path, path)) {
+                        line->files.items[i].write |= write;
+                        return;
+                }
+        }
+        file.path = str_dup(path);
 
         vec_push(&line->files, file);
 }

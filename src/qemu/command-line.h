@@ -65,6 +65,8 @@ typedef struct CommandLine {
 } CommandLine;
 
 int command_line_build(const CommandLineSpec *spec, CommandLine *ret, Error *err);
+/* One more file that QEMU will open, and whether it writes to it. */
+void command_line_need_file(CommandLine *line, const char *path, bool write);
 void command_line_done(CommandLine *line);
 
 /* One thing QEMU is given, at its start or while it runs. */

@@ -8,6 +8,10 @@
 #include "base/vec.h"
 #include "qemu/guest-process.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MOST_LIST = 1 << 20 };
@@ -45,6 +49,80 @@ int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *l
         for (size_t i = 0; i < line->files.len; i++)
                 buf_put(&list, line->files.items[i].path, strlen(line->files.items[i].path) + 1);
         return file_write_atomic(path, list.data ?: "", list.len, 0600, err);
+}
+
+/* Without path, and then with it at the end where that is asked for. */
+static int change_list(const GuestEnv *env, const Uuid *uuid, const char *path, bool add, Error *err)
+{
+        AUTOFREE char *file = list_path(env, uuid);
+        AUTO(Buf) old = { 0 };
+        AUTO(Buf) list = { 0 };
+
+        if (env->user.uid == 0)
+                return 0;
+        if (access(file, F_OK) == 0 && file_read(file, MOST_LIST, &old, err) < 0)
+                return -1;
+        for (size_t at = 0; at < old.len; at += strlen(old.data + at) + 1) {
+                if (!str_eq(old.data + at, path))
+                        buf_put(&list, old.data + at, strlen(old.data + at) + 1);
+        }
+        if (add)
+                buf_put(&list, path, strlen(path) + 1);
+        return file_write_atomic(file, list.data ?: "", list.len, 0600, err);
+}
+
+int guest_files_add(const GuestEnv *env, const Uuid *uuid, const char *path, Error *err)
+{
+        return change_list(env, uuid, path, true, err);
+}
+
+static void say(const char *text, int n, size_t room)
+{
+        if (n > 0 && write(STDERR_FILENO, text, MIN((size_t)n, room - 1)) < 0)
+                return; /* a hint only: QEMU says that it failed */
+}
+
+/* The first directory on the way that QEMU's user may not pass; false: it is the file itself. */
+static bool explain_directory(const char *path, const RootUser *user)
+{
+        char dir[PATH_MAX], text[2 * PATH_MAX + 512];
+        struct stat st;
+
+        for (const char *slash = strchr(path + 1, '/'); slash && slash - path < PATH_MAX;
+             slash = strchr(slash + 1, '/')) {
+                memcpy(dir, path, (size_t)(slash - path));
+                dir[slash - path] = '\0';
+                if (access(dir, X_OK) == 0 || errno != EACCES || stat(dir, &st) < 0)
+                        continue;
+                say(text,
+                    snprintf(
+                            text, sizeof(text),
+                            "QEMU's user (uid %u, gid %u) may not pass the directory '%s' (mode %04o, owner %u, group "
+                            "%u); let it with: setfacl -m u:%u:x '%s', or move the image\n",
+                            user->uid, user->gid, dir, st.st_mode & 07777U, st.st_uid, st.st_gid, user->uid, dir),
+                    sizeof(text));
+                return true;
+        }
+        return false;
+}
+
+void guest_files_explain(const CommandLine *line, const RootUser *user)
+{
+        for (size_t i = 0; user->uid != 0 && i < line->files.len; i++) {
+                const CommandLineFile *file = &line->files.items[i];
+                char text[PATH_MAX + 256];
+                struct stat st;
+
+                if (access(file->path, file->write ? R_OK | W_OK : R_OK) == 0 || errno != EACCES ||
+                    explain_directory(file->path, user) || stat(file->path, &st) < 0)
+                        continue;
+                say(text,
+                    snprintf(text, sizeof(text),
+                             "QEMU's user (uid %u, gid %u) may not %s '%s' (mode %04o, owner %u, group %u)\n",
+                             user->uid, user->gid, file->write ? "write" : "read", file->path, st.st_mode & 07777U,
+                             st.st_uid, st.st_gid),
+                    sizeof(text));
+        }
 }
 
 /* In the child: its whole life. */
@@ -117,5 +195,20 @@ void guest_files_give_back(const GuestEnv *env, const Uuid *uuid)
                 return;
         }
         unlink(path);
+        begin(env, g);
+}
+
+void guest_files_give_back_one(const GuestEnv *env, const Uuid *uuid, const char *path)
+{
+        GiveBack *g;
+        AUTO(Error) err = { 0 };
+
+        if (env->user.uid == 0)
+                return;
+        g = mem_new(GiveBack);
+        g->user = env->user;
+        buf_put(&g->list, path, strlen(path) + 1);
+        if (change_list(env, uuid, path, false, &err) < 0)
+                log_warning("%s", err.text);
         begin(env, g);
 }

@@ -154,7 +154,10 @@ static int prepare(void *arg)
                 limit(RLIMIT_CORE, 0);
         umask(0007);
         errno = root_drop_to(&p->env->user);
-        return errno ? -1 : 0;
+        if (errno)
+                return -1;
+        guest_files_explain(p->line, &p->env->user);
+        return 0;
 }
 
 /* The end. */

@@ -78,6 +78,11 @@ GuestProcess *guest_process_free(GuestProcess *process);
 FileReturns *file_returns_new(void);
 FileReturns *file_returns_free(FileReturns *all); /* those that are under way go on; returns NULL */
 int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err);
+/* In the child, as QEMU's user: say on standard error which file it will not be able to open, and why. */
+void guest_files_explain(const CommandLine *line, const RootUser *user);
+/* One more that is plugged into it, before it is given; and one that it has let go of. */
+int guest_files_add(const GuestEnv *env, const Uuid *uuid, const char *path, Error *err);
+void guest_files_give_back_one(const GuestEnv *env, const Uuid *uuid, const char *path);
 void guest_files_give_back(const GuestEnv *env, const Uuid *uuid);
 
 DEFINE_AUTO(GuestProcess, guest_process_free)

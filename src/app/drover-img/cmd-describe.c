@@ -3,9 +3,11 @@
  *
  * The daemon runs this before it starts or moves a guest. The file is opened,
  * then everything else is given up: no file can be opened, memory and time are
- * limited. One line of JSON comes out.
+ * limited. One line of JSON comes out. With --chain what lies below is followed
+ * too, so files can still be opened, for reading.
  */
 #include "app/drover-img/command.h"
+#include "app/drover-img/describe-chain.h"
 
 #include "base/json-write.h"
 #include "base/str.h"
@@ -37,9 +39,34 @@ static void print(const ImageDescription *what)
         puts(json_text(&w));
 }
 
+/* FORMAT FILENAME, as often as there are images: one line for each. */
+static int run_chains(int n, char **words)
+{
+        AUTO(Error) err = { 0 };
+
+        if (n == 0 || n % 2)
+                return complain("describe --chain needs pairs of FORMAT and FILENAME");
+        if (image_confine(
+                    &(Confinement){ .may_open = true, .memory_bytes = MEMORY_LIMIT, .cpu_seconds = CPU_SECONDS },
+                    &err) < 0)
+                return complain_err(&err);
+        for (int i = 0; i < n; i += 2) {
+                AUTO(JsonWriter) w = { 0 };
+                ImageFormat format;
+
+                if (image_format_from_name(words[i], &format, &err) < 0)
+                        return complain_err(&err);
+                describe_chain(words[i + 1], format, &w);
+                puts(json_text(&w));
+        }
+        return 0;
+}
+
 static int run(int argc, char **argv)
 {
-        static const struct option longs[] = { { "format", required_argument, NULL, 'f' }, { 0 } };
+        static const struct option longs[] = { { "format", required_argument, NULL, 'f' },
+                                               { "chain", no_argument, NULL, 'c' },
+                                               { 0 } };
         const char *format_name = NULL;
         AUTO(ImageFile) *file = NULL;
         AUTO(ImageDescription) what = { 0 };
@@ -48,6 +75,8 @@ static int run(int argc, char **argv)
         int c;
 
         while ((c = getopt_long(argc, argv, "f:", longs, NULL)) != -1) {
+                if (c == 'c')
+                        return run_chains(argc - optind, argv + optind);
                 if (c != 'f')
                         return complain_usage("describe");
                 format_name = optarg;
@@ -67,7 +96,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_describe = {
         .name = "describe",
-        .args = "-f FORMAT FILENAME",
-        .summary = "Read a header in confinement and print it as JSON; opens nothing that the image names",
+        .args = "-f FORMAT FILENAME | --chain FORMAT FILENAME...",
+        .summary = "Read a header in confinement and print it as JSON; --chain: and of all that is below it",
         .run = run,
 };

@@ -1,0 +1,56 @@
+#pragma once
+/*
+ * daemon/qemu-images.h - the images of a guest: what they are in fact, and who else uses them
+ *
+ * An image is known by device and inode, or by the number of the block device, not by its path.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct DiskDef DiskDef;
+typedef struct Domain Domain;
+typedef struct DomainDef DomainDef;
+typedef struct ImageLook ImageLook;
+typedef struct QemuDriver QemuDriver;
+
+/* One file that a disk consists of. */
+typedef struct ImageUse {
+        char *target; /* of the disk */
+        char *path;
+        uint64_t device, inode, block_device; /* block_device 0: it is a file */
+        bool write, shareable;
+        const void *owner; /* who is about to plug it; NULL: it is in the guest */
+} ImageUse;
+
+typedef struct ImageUses {
+        VEC(ImageUse) items;
+} ImageUses;
+
+void image_uses_done(ImageUses *uses);
+/* Move all of `from` to the end of `to`. */
+void image_uses_add(ImageUses *to, ImageUses *from, const void *owner);
+/* Forget what owner was about to plug, or (NULL) what the disk with this target is in. */
+void image_uses_drop(ImageUses *uses, const char *target, const void *owner);
+/* What owner plugged is the disk's now. */
+void image_uses_settle(ImageUses *uses, const void *owner);
+/* Lines of the status file, and back: -1 when line is none of them. */
+void image_uses_format(const ImageUses *uses, Buf *ret);
+int image_uses_parse(ImageUses *uses, const char *line);
+
+/*
+ * Look at the images of def's disks (of `only`, unless it is NULL) in a confined child. done() comes once, on a
+ * later turn: uses is the caller's to move from, NULL on failure. The look may be freed there; freeing it earlier
+ * cancels.
+ */
+ImageLook *image_look_new(QemuDriver *qemu, DomainDef *def, const DiskDef *only,
+                          void (*done)(void *arg, ImageUses *uses, const Error *failure), void *arg, Error *err);
+ImageLook *image_look_free(ImageLook *look); /* returns NULL */
+
+/* May dom use these as well? The error names the other guest. */
+int image_uses_check(const Domain *dom, const ImageUses *uses, Error *err);
+
+DEFINE_AUTO_VALUE(ImageUses, image_uses_done)

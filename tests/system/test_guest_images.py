@@ -1,0 +1,203 @@
+"""Disk images under running guests: looked at before they are used, refused when another guest writes to them, owned by QEMU's
+user meanwhile (DOM rows on disks; section 3 of the main job)."""
+import os
+import subprocess
+import uuid
+
+import pytest
+
+from live import LiveDaemon
+from waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = LiveDaemon()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def place(tmp_path):
+    """A directory that QEMU's user can reach."""
+    for directory in [tmp_path, *tmp_path.parents]:
+        if directory.stat().st_uid == os.getuid() and str(directory).startswith("/tmp/"):
+            directory.chmod(0o755)
+    return tmp_path
+
+
+def disk(path, target="vda", kind="raw", extra=""):
+    return (f"<disk type='file' device='disk'><driver name='qemu' type='{kind}'/><source file='{path}'/>"
+            f"<target dev='{target}' bus='virtio'/>{extra}</disk>")
+
+
+class Guests:
+    def __init__(self, daemon, place):
+        self.daemon, self.place, self.names = daemon, place, []
+
+    def start(self, name, *disks):
+        file = self.place / f"{name}.xml"
+        file.write_text(
+            f"<domain type='qemu'><name>{name}</name><uuid>{uuid.uuid4()}</uuid><memory unit='MiB'>16</memory>"
+            "<vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>"
+            f"<controller type='usb' model='none'/><memballoon model='none'/>{''.join(disks)}</devices></domain>")
+        self.names.append(name)
+        return self.daemon.virsh("create", file, "--paused", check=False)
+
+    def plug(self, name, xml):
+        file = self.place / "disk.xml"
+        file.write_text(xml)
+        return self.daemon.virsh("attach-device", name, file, "--live", check=False)
+
+    def end(self, name):
+        self.daemon.virsh("destroy", name)
+        self.names.remove(name)
+
+    def restart_daemon(self):
+        self.daemon.process.kill()
+        self.daemon.process.wait()
+        self.daemon.start()
+
+
+@pytest.fixture()
+def guests(daemon, place):
+    guests = Guests(daemon, place)
+    yield guests
+    for name in guests.names:
+        daemon.virsh("destroy", name, check=False)
+
+
+@pytest.fixture()
+def raw(place):
+    return make(place / "image.raw")
+
+
+def make(path, mib=1, mode=0o600):
+    path.write_bytes(bytes(mib << 20))
+    path.chmod(mode)
+    return path
+
+
+def qcow2(path, backing=None, kind="raw", size="1M"):
+    below = ["-b", str(backing), "-F", kind] if backing else []
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *below, str(path), size], check=True)
+    return path
+
+
+def test_an_image_is_known_by_what_it_is_not_by_its_path(guests, raw, place):
+    link, hard, around = place / "link", place / "hard", place / "." / "sub" / ".." / "image.raw"
+    (place / "sub").mkdir()
+    link.symlink_to(raw)
+    os.link(raw, hard)
+    assert "created" in guests.start("a", disk(raw))
+    for path in (raw, link, hard, around):
+        refused = guests.start("b", disk(path))
+        assert "is in use by guest 'a'" in refused and "disk 'vda'" in refused
+    guests.restart_daemon()
+    assert "is in use by guest 'a'" in guests.start("b", disk(hard))
+    guests.end("a")
+    assert "created" in guests.start("b", disk(hard))
+
+
+def test_readers_and_those_that_say_so_share(guests, raw):
+    assert "created" in guests.start("a", disk(raw, extra="<readonly/>"))
+    assert "created" in guests.start("b", disk(raw, extra="<readonly/>"))
+    assert "is in use by guest" in guests.start("c", disk(raw))
+    guests.end("a")
+    guests.end("b")
+    assert "created" in guests.start("a", disk(raw, extra="<shareable/>"))
+    assert "created" in guests.start("b", disk(raw, extra="<shareable/>"))
+
+
+def test_nobody_writes_below_another_guest(guests, raw, place):
+    overlay = qcow2(place / "overlay.qcow2", raw)
+    assert "created" in guests.start("a", disk(overlay, kind="qcow2"))
+    assert "is in use by guest 'a'" in guests.start("b", disk(raw))
+    other = qcow2(place / "other.qcow2", raw)
+    assert "created" in guests.start("b", disk(other, kind="qcow2"))  # both read it
+    guests.end("a")
+    guests.end("b")
+    assert "created" in guests.start("b", disk(raw))
+    assert "is in use by guest 'b'" in guests.start("a", disk(overlay, kind="qcow2"))
+
+
+def test_one_guest_with_one_image_twice(guests, raw, place):
+    os.link(raw, place / "again")
+    assert "disks 'vda' and 'vdb' of the guest are in one image" in guests.start("a", disk(raw),
+                                                                                disk(place / "again", "vdb"))
+
+
+def test_a_plugged_disk_is_looked_at_too(guests, raw, place):
+    mine = make(place / "mine.raw")
+    assert "created" in guests.start("a", disk(raw))
+    assert "created" in guests.start("b", disk(mine))
+    assert "is in use by guest 'a'" in guests.plug("b", disk(raw, "vdb"))
+    assert "does not exist" in guests.plug("b", disk(place / "none", "vdb"))
+    guests.end("a")
+    assert "attached successfully" in guests.plug("b", disk(raw, "vdb"))
+    assert "is in use by guest 'b'" in guests.start("a", disk(raw))
+
+
+def test_what_is_wrong_with_an_image_is_said(guests, raw, place):
+    base = make(place / "base.raw")
+    gone = qcow2(place / "gone.qcow2", base)
+    unnamed = qcow2(place / "unnamed.qcow2", base)
+    with open(unnamed, "r+b") as file:  # the header extension that records the format of what is below
+        data = file.read(512)
+        file.seek(data.index(b"\xe2\x79\x2a\xca"))
+        file.write(b"\x12\x34\x56\x78")
+    assert "does not record the format of its backing file" in guests.start("a", disk(unnamed, kind="qcow2"))
+    base.unlink()
+    said = guests.start("a", disk(gone, kind="qcow2"))
+    assert f"disk 'vda': the backing file of '{gone}': '{base}' does not exist" in said
+    assert f"'{place}/no/dir/x' does not exist: there is no directory '{place}/no'" in guests.start(
+        "a", disk(place / "no/dir/x"))
+    assert "is a directory, not a disk image" in guests.start("a", disk(place))
+    assert "disk 'vda'" in guests.start("a", disk(raw, kind="qcow2"))  # no qcow2
+    one, two = place / "one.qcow2", place / "two.qcow2"
+    qcow2(two)
+    qcow2(one, two, "qcow2")
+    subprocess.run(["qemu-img", "rebase", "-u", "-b", str(one), "-F", "qcow2", str(two)], check=True)
+    assert "has a loop at" in guests.start("a", disk(one, kind="qcow2"))
+
+
+def test_a_raw_image_is_what_its_definition_says_whatever_a_guest_wrote(guests, place):
+    secret = make(place / "secret")
+    written = qcow2(place / "written.raw", secret)
+    assert "created" in guests.start("a", disk(written))
+    nodes = guests.daemon.virsh("qemu-monitor-command", "a", '{"execute":"query-named-block-nodes"}')
+    assert str(written) in nodes and str(secret) not in nodes
+    assert secret.stat().st_uid == 0  # nothing was followed
+
+
+def test_images_are_qemus_while_it_runs_and_their_owners_afterwards(guests, raw, place):
+    overlay = qcow2(place / "overlay.qcow2", raw)
+    overlay.chmod(0o600)
+    plugged, left = make(place / "plugged.raw"), make(place / "left.raw")
+    others = {path: path.stat().st_uid for path in (raw, overlay, plugged, left)}
+
+    def owners(*paths):
+        return [path.stat().st_uid != others[path] for path in paths]
+    assert "created" in guests.start("a", disk(overlay, kind="qcow2"))
+    assert "created" in guests.start("b", disk(qcow2(place / "second.qcow2", raw), kind="qcow2"))
+    assert owners(raw, overlay, left) == [True, True, False]
+    assert "attached" in guests.plug("a", disk(left, "vdb"))
+    assert owners(left) == [True]
+    guests.restart_daemon()
+    guests.end("a")
+    wait_for("what only it had is given back", lambda: owners(overlay, left) == [False, False])
+    assert owners(raw) == [True]  # the other guest still reads it
+    guests.end("b")
+    wait_for("the last one is given back", lambda: owners(raw) == [False])
+
+
+def test_a_directory_that_keeps_qemus_user_out_is_named(guests, place):
+    closed = place / "closed"
+    closed.mkdir()
+    closed.chmod(0o700)
+    image = make(closed / "image.raw")
+    said = guests.start("a", disk(image))
+    assert f"may not pass the directory '{closed}'" in said and "mode 0700" in said and "setfacl" in said
+    wait_for("the image is given back", lambda: image.stat().st_uid == os.getuid())
