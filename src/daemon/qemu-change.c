@@ -8,90 +8,13 @@
 #include "base/str.h"
 #include "daemon/params.h"
 #include "daemon/qemu-plug.h"
+#include "daemon/qemu-tune.h"
 #include "daemon/vcpu.h"
 #include "host/node.h"
 #include "host/process.h"
 #include "qemu/disk-limits.h"
 
-enum { DEFAULT_SHARES = 1024, DEFAULT_PERIOD_US = 100000, DEFAULT_WEIGHT = 100 };
-
-static Cgroup *cgroup_of(QemuRun *run, Error *err)
-{
-        Cgroup *cgroup = guest_cgroup(run->guest);
-
-        if (!cgroup)
-                err_set(err, ERR_OPERATION_UNSUPPORTED,
-                        "this host has no control groups for guests, so limits cannot be set");
-        return cgroup;
-}
-
-/* One group holds the guest: a quota by virtual CPU becomes one for all of them together. */
-static int set_cpu_limits(QemuRun *run, const DomainDef *def, Error *err)
-{
-        const CputuneDef *t = def->cputune;
-        Cgroup *cgroup = cgroup_of(run, err);
-        uint64_t period = t->global_quota ? t->global_period : t->period;
-        int64_t quota = t->global_quota ? t->global_quota
-                        : t->quota > 0  ? t->quota * (int64_t)vcpus_plugged(def)
-                                        : -1;
-
-        if (!cgroup)
-                return -1;
-        if (t->emulator_quota > 0 || t->iothread_quota > 0)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "limits for emulator and I/O threads alone cannot be set on a running guest");
-        if (cgroup_set_cpu_shares(cgroup, t->shares ?: DEFAULT_SHARES, err) < 0)
-                return -1;
-        return cgroup_set_cpu_quota(cgroup, period ?: DEFAULT_PERIOD_US, quota ?: -1, err);
-}
-
-static uint64_t limit_bytes(uint64_t kib)
-{
-        return kib ? kib * 1024 : CGROUP_NO_LIMIT;
-}
-
-static int set_memory_limits(QemuRun *run, const DomainDef *def, Error *err)
-{
-        Cgroup *cgroup = cgroup_of(run, err);
-        CgroupMemory limits = { .hard = limit_bytes(def->memtune->hard_limit_kib),
-                                .soft = limit_bytes(def->memtune->soft_limit_kib),
-                                .swap_hard = limit_bytes(def->memtune->swap_hard_limit_kib) };
-
-        return cgroup ? cgroup_set_memory(cgroup, &limits, err) : -1;
-}
-
-static int set_io_limits(QemuRun *run, const DomainDef *def, Error *err)
-{
-        Cgroup *cgroup = cgroup_of(run, err);
-
-        if (!cgroup)
-                return -1;
-        if (def->blkiotune->n_devices)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "limits by device of the host cannot be set on a running guest; use blkdeviotune");
-        return cgroup_set_io_weight(cgroup, def->blkiotune->weight ?: DEFAULT_WEIGHT, err);
-}
-
-static int set_nodes(QemuRun *run, const DomainDef *def, Error *err)
-{
-        Cgroup *cgroup = cgroup_of(run, err);
-        Bitmap cells;
-
-        if (!cgroup || !def->numatune->memory_nodeset)
-                return cgroup ? 0 : -1;
-        if (bitmap_parse(def->numatune->memory_nodeset, &cells, err) < 0)
-                return -1;
-        return cgroup_set_mems(cgroup, &cells, err);
-}
-
 /* --- pins --- */
-
-static int host_cpus(Bitmap *ret, Error *err)
-{
-        Bitmap present;
-
-        return node_cpu_map("", &present, ret, err);
-}
 
 static int set_vcpu_pin(QemuRun *run, const DomainDef *def, unsigned id, Error *err)
 {
@@ -99,7 +22,7 @@ static int set_vcpu_pin(QemuRun *run, const DomainDef *def, unsigned id, Error *
         const GuestVcpu *vcpus = guest_vcpus(run->guest, &n);
         Bitmap host, pin;
 
-        if (host_cpus(&host, err) < 0)
+        if (qemu_host_cpus(&host, err) < 0)
                 return -1;
         vcpu_pin(def, id, &host, &pin);
         for (size_t i = 0; i < n; i++) {
@@ -118,40 +41,13 @@ typedef struct Pinning {
         void *arg;
 } Pinning;
 
-static bool is_vcpu(const QemuRun *run, pid_t tid)
-{
-        size_t n;
-        const GuestVcpu *vcpus = guest_vcpus(run->guest, &n);
-
-        for (size_t i = 0; i < n; i++) {
-                if (vcpus[i].tid == tid)
-                        return true;
-        }
-        return false;
-}
-
 static int pin_emulator(const Pinning *p, const QmpIoThread *threads, size_t n, const Bitmap *host, Error *err)
 {
-        const QemuRun *run = qemu_run(p->dom);
-        AUTOFREE pid_t *tids = NULL;
-        size_t n_tids;
-        Bitmap pin;
+        AUTOFREE pid_t *tids = mem_new_array(pid_t, n);
 
-        emulator_pin(p->def, host, &pin);
-        if (process_threads(guest_pid(run->guest), &tids, &n_tids, err) < 0)
-                return -1;
-        for (size_t i = 0; i < n_tids; i++) {
-                bool other = is_vcpu(run, tids[i]);
-
-                for (size_t t = 0; t < n; t++)
-                        other = other || threads[t].thread_id == tids[i];
-                /* a thread may end meanwhile */
-                if (!other &&
-                    process_set_affinity(tids[i], &pin, tids[i] == guest_pid(run->guest) ? err : NULL) < 0 &&
-                    tids[i] == guest_pid(run->guest))
-                        return -1;
-        }
-        return 0;
+        for (size_t i = 0; i < n; i++)
+                tids[i] = (pid_t)threads[i].thread_id;
+        return qemu_pin_emulator(qemu_run(p->dom), p->def, tids, n, host, err);
 }
 
 static int pin_iothread(const Pinning *p, const QmpIoThread *threads, size_t n, const Bitmap *host, Error *err)
@@ -175,7 +71,7 @@ static void got_threads(void *arg, const QmpIoThread *threads, size_t n, const E
 
         if (failure)
                 err_copy(&err, failure);
-        else if (host_cpus(&host, &err) == 0)
+        else if (qemu_host_cpus(&host, &err) == 0)
                 p->number ? pin_iothread(p, threads, n, &host, &err) : pin_emulator(p, threads, n, &host, &err);
         p->done(p->arg, err_is_set(&err) ? &err : NULL);
         domain_unref(p->dom);
@@ -245,15 +141,17 @@ static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, 
 /* What is done with one call of the kernel. */
 static int change_now(QemuRun *run, const DomainDef *def, const LiveChange *what, Error *err)
 {
+        Cgroup *cgroup = guest_cgroup(run->guest);
+
         switch (what->kind) {
         case LIVE_CPU_LIMITS:
-                return set_cpu_limits(run, def, err);
+                return qemu_limit_cpu(cgroup, def, err);
         case LIVE_MEMORY_LIMITS:
-                return set_memory_limits(run, def, err);
+                return qemu_limit_memory(cgroup, def, err);
         case LIVE_IO_LIMITS:
-                return set_io_limits(run, def, err);
+                return qemu_limit_io(cgroup, def, err);
         case LIVE_NUMA:
-                return set_nodes(run, def, err);
+                return qemu_limit_nodes(cgroup, def, err);
         case LIVE_PIN_VCPU:
                 return set_vcpu_pin(run, def, what->number, err);
         default:

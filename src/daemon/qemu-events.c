@@ -10,6 +10,7 @@
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
+#include "daemon/qemu-tune.h"
 #include "wire/constants.h"
 
 /* --- state --- */
@@ -260,7 +261,15 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         }
 }
 
+static int on_ready(void *arg, Error *err)
+{
+        QemuRun *run = arg;
+
+        return qemu_tune_threads(run, run->dom->live, err);
+}
+
 const GuestHooks qemu_guest_hooks = {
+        .ready = on_ready,
         .changed = on_changed,
         .event = on_event,
         .end_of_run = on_end_of_run,

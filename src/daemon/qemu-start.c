@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-tune.h"
 #include "host/net.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -309,6 +310,8 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
                         options.vnc_password = def->graphics[i]->passwd;
         }
         if (command_line_build(&spec, &line, err) < 0)
+                return -1;
+        if (qemu_tune_group(run, def, err) < 0)
                 return -1;
         for (size_t i = 0; i < run->images.items.len; i++)
                 command_line_need_file(&line, run->images.items.items[i].path, run->images.items.items[i].write);

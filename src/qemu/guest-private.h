@@ -47,6 +47,7 @@ struct Guest {
         bool kill_at_deadline;
 
         VEC(GuestVcpu) vcpus;
+        VEC(GuestIothread) iothreads;
         VEC(GuestTty) ttys;
         VEC(char *) open_channels;
         uint64_t balloon_bytes;

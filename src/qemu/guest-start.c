@@ -10,6 +10,7 @@
 #include "qemu/guest-private.h"
 
 #include <signal.h>
+#include <stdio.h>
 
 enum { START_MS = 120 * 1000, ADOPT_MS = 20 * 1000, END_MS = 5 * 1000 };
 
@@ -121,6 +122,8 @@ static void resumed(void *arg, const Error *failure)
 
 static void all_answered(Guest *guest)
 {
+        AUTO(Error) err = { 0 };
+
         if (guest->adopting) {
                 GuestState state = guest->state;
                 GuestCause cause = guest->cause;
@@ -133,8 +136,10 @@ static void all_answered(Guest *guest)
                         guest->hooks.end_of_run(guest->arg, cause, false);
                 return;
         }
-        if (guest->hooks.ready)
-                guest->hooks.ready(guest->arg);
+        if (guest->hooks.ready && guest->hooks.ready(guest->arg, &err) < 0) {
+                give_up(guest, &err);
+                return;
+        }
         if (guest->options.incoming) {
                 guest_set_state(guest, GUEST_INCOMING, GUEST_CAUSE_MIGRATION);
                 finish(guest, NULL);
@@ -172,6 +177,21 @@ static void got_vcpus(void *arg, const QmpCpu *cpus, size_t n, const Error *fail
                 guest_take_vcpus(arg, cpus, n);
                 answered_last(arg);
         }
+}
+
+static void got_iothreads(void *arg, const QmpIoThread *threads, size_t n, const Error *failure)
+{
+        Guest *guest = arg;
+
+        if (!answered(guest, failure))
+                return;
+        for (size_t i = 0; i < n; i++) {
+                GuestIothread thread = { .tid = (pid_t)threads[i].thread_id };
+
+                if (sscanf(threads[i].id, "iothread%u", &thread.number) == 1)
+                        vec_push(&guest->iothreads, thread);
+        }
+        answered_last(guest);
 }
 
 static void got_chardevs(void *arg, const QmpChardev *chardevs, size_t n, const Error *failure)
@@ -272,6 +292,8 @@ static void ask_about_start(Guest *guest)
         QmpClient *qmp = guest->qmp;
 
         ask(guest, qmp_query_cpus_fast(qmp, got_vcpus, guest));
+        if (o->def && o->def->n_iothreads)
+                ask(guest, qmp_query_iothreads(qmp, got_iothreads, guest));
         ask(guest, qmp_query_chardev(qmp, got_chardevs, guest));
         ask(guest, qmp_query_vnc(qmp, got_vnc, guest));
         if (o->vnc_password)

@@ -43,6 +43,7 @@ void guest_forget_facts(Guest *guest)
         for (size_t i = 0; i < guest->open_channels.len; i++)
                 free(guest->open_channels.items[i]);
         vec_done(&guest->vcpus);
+        vec_done(&guest->iothreads);
         vec_done(&guest->ttys);
         vec_done(&guest->open_channels);
         guest->balloon_bytes = 0;
@@ -123,6 +124,12 @@ const GuestVcpu *guest_vcpus(const Guest *guest, size_t *n)
 {
         *n = guest->vcpus.len;
         return guest->vcpus.items;
+}
+
+const GuestIothread *guest_iothreads(const Guest *guest, size_t *n)
+{
+        *n = guest->iothreads.len;
+        return guest->iothreads.items;
 }
 
 uint64_t guest_balloon_bytes(const Guest *guest)

@@ -41,10 +41,15 @@ typedef struct GuestVcpu {
         char *qom_path;
 } GuestVcpu;
 
+typedef struct GuestIothread {
+        unsigned number;
+        pid_t tid;
+} GuestIothread;
+
 /* The guest may be freed in ended() and in the done() of a start or adoption that failed, nowhere else. */
 typedef struct GuestHooks {
-        /* While it starts: processors are known and stand still. The place to pin threads; may be NULL. */
-        void (*ready)(void *arg);
+        /* While it starts: threads are known and processors stand still. The place to pin them; may be NULL. */
+        int (*ready)(void *arg, Error *err);
         void (*changed)(void *arg, GuestState from, GuestState to, GuestCause cause);
         /* Every event of QEMU, after the guest has taken note; json is the whole event. */
         void (*event)(void *arg, const QmpEvent *event, struct json_object *json);
@@ -87,6 +92,7 @@ uint64_t guest_start_ticks(const Guest *guest);
 QmpClient *guest_qmp(Guest *guest); /* for the typed commands of qemu/qmp.h; NULL when there is no process */
 Cgroup *guest_cgroup(Guest *guest);
 const GuestVcpu *guest_vcpus(const Guest *guest, size_t *n);
+const GuestIothread *guest_iothreads(const Guest *guest, size_t *n);  /* those it started with */
 uint64_t guest_balloon_bytes(const Guest *guest);                     /* 0: unknown yet */
 const char *guest_tty(const Guest *guest, const char *chardev_alias); /* NULL: no pty */
 int guest_vnc_port(const Guest *guest);                               /* -1: none */
