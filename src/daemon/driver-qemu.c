@@ -316,40 +316,73 @@ static void driver_destroy(Domain *dom, bool graceful, DriverDone *done, void *a
         guest_stop(run->guest, graceful ? GUEST_STOP_GRACEFUL : GUEST_STOP_NORMAL, done, arg);
 }
 
-/* The agent's way out: a mode of guest-shutdown. */
-static void leave_by_agent(Domain *dom, const char *mode, DriverDone *done, void *arg)
+/* --- shutdown and reboot: by the agent, or by the power button --- */
+
+typedef struct Leave {
+        Domain *dom;
+        bool reboot, button_too;
+        DriverDone *done;
+        void *arg;
+} Leave;
+
+static void press_button(Domain *dom, bool reboot, DriverDone *done, void *arg)
 {
-        AUTO(Error) err = { 0 };
-        AgentClient *agent = qemu_agent(qemu_run(dom), &err);
-
-        if (agent)
-                agent_shutdown(agent, &(AgentGuestShutdown){ .mode = mode }, done, arg);
-        else
-                done(arg, &err);
-}
-
-/* With no mode given, or both, whatever is there: the agent knows better than a button. */
-static bool agent_is_wanted(const Domain *dom, unsigned modes)
-{
-        bool agent = modes & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, button = modes & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN;
-
-        return (agent && !button) || (agent == button && qemu_agent(qemu_run(dom), NULL));
-}
-
-static void driver_shutdown(Domain *dom, unsigned modes, DriverDone *done, void *arg)
-{
-        if (agent_is_wanted(dom, modes))
-                leave_by_agent(dom, "powerdown", done, arg);
+        if (reboot)
+                guest_reboot(qemu_run(dom)->guest, done, arg);
         else
                 guest_powerdown(qemu_run(dom)->guest, done, arg);
 }
 
+/* A reboot that the agent may have begun is not asked for twice: the guest would power off. */
+static bool button_helps(const Leave *leave, const Error *failure)
+{
+        const QemuRun *run = qemu_run(leave->dom);
+
+        return leave->button_too && run && guest_qmp(run->guest) &&
+               !(leave->reboot && failure->code == ERR_AGENT_COMMAND_TIMEOUT);
+}
+
+static void on_agent_asked(void *arg, const Error *failure)
+{
+        Leave leave = *(Leave *)arg;
+        AUTO(Domain) *dom = leave.dom;
+
+        free(arg);
+        if (failure && button_helps(&leave, failure))
+                press_button(dom, leave.reboot, leave.done, leave.arg);
+        else
+                leave.done(leave.arg, failure);
+}
+
+/* With no mode given, or both, whatever is there: the agent knows better than a button, when it answers. */
+static void leave(Domain *dom, bool reboot, bool by_agent, bool by_button, DriverDone *done, void *arg)
+{
+        bool any = by_agent == by_button;
+        AUTO(Error) err = { 0 };
+        AgentClient *agent = by_agent || any ? qemu_agent(qemu_run(dom), &err) : NULL;
+        Leave *l;
+
+        if (agent) {
+                l = mem_new(Leave);
+                *l = (Leave){ domain_ref(dom), reboot, any, done, arg };
+                agent_shutdown(agent, &(AgentGuestShutdown){ .mode = reboot ? "reboot" : "powerdown" },
+                               on_agent_asked, l);
+        } else if (by_agent && !any) {
+                done(arg, &err);
+        } else {
+                press_button(dom, reboot, done, arg);
+        }
+}
+
+static void driver_shutdown(Domain *dom, unsigned modes, DriverDone *done, void *arg)
+{
+        leave(dom, false, modes & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT, modes & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, done,
+              arg);
+}
+
 static void driver_reboot(Domain *dom, unsigned modes, DriverDone *done, void *arg)
 {
-        if (agent_is_wanted(dom, modes))
-                leave_by_agent(dom, "reboot", done, arg);
-        else
-                guest_reboot(qemu_run(dom)->guest, done, arg);
+        leave(dom, true, modes & VIR_DOMAIN_REBOOT_GUEST_AGENT, modes & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, done, arg);
 }
 
 static void driver_reset(Domain *dom, DriverDone *done, void *arg)

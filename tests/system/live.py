@@ -1,5 +1,6 @@
 """Running guests for the tests of one file: a droverd on this machine, and the lab's tiny Linux guest under it."""
 import os
+import time
 import uuid
 from xml.sax.saxutils import escape
 
@@ -56,3 +57,21 @@ def state(daemon, name):
 
 def wait_state(daemon, name, wanted, seconds=30):
     wait_for(f"{name} to be {wanted}", lambda: state(daemon, name) == wanted, seconds)
+
+
+def read_until(stream, wanted, seconds=40, say=None):
+    """Until it is there; what is said is said again each second, because the shell may not be there yet."""
+    seen, said = b"", 0
+
+    def more():
+        nonlocal seen, said
+        if say and time.monotonic() - said > 1:
+            stream.send(say)
+            said = time.monotonic()
+        data = stream.recv(4096)
+        if data != -2:
+            seen += data
+        return wanted in seen
+
+    wait_for(f"{wanted} on the console", more, seconds)
+    return seen

@@ -8,8 +8,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from live import LiveDaemon, linux, start, state, wait_state
-from test_live_console import read_until
+from live import LiveDaemon, linux, read_until, start, state, wait_state
 from waiting import EventLoop, wait_for
 
 DEVICES = """<disk type='file'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
@@ -200,6 +199,18 @@ def test_a_reboot_and_a_shutdown_by_the_agent(daemon, dom):
                                                                  check=False), 60)
     daemon.virsh("shutdown", "g", "--mode", "agent")
     wait_for("its end", lambda: "g" not in daemon.virsh("list", "--name").split(), 60)
+
+
+def test_a_shutdown_that_a_deaf_agent_does_not_hear_is_asked_for_by_the_button(daemon, tmp_path):
+    start(daemon, tmp_path, linux("deaf", agent=True, shell="ttyS1", serial="<serial type='pty'/>" * 2))
+    conn = libvirt.open(daemon.uri())
+    stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    conn.lookupByName("deaf").openConsole("serial1", stream)
+    wait_for("the agent", lambda: "state='connected'" in conn.lookupByName("deaf").XMLDesc(), 60)
+    read_until(stream, b"deaf-42", say=b"kill -STOP $(pidof qemu-ga) && echo deaf-$((40+2))\n")
+    assert "shutdown" in daemon.virsh("shutdown", "deaf")  # no mode is given
+    wait_for("its end", lambda: "deaf" not in daemon.virsh("list", "--name").split(), 60)
+    conn.close()
 
 
 def test_a_guest_without_an_agent_says_so(daemon, tmp_path):

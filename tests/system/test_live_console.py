@@ -2,13 +2,12 @@
 import json
 import os
 import socket
-import time
 
 import libvirt
 import libvirt_qemu
 import pytest
 
-from live import LiveDaemon, linux, start
+from live import LiveDaemon, linux, read_until, start
 from waiting import EventLoop, wait_for
 
 DEVICES = """<graphics type='vnc' port='-1' autoport='yes'/><video><model type='vga'/></video>
@@ -31,24 +30,6 @@ def conn(daemon):
     conn = libvirt.open(daemon.uri())
     yield conn
     conn.close()
-
-
-def read_until(stream, wanted, seconds=40, say=None):
-    """Until it is there; what is said is said again each second, because the shell may not be there yet."""
-    seen, said = b"", 0
-
-    def more():
-        nonlocal seen, said
-        if say and time.monotonic() - said > 1:
-            stream.send(say)
-            said = time.monotonic()
-        data = stream.recv(4096)
-        if data != -2:
-            seen += data
-        return wanted in seen
-
-    wait_for(f"{wanted} on the console", more, seconds)
-    return seen
 
 
 def test_a_console_carries_both_ways(conn):
