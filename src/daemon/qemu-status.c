@@ -55,9 +55,9 @@ static int format_status(const QemuRun *run, Buf *ret)
                 interrupted_put_status(run->interrupted, &text);
         else
                 buf_format(&text, "starting %d\n", run->start_done != NULL);
-        buf_format(&text, "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\n\n", dom->id,
-                   run->agent_timeout_s, guest_pid(run->guest), (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason,
-                   dom->persistent);
+        buf_format(&text, "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\n\n",
+                   dom->id, run->agent_timeout_s, guest_pid(run->guest),
+                   (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason, dom->persistent);
         if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) < 0)
                 return -1;
         *ret = text;

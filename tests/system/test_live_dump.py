@@ -9,8 +9,7 @@ import threading
 import libvirt
 import pytest
 
-from live import LiveDaemon, linux, start, state, wait_state
-from test_live_console import read_until
+from live import LiveDaemon, linux, read_until, start, state, wait_state
 from waiting import wait_for
 
 MEMORY_MIB = 256
