@@ -31,13 +31,10 @@ def from_meson(text):
 
 
 def from_pytest(text):
-    ended, open_tests, failed, before = {}, [], set(), {}
+    ended, open_tests, failed = {}, [], set()
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
-        if word == "again":  # those that failed are run once more; the second run counts
-            before = {name: ended[name][1] for name in failed}
-            failed = set()
-        elif word == "start":
+        if word == "start":
             open_tests.append(rest)
         elif word == "end":
             open_tests = [name for name in open_tests if name != rest]
@@ -48,9 +45,6 @@ def from_pytest(text):
             if word == "fail":
                 failed.add(name)
     yield from ended.values()
-    for name, why in before.items():
-        if ended[name][0] != "fail":
-            yield "flaky", why
     for name in open_tests:
         if name not in failed:
             yield "fail", f"{name}: the run ended inside this test"

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -134,6 +135,83 @@ def test_a_program_that_ends_badly_is_reported_with_its_words(lab):
         host.run(["sh", "-c", "echo too bad >&2; exit 3"])
     with pytest.raises(LabError, match="did not end in 0.2 s"):
         host.run(["sleep", "60"], timeout=0.2)
+
+
+class FakeQemu:
+    """The side of a serial port that QEMU has, without a guest."""
+
+    def __init__(self, reader):
+        self._link = socket.socket(socket.AF_UNIX)
+        self._link.settimeout(10)
+        self._link.connect(reader.path)
+        self._heard = b""
+
+    def says(self, text):
+        self._link.sendall(text.encode())
+
+    def hears(self, line):
+        while not self._heard.endswith(line.encode()):
+            block = self._link.recv(100)
+            assert block, f"the port ended after {self._heard}"
+            self._heard += block
+        assert self._heard.decode() == line
+
+    def heard_nothing(self):
+        self._link.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            self._link.recv(1)
+
+    def ends(self):
+        self._link.shutdown(socket.SHUT_WR)
+        assert self._link.recv(1) == b"", "the other side has seen it and closed too"
+        self._link.close()
+
+
+@pytest.fixture()
+def reader(tmp_path):
+    with pulse.Pulse(tmp_path / "port") as port:
+        yield port
+
+
+def test_a_line_may_begin_at_the_source_and_end_at_the_destination(reader):
+    """QEMU stops between any two bytes; what it sent before that comes before what the other one says."""
+    source = FakeQemu(reader)
+    source.says("beat 1\nbea")
+    target = FakeQemu(reader)
+    source.says("t 2")
+    target.says("3\nbeat 24\n")
+    source.ends()
+    reader.wait("^beat 24$", 10)
+    assert [(line.connection, line.text) for line in reader.lines()] == [(1, "beat 1"), (2, "beat 23"), (2, "beat 24")]
+
+
+def test_a_line_that_a_guest_never_ended_is_not_the_next_guests(reader):
+    first = FakeQemu(reader)
+    first.says("beat 1\nbea")
+    reader.wait("^beat 1$", 10)
+    first.ends()
+    second = FakeQemu(reader)
+    second.says("beat 0\n")
+    reader.wait("^beat 0$", 10)
+
+
+def test_a_guest_that_has_not_spoken_since_it_moved_hears_what_it_is_told(reader):
+    source, target = FakeQemu(reader), FakeQemu(reader)
+    source.says("beat 1\n")
+    reader.wait("^beat 1$", 10)
+    source.ends()
+    reader.send("verify\n")
+    target.hears("verify\n")
+
+
+def test_of_two_qemus_the_one_that_speaks_is_told(reader):
+    source, target = FakeQemu(reader), FakeQemu(reader)
+    source.says("beat 1\n")
+    reader.wait("^beat 1$", 10)
+    reader.send("verify\n")
+    target.says("beat 2\n")
+    target.hears("verify\n")
+    source.heard_nothing()
 
 
 @pytest.fixture()
