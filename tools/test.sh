@@ -17,7 +17,6 @@ closing() {
         passed=$(grep -c '^pass ' $results)
         failed=$(grep -c '^fail ' $results)
         grep '^skip ' $results | sed 's/^skip/skipped/'
-        grep '^flaky ' $results
         grep '^fail ' $results | sed 's/^fail/FAILED/'
         echo "$passed passed, $failed failed"
         [ "$failed" = 0 ] && [ "$passed" != 0 ]
@@ -94,21 +93,9 @@ build_gcc() {
         CC=gcc build build-gcc build --buildtype=debugoptimized
 }
 
-# Real guests on a machine that others use too: what failed is run once more by itself, and only fails if it does so
-# again. A test that needed it is named as flaky.
-system_tests() {
-        /usr/bin/python3 -m pytest -v -rs tests/system && return
-        echo again >>"$TEST_RESULTS"
-        /usr/bin/python3 -m pytest -v -rs --last-failed --last-failed-no-failures none tests/system
-}
-
 run_system() {
         grep -q '^pass build-gcc$' $results || build_gcc || return
-        rm -f "$logs/system.results"
-        export TEST_RESULTS=$PWD/$logs/system.results
-        export -f system_tests
-        stage system 1700 bash -c system_tests
-        tools/results.py pytest "$TEST_RESULTS" >>$results
+        run_pytest system 1700 tests/system
 }
 
 case $what in
