@@ -1,5 +1,6 @@
 """Stock virsh moves real guests between two droverd hosts (MIG rows); each guest verifies its own memory afterwards."""
 import pytest
+from test_migrate_refusals import payload_kind
 from waiting import wait_for
 
 from lab import domains
@@ -21,8 +22,7 @@ class Journey:
         return self.begin(domains.linux(name, port=self.port, **settings), name, define, "^touched")
 
     def payload(self, name="g", **settings):
-        kvm = "<domain type='kvm'" in self.pair.a.virsh("capabilities")
-        xml = domains.bare(name, port=self.port, kind="kvm" if kvm else "qemu", **settings)
+        xml = domains.bare(name, port=self.port, kind=payload_kind(self.pair.a), **settings)
         return self.begin(xml, name, True, "^beat 00000100")
 
     def begin(self, xml, name, define, sign):
