@@ -25,6 +25,7 @@
 
 enum {
         PATIENCE_MS = 10000,
+        LOOK_AGAIN_MS = 20,
         LONGEST_LINE = 128,
         MOST_ASKERS = 16,
 };
@@ -33,7 +34,7 @@ typedef struct Asker {
         AskServer *server;
         Fd fd;
         Watch *watch;
-        Timer *patience;
+        Timer *patience, *again;
         Buf line;
         bool answering;
 } Asker;
@@ -53,6 +54,7 @@ static void asker_free(Asker *asker)
         vec_remove_item(&asker->server->askers, asker);
         watch_free(asker->watch);
         timer_free(asker->patience);
+        timer_free(asker->again);
         fd_close(&asker->fd);
         buf_done(&asker->line);
         free(asker);
@@ -115,6 +117,8 @@ static bool has_left(const QemuDriver *qemu, const char *nonce)
         return nonce[strspn(nonce, "0123456789abcdef")] || access(path, F_OK) == 0;
 }
 
+static void on_again(void *arg);
+
 /* The question is well formed: find out, and make the answer true. */
 static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
 {
@@ -138,6 +142,12 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
                 answer(asker, "runs\n");
                 return;
         }
+        if (run->migration &&
+            (run->migration->query || run->migration->intent)) { /* it is being prepared or given up: soon we know */
+                asker->again = timer_free(asker->again);
+                asker->again = timer_new(asker->server->driver->daemon->loop, LOOK_AGAIN_MS, on_again, asker);
+                return;
+        }
         log_info("guest '%s': its source asks whether it runs here", dom->name);
         asker->answering = true;
         asker->patience = timer_free(asker->patience);
@@ -152,16 +162,20 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
 
 static void on_line(Asker *asker)
 {
-        char *end = strchr(asker->line.data, '\n'), uuid_text[64], nonce[64];
+        char uuid_text[64], nonce[64];
         Uuid uuid;
         int used = 0;
 
-        *end = '\0';
         if (sscanf(asker->line.data, "drover-ask 1 %60s %60s%n", uuid_text, nonce, &used) != 2 ||
-            asker->line.data[used] || uuid_parse(uuid_text, &uuid) < 0)
+            asker->line.data[used] != '\n' || uuid_parse(uuid_text, &uuid) < 0)
                 asker_free(asker);
         else
                 decide(asker, &uuid, nonce);
+}
+
+static void on_again(void *arg)
+{
+        on_line(arg);
 }
 
 static void on_readable(void *arg, uint32_t revents UNUSED)
@@ -284,7 +298,8 @@ char *migrate_ask_address(const Migration *m)
 
 /* --- source --- */
 
-typedef struct Question {
+struct Question {
+        Migration *migration; /* its owner */
         Loop *loop;
         Uri *uri;
         Dial *dial;
@@ -296,13 +311,14 @@ typedef struct Question {
         Buf answer;
         void (*answered)(void *arg, MigrateFate fate, const Error *failure);
         void *arg;
-} Question;
+};
 
 static void settle(Question *q, MigrateFate fate, const Error *failure)
 {
         void (*answered)(void *arg, MigrateFate fate, const Error *failure) = q->answered;
         void *arg = q->arg;
 
+        q->migration->question = NULL;
         dial_free(q->dial);
         uri_free(q->uri);
         watch_free(q->watch);
@@ -369,6 +385,21 @@ static void on_no_address(void *arg)
         settle_unknown(arg, "it gave no address to ask at");
 }
 
+static void on_held(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_error("a guest whose migration broke could not be stopped: %s", failure->text);
+}
+
+/* QEMU lets a guest go on when its transfer fails, also where the other side has all of it: not before that is known. */
+static void hold(const Migration *m)
+{
+        QemuRun *run = qemu_run(m->dom);
+
+        if (run && guest_state(run->guest) == GUEST_RUNNING)
+                guest_suspend(run->guest, on_held, NULL);
+}
+
 void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg)
 {
         Loop *loop = m->dom->driver->daemon->loop;
@@ -377,7 +408,9 @@ void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, con
         char *host = NULL, uuid[UUID_TEXT_LEN + 1];
         int port = 0;
 
-        *q = (Question){ .loop = loop, .fd = -1, .answered = answered, .arg = arg };
+        *q = (Question){ .migration = m, .loop = loop, .fd = -1, .answered = answered, .arg = arg };
+        m->question = q;
+        hold(m);
         q->text = str_format("drover-ask 1 %s %s\n", uuid_format(&m->dom->uuid, uuid), m->nonce);
         uri = str_format("tcp:%s", m->ask ?: "");
         if (!m->ask || migrate_parse_uri(uri, &host, &port, NULL) < 0 || !port) {
@@ -389,4 +422,9 @@ void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, con
         *q->uri = (Uri){ .driver = str_dup("qemu"), .transport = URI_TCP, .host = host, .port = (uint16_t)port };
         q->patience = timer_new(loop, PATIENCE_MS, on_no_answer, q);
         q->dial = dial_new(loop, q->uri, &(DialOptions){ 0 }, on_dialled, q);
+}
+
+void migrate_ask_drop(Migration *m, const Error *why)
+{
+        settle(m->question, MIGRATE_FATE_MOOT, why);
 }

@@ -12,5 +12,10 @@
 /* Destination: the address for the cookie, host:port; starts to listen when nobody does. Owned; NULL: no port is free. */
 char *migrate_ask_address(const Migration *m);
 
-/* Source: ask the peer of this migration. answered() comes once, not from within. */
+/*
+ * Source: ask the peer of this migration, which owns the question: one at a time. answered() comes once, not from within;
+ * the migration may be freed in it, and before it by nobody.
+ */
 void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg);
+/* The guest here has ended: answered() comes now, with MIGRATE_FATE_MOOT and why. */
+void migrate_ask_drop(Migration *m, const Error *why);

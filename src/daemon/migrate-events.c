@@ -3,6 +3,7 @@
  */
 #include "base/log.h"
 #include "base/str.h"
+#include "daemon/migrate-ask.h"
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-transfer.h"
 
@@ -40,21 +41,34 @@ void migration_on_event(Migration *m, const QmpEvent *event, struct json_object 
                 transfer_on_event(m->transfer, event, at_us);
 }
 
+static void on_incoming_ended(Migration *m, const Error *why)
+{
+        Call *call = TAKE(m->finishing);
+
+        if (m->failed)
+                qemu_run(m->dom)->unrun = true; /* whoever told it to run: it could not */
+        if (call)
+                call_fail(call, why);
+        migration_free(m);
+}
+
 void migration_on_guest_ended(Migration *m)
 {
         AUTO(Error) err = { 0 };
 
         err_set(&err, ERR_OPERATION_FAILED, "guest '%s' ended while it was migrated", m->dom->name);
         if (m->side == MIGRATE_IN) {
-                Call *call = TAKE(m->finishing);
-
-                if (call)
-                        call_fail(call, &err);
-                migration_free(m);
+                on_incoming_ended(m, &err);
                 return;
         }
-        if (m->transfer)
+        if (m->transfer && !transfer_is_over(m->transfer)) {
                 transfer_on_guest_ended(m->transfer, &err);
-        else
+                return;
+        }
+        if (m->completed || m->committed)
+                log_warning("guest '%s' was sent completely and has ended here: the other host has it", m->dom->name);
+        if (m->question)
+                migrate_ask_drop(m, &err);
+        else if (!m->driven_here)
                 migration_free(m);
 }

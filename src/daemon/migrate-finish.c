@@ -47,8 +47,7 @@ typedef struct Withdrawal {
 
 static void withdrawal_settle(Withdrawal *w, MigrateFate fate, const Error *failure)
 {
-        if (w->done)
-                w->done(w->arg, fate, failure);
+        w->done(w->arg, fate, failure);
         free(w);
 }
 
@@ -57,10 +56,21 @@ static void on_withdrawn(void *arg, const Error *failure)
         withdrawal_settle(arg, failure ? MIGRATE_FATE_UNKNOWN : MIGRATE_FATE_ABSENT, failure);
 }
 
+static void fail_finish(Migration *m, const char *why)
+{
+        Call *call = TAKE(m->finishing);
+        AUTO(Error) err = { 0 };
+
+        err_set(&err, ERR_OPERATION_FAILED, "%s", why);
+        if (call)
+                call_fail(call, &err);
+}
+
 static void end_unrun(Withdrawal *w)
 {
         QemuRun *run = qemu_run(w->migration->dom);
 
+        fail_finish(w->migration, "the guest goes on where it came from");
         migration_free(w->migration);
         run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
         run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
@@ -80,7 +90,7 @@ static void on_told_to_stop(void *arg, const Error *failure)
         Migration *m = w->migration;
 
         m->query = NULL;
-        if (failure) {
+        if (failure && !m->failed) {
                 withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, failure);
         } else if (m->resumed_us) {
                 guest_resume(qemu_run(m->dom)->guest, on_going_on, NULL);
@@ -109,6 +119,13 @@ void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, co
 
 static void settle(Migration *m);
 
+/* It had begun to run after all: nobody else will say that its migration is over. */
+static void on_left_withdrawn(void *arg, MigrateFate fate, const Error *failure UNUSED)
+{
+        if (fate == MIGRATE_FATE_RUNS)
+                settle(arg);
+}
+
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. */
 void migrate_on_preparer_left(void *arg)
 {
@@ -129,7 +146,7 @@ void migrate_on_preparer_left(void *arg)
                 return;
         }
         log_info("guest '%s': who prepared its migration left; it is given up", m->dom->name);
-        migrate_withdraw(m, NULL, NULL);
+        migrate_withdraw(m, on_left_withdrawn, m);
 }
 
 /* --- finish --- */
@@ -305,13 +322,12 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
                 if (m->finishing)
                         go_on(m);
         } else if (str_eq(event->migration.status, "failed") && !m->resumed_us) {
-                Call *call = TAKE(m->finishing);
-                AUTO(Error) err = { 0 };
-
-                err_set(&err, ERR_OPERATION_FAILED, "the guest's memory did not arrive completely");
-                if (call)
-                        call_fail(call, &err);
-                migrate_drop_incoming(m);
+                m->failed = true;
+                /* what waits for QEMU ends it, or the end of QEMU does, which follows */
+                if (!m->query) {
+                        fail_finish(m, "the guest's memory did not arrive completely");
+                        migrate_drop_incoming(m);
+                }
         }
 }
 
@@ -352,6 +368,13 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
                 return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' is being finished", name);
         call_use_domain(call, dom);
         if (cancelled) {
+                /* rule 5: a client may be wrong; our source asks by itself when it wants the guest back */
+                if (m->arrived && !m->resumed_us && m->nonce)
+                        return err_set(
+                                err, ERR_OPERATION_FAILED,
+                                "guest '%s' has arrived here; it waits paused for its source to say whether it goes "
+                                "on there",
+                                name);
                 migrate_withdraw(m, on_cancelled, call);
                 return 0;
         }

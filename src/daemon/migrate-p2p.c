@@ -232,6 +232,14 @@ static ClientCall *call_finish(PeerMove *p, bool cancelled, ClientDone *done)
                 done, p);
 }
 
+/* QEMU is here, whether the guest stands still or not. */
+static bool runs_here(const PeerMove *p)
+{
+        QemuRun *run = qemu_run(p->dom);
+
+        return run && guest_is_active(run->guest);
+}
+
 static void on_aborted(void *arg, ClientReply *reply UNUSED)
 {
         PeerMove *p = arg;
@@ -249,6 +257,8 @@ static StepResult abort_peer(void *state, Job *job UNUSED, Error *err UNUSED)
         p->tunnel = tunnel_free(p->tunnel);
         if (!p->migration || !p->prepared || !p->client || !client_is_open(p->client))
                 return STEP_DONE; /* the peer gives up when the connection ends */
+        if (p->migration->completed && !runs_here(p))
+                return STEP_DONE; /* what the peer has may be the last of the guest */
         p->pending = call_finish(p, true, on_aborted);
         return STEP_WAIT;
 }
@@ -266,7 +276,7 @@ static void on_transferred(void *arg, const Error *failure)
                 failure = &err;
         }
         /* a break where all may have arrived already: the peer knows, we do not */
-        if (failure && p->migration->completed && qemu_run(p->dom))
+        if (failure && p->migration->completed && runs_here(p))
                 job_lost(p->job, failure);
         else
                 job_resume(p->job, failure);
@@ -374,6 +384,8 @@ static void on_fate(void *arg, MigrateFate fate, const Error *failure UNUSED)
                 p->migration->committed = false;
                 err_set(&err, ERR_OPERATION_FAILED, "the destination did not take the guest over; it goes on here");
                 job_resume(p->job, &err);
+        } else if (fate == MIGRATE_FATE_MOOT) {
+                job_resume(p->job, failure);
         } else {
                 domain_set_state(p->dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
                 job_lost(p->job, failure);
@@ -387,7 +399,12 @@ static StepResult ask_peer(void *state, Job *job UNUSED, Error *err)
         drop_pending(p);
         if (!p->migration)
                 return err_set(err, ERR_OPERATION_FAILED, "the destination gave no answer"), STEP_FAILED;
-        migrate_ask(p->migration, on_fate, p);
+        if (!runs_here(p))
+                return err_set(err, ERR_OPERATION_FAILED, "guest '%s' ended here; the other host may have it",
+                               p->dom->name),
+                       STEP_FAILED;
+        if (!p->migration->question)
+                migrate_ask(p->migration, on_fate, p);
         return STEP_WAIT;
 }
 
@@ -499,6 +516,7 @@ int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32
         }
         p->migration = migration_new(dom, MIGRATE_OUT, flags, params);
         p->migration->nonce = str_dup(p->nonce);
+        p->migration->driven_here = true;
         job_claim(dom->jobs, JOB_MIGRATION_OUT, dom->name, &p->migration->claim, on_claimed, p);
         return 0;
 }

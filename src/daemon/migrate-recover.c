@@ -50,6 +50,9 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
                         "paused and the other host is asked again",
                         m->dom->name, failure ? failure->text : "no reason");
                 again(m, ASK_AGAIN_MS, ask);
+                return;
+        case MIGRATE_FATE_MOOT:
+                migration_free(m);
         }
 }
 

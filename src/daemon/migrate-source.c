@@ -303,6 +303,9 @@ static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
                 err_set(&err, ERR_OPERATION_FAILED, "the migration broke at its end; the guest goes on here");
                 migrate_stay(m);
                 call_fail(call, &err);
+        } else if (fate == MIGRATE_FATE_MOOT) {
+                migration_free(m);
+                call_fail(call, failure);
         } else {
                 stay_paused(m, failure, &err);
                 call_fail(call, &err);
@@ -459,6 +462,11 @@ void migrate_leave(Migration *m, int64_t resumed_us, void (*done)(void *arg, con
         *l = (Leaving){
                 .dom = domain_ref(dom), .undefine = m->flags & VIR_MIGRATE_UNDEFINE_SOURCE, .done = done, .arg = arg
         };
+        if (!run || !guest_is_active(run->guest)) { /* it ended by itself meanwhile */
+                migration_free(m);
+                on_source_ended(l, NULL);
+                return;
+        }
         run->stop_reason = VIR_DOMAIN_SHUTOFF_MIGRATED;
         run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_MIGRATED;
         guest_stop(run->guest, GUEST_STOP_HARD, on_source_ended, l);
@@ -485,6 +493,9 @@ void migrate_stay(Migration *m)
                 migration_free(m);
                 return;
         }
+        if (m->client) /* it may leave now: there is nothing left to decide */
+                server_client_forget(m->client, m);
+        m->client = NULL;
         run->resume_reason = VIR_DOMAIN_RUNNING_MIGRATION_CANCELED;
         run->resume_detail = VIR_DOMAIN_EVENT_RESUMED_MIGRATED;
         guest_resume(run->guest, on_resumed, m);
@@ -512,6 +523,10 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
         case MIGRATE_FATE_UNKNOWN:
                 stay_paused(m, failure, &err);
                 call_fail(call, &err);
+                return;
+        case MIGRATE_FATE_MOOT:
+                migration_free(m);
+                call_fail(call, failure);
         }
 }
 

@@ -465,6 +465,11 @@ bool transfer_is_handing_over(const Transfer *t)
         return t->continued && !t->arrived && !t->migration->committed;
 }
 
+bool transfer_is_over(const Transfer *t)
+{
+        return job_is_finished(t->job);
+}
+
 int transfer_cancel(Transfer *t, const Error *why, Error *err)
 {
         return job_cancel(t->job, why, err);
@@ -528,6 +533,8 @@ static void on_gave_up(Transfer *t, bool cancelled)
 
 void transfer_on_guest_ended(Transfer *t, const Error *why)
 {
+        if (t->continued)
+                t->migration->completed = true;
         t->sending = false;
         t->dead = true;
         drop_call(t);

@@ -26,5 +26,6 @@ int transfer_cancel(Transfer *transfer, const Error *why, Error *err);
 void transfer_start_postcopy(Transfer *transfer, void (*done)(void *arg, const Error *failure), void *arg);
 void transfer_on_event(Transfer *transfer, const QmpEvent *event, int64_t at_us);
 const char *transfer_step(const Transfer *transfer);
+bool transfer_is_over(const Transfer *transfer); /* done() was called */
 /* The guest is gone, and with it what was not sent. done() comes. */
 void transfer_on_guest_ended(Transfer *transfer, const Error *why);

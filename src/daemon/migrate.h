@@ -103,15 +103,18 @@ void migrate_parameters(const Migration *migration, QmpMigrateSetParameters *ret
 /* Steps of a job that move the memory out; see migrate-transfer.c. */
 typedef struct Transfer Transfer;
 typedef struct Intent Intent;
+/* What the other host was asked and has not answered; see migrate-ask.c. */
+typedef struct Question Question;
 
 typedef enum MigrateFate {
         MIGRATE_FATE_ABSENT, /* it does not run there, and never will from this migration */
         MIGRATE_FATE_RUNS,
         MIGRATE_FATE_UNKNOWN, /* nobody can tell */
+        MIGRATE_FATE_MOOT, /* the guest here ended while the other host was asked: there is nothing left to decide */
 } MigrateFate;
 
 /*
- * Destination: see to it that the guest does not run here, unless it has begun to, and say which. done (may be NULL)
+ * Destination: see to it that the guest does not run here, unless it has begun to, and say which. done()
  * comes once, perhaps before this returns; the migration is gone when the fate is ABSENT.
  */
 void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg);
@@ -137,6 +140,7 @@ struct Migration {
         Transfer *transfer;     /* while memory moves */
         bool completed;         /* all of it has arrived: from now on only the peer knows */
         bool committed;         /* post-copy: the guest runs there */
+        bool driven_here;       /* peer to peer: that job ends the migration, nobody else */
         bool downtime_is_fixed; /* somebody set it: no steps */
         uint64_t downtime_ms;   /* 0: the configured first bound */
         int64_t stopped_us;
@@ -146,12 +150,14 @@ struct Migration {
         int port, nbd_port;
         bool is_new; /* prepare made the Domain */
         bool arrived;
+        bool failed;         /* its memory did not come completely: it never runs here */
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
         int64_t resumed_us;
-        bool asking;     /* outgoing: the peer is being asked */
-        Timer *recovery; /* outgoing, after a restart: the next look */
-        Call *finishing; /* a finish that waits for the memory */
-        Intent *intent;  /* incoming: that it is about to run is being written */
+        bool asking;        /* outgoing: the peer is being asked, or will be soon */
+        Question *question; /* outgoing, owned: while no answer is here */
+        Timer *recovery;    /* outgoing, after a restart: the next look */
+        Call *finishing;    /* a finish that waits for the memory */
+        Intent *intent;     /* incoming: that it is about to run is being written */
         QmpCall *query;
 };
 
