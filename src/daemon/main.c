@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -185,6 +186,7 @@ static int serve(Options *options, Config *config, Error *err)
                 return -1;
         sd_notify(0, "READY=1");
         log_info("droverd %s is ready", DROVER_VERSION);
+        malloc_trim(0); /* reading the definitions and the capabilities took more than they need */
         if (loop_run(loop, err) < 0)
                 return -1;
         sd_notify(0, "STOPPING=1");
