@@ -39,6 +39,7 @@ typedef struct LiveChange {
         DeviceKind device;
         unsigned index;
         unsigned number;
+        bool async;        /* a processor that leaves is not waited for */
         bool force;        /* a tray that the guest has locked is opened */
         Mac mac;           /* that an interface without one was given */
         uint32_t n_params; /* settings that no definition holds (poll times of an I/O thread) */

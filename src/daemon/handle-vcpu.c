@@ -15,41 +15,13 @@
 
 enum { AFFECT = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG };
 
-static VcpuDef *find_vcpu(const DomainDef *def, unsigned id)
-{
-        for (uint32_t i = 0; i < def->n_vcpus; i++) {
-                if (def->vcpus[i]->id == id)
-                        return def->vcpus[i];
-        }
-        return NULL;
-}
-
-/* All of them one by one, in their order. The first is never unplugged. */
-static void list_vcpus(DomainDef *def)
-{
-        Arena *arena = domain_def_arena(def);
-        VcpuDef **all = arena_new_array(arena, VcpuDef *, def->vcpus_max);
-
-        for (uint32_t id = 0; id < def->vcpus_max; id++) {
-                all[id] = find_vcpu(def, id);
-                if (all[id])
-                        continue;
-                all[id] = fields_new(arena, &vcpu_def_info);
-                *all[id] = (VcpuDef){ .id = id,
-                                      .enabled = vcpu_is_plugged(def, id) ? SWITCH_ON : SWITCH_OFF,
-                                      .hotpluggable = id ? SWITCH_ON : SWITCH_OFF };
-        }
-        def->vcpus = all;
-        def->n_vcpus = def->vcpus_max;
-}
-
 /* Plug the lowest numbers first, unplug the highest. */
 static void set_count(DomainDef *def, unsigned n, bool hotpluggable)
 {
         unsigned plugged = vcpus_plugged(def);
 
         if (hotpluggable)
-                list_vcpus(def);
+                vcpus_list(def);
         for (uint32_t i = 0; i < def->n_vcpus && plugged < n; i++) {
                 if (def->vcpus[i]->enabled == SWITCH_ON)
                         continue;
@@ -171,12 +143,13 @@ static int edit_one_by_one(Call *call, DomainDef *def, bool live, LiveChange *re
         Bitmap ids;
 
         ret->kind = LIVE_VCPUS;
+        ret->async = args->flags & VIR_DOMAIN_VCPU_ASYNC_UNPLUG;
         if (bitmap_parse(args->cpumap, &ids, &why) < 0)
                 return err_set(err, ERR_INVALID_ARG, "'%s' is not a list of virtual CPUs: %s", args->cpumap,
                                why.text);
-        list_vcpus(def);
+        vcpus_list(def);
         for (int id = bitmap_next(&ids, -1); id >= 0; id = bitmap_next(&ids, id)) {
-                VcpuDef *vcpu = find_vcpu(def, (unsigned)id);
+                VcpuDef *vcpu = vcpu_find(def, (unsigned)id);
 
                 if (!vcpu)
                         return err_set(err, ERR_INVALID_ARG, "'%s' has no virtual CPU %d", def->name, id);

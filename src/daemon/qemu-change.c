@@ -9,6 +9,7 @@
 #include "daemon/params.h"
 #include "daemon/qemu-plug.h"
 #include "daemon/qemu-tune.h"
+#include "daemon/qemu-vcpu.h"
 #include "daemon/vcpu.h"
 #include "host/node.h"
 #include "host/process.h"
@@ -113,6 +114,17 @@ static void set_poll(QemuRun *run, const LiveChange *what, DriverDone *done, voi
                     arg);
 }
 
+/* --- the balloon --- */
+
+static void set_stats_period(QemuRun *run, const DomainDef *def, DriverDone *done, void *arg)
+{
+        AUTOFREE char *path = qemu_balloon_path(def), *value = str_format("%u", def->memballoons[0]->stats_period_s);
+
+        qmp_qom_set(guest_qmp(run->guest),
+                    &(QmpQomSet){ .path = path, .property = "guest-stats-polling-interval", .value = value }, done,
+                    arg);
+}
+
 /* --- devices --- */
 
 static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
@@ -173,6 +185,12 @@ void qemu_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone
                 return;
         }
         switch (what->kind) {
+        case LIVE_VCPUS:
+                qemu_vcpu_change(run, def, what, done, arg);
+                return;
+        case LIVE_STATS_PERIOD:
+                set_stats_period(run, def, done, arg);
+                return;
         case LIVE_BALLOON:
                 qmp_balloon(qmp, &(QmpBalloon){ .value = def->current_memory_kib * 1024 }, done, arg);
                 return;

@@ -10,6 +10,7 @@
 #include "daemon/qemu-driver.h"
 #include "host/process.h"
 #include "qemu/command-line.h"
+#include "qemu/qmp-json.h"
 #include "wire/constants.h"
 
 enum { MOST_LISTED = 4096 };
@@ -82,6 +83,59 @@ static void measure_memory(Guest *guest, Figures *ret)
                 ret->memory_given |= 1U << VIR_DOMAIN_MEMORY_STAT_RSS;
         }
         ret->has |= FIGURES_BALLOON;
+}
+
+char *qemu_balloon_path(const DomainDef *def)
+{
+        const MemballoonDef *b = def->n_memballoons ? def->memballoons[0] : NULL;
+
+        return b && b->info.alias && !str_eq(b->model, "none") ? str_format("/machine/peripheral/%s", b->info.alias)
+                                                               : NULL;
+}
+
+/* What the guest itself tells, every stats_period_s. A figure it does not have is -1. */
+static void got_balloon(void *arg, struct json_object *reply, const Error *failure)
+{
+        static const struct {
+                const char *key;
+                int tag;
+                unsigned unit;
+        } rows[] = { { "stat-swap-in", VIR_DOMAIN_MEMORY_STAT_SWAP_IN, 1024 },
+                     { "stat-swap-out", VIR_DOMAIN_MEMORY_STAT_SWAP_OUT, 1024 },
+                     { "stat-major-faults", VIR_DOMAIN_MEMORY_STAT_MAJOR_FAULT, 1 },
+                     { "stat-minor-faults", VIR_DOMAIN_MEMORY_STAT_MINOR_FAULT, 1 },
+                     { "stat-free-memory", VIR_DOMAIN_MEMORY_STAT_UNUSED, 1024 },
+                     { "stat-total-memory", VIR_DOMAIN_MEMORY_STAT_AVAILABLE, 1024 },
+                     { "stat-available-memory", VIR_DOMAIN_MEMORY_STAT_USABLE, 1024 },
+                     { "stat-disk-caches", VIR_DOMAIN_MEMORY_STAT_DISK_CACHES, 1024 },
+                     { "stat-htlb-pgalloc", VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGALLOC, 1 },
+                     { "stat-htlb-pgfail", VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGFAIL, 1 } };
+        Collecting *c = arg;
+        int64_t updated = failure ? 0 : qmp_json_get_i64(reply, "last-update", 0);
+
+        for (size_t i = 0; updated > 0 && i < ARRAY_LEN(rows); i++) {
+                int64_t value = qmp_json_get_i64(qmp_json_get(reply, "stats"), rows[i].key, -1);
+
+                if (value < 0)
+                        continue;
+                c->ret->memory[rows[i].tag] = (uint64_t)value / rows[i].unit;
+                c->ret->memory_given |= 1U << rows[i].tag;
+        }
+        if (updated > 0) {
+                c->ret->memory[VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE] = (uint64_t)updated;
+                c->ret->memory_given |= 1U << VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE;
+        }
+        settle(c, NULL); /* a guest without that has the other figures still */
+}
+
+static void ask_balloon(Collecting *c, QmpClient *qmp)
+{
+        AUTOFREE char *path = qemu_balloon_path(c->dom->live);
+
+        if (!path || !c->dom->live->memballoons[0]->stats_period_s)
+                return;
+        c->waiting++;
+        qmp_qom_get(qmp, &(QmpQomGet){ .path = path, .property = "guest-stats" }, got_balloon, c);
 }
 
 /* --- disks: one row for each of the definition; counters and sizes come in two answers --- */
@@ -187,6 +241,8 @@ void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, vo
         measure_processors(guest, what, ret);
         if (what & FIGURES_BALLOON)
                 measure_memory(guest, ret);
+        if (qmp && what & FIGURES_BALLOON)
+                ask_balloon(c, qmp);
         if (qmp && what & FIGURES_BLOCKS && dom->live->n_disks) {
                 list_disks(dom->live, ret);
                 c->waiting += 2;

@@ -26,6 +26,7 @@ typedef struct Migration Migration;
 typedef struct Restore Restore;
 typedef struct Save Save;
 typedef struct StatusNote StatusNote;
+typedef struct Unplug Unplug;
 
 typedef struct QemuDriver {
         Driver *driver;
@@ -70,6 +71,7 @@ typedef struct QemuRun {
         Dump *dump;                 /* while its memory goes to a file */
         Save *save;                 /* while its state goes to a file */
         Restore *restore;           /* while it comes from one */
+        VEC(Unplug *) unplugs;      /* that the guest was asked for */
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
         uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
         char *nonce;                /* of the migration that brought it here; NULL: none */
@@ -111,6 +113,9 @@ void qemu_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone
 /* QEMU let go of a device (DEVICE_DELETED): what was behind it goes too. */
 void qemu_device_gone(QemuRun *run, const char *alias);
 void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg);
+
+/* Where QEMU has the memory balloon among its objects; NULL: the guest has none. Owned. */
+char *qemu_balloon_path(const DomainDef *def);
 
 /* qemu-status.c: what is needed to find a running guest again. */
 void qemu_status_save(Domain *dom); /* soon */

@@ -11,6 +11,8 @@
 #include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
 #include "daemon/qemu-tune.h"
+#include "daemon/qemu-unplug.h"
+#include "daemon/qemu-vcpu.h"
 #include "wire/constants.h"
 
 /* --- state --- */
@@ -252,6 +254,11 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         case QMP_EVENT_DEVICE_DELETED:
                 if (event->device_deleted.device)
                         qemu_device_gone(run, event->device_deleted.device);
+                qemu_vcpu_gone(run, event->device_deleted.path);
+                qemu_unplug_on_event(run, event);
+                return;
+        case QMP_EVENT_DEVICE_UNPLUG_GUEST_ERROR:
+                qemu_unplug_on_event(run, event);
                 return;
         case QMP_EVENT_DEVICE_TRAY_MOVED:
                 on_tray_moved(dom, event->device_tray_moved.id, event->device_tray_moved.tray_open);

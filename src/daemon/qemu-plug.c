@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "daemon/qemu-unplug.h"
 #include "loop/child.h"
 #include "model/complete.h"
 #include "qemu/command-line.h"
@@ -357,12 +358,11 @@ void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone 
                 begin(p);
 }
 
-/* QEMU says yes when it has asked the guest; the guest lets go later, or never. */
 void qemu_unplug(QemuRun *run, const DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         const DeviceInfo *info = device_info(what->device, domain_def_device(def, what->device, what->index));
 
-        qmp_device_del(guest_qmp(run->guest), &(QmpDeviceDel){ .id = info->alias }, done, arg);
+        qemu_unplug_device(run, info->alias, false, done, arg);
 }
 
 void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)

@@ -13,6 +13,7 @@
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-tune.h"
+#include "daemon/qemu-unplug.h"
 #include "host/net.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -50,6 +51,7 @@ void qemu_run_let_go(QemuRun *run)
         dom->guest = NULL;
         qemu_consoles_let_go(run);
         qemu_agent_stop(run);
+        qemu_unplug_let_go(run);
         job_claim_free(run->adopting);
         status_note_free(run->noting);
         image_look_free(run->looking);
@@ -290,7 +292,7 @@ static void on_started(void *arg, const Error *failure)
 
 static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
 {
-        AUTOFREE char *dir = guest_dir(&run->qemu->env, &run->dom->uuid);
+        AUTOFREE char *dir = guest_dir(&run->qemu->env, &run->dom->uuid), *balloon = qemu_balloon_path(def);
         AUTO(CommandLine) line = { 0 };
         CommandLineSpec spec = { .def = def,
                                  .caps = run->qemu->caps,
@@ -301,6 +303,8 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
         GuestStartOptions options = { .def = def,
                                       .paused = run->options.paused,
                                       .incoming = run->options.incoming,
+                                      .balloon_path = balloon,
+                                      .balloon_period_s = balloon ? def->memballoons[0]->stats_period_s : 0,
                                       .balloon_bytes = def->current_memory_kib < def->memory_kib
                                                                ? def->current_memory_kib * 1024
                                                                : 0 };

@@ -25,6 +25,43 @@ bool vcpu_is_plugged(const DomainDef *def, unsigned id)
         return !def->n_vcpus && id < vcpus_plugged(def);
 }
 
+VcpuDef *vcpu_find(const DomainDef *def, unsigned id)
+{
+        for (uint32_t i = 0; i < def->n_vcpus; i++) {
+                if (def->vcpus[i]->id == id)
+                        return def->vcpus[i];
+        }
+        return NULL;
+}
+
+void vcpus_list(DomainDef *def)
+{
+        Arena *arena = domain_def_arena(def);
+        VcpuDef **all = arena_new_array(arena, VcpuDef *, def->vcpus_max);
+
+        for (uint32_t id = 0; id < def->vcpus_max; id++) {
+                all[id] = vcpu_find(def, id);
+                if (all[id])
+                        continue;
+                all[id] = fields_new(arena, &vcpu_def_info);
+                *all[id] = (VcpuDef){ .id = id,
+                                      .enabled = vcpu_is_plugged(def, id) ? SWITCH_ON : SWITCH_OFF,
+                                      .hotpluggable = id ? SWITCH_ON : SWITCH_OFF };
+        }
+        def->vcpus = all;
+        def->n_vcpus = def->vcpus_max;
+}
+
+void vcpu_set_plugged(DomainDef *def, unsigned id, bool plugged)
+{
+        VcpuDef *vcpu = vcpu_find(def, id);
+
+        if (!vcpu)
+                return;
+        vcpu->enabled = plugged ? SWITCH_ON : SWITCH_OFF;
+        def->vcpu_current = vcpus_plugged(def) == def->vcpus_max ? 0 : vcpus_plugged(def);
+}
+
 static void parse_pin(const char *cpuset, const DomainDef *def, const Bitmap *host, Bitmap *ret)
 {
         if (!cpuset)

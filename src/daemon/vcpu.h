@@ -8,6 +8,13 @@
 unsigned vcpus_plugged(const DomainDef *def);
 bool vcpu_is_plugged(const DomainDef *def, unsigned id);
 
+/* The one with this number, where they are listed; NULL: it is not. */
+VcpuDef *vcpu_find(const DomainDef *def, unsigned id);
+/* List all of them one by one, in their order; until then they may be counted only. The first is never unplugged. */
+void vcpus_list(DomainDef *def);
+/* Of a listed one. */
+void vcpu_set_plugged(DomainDef *def, unsigned id, bool plugged);
+
 /* Host CPUs on which a virtual CPU (emulator threads, an I/O thread) may run: as pinned, else those of the guest, else
  * all; host: all there are. */
 void vcpu_pin(const DomainDef *def, unsigned id, const Bitmap *host, Bitmap *ret);

@@ -10,13 +10,14 @@ import libvirt
 import pytest
 
 from live import LiveDaemon, linux, read_until, start, state, wait_state
-from waiting import wait_for
+from waiting import EventLoop, wait_for
 
 MEMORY_MIB = 256
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
+    EventLoop.start()
     if os.geteuid() != 0:
         pytest.skip("guests need root")
     daemon = LiveDaemon()

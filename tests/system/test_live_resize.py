@@ -1,0 +1,97 @@
+"""Processors and memory of a running guest, changed while it runs, through stock clients."""
+import os
+import pathlib
+
+import libvirt
+import pytest
+
+from live import LiveDaemon, linux, read_until, start
+from waiting import EventLoop, wait_for
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    EventLoop.start()
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = LiveDaemon()
+    start(daemon, tmp_path_factory.mktemp("xml"),
+          linux("g", shell="ttyS0", beat=0, vcpus=4).replace("<vcpu>", "<vcpu current='2'>"))
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def dom(daemon):
+    conn = libvirt.open(daemon.uri())
+    yield conn.lookupByName("g")
+    conn.close()
+
+
+def shell(dom, command, expected):
+    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole(None, stream)
+    read_until(stream, expected, say=command + b"\n")
+    stream.abort()
+
+
+def threads(daemon):
+    """Names of QEMU's threads that are processors of the guest."""
+    return {vcpu[0] for vcpu in libvirt.open(daemon.uri()).lookupByName("g").vcpus()[0]}
+
+
+def test_a_processor_is_plugged_and_the_guest_uses_it(daemon, dom):
+    """LIFE-34."""
+    shell(dom, b"grep -c ^processor /proc/cpuinfo; echo so $((1+1))", b"so 2")
+    daemon.virsh("setvcpus", "g", "3", "--live")
+    assert daemon.virsh("vcpucount", "g", "--live", "--active").strip() == "3"
+    assert threads(daemon) == {0, 1, 2}
+    assert dom.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_LIVE) == 3
+    shell(dom, b"for c in /sys/devices/system/cpu/cpu[1-9]*/online; do echo 1 > $c; done; "
+               b"echo has-$(grep -c ^processor /proc/cpuinfo)", b"has-3")
+    with pytest.raises(libvirt.libvirtError, match="greater than max"):
+        dom.setVcpusFlags(5, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def test_single_ones_are_plugged_and_pinned_and_stay(daemon, dom):
+    daemon.virsh("vcpupin", "g", "0", "0")
+    daemon.virsh("setvcpu", "g", "3", "--enable", "--live")
+    daemon.virsh("vcpupin", "g", "3", "0")
+    assert "<vcpu id='3' enabled='yes' hotpluggable='yes'/>" in dom.XMLDesc()
+    pid = int((daemon.base / "run/qemu/g.status").read_text().split("pid ")[1].split()[0])
+    masks = [line.split()[1] for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+             for line in (task / "status").read_text().splitlines()
+             if line.startswith("Cpus_allowed_list") and "CPU 3" in (task / "comm").read_text()]
+    assert masks == ["0"]
+    shell(dom, b"for c in /sys/devices/system/cpu/cpu[1-9]*/online; do echo 1 > $c; done; "
+               b"echo has-$(grep -c ^processor /proc/cpuinfo)", b"has-4")
+    # QEMU 7.2 without KVM crashes of this
+    said = daemon.virsh("setvcpu", "g", "3", "--disable", "--live", check=False)
+    assert "QEMU without KVM crashes" in said
+    assert "QEMU without KVM crashes" in daemon.virsh("setvcpus", "g", "1", "--live", check=False)
+    assert threads(daemon) == {0, 1, 2, 3} and dom.vcpusFlags(libvirt.VIR_DOMAIN_AFFECT_LIVE) == 4
+    with pytest.raises(libvirt.libvirtError, match="cannot be unplugged"):
+        dom.setVcpu("0", 0, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def test_they_are_known_after_a_restart_of_the_daemon(daemon, dom):
+    daemon.process.terminate()
+    daemon.process.wait()
+    daemon.output.truncate(0)
+    daemon.start()
+    assert threads(daemon) == {0, 1, 2, 3}
+    assert daemon.virsh("vcpucount", "g", "--live", "--active").strip() == "4"
+
+
+def test_the_balloon_takes_memory_and_reports(daemon, dom):
+    """MEM-11, LIFE-35: what the guest has, and what it tells of its own."""
+    daemon.virsh("dommemstat", "g", "--period", "1")
+    assert "<stats period='1'/>" in dom.XMLDesc()
+    wait_for("its report", lambda: "last_update" in daemon.virsh("dommemstat", "g"), 30)
+    figures = dict(line.split() for line in daemon.virsh("dommemstat", "g").splitlines() if line)
+    assert 0 < int(figures["unused"]) < int(figures["available"]) < 128 * 1024
+    daemon.virsh("setmem", "g", "100M", "--live")
+    wait_for("the balloon", lambda: dom.memoryStats()["actual"] == 100 * 1024, 30)
+    assert "balloon.available" in daemon.virsh("domstats", "g", "--balloon")
+    daemon.virsh("setmem", "g", "128M", "--live")
+    wait_for("the balloon", lambda: dom.memoryStats()["actual"] == 128 * 1024, 30)
