@@ -78,6 +78,8 @@ const ImageDriver *image_driver_of(ImageFormat format);
 
 /* The backing image's bytes, zeros where there is none. */
 int image_read_below(Image *image, uint64_t offset, void *data, size_t n, Error *err);
+/* A driver's read, where everything present stands at an offset of the file as it is. */
+int image_read_by_map(Image *image, uint64_t offset, void *data, size_t n, Error *err);
 /* An error that names the file, the field and where it stands. Always -1. */
 int image_bad_field(Error *err, const ImageFile *file, uint64_t offset, const char *field, const char *fmt, ...)
         PRINTF(5, 6) COLD;

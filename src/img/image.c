@@ -194,6 +194,31 @@ int image_read_below(Image *image, uint64_t offset, void *data, size_t n, Error 
         return image_read(image->backing, offset, data, n, err);
 }
 
+int image_read_by_map(Image *image, uint64_t offset, void *data, size_t n, Error *err)
+{
+        while (n) {
+                ImageExtent extent;
+                size_t step;
+                int r = 0;
+
+                if (image->driver->map(image, offset, n, &extent, err) < 0)
+                        return -1;
+                step = (size_t)extent.length;
+                if (!extent.present)
+                        r = image_read_below(image, offset, data, step, err);
+                else if (extent.zero)
+                        memset(data, 0, step);
+                else
+                        r = image_file_read_padded(image->file, extent.offset, data, step, err);
+                if (r < 0)
+                        return -1;
+                offset += step;
+                data = (char *)data + step;
+                n -= step;
+        }
+        return 0;
+}
+
 /* A change of [offset, offset + length) is allowed. */
 static int check_range(const Image *image, uint64_t offset, uint64_t length, Error *err)
 {

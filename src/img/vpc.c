@@ -359,21 +359,7 @@ static int vpc_read(Image *image, uint64_t offset, void *data, size_t n, Error *
                 return image_driver_raw.read(image, offset, data, n, err);
         if (!vpc_of(image)->differencing)
                 return block_map_read(image, offset, data, n, err);
-        while (n) {
-                ImageExtent extent;
-                size_t step;
-
-                if (vpc_map(image, offset, n, &extent, err) < 0)
-                        return -1;
-                step = (size_t)extent.length;
-                if (extent.present ? image_file_read_padded(image->file, extent.offset, data, step, err) < 0
-                                   : image_read_below(image, offset, data, step, err) < 0)
-                        return -1;
-                offset += step;
-                data = (char *)data + step;
-                n -= step;
-        }
-        return 0;
+        return image_read_by_map(image, offset, data, n, err);
 }
 
 static int vpc_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err)

@@ -1,0 +1,119 @@
+"""A guest boots from images made and converted here, writes to them, and we read what it wrote (IMG-26, IMG-36)."""
+
+import hashlib
+import os
+import socket
+import subprocess
+
+import pytest
+
+from img_tools import fill, needs_stock, ours, stock
+from lab import guest, payload
+from waiting import wait_for
+
+pytestmark = needs_stock
+
+QEMU = "qemu-system-x86_64"
+KINDS = {
+    "raw": ("raw", ""),
+    "zlib": ("qcow2", "-c"),
+    "zstd": ("qcow2", "-c compression_type=zstd"),
+    "subclusters": ("qcow2", "extended_l2=on,cluster_size=128k"),
+    "vmdk": ("vmdk", ""),
+    "stream": ("vmdk", "subformat=streamOptimized"),
+    "vdi": ("vdi", ""),
+    "vpc": ("vpc", "force_size=on"),
+    "vhdx": ("vhdx", ""),
+}
+WRITTEN = [name for name in KINDS if name != "stream"]  # a compressed vmdk is read only
+
+
+def convert(raw, image, kind):
+    format, words = KINDS[kind]
+    options = [word for word in words.split() if word != "-c"]
+    ours("convert", *(["-c"] if "-c" in words else []), "-f", "raw", "-O", format,
+         *(["-o", options[0]] if options else []), raw, image)
+    return format
+
+
+def start(*arguments):
+    return subprocess.Popen([QEMU, "-M", "pc", "-accel", "tcg", "-m", "160", "-display", "none", "-nodefaults",
+                             *map(str, arguments)], stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_guest_boots_from_the_image(tmp_path, kind):
+    raw, image, log = tmp_path / "disk.raw", tmp_path / "disk.img", tmp_path / "serial"
+    fill(raw, 8 << 20)
+    program = payload.build(4).read_bytes()
+    with open(raw, "r+b") as out:
+        out.write(program)
+    format = convert(raw, image, kind)
+    machine = start("-serial", f"file:{log}", "-drive", f"file={image},format={format},if=ide,snapshot=on")
+    try:
+        wait_for("the guest beats", lambda: machine.poll() is not None or b"beat" in log.read_bytes()
+                 if log.exists() else False, 60)
+        assert machine.poll() is None
+    finally:
+        machine.kill()
+        machine.wait()
+
+
+class Shell:
+    """The shell of the guest on a serial port."""
+
+    def __init__(self, path):
+        self.link = socket.socket(socket.AF_UNIX)
+        wait_for("QEMU opens the port", lambda: os.path.exists(path))
+        self.link.connect(str(path))
+        self.link.settimeout(0.5)
+        self.said = b""
+
+    def hear(self, text, timeout=60):
+        def heard():
+            try:
+                self.said += self.link.recv(65536)
+            except TimeoutError:
+                self.link.sendall(b"\n")
+            return text in self.said
+        wait_for(f"the guest says {text}", heard, timeout)
+
+    def run(self, command):
+        """What the command prints, as lines."""
+        self.said = b""
+        self.link.sendall(f"{command}; echo do''ne\n".encode())
+        self.hear(b"done\r\n")
+        return self.said.decode(errors="replace").splitlines()
+
+
+def test_linux_reads_and_writes_disks_of_every_format(tmp_path):
+    raw, port = fill(tmp_path / "disk.raw", 12 << 20), tmp_path / "port"
+    image = guest.build()
+    disks = []
+    for kind in WRITTEN:
+        format = convert(raw, tmp_path / kind, kind)
+        disks += ["-drive", f"file={tmp_path / kind},format={format},if=virtio"]
+    machine = start("-kernel", image.kernel, "-initrd", image.initrd, "-append", guest.command_line(shell="ttyS1"),
+                    "-serial", "null", "-serial", f"unix:{port},server=on,wait=off", *disks)
+    names = [f"/dev/vd{letter}" for letter in "abcdefghijklmnop"[:len(WRITTEN)]]
+    try:
+        shell = Shell(port)
+        shell.hear(b"#")
+        sums = [line.split()[0] for line in shell.run(f"sha256sum {' '.join(names)}") if "  /dev/vd" in line]
+        assert sums == [hashlib.sha256(raw.read_bytes()).hexdigest()] * len(WRITTEN)
+        shell.run(f"for d in {' '.join(names)}; do yes written | dd of=$d bs=4k seek=300 count=500 iflag=fullblock 2>/dev/null; done; sync")
+        shell.link.sendall(b"poweroff -f\n")
+        machine.wait(60)
+    finally:
+        machine.kill()
+        machine.wait()
+    expected = bytearray(raw.read_bytes())
+    text = (b"written\n" * 256001)[:500 * 4096]
+    expected[300 * 4096:300 * 4096 + len(text)] = text
+    raw.write_bytes(expected)
+    for kind in WRITTEN:
+        format = KINDS[kind][0]
+        if format != "raw":
+            ours("check", "-q", "-f", format, tmp_path / kind)
+        ours("compare", "-f", format, "-F", "raw", tmp_path / kind, raw)
+        stock("compare", "-f", format, "-F", "raw", tmp_path / kind, raw)
