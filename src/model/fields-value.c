@@ -150,11 +150,12 @@ int field_parse_text(const Field *field, const char *text, const char *unit, voi
                 return 0;
         }
         text = trimmed(arena, text);
-        if (field->type == FIELD_MEMORY || field->type == FIELD_BYTES)
-                return parse_memory(field, text, unit, at, err);
-        /* An empty identity asks for a new one. */
-        if (!(field->type == FIELD_UUID && !*text) && parse_scalar(field, text, at, arena) < 0)
-                return refuse(field, text, err);
+        if (field->type == FIELD_MEMORY || field->type == FIELD_BYTES) {
+                if (parse_memory(field, text, unit, at, err) < 0)
+                        return -1;
+        } else if (!(field->type == FIELD_UUID && !*text) && parse_scalar(field, text, at, arena) < 0) {
+                return refuse(field, text, err); /* an empty identity asks for a new one */
+        }
         if (field->extra)
                 *((bool *)def + field->extra) = true;
         return 0;
@@ -162,7 +163,8 @@ int field_parse_text(const Field *field, const char *text, const char *unit, voi
 
 static bool is_shown_when_zero(const Field *field)
 {
-        bool number = field->type == FIELD_UINT || field->type == FIELD_HEX || field->type == FIELD_MEMORY;
+        bool number = field->type == FIELD_UINT || field->type == FIELD_HEX || field->type == FIELD_MEMORY ||
+                      field->type == FIELD_BYTES;
 
         return number && (field->always || field->required);
 }

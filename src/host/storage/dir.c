@@ -1,0 +1,275 @@
+/*
+ * host/storage/dir.c - pools whose volumes are files in a directory: dir, fs, netfs
+ *
+ * A dir pool is there when its directory is. The others mount something on it
+ * first, with the host's mount, which knows every file system and its helpers.
+ */
+#include "host/storage/backend.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static bool has_control_characters(const char *name)
+{
+        for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+                if (*p < ' ' || *p == 0x7f)
+                        return true;
+        }
+        return false;
+}
+
+static int scan_directory(const PoolDef *pool, StorageFound *found, void *arg, Error *err)
+{
+        DIR *dir = opendir(pool->target_path);
+
+        if (!dir)
+                return storage_fail(err, errno, pool->target_path, "cannot open directory '%s'", pool->target_path);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                AUTO(VolumeDef) *def = NULL;
+
+                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") ||
+                    has_control_characters(entry->d_name))
+                        continue;
+                /* one file that cannot be read hides no others */
+                if (storage_look_at_file(pool->target_path, entry->d_name, &def, NULL) == 0 && def)
+                        found(arg, def);
+        }
+        closedir(dir);
+        return 0;
+}
+
+static int directory_figures(const PoolDef *pool, StorageFigures *ret, Error *err)
+{
+        struct statvfs st;
+
+        if (statvfs(pool->target_path, &st) < 0)
+                return storage_fail(err, errno, pool->target_path, "cannot look at '%s'", pool->target_path);
+        ret->capacity = (uint64_t)st.f_blocks * st.f_frsize;
+        ret->available = (uint64_t)st.f_bfree * st.f_frsize;
+        ret->allocation = ret->capacity - ret->available;
+        return 0;
+}
+
+static int look_at_file(const PoolDef *pool, const char *name, VolumeDef **ret, Error *err)
+{
+        return storage_look_at_file(pool->target_path, name, ret, err);
+}
+
+/* The directory with the owner and mode that the definition asks for; those of one that is there stay otherwise. */
+static int build_directory(const PoolDef *pool, unsigned flags UNUSED, Error *err)
+{
+        const StoragePermissionsDef *want = pool->permissions;
+        const char *path = pool->target_path;
+        bool there = access(path, F_OK) == 0;
+        mode_t mode = want && want->mode ? (mode_t)strtoul(want->mode, NULL, 8) : 0711;
+
+        if (dir_make(path, mode, err) < 0)
+                return -1;
+        if ((!there || (want && want->mode)) && chmod(path, mode) < 0)
+                return storage_fail(err, errno, path, "cannot set the mode of '%s'", path);
+        if (want && ((want->has_owner && want->owner >= 0) || (want->has_group && want->group >= 0)) &&
+            chown(path, want->has_owner ? (uid_t)want->owner : (uid_t)-1,
+                  want->has_group ? (gid_t)want->group : (gid_t)-1) < 0)
+                return storage_fail(err, errno, path, "cannot set the owner of '%s'", path);
+        return 0;
+}
+
+static int remove_directory(const PoolDef *pool, Error *err)
+{
+        if (rmdir(pool->target_path) < 0)
+                return storage_fail(err, errno, pool->target_path, "failed to remove pool '%s'", pool->target_path);
+        return 0;
+}
+
+static int check_directory(const PoolDef *pool, Error *err)
+{
+        struct stat st;
+
+        if (stat(pool->target_path, &st) < 0)
+                return storage_fail(err, errno, pool->target_path, "cannot open directory '%s'", pool->target_path);
+        if (!S_ISDIR(st.st_mode))
+                return err_set(err, ERR_INTERNAL, "'%s' is not a directory", pool->target_path);
+        return 0;
+}
+
+static int start_directory(const PoolDef *pool, Error *err)
+{
+        return check_directory(pool, err) < 0 ? -1 : storage_remove_unfinished(pool->target_path, err);
+}
+
+static int directory_is_started(const PoolDef *pool, bool *ret, Error *err)
+{
+        *ret = true;
+        return check_directory(pool, err);
+}
+
+static int remove_file(const PoolDef *pool, const char *name, Error *err)
+{
+        AUTOFREE char *path = str_format("%s/%s", pool->target_path, name);
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : storage_fail(err, errno, path, "cannot delete '%s'", path);
+        if ((S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) < 0)
+                return storage_fail(err, errno, path, "cannot delete '%s'", path);
+        return 0;
+}
+
+/* --- what is mounted --- */
+
+static char *what_to_mount(const PoolDef *pool)
+{
+        const PoolSourceDef *source = pool->source;
+        const char *host;
+
+        if (pool->type == POOL_TYPE_FS)
+                return str_dup(pool_def_device(pool));
+        host = source->hosts[0]->name;
+        if (str_eq(source->format, "cifs"))
+                return str_format("//%s/%s", host, source->dir + (source->dir[0] == '/'));
+        if (strchr(host, ':'))
+                return str_format("[%s]:%s", host, source->dir);
+        return str_format("%s:%s", host, source->dir);
+}
+
+static int is_mounted(const PoolDef *pool, bool *ret, Error *err)
+{
+        AUTOFREE char *what = what_to_mount(pool);
+        FILE *mounts = setmntent("/proc/self/mounts", "re");
+        const char *on = NULL;
+        AUTOFREE char *other = NULL;
+
+        if (!mounts)
+                return err_errno(err, errno, "cannot read the list of mounts");
+        *ret = false;
+        for (struct mntent *entry; (entry = getmntent(mounts));) {
+                if (!str_eq(entry->mnt_dir, pool->target_path))
+                        continue;
+                /* the kernel names a device by its node; a link or a bound file looks different, and is ours anyway */
+                *ret = true;
+                if (pool->type == POOL_TYPE_NETFS && !str_eq(entry->mnt_fsname, what))
+                        str_replace(&other, entry->mnt_fsname);
+                else
+                        on = pool->target_path;
+        }
+        endmntent(mounts);
+        if (*ret && !on)
+                return err_set(err, ERR_OPERATION_INVALID, "'%s' is mounted on '%s', where '%s' belongs", other,
+                               pool->target_path, what);
+        return 0;
+}
+
+static const char *mount_type(const PoolDef *pool)
+{
+        const char *format = pool->source->format;
+
+        if (str_eq(format, "auto"))
+                return pool->type == POOL_TYPE_NETFS ? "nfs" : NULL;
+        return format;
+}
+
+static int mount_pool(const PoolDef *pool, Error *err)
+{
+        AUTOFREE char *what = what_to_mount(pool), *version = NULL;
+        const char *argv[12] = { "mount" };
+        const char *type = mount_type(pool);
+        size_t n = 1;
+        bool mounted;
+
+        if (is_mounted(pool, &mounted, err) < 0)
+                return -1;
+        if (mounted)
+                return start_directory(pool, err);
+        if (check_directory(pool, err) < 0)
+                return -1;
+        if (type) {
+                argv[n++] = "-t";
+                argv[n++] = type;
+        }
+        if (str_eq(type, "cifs")) {
+                argv[n++] = "-o";
+                argv[n++] = "guest";
+        } else if (str_eq(type, "glusterfs")) {
+                argv[n++] = "-o";
+                argv[n++] = "direct-io-mode=1";
+        } else if (pool->source->protocol_version) {
+                version = str_format("nfsvers=%s", pool->source->protocol_version);
+                argv[n++] = "-o";
+                argv[n++] = version;
+        }
+        argv[n++] = what;
+        argv[n++] = pool->target_path;
+        if (storage_run(argv, NULL, err) < 0)
+                return -1;
+        return start_directory(pool, err);
+}
+
+static int unmount_pool(const PoolDef *pool, Error *err)
+{
+        bool mounted;
+
+        if (is_mounted(pool, &mounted, err) < 0)
+                return -1;
+        return mounted ? STORAGE_RUN(NULL, err, "umount", pool->target_path) : 0;
+}
+
+/* blkid: 0 it found something, 2 nothing is there. */
+static int check_blank(const char *device, Error *err)
+{
+        AUTO(Buf) found = { 0 };
+        AUTO(Error) nothing = { 0 };
+
+        if (STORAGE_RUN(&found, &nothing, "blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device) < 0 ||
+            !found.len)
+                return 0;
+        found.data[strcspn(found.data, "\n")] = '\0';
+        return err_set(err, ERR_OPERATION_INVALID, "'%s' already holds %s; build it with --overwrite to lose that",
+                       device, buf_text(&found));
+}
+
+static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
+{
+        const char *device = pool_def_device(pool), *format = pool->source->format;
+        AUTOFREE char *program = NULL;
+
+        if (build_directory(pool, flags, err) < 0)
+                return -1;
+        if (!(flags & (BUILD_OVERWRITE | BUILD_NO_OVERWRITE)))
+                return 0;
+        if (flags & BUILD_NO_OVERWRITE && check_blank(device, err) < 0)
+                return -1;
+        if (str_eq(format, "auto"))
+                return err_set(err, ERR_OPERATION_INVALID,
+                               "a file system needs its kind: set <source><format type='...'/>");
+        program = str_format("mkfs.%s", format);
+        return STORAGE_RUN(NULL, err, program, str_starts(format, "ext") ? "-F" : "-f", device);
+}
+
+#define FILES_IN_A_DIRECTORY                                                                                         \
+        .scan = scan_directory, .figures = directory_figures, .look = look_at_file, .remove = remove_file,           \
+        .unbuild = remove_directory
+
+const StorageBackend storage_dir = {
+        FILES_IN_A_DIRECTORY,
+        .build = build_directory,
+        .is_started = directory_is_started,
+        .start = start_directory,
+};
+
+const StorageBackend storage_fs = {
+        FILES_IN_A_DIRECTORY, .build = build_fs, .is_started = is_mounted, .start = mount_pool, .stop = unmount_pool,
+};
+
+const StorageBackend storage_netfs = {
+        FILES_IN_A_DIRECTORY, .build = build_directory, .is_started = is_mounted,
+        .start = mount_pool,  .stop = unmount_pool,
+};

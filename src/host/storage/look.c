@@ -1,0 +1,240 @@
+/*
+ * host/storage/look.c - what a file or device is, as a volume
+ *
+ * The format is guessed from the first bytes. That is for people to read: how a
+ * guest's disk is opened is said by the guest's definition.
+ */
+#include "host/storage/backend.h"
+
+#include "base/str.h"
+#include "img/format.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define UNFINISHED_PREFIX ".drover-part-"
+
+bool storage_is_unfinished(const char *name)
+{
+        return str_starts(name, UNFINISHED_PREFIX);
+}
+
+/* Which directory on the way to path this process may not go through; 0: none, or it cannot be told. */
+static size_t blocking_directory(const char *path)
+{
+        for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                AUTOFREE char *dir = str_dup_n(path, (size_t)(slash - path));
+
+                if (access(dir, X_OK) < 0 && errno == EACCES)
+                        return (size_t)(slash - path);
+        }
+        return 0;
+}
+
+int storage_fail(Error *err, int errnum, const char *path, const char *fmt, ...)
+{
+        size_t blocked = errnum == EACCES ? blocking_directory(path) : 0;
+        AUTOFREE char *text = NULL;
+        struct stat st;
+        va_list ap;
+
+        va_start(ap, fmt);
+        text = str_vformat(fmt, ap);
+        va_end(ap);
+        if (blocked) {
+                AUTOFREE char *dir = str_dup_n(path, blocked);
+
+                if (stat(dir, &st) == 0)
+                        return err_set(err, ERR_SYSTEM,
+                                       "%s: the directory '%s' (mode %04o, owner %u:%u) does not let user %u through",
+                                       text, dir, st.st_mode & 07777, st.st_uid, st.st_gid, geteuid());
+        }
+        return err_errno(err, errnum, "%s", text);
+}
+
+static void describe_stat(VolumeDef *def, const struct stat *st, int fd)
+{
+        Arena *arena = def->head.arena;
+        StoragePermissionsDef *permissions = arena_new_one(arena, StoragePermissionsDef);
+        VolumeTimesDef *times = arena_new_one(arena, VolumeTimesDef);
+        char label[256];
+        ssize_t n = fd < 0 ? -1 : fgetxattr(fd, "security.selinux", label, sizeof(label) - 1);
+
+        permissions->mode = arena_format(arena, "%04o", st->st_mode & 07777);
+        permissions->owner = (int32_t)st->st_uid;
+        permissions->group = (int32_t)st->st_gid;
+        permissions->has_owner = permissions->has_group = true;
+        if (n > 0)
+                permissions->label = arena_dup_n(arena, label, strnlen(label, (size_t)n));
+        times->atime = arena_format(arena, "%lld.%09ld", (long long)st->st_atim.tv_sec, st->st_atim.tv_nsec);
+        times->mtime = arena_format(arena, "%lld.%09ld", (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+        times->ctime = arena_format(arena, "%lld.%09ld", (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+        def->target.permissions = permissions;
+        def->target.timestamps = times;
+}
+
+static bool is_iso(ImageFile *file)
+{
+        enum { ISO_MAGIC_AT = 32769 };
+        uint64_t size;
+        char magic[5];
+
+        return image_file_size(file, &size, NULL) == 0 && size >= ISO_MAGIC_AT + sizeof(magic) &&
+               image_file_read(file, ISO_MAGIC_AT, magic, sizeof(magic), NULL) == 0 && memcmp(magic, "CD001", 5) == 0;
+}
+
+static void describe_backing(VolumeDef *def, const ImageDescription *about)
+{
+        Arena *arena = def->head.arena;
+        const char *slash = strrchr(def->target.path, '/');
+
+        def->backing = arena_new_one(arena, VolumeBackingDef);
+        if (about->backing_file[0] == '/' || !slash || strstr(about->backing_file, "://"))
+                def->backing->path = arena_dup(arena, about->backing_file);
+        else
+                def->backing->path = arena_format(arena, "%.*s/%s", (int)(slash - def->target.path), def->target.path,
+                                                  about->backing_file);
+        def->backing->format = arena_dup(arena, about->backing_format ?: "raw");
+}
+
+static void describe_image(VolumeDef *def, ImageFile *file)
+{
+        Arena *arena = def->head.arena;
+        AUTO(ImageDescription) about = { 0 };
+        ImageFormat format;
+
+        def->target.format = "raw";
+        if (image_probe(file, &format, NULL) < 0 || image_describe(file, format, &about, NULL) < 0)
+                return;
+        if (format == IMAGE_FORMAT_RAW) {
+                def->target.format = is_iso(file) ? "iso" : "raw";
+                return;
+        }
+        if (about.virtual_size)
+                def->capacity_bytes = about.virtual_size;
+        if (format == IMAGE_FORMAT_LUKS) {
+                def->target.encryption = arena_new_one(arena, EncryptionDef);
+                def->target.encryption->format = ENCRYPTION_FORMAT_LUKS;
+                return;
+        }
+        def->target.format = image_format_name(format);
+        if (about.backing_file)
+                describe_backing(def, &about);
+        if (format != IMAGE_FORMAT_QCOW2)
+                return;
+        def->target.compat = about.version >= 3 ? "1.1" : "0.10";
+        def->target.cluster_size = about.cluster_size;
+        if (about.lazy_refcounts || about.extended_l2) {
+                def->target.features = arena_new_one(arena, VolumeFeaturesDef);
+                def->target.features->lazy_refcounts = about.lazy_refcounts;
+                def->target.features->extended_l2 = about.extended_l2;
+        }
+}
+
+static VolumeDef *new_volume(const char *path, const char *name, const char *key)
+{
+        VolumeDef *def = volume_def_new();
+        Arena *arena = def->head.arena;
+
+        def->name = arena_dup(arena, name);
+        def->target.path = arena_dup(arena, path);
+        def->key = key ? arena_dup(arena, key) : def->target.path;
+        def->source = arena_new_one(arena, VolumeSourceDef);
+        def->has_capacity_bytes = def->has_allocation_bytes = true;
+        return def;
+}
+
+/* What is no volume at all: it went away, cannot be read by anybody, or is a socket. */
+static bool is_passed_over(int errnum)
+{
+        return errnum == ENOENT || errnum == ELOOP || errnum == ENXIO || errnum == ENODEV || errnum == ENOMEDIUM;
+}
+
+static int look(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err)
+{
+        AUTO(Fd) fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        AUTO(VolumeDef) *def = NULL;
+        struct stat st;
+
+        *ret = NULL;
+        if (fd < 0 && is_passed_over(errno))
+                return 0;
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return storage_fail(err, errno, path, "cannot open volume '%s'", path);
+        if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISDIR(st.st_mode))
+                return 0;
+        def = new_volume(path, name, key);
+        describe_stat(def, &st, fd);
+        def->type = S_ISREG(st.st_mode)   ? VOLUME_TYPE_FILE
+                    : S_ISDIR(st.st_mode) ? VOLUME_TYPE_DIR
+                                          : VOLUME_TYPE_BLOCK;
+        if (S_ISDIR(st.st_mode)) {
+                def->target.format = "dir";
+                *ret = TAKE(def);
+                return 0;
+        }
+        def->capacity_bytes = def->physical_bytes = (uint64_t)st.st_size;
+        def->allocation_bytes = (uint64_t)st.st_blocks * 512;
+        if (S_ISBLK(st.st_mode)) {
+                uint64_t size = 0;
+
+                if (ioctl(fd, BLKGETSIZE64, &size) < 0)
+                        return err_errno(err, errno, "cannot get the size of '%s'", path);
+                def->capacity_bytes = def->allocation_bytes = def->physical_bytes = size;
+        }
+        {
+                AUTO(ImageFile) *file = image_file_from_fd(fd_take(&fd), path, false, err);
+
+                if (!file)
+                        return -1;
+                describe_image(def, file);
+        }
+        *ret = TAKE(def);
+        return 0;
+}
+
+int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err)
+{
+        AUTOFREE char *path = str_format("%s/%s", dir, name);
+
+        *ret = NULL;
+        return storage_is_unfinished(name) ? 0 : look(path, name, NULL, ret, err);
+}
+
+int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err)
+{
+        if (look(path, name, key, ret, err) < 0)
+                return -1;
+        if (*ret && (*ret)->type != VOLUME_TYPE_BLOCK)
+                *ret = volume_def_unref(*ret);
+        return 0;
+}
+
+/* Whoever is making one holds a lock on it. */
+int storage_remove_unfinished(const char *path, Error *err)
+{
+        DIR *dir = opendir(path);
+
+        if (!dir)
+                return storage_fail(err, errno, path, "cannot open directory '%s'", path);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                AUTO(Fd) fd = -1;
+
+                if (!storage_is_unfinished(entry->d_name))
+                        continue;
+                fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+                if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+                        unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+        closedir(dir);
+        return 0;
+}

@@ -1,0 +1,247 @@
+/*
+ * model/storage.c - the definitions of storage pools and volumes
+ */
+#include "model/storage.h"
+
+#include "base/str.h"
+#include "model/def.h"
+#include "model/hooks.h"
+
+/* --- pools --- */
+
+int pool_def_parse(const char *xml, size_t len, unsigned flags, PoolDef **ret, Warnings *warnings, Error *err)
+{
+        void *def;
+
+        if (def_parse(&pool_def_info, "storage pool definition", xml, len, flags, &def, warnings, err) < 0)
+                return -1;
+        *ret = def;
+        return 0;
+}
+
+void pool_def_format(const PoolDef *def, unsigned flags, Buf *ret)
+{
+        fields_format(&pool_def_info, def, "pool", NULL, 0, flags, ret);
+}
+
+PoolDef *pool_def_copy(const PoolDef *def)
+{
+        return def_copy(&pool_def_info, def);
+}
+
+PoolDef *pool_def_ref(const PoolDef *def)
+{
+        return def_ref(def);
+}
+
+PoolDef *pool_def_unref(PoolDef *def)
+{
+        return def_unref(def);
+}
+
+bool pool_type_is_directory(PoolType type)
+{
+        return type == POOL_TYPE_DIR || type == POOL_TYPE_FS || type == POOL_TYPE_NETFS || type == POOL_TYPE_VSTORAGE;
+}
+
+const char *pool_def_device(const PoolDef *def)
+{
+        return def->source->n_devices ? def->source->devices[0]->path : NULL;
+}
+
+static const char *first_host(const PoolDef *def)
+{
+        return def->source->n_hosts ? def->source->hosts[0]->name : NULL;
+}
+
+static const char *adapter_name(const PoolDef *def)
+{
+        const PoolAdapterDef *adapter = def->source->adapter;
+
+        return adapter ? adapter->name ?: adapter->wwpn : NULL;
+}
+
+bool pool_def_same_source(const PoolDef *a, const PoolDef *b)
+{
+        const PoolSourceDef *one = a->source, *two = b->source;
+
+        if (pool_type_is_directory(a->type) && pool_type_is_directory(b->type) &&
+            str_eq(a->target_path, b->target_path))
+                return true;
+        if (a->type != b->type || a->type == POOL_TYPE_DIR)
+                return false;
+        if (a->type == POOL_TYPE_MPATH)
+                return true; /* there is one device mapper */
+        return str_eq(first_host(a), first_host(b)) && str_eq(pool_def_device(a), pool_def_device(b)) &&
+               str_eq(one->dir, two->dir) && str_eq(one->name, two->name) &&
+               str_eq(adapter_name(a), adapter_name(b)) && str_eq(one->initiator_iqn, two->initiator_iqn);
+}
+
+/* What a kind of pool cannot do without. */
+typedef struct Needs {
+        bool target, device, host, dir, name, adapter, initiator;
+        const char *format;  /* when none is given */
+        const char *formats; /* those there are, each between blanks; NULL: no such element */
+} Needs;
+
+#define FS_FORMATS " auto ext2 ext3 ext4 ufs iso9660 udf gfs gfs2 vfat hfs+ xfs ocfs2 vmfs "
+
+static const Needs needs_of[] = {
+        [POOL_TYPE_DIR] = { .target = true },
+        [POOL_TYPE_FS] = { .target = true, .device = true, .format = "auto", .formats = FS_FORMATS },
+        [POOL_TYPE_NETFS] = { .target = true,
+                              .host = true,
+                              .dir = true,
+                              .format = "auto",
+                              .formats = " auto nfs glusterfs cifs " },
+        [POOL_TYPE_LOGICAL] = { .name = true, .format = "lvm2", .formats = " unknown lvm2 " },
+        [POOL_TYPE_DISK] = { .device = true,
+                             .target = true,
+                             .format = "unknown",
+                             .formats = " unknown dos dvh gpt mac bsd pc98 sun lvm2 " },
+        [POOL_TYPE_ISCSI] = { .target = true, .device = true, .host = true },
+        [POOL_TYPE_ISCSI_DIRECT] = { .device = true, .host = true, .initiator = true },
+        [POOL_TYPE_SCSI] = { .target = true, .adapter = true },
+        [POOL_TYPE_MPATH] = { .target = false },
+        [POOL_TYPE_RBD] = { .name = true },
+        [POOL_TYPE_GLUSTER] = { .name = true, .host = true },
+        [POOL_TYPE_ZFS] = { .name = true },
+        [POOL_TYPE_VSTORAGE] = { .name = true, .target = true },
+};
+
+static int check_needs(const PoolDef *def, const Needs *needs, const XmlNode *node, FieldsReader *reader)
+{
+        const PoolSourceDef *source = def->source;
+        const char *type = pool_type_text(def->type);
+
+        if (needs->device && !source->n_devices)
+                return fields_refuse(node, reader, "a pool of type '%s' needs <source><device path='...'/>", type);
+        if (needs->host && !source->n_hosts)
+                return fields_refuse(node, reader, "a pool of type '%s' needs <source><host name='...'/>", type);
+        if (needs->dir && !source->dir)
+                return fields_refuse(node, reader, "a pool of type '%s' needs <source><dir path='...'/>", type);
+        if (needs->adapter && !source->adapter)
+                return fields_refuse(node, reader, "a pool of type '%s' needs <source><adapter .../>", type);
+        if (needs->initiator && !source->initiator_iqn)
+                return fields_refuse(node, reader, "a pool of type '%s' needs <source><initiator><iqn name='...'/>",
+                                     type);
+        if (needs->target && !def->target_path)
+                return fields_refuse(node, reader, "a pool of type '%s' needs <target><path>", type);
+        if (def->target_path && def->target_path[0] != '/')
+                return fields_refuse(node, reader, "target/path '%s' is not an absolute path", def->target_path);
+        return 0;
+}
+
+static int check_mode(const StoragePermissionsDef *permissions, const XmlNode *node, FieldsReader *reader)
+{
+        const char *mode = permissions ? permissions->mode : NULL;
+
+        if (mode && (strlen(mode) > 5 || !*mode || strspn(mode, "01234567") != strlen(mode)))
+                return fields_refuse(node, reader, "permissions/mode '%s' is not an octal number", mode);
+        return 0;
+}
+
+/* "/images//" as "/images": one directory, one spelling. */
+static const char *clean_path(const char *path, Arena *arena)
+{
+        char *clean, *to;
+
+        if (!path || path[0] != '/')
+                return path;
+        clean = to = arena_dup(arena, path);
+        for (const char *at = path; *at; at++) {
+                if (*at != '/' || (at[1] != '/' && at[1]))
+                        *to++ = *at;
+        }
+        if (to == clean)
+                *to++ = '/';
+        *to = '\0';
+        return clean;
+}
+
+int pool_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
+{
+        PoolDef *def = at;
+        const Needs *needs = &needs_of[def->type];
+
+        if (!def->source)
+                def->source = fields_new(reader->arena, &pool_source_def_info);
+        def->name = def->name ?: def->source->name;
+        if (!def->name || !*def->name)
+                return fields_refuse(node, reader, "'name' is missing");
+        if (needs->name && !def->source->name)
+                def->source->name = def->name;
+        if (!needs->formats) {
+                def->source->format = NULL;
+        } else {
+                AUTOFREE char *word = NULL;
+
+                def->source->format = def->source->format ?: needs->format;
+                word = str_format(" %s ", def->source->format);
+                if (strchr(def->source->format, ' ') || !strstr(needs->formats, word))
+                        return fields_refuse(node, reader, "unknown pool format type %s; known are%s",
+                                             def->source->format, needs->formats);
+        }
+        if (def->type == POOL_TYPE_LOGICAL && !def->target_path)
+                def->target_path = arena_format(reader->arena, "/dev/%s", def->source->name);
+        if (def->type == POOL_TYPE_ZFS)
+                def->target_path = arena_format(reader->arena, "/dev/zvol/%s", def->source->name);
+        if (def->type == POOL_TYPE_MPATH)
+                def->target_path = "/dev/mapper";
+        def->target_path = clean_path(def->target_path, reader->arena);
+        return check_needs(def, needs, node, reader) < 0 ? -1 : check_mode(def->permissions, node, reader);
+}
+
+/* --- volumes --- */
+
+int volume_def_parse(const char *xml, size_t len, unsigned flags, VolumeDef **ret, Warnings *warnings, Error *err)
+{
+        void *def;
+
+        if (def_parse(&volume_def_info, "storage volume definition", xml, len, flags, &def, warnings, err) < 0)
+                return -1;
+        *ret = def;
+        return 0;
+}
+
+void volume_def_format(const VolumeDef *def, Buf *ret)
+{
+        fields_format(&volume_def_info, def, "volume", NULL, 0, 0, ret);
+}
+
+VolumeDef *volume_def_new(void)
+{
+        return def_new(&volume_def_info);
+}
+
+VolumeDef *volume_def_copy(const VolumeDef *def)
+{
+        return def_copy(&volume_def_info, def);
+}
+
+VolumeDef *volume_def_ref(const VolumeDef *def)
+{
+        return def_ref(def);
+}
+
+VolumeDef *volume_def_unref(VolumeDef *def)
+{
+        return def_unref(def);
+}
+
+int volume_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
+{
+        VolumeDef *def = at;
+
+        if (!def->source)
+                def->source = fields_new(reader->arena, &volume_source_def_info);
+        if (!def->name || !*def->name || str_eq(def->name, ".") || str_eq(def->name, ".."))
+                return fields_refuse(node, reader, "'name' is missing");
+        if (strchr(def->name, '/'))
+                return fields_refuse(node, reader, "volume name '%s' cannot contain '/'", def->name);
+        if (def->target.compat && !str_eq(def->target.compat, "0.10") && !str_eq(def->target.compat, "1.1"))
+                return fields_refuse(node, reader, "target/compat '%s' is not '0.10' or '1.1'", def->target.compat);
+        if (check_mode(def->target.permissions, node, reader) < 0)
+                return -1;
+        return 0;
+}
