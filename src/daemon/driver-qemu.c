@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/def-store.h"
+#include "daemon/helper.h"
 #include "daemon/network-host.h"
+#include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-save.h"
@@ -59,21 +61,6 @@ static int find_user(const Config *config, RootUser *ret, gid_t groups[1], Error
         return 0;
 }
 
-/* Our other programs are beside droverd, in the build directory as when installed. */
-static char *find_program(const char *name)
-{
-        char self[4096];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *slash;
-
-        if (n <= 0)
-                return str_dup(name);
-        self[n] = '\0';
-        slash = strrchr(self, '/');
-        *slash = '\0';
-        return str_format("%s/%s", self, name);
-}
-
 typedef struct Probing {
         Loop *loop;
         QemuCaps *caps;
@@ -122,9 +109,9 @@ static void make_paths(QemuDriver *qemu)
         qemu->save_dir = str_format("%s/qemu/save", dirs->state);
         qemu->log_dir = str_format("%s/qemu", dirs->log);
         qemu->nvram_dir = str_format("%s/nvram", dirs->state);
-        qemu->logger = find_program("drover-log");
-        qemu->saver = find_program("drover-save");
-        qemu->describer = find_program("drover-img");
+        qemu->logger = helper_program("drover-log");
+        qemu->saver = helper_program("drover-save");
+        qemu->describer = helper_program("drover-img");
 }
 
 static int make_environment(QemuDriver *qemu, Error *err)
@@ -180,20 +167,11 @@ static void on_claimed(void *arg, const Error *refused)
                 qemu_start_or_restore(a->dom, domain_def_copy(a->dom->config), &options, on_autostarted, a);
 }
 
-/* Once per boot: the marker lives in the run directory, which the next boot empties. */
-static void autostart(void *arg)
+static void start_guests(void *arg)
 {
         const QemuDriver *qemu = arg;
-        AUTOFREE char *marker = str_format("%s/autostarted", qemu->status_dir);
         const DomainList *all = qemu->driver->domains;
-        AUTO(Error) err = { 0 };
 
-        if (access(marker, F_OK) == 0)
-                return;
-        if (file_write_atomic(marker, "", 0, 0600, &err) < 0) {
-                log_error("no guest is autostarted: %s", err.text);
-                return;
-        }
         for (size_t i = 0; i < domain_list_len(all); i++) {
                 Domain *dom = domain_list_at(all, i);
                 Autostart *a;
@@ -204,6 +182,21 @@ static void autostart(void *arg)
                 a->dom = domain_ref(dom);
                 job_claim(dom->jobs, JOB_START, dom->name, &a->claim, on_claimed, a);
         }
+}
+
+/* Once per boot: the marker lives in the run directory, which the next boot empties. */
+static void autostart(void *arg)
+{
+        QemuDriver *qemu = arg;
+        AUTOFREE char *marker = str_format("%s/autostarted", qemu->status_dir);
+        AUTO(Error) err = { 0 };
+
+        if (access(marker, F_OK) == 0)
+                return;
+        if (file_write_atomic(marker, "", 0, 0600, &err) < 0)
+                log_error("nothing is autostarted: %s", err.text);
+        else
+                storage_autostart(qemu->driver->storage, start_guests, qemu);
 }
 
 static int driver_load(Driver *driver, Error *err)
@@ -218,9 +211,9 @@ static int driver_load(Driver *driver, Error *err)
         if (make_environment(qemu, err) < 0)
                 return -1;
         probe(qemu);
-        /* guests are autostarted when the networks are there that they may be on */
-        if (qemu_store_load(qemu, err) < 0 || qemu_status_load(qemu, err) < 0 ||
-            network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
+        /* guests are autostarted when the networks and pools are there that they may be on */
+        if (qemu_store_load(qemu, err) < 0 || storage_load(driver, qemu->files, err) < 0 ||
+            qemu_status_load(qemu, err) < 0 || network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);
         return 0;
@@ -237,6 +230,7 @@ static void driver_unload(Driver *driver)
                 if (domain_list_at(driver->domains, i)->guest)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
         }
+        driver->storage = storage_free(driver->storage);
         ask_server_free(qemu->ask);
         driver->network_host = network_host_free(driver->network_host);
         def_store_free(qemu->store);

@@ -24,6 +24,7 @@ typedef struct LiveChange LiveChange;
 typedef struct Figures Figures;
 typedef struct NetworkHost NetworkHost;
 typedef struct ServerClient ServerClient;
+typedef struct Storage Storage;
 
 typedef void DriverDone(void *arg, const Error *failure);
 
@@ -115,7 +116,8 @@ struct Driver {
         Registry *networks;        /* of Network */
         NetworkHost *network_host; /* NULL: this driver's networks are not of this machine */
         EventHub *events;
-        void *state; /* the driver's own */
+        Storage *storage; /* its pools */
+        void *state;      /* the driver's own */
 };
 
 extern const DriverOps driver_qemu_ops;

@@ -17,65 +17,6 @@ static int answer_none(Call *call)
         return 0;
 }
 
-/* --- storage --- */
-
-int handle_connect_num_of_storage_pools(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_num_of_defined_storage_pools(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_storage_pools(Call *call, const WireConnectListStoragePoolsArgs *args UNUSED,
-                                      Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_defined_storage_pools(Call *call, const WireConnectListDefinedStoragePoolsArgs *args UNUSED,
-                                              Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_all_storage_pools(Call *call, const WireConnectListAllStoragePoolsArgs *args UNUSED,
-                                          Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_storage_pool_lookup_by_name(Call *call UNUSED, const WireStoragePoolLookupByNameArgs *args, Error *err)
-{
-        return err_set(err, ERR_NO_STORAGE_POOL, "no storage pool with matching name '%s'", args->name);
-}
-
-int handle_storage_pool_lookup_by_uuid(Call *call UNUSED, const WireStoragePoolLookupByUuidArgs *args, Error *err)
-{
-        char text[UUID_TEXT_LEN + 1];
-
-        return err_set(err, ERR_NO_STORAGE_POOL, "no storage pool with matching uuid '%s'",
-                       uuid_format(&args->uuid, text));
-}
-
-int handle_storage_pool_lookup_by_target_path(Call *call UNUSED, const WireStoragePoolLookupByTargetPathArgs *args,
-                                              Error *err)
-{
-        return err_set(err, ERR_NO_STORAGE_POOL, "no storage pool with matching target path '%s'", args->path);
-}
-
-int handle_storage_vol_lookup_by_key(Call *call UNUSED, const WireStorageVolLookupByKeyArgs *args, Error *err)
-{
-        return err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching key '%s'", args->key);
-}
-
-int handle_storage_vol_lookup_by_path(Call *call UNUSED, const WireStorageVolLookupByPathArgs *args, Error *err)
-{
-        return err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching path '%s'", args->path);
-}
-
 /* --- secrets --- */
 
 int handle_connect_num_of_secrets(Call *call, Error *err UNUSED)

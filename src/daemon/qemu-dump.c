@@ -28,7 +28,7 @@ struct Dump {
         DumpOptions options; /* path NULL */
         DriverDone *done;
         void *arg;
-        SaveHelper *helper;
+        Helper *helper;
         Fd to;     /* for QEMU; -1 once it has it */
         Fd commit; /* to the helper, which sends the file over it where QEMU is to have it */
         Watch *file;
@@ -57,7 +57,7 @@ static bool needs_file(const DumpOptions *options)
 
 static void dump_free(Dump *dump)
 {
-        save_helper_free(dump->helper);
+        helper_free(dump->helper);
         watch_free(dump->file);
         fd_close(&dump->to);
         fd_close(&dump->commit);
@@ -114,7 +114,7 @@ static void give_up(Dump *dump, const Error *why)
 {
         if (why && !err_is_set(&dump->failure))
                 err_copy(&dump->failure, why);
-        dump->helper = save_helper_free(dump->helper);
+        dump->helper = helper_free(dump->helper);
         dump->file = watch_free(dump->file);
         fd_close(&dump->commit);
         fd_close(&dump->to);

@@ -15,7 +15,7 @@
 enum { PATIENCE_MS = 30 * 1000, MOST_LINE = 1 << 20 };
 
 struct ImageLook {
-        SaveHelper *helper; /* NULL: there is nothing to look at */
+        Helper *helper; /* NULL: there is nothing to look at */
         Idle *idle;
         Timer *patience;
         VEC(const DiskDef *) disks;
@@ -170,7 +170,7 @@ ImageLook *image_look_free(ImageLook *look)
 {
         if (!look)
                 return NULL;
-        save_helper_free(look->helper);
+        helper_free(look->helper);
         idle_free(look->idle);
         timer_free(look->patience);
         vec_done(&look->disks);
@@ -259,7 +259,7 @@ static void on_late(void *arg)
         ImageLook *look = arg;
         AUTO(Error) late = { 0 };
 
-        look->helper = save_helper_free(look->helper);
+        look->helper = helper_free(look->helper);
         err_set(&late, ERR_OPERATION_TIMEOUT,
                 "the images of guest '%s' could not be looked at within %d s: their storage does not answer",
                 look->def->name, PATIENCE_MS / 1000);

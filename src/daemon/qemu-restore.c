@@ -25,7 +25,7 @@ struct Restore {
         StartOptions options;
         DriverDone *done;
         void *arg;
-        SaveHelper *helper;
+        Helper *helper;
         Error failure;
         bool reading; /* QEMU was told to, and has not said how it went */
 };
@@ -50,7 +50,7 @@ static void finish(Restore *r)
                         forget_image(r->run);
         }
         err_move(&failure, &r->failure);
-        save_helper_free(r->helper);
+        helper_free(r->helper);
         free(r->path);
         free(r);
         done(arg, err_is_set(&failure) ? &failure : NULL);
@@ -218,7 +218,7 @@ void qemu_restore(Domain *dom, DomainDef *def, const char *path, const StartOpti
 /* --- looking at images --- */
 
 typedef struct Look {
-        SaveHelper *helper;
+        Helper *helper;
         void (*done)(void *arg, const SaveImage *image, const Error *failure);
         void *arg;
 } Look;
@@ -229,7 +229,7 @@ static void on_head(void *arg, Buf *said, const Error *failure)
         AUTO(Error) err = { 0 };
         SaveImage image;
 
-        save_helper_free(look.helper);
+        helper_free(look.helper);
         free(arg);
         if (failure)
                 look.done(look.arg, NULL, failure);
@@ -254,7 +254,7 @@ int qemu_save_look(QemuDriver *qemu, const char *path,
 }
 
 typedef struct Edit {
-        SaveHelper *helper;
+        Helper *helper;
         DriverDone *done;
         void *arg;
 } Edit;
@@ -263,7 +263,7 @@ static void on_edited(void *arg, Buf *said UNUSED, const Error *failure)
 {
         Edit edit = *(Edit *)arg;
 
-        save_helper_free(edit.helper);
+        helper_free(edit.helper);
         free(arg);
         edit.done(edit.arg, failure);
 }
@@ -276,7 +276,7 @@ int qemu_save_edit(QemuDriver *qemu, const char *path, const SaveImage *image, D
         SaveHelperSpec spec = { .verb = "edit", .path = path, .in = -1, .out = -1, .commit = -1 };
         Edit *edit;
 
-        if (save_image_format(image, &text, err) < 0 || save_head_fd(&text, &head, err) < 0)
+        if (save_image_format(image, &text, err) < 0 || helper_text_fd(&text, &head, err) < 0)
                 return -1;
         edit = mem_new(Edit);
         *edit = (Edit){ .done = done, .arg = arg };

@@ -28,7 +28,7 @@ struct Save {
         QemuRun *run;
         DriverDone *done;
         void *arg;
-        SaveHelper *helper;
+        Helper *helper;
         Fd state;  /* for QEMU; -1 once it has it */
         Fd commit; /* to the helper */
         Timer *look;
@@ -73,7 +73,7 @@ static void finish(Save *save)
                 qemu_status_save(dom);
         }
         err_move(&failure, &save->failure);
-        save_helper_free(save->helper);
+        helper_free(save->helper);
         fd_close(&save->state);
         fd_close(&save->commit);
         timer_free(save->look);
@@ -97,7 +97,7 @@ static void give_up(Save *save, const Error *why)
 {
         if (why && !err_is_set(&save->failure))
                 err_copy(&save->failure, why);
-        save->helper = save_helper_free(save->helper);
+        save->helper = helper_free(save->helper);
         fd_close(&save->commit);
         fd_close(&save->state);
         if (save->sending || save->asking)
@@ -328,7 +328,7 @@ static int make_head(const Domain *dom, const SaveOptions *options, bool paused,
         buf_format(&xml, "<!-- saved as %s -->\n", nonce);
         image.xml = buf_text(&xml);
         image.xml_bytes = (uint32_t)MIN(xml.len, (size_t)UINT32_MAX);
-        return save_image_format(&image, &head, err) < 0 ? -1 : save_head_fd(&head, ret, err);
+        return save_image_format(&image, &head, err) < 0 ? -1 : helper_text_fd(&head, ret, err);
 }
 
 static int start_helper(Save *save, const SaveOptions *options, bool paused, Error *err)
@@ -357,7 +357,7 @@ static int start_helper(Save *save, const SaveOptions *options, bool paused, Err
         save->helper = save_helper_new(save->run->qemu, &spec, on_helper_done, save, err);
         if (!save->helper)
                 return -1;
-        if (process_stat(save_helper_pid(save->helper), 0, &stat, NULL) == 0)
+        if (process_stat(helper_pid(save->helper), 0, &stat, NULL) == 0)
                 save->helper_start = stat.start_ticks;
         return 0;
 }
@@ -368,7 +368,7 @@ void qemu_save_put_status(const Save *save, Buf *ret)
                    "saving 1\nimage-managed %d\nimage-was-running %d\nimage-path %s\nimage-nonce %s\nhelper-pid %d\n"
                    "helper-start %llu\n",
                    save->managed, save->was_running, save->path, save->nonce,
-                   save->helper ? save_helper_pid(save->helper) : 0, (unsigned long long)save->helper_start);
+                   save->helper ? helper_pid(save->helper) : 0, (unsigned long long)save->helper_start);
 }
 
 static void on_noted(void *arg, const Error *failure)
@@ -403,7 +403,7 @@ int qemu_save(Domain *dom, const SaveOptions *options, DriverDone *done, void *a
                                       .operation = VIR_DOMAIN_JOB_OPERATION_SAVE,
                                       .type = VIR_DOMAIN_JOB_UNBOUNDED };
         if (start_helper(save, options, stays_paused(dom, options), err) < 0) {
-                save_helper_free(save->helper);
+                helper_free(save->helper);
                 fd_close(&save->state);
                 fd_close(&save->commit);
                 domain_unref(dom);

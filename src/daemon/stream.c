@@ -34,7 +34,10 @@ struct Stream {
         bool eof;       /* fd has no more for the client */
         bool finishing; /* the client said finish; pending goes out first */
         bool holds_up;  /* the client is not read because of us */
+        bool pieces;    /* through fd go pieces, so that holes can */
+        bool cut;       /* the other end of fd is gone; why, the owner will say */
         Buf pending;
+        Buf incoming; /* from fd, not yet a whole piece */
         void (*ended)(void *arg, const Error *failure);
         void *arg;
 };
@@ -76,6 +79,16 @@ Stream *stream_new(Call *call, Fd fd, bool reads, bool writes, void (*ended)(voi
         return stream;
 }
 
+Stream *stream_new_pieces(Call *call, Fd fd, bool writes, void (*ended)(void *arg, const Error *failure), void *arg,
+                          Error *err)
+{
+        Stream *stream = stream_new(call, fd, !writes, writes, ended, arg, err);
+
+        if (stream)
+                stream->pieces = true;
+        return stream;
+}
+
 static void hold_up(Stream *stream, bool yes)
 {
         if (stream->holds_up == yes)
@@ -92,6 +105,7 @@ static void end(Stream *stream, const Error *failure)
         watch_free(stream->watch);
         fd_close(&stream->fd);
         buf_done(&stream->pending);
+        buf_done(&stream->incoming);
         if (stream->ended)
                 stream->ended(stream->arg, failure);
         free(stream);
@@ -160,6 +174,11 @@ static bool write_pending(Stream *stream)
                         continue;
                 if (n < 0 && errno == EAGAIN)
                         break;
+                if (n < 0 && stream->pieces) {
+                        stream->cut = true;
+                        buf_clear(&stream->pending);
+                        break;
+                }
                 if (n < 0) {
                         fail_errno(stream, "what the client sent cannot be written");
                         return false;
@@ -167,13 +186,99 @@ static bool write_pending(Stream *stream)
                 buf_drop(&stream->pending, (size_t)n);
         }
         hold_up(stream, stream->pending.len >= MOST_PENDING);
-        if (!stream->pending.len && stream->finishing) {
+        if (!stream->pending.len && stream->finishing && !(stream->pieces && stream->writes)) {
                 send_packet(stream, FRAME_OK, NULL, 0);
                 end(stream, NULL);
                 return false;
         }
         return true;
 }
+
+void stream_complete(Stream *stream)
+{
+        send_packet(stream, FRAME_OK, NULL, 0);
+        end(stream, NULL);
+}
+
+/* --- pieces: a kind, a length of eight bytes, and for data the bytes --- */
+
+enum { PIECE_HEAD = 9, PIECE_DATA = 'd', PIECE_HOLE = 'h' };
+
+static void put_piece(Stream *stream, char kind, uint64_t length, const void *data)
+{
+        uint8_t head[PIECE_HEAD] = { (uint8_t)kind };
+
+        if (stream->cut)
+                return;
+        for (size_t i = 0; i < 8; i++)
+                head[1 + i] = (uint8_t)(length >> (56 - 8 * i));
+        buf_put(&stream->pending, head, sizeof(head));
+        if (kind == PIECE_DATA)
+                buf_put(&stream->pending, data, length);
+}
+
+static void send_hole(Stream *stream, uint64_t length)
+{
+        const WireStreamHole hole = { .length = (int64_t)length };
+        FrameHeader header = stream->header;
+        AUTO(Buf) frame = { 0 };
+        XdrWriter w;
+
+        header.type = FRAME_STREAM_HOLE;
+        header.status = FRAME_CONTINUE;
+        frame_begin(&frame);
+        xdr_writer_init(&w, &frame);
+        wire_encode_stream_hole(&w, &hole);
+        conn_send(stream->client->conn, &header, &frame, NULL, 0);
+}
+
+/* Hand on the whole pieces that have come. */
+static void send_pieces(Stream *stream)
+{
+        size_t used = 0;
+
+        while (!stream->eof && stream->incoming.len - used >= PIECE_HEAD) {
+                const uint8_t *head = (const uint8_t *)stream->incoming.data + used;
+                uint64_t length = 0;
+
+                for (size_t i = 1; i < PIECE_HEAD; i++)
+                        length = length << 8 | head[i];
+                if (head[0] == PIECE_HOLE) {
+                        send_hole(stream, length);
+                        used += PIECE_HEAD;
+                        continue;
+                }
+                if (stream->incoming.len - used - PIECE_HEAD < length)
+                        break;
+                for (uint64_t at = 0; at < length; at += STREAM_DATA_MAX)
+                        send_packet(stream, FRAME_CONTINUE, head + PIECE_HEAD + at,
+                                    (size_t)MIN((uint64_t)STREAM_DATA_MAX, length - at));
+                if (!length) {
+                        send_packet(stream, FRAME_CONTINUE, NULL, 0);
+                        stream->eof = true;
+                }
+                used += PIECE_HEAD + (size_t)length;
+        }
+        buf_drop(&stream->incoming, used);
+}
+
+static void read_pieces(Stream *stream)
+{
+        enum { TURN = 512 * 1024 };
+        ssize_t n = read(stream->fd, buf_reserve(&stream->incoming, TURN), TURN);
+
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+                return;
+        if (n <= 0) {
+                /* before its end: whoever writes it will say why */
+                stream->eof = stream->cut = true;
+                return;
+        }
+        buf_grow(&stream->incoming, (size_t)n);
+        send_pieces(stream);
+}
+
+/* --- */
 
 /* One turn's worth from fd to the client. False: the stream is gone. */
 static bool read_some(Stream *stream)
@@ -203,8 +308,19 @@ static void on_ready(void *arg, uint32_t revents)
 
         if (revents & (EPOLLOUT | EPOLLERR) && stream->pending.len && !write_pending(stream))
                 return;
-        if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) && !stream->eof && !read_some(stream))
+        if (stream->pieces) {
+                if (revents & (EPOLLIN | EPOLLHUP) && stream->reads && !stream->eof)
+                        read_pieces(stream);
+                if (stream->writes && revents & EPOLLERR)
+                        stream->cut = true;
+        } else if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) && !stream->eof && !read_some(stream)) {
                 return;
+        }
+        if (stream->cut) {
+                stream->watch = watch_free(stream->watch);
+                stream->watch = watch_new(stream->client->daemon->loop, stream->fd, EPOLLET, on_ready, stream);
+                return;
+        }
         if (stream->eof && revents & EPOLLHUP && !stream->pending.len) {
                 /* the other side is gone for good; poll no more, the client will finish */
                 stream->watch = watch_free(stream->watch);
@@ -235,7 +351,29 @@ static void receive_data(Stream *stream, const Frame *frame)
                 stream_fail(stream, &err);
                 return;
         }
-        buf_put(&stream->pending, frame->payload, frame->len);
+        if (stream->pieces && frame->len)
+                put_piece(stream, PIECE_DATA, frame->len, frame->payload);
+        else if (!stream->pieces)
+                buf_put(&stream->pending, frame->payload, frame->len);
+        if (write_pending(stream))
+                update_events(stream);
+}
+
+static void receive_hole(Stream *stream, const Frame *frame)
+{
+        AUTO(Error) err = { 0 };
+        WireStreamHole hole = { 0 };
+        XdrReader reader;
+
+        xdr_reader_init(&reader, frame->payload, frame->len, NULL);
+        wire_decode_stream_hole(&reader, &hole);
+        if (!stream->pieces || !stream->writes || reader.failure || hole.length < 0) {
+                err_set(&err, ERR_RPC, "this stream cannot carry holes");
+                stream_fail(stream, &err);
+                return;
+        }
+        if (hole.length)
+                put_piece(stream, PIECE_HOLE, (uint64_t)hole.length, NULL);
         if (write_pending(stream))
                 update_events(stream);
 }
@@ -248,8 +386,7 @@ void stream_receive(ServerClient *client, const Frame *frame)
         if (!stream)
                 return; /* packets for a stream that is gone already are not answered */
         if (frame->header.type == FRAME_STREAM_HOLE) {
-                err_set(&err, ERR_RPC, "this stream cannot carry holes");
-                stream_fail(stream, &err);
+                receive_hole(stream, frame);
                 return;
         }
         switch (frame->header.status) {
@@ -257,8 +394,11 @@ void stream_receive(ServerClient *client, const Frame *frame)
                 receive_data(stream, frame);
                 return;
         case FRAME_OK:
+                if (stream->pieces && stream->writes && !stream->finishing)
+                        put_piece(stream, PIECE_DATA, 0, NULL);
                 stream->finishing = true;
-                write_pending(stream);
+                if (write_pending(stream))
+                        update_events(stream);
                 return;
         default:
                 err_set(&err, ERR_OPERATION_ABORTED, "the client aborted the stream");

@@ -23,6 +23,14 @@ typedef struct Stream Stream;
  */
 Stream *stream_new(Call *call, Fd fd, bool reads, bool writes, void (*ended)(void *arg, const Error *failure),
                    void *arg, Error *err);
+/*
+ * The same for one that can carry holes: through fd go the pieces of host/storage/volume.h. One that writes ends with
+ * stream_complete(), when its owner has all of it in place, or stream_fail(); that fd was closed is left to the owner
+ * to explain.
+ */
+Stream *stream_new_pieces(Call *call, Fd fd, bool writes, void (*ended)(void *arg, const Error *failure), void *arg,
+                          Error *err);
+void stream_complete(Stream *stream);
 /* End it without a word to the client: it left. Returns NULL. */
 Stream *stream_free(Stream *stream);
 /* Tell the client that the stream failed; the stream is gone then. */

@@ -24,7 +24,7 @@ def conn(daemon):
     c.close()
 
 
-@pytest.mark.parametrize("command", ["pool-list --all", "secret-list",
+@pytest.mark.parametrize("command", ["secret-list",
                                      "nwfilter-list", "nwfilter-binding-list"])
 def test_lists_are_empty(daemon, command):
     assert len(daemon.virsh(*command.split()).strip().splitlines()) == 2
@@ -58,7 +58,7 @@ def test_the_test_driver_has_a_network(daemon, conn):
 
 
 def test_old_lists_and_numbers_are_empty(conn):
-    for what in ("StoragePools", "DefinedStoragePools", "Secrets"):
+    for what in ("Secrets",):
         assert getattr(conn, "numOf" + what)() == 0 and getattr(conn, "list" + what)() == [], what
     assert conn.numOfNWFilters() == 0 and conn.listNWFilters() == []
 

@@ -1,0 +1,309 @@
+/*
+ * daemon/handle-volume-change.c - making, copying, resizing, wiping and removing volumes
+ *
+ * drover-storage does it; what the pool holds afterwards is asked from the
+ * process that watches it, and only then is the call answered. A name is taken
+ * from the first moment on, so that two calls never meet in one file.
+ */
+#include "base/str.h"
+#include "daemon/handle-storage.h"
+#include "daemon/handlers.h"
+#include "daemon/pool-serve.h"
+#include "daemon/registry.h"
+#include "wire/constants.h"
+
+typedef struct Change {
+        Call *call;
+        Pool *pool;
+        char *name;
+        VolumeDef *made; /* of a pool with nothing behind it */
+        bool makes;      /* the answer is the volume */
+        bool removes;
+} Change;
+
+int volume_claim(Pool *pool, const char *name, Error *err)
+{
+        static char taken;
+
+        if (map_find_text(pool->busy, name))
+                return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.", name);
+        map_put_text(pool->busy, name, &taken);
+        return 0;
+}
+
+void volume_release(Pool *pool, const char *name)
+{
+        map_remove_text(pool->busy, name);
+}
+
+static Change *change_new(Call *call, Pool *pool, const char *name, Error *err)
+{
+        Change *change;
+
+        if (volume_claim(pool, name, err) < 0)
+                return NULL;
+        change = mem_new(Change);
+        *change = (Change){ .call = call, .pool = pool_ref(pool), .name = str_dup(name) };
+        return change;
+}
+
+static Change *change_free(Change *change)
+{
+        volume_release(change->pool, change->name);
+        pool_unref(change->pool);
+        volume_def_unref(change->made);
+        free(change->name);
+        free(change);
+        return NULL;
+}
+
+static void on_looked(void *arg, const Error *failure)
+{
+        Change *change = arg;
+        const Volume *volume = pool_find_volume(change->pool, change->name);
+        AUTO(Error) err = { 0 };
+
+        if (change->makes && !failure && !volume)
+                err_set(&err, ERR_NO_STORAGE_VOL, "volume '%s' was made and is gone already", change->name);
+        if (failure || err_is_set(&err))
+                call_fail(change->call, failure ?: &err);
+        else if (change->makes)
+                call_reply_volume(change->call, change->pool, volume->def);
+        else
+                call_reply(change->call, NULL);
+        change_free(change);
+}
+
+/* It is done; now the pool must know. */
+static void on_changed(void *arg, const Error *failure)
+{
+        Change *change = arg;
+
+        if (failure) {
+                on_looked(change, failure);
+                return;
+        }
+        if (change->removes)
+                pool_drop_volume(change->pool, change->name);
+        if (change->made)
+                pool_put_volume(change->pool, TAKE(change->made));
+        if (change->pool->serve && !change->removes)
+                pool_serve_look(change->pool->serve, change->name, on_looked, change);
+        else
+                on_looked(change, NULL);
+}
+
+static int run(Change *change, const TaskSpec *spec, Error *err)
+{
+        if (!change->pool->storage->program) {
+                on_changed(change, NULL);
+                return 0;
+        }
+        if (storage_task(change->pool, spec, on_changed, change, err))
+                return 0;
+        change_free(change);
+        return -1;
+}
+
+/* --- making --- */
+
+static VolumeDef *parse_wanted(Pool *pool, const char *xml, bool validate, Error *err)
+{
+        AUTO(VolumeDef) *def = NULL;
+        Arena *arena;
+
+        if (volume_def_parse(xml, strlen(xml), validate ? DEF_PARSE_VALIDATE : 0, &def, NULL, err) < 0)
+                return NULL;
+        if (pool_find_volume(pool, def->name)) {
+                err_set(err, ERR_STORAGE_VOL_EXIST, "'%s'", def->name);
+                return NULL;
+        }
+        arena = def->head.arena;
+        def->target.path = arena_format(arena, "%s/%s", pool->live->target_path ?: "", def->name);
+        def->key = def->target.path;
+        def->physical_bytes = 0;
+        def->type = VOLUME_TYPE_UNSET;
+        def->target.timestamps = NULL;
+        return TAKE(def);
+}
+
+static VolumeDef *imagine(const VolumeDef *wanted)
+{
+        VolumeDef *def = volume_def_copy(wanted);
+
+        def->type = VOLUME_TYPE_FILE;
+        def->target.format = def->target.format ?: "raw";
+        return def;
+}
+
+static int make(Call *call, Pool *pool, const char *xml, const VolumeDef *from, uint32_t flags, Error *err)
+{
+        TaskSpec spec = { .words = { "make" }, .from = from };
+        AUTO(VolumeDef) *wanted = NULL;
+        Change *change;
+        size_t n = 1;
+
+        if (call_check_flags(call, flags,
+                             VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA | VIR_STORAGE_VOL_CREATE_REFLINK |
+                                     VIR_STORAGE_VOL_CREATE_VALIDATE,
+                             err) < 0 ||
+            !(wanted = parse_wanted(pool, xml, flags & VIR_STORAGE_VOL_CREATE_VALIDATE, err)))
+                return -1;
+        if (!from && !wanted->has_capacity_bytes && !wanted->backing)
+                return err_set(err, ERR_XML, "missing capacity element");
+        change = change_new(call, pool, wanted->name, err);
+        if (!change)
+                return -1;
+        change->makes = true;
+        if (!pool->storage->program)
+                change->made = imagine(wanted);
+        if (flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
+                spec.words[n++] = "metadata";
+        if (flags & VIR_STORAGE_VOL_CREATE_REFLINK)
+                spec.words[n++] = "reflink";
+        if (from)
+                spec.words[n++] = "clone";
+        spec.volume = wanted;
+        return run(change, &spec, err);
+}
+
+int handle_storage_vol_create_xml(Call *call, const WireStorageVolCreateXmlArgs *args, Error *err)
+{
+        Pool *pool = call_find_pool(call, &args->pool, err);
+
+        if (!pool || pool_must_be_active(pool, err) < 0)
+                return -1;
+        return make(call, pool, args->xml, NULL, args->flags, err);
+}
+
+int handle_storage_vol_create_xml_from(Call *call, const WireStorageVolCreateXmlFromArgs *args, Error *err)
+{
+        Pool *pool = call_find_pool(call, &args->pool, err), *from_pool;
+        Volume *from;
+
+        if (!pool || pool_must_be_active(pool, err) < 0 ||
+            call_find_volume(call, &args->clonevol, &from_pool, &from, err) < 0)
+                return -1;
+        if (map_find_text(from_pool->busy, from->def->name))
+                return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.", from->def->name);
+        return make(call, pool, args->xml, from->def, args->flags, err);
+}
+
+/* --- changing --- */
+
+/* A guest that runs with this volume would lose what it stands on (STO-25). */
+static int check_unused(const Pool *pool, const VolumeDef *def, const char *act, Error *err)
+{
+        const DomainList *domains = pool->storage->driver->domains;
+
+        for (size_t i = 0; i < domain_list_len(domains); i++) {
+                const Domain *dom = domain_list_at(domains, i);
+
+                for (uint32_t j = 0; dom->live && j < dom->live->n_disks; j++) {
+                        const SourceDef *source = &dom->live->disks[j]->source;
+
+                        if (str_eq(source->path, def->target.path) ||
+                            (str_eq(source->pool, pool->name) && str_eq(source->volume, def->name)))
+                                return err_set(err, ERR_OPERATION_INVALID,
+                                               "volume '%s' is disk '%s' of the running guest '%s' and cannot be %s",
+                                               def->name, dom->live->disks[j]->target_dev, dom->name, act);
+                }
+        }
+        return 0;
+}
+
+int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, Error *err)
+{
+        Volume *volume;
+        Change *change;
+        Pool *pool;
+
+        if (call_check_flags(call, args->flags, VIR_STORAGE_VOL_DELETE_ZEROED | VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS,
+                             err) < 0 ||
+            call_find_volume(call, &args->vol, &pool, &volume, err) < 0 ||
+            check_unused(pool, volume->def, "deleted", err) < 0 ||
+            !(change = change_new(call, pool, volume->def->name, err)))
+                return -1;
+        change->removes = true;
+        return run(change, &(TaskSpec){ .words = { "delete", change->name } }, err);
+}
+
+static int wipe(Call *call, const WireStorageVol *wire, uint32_t algorithm, Error *err)
+{
+        AUTOFREE char *number = str_format("%u", algorithm);
+        Volume *volume;
+        Change *change;
+        Pool *pool;
+
+        if (algorithm >= VIR_STORAGE_VOL_WIPE_ALG_LAST)
+                return err_set(err, ERR_INVALID_ARG, "wiping algorithm %u not supported", algorithm);
+        if (call_find_volume(call, wire, &pool, &volume, err) < 0 ||
+            check_unused(pool, volume->def, "wiped", err) < 0 ||
+            !(change = change_new(call, pool, volume->def->name, err)))
+                return -1;
+        return run(change, &(TaskSpec){ .words = { "wipe", volume->def->target.path, number } }, err);
+}
+
+int handle_storage_vol_wipe(Call *call, const WireStorageVolWipeArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, 0, err) < 0)
+                return -1;
+        return wipe(call, &args->vol, VIR_STORAGE_VOL_WIPE_ALG_ZERO, err);
+}
+
+int handle_storage_vol_wipe_pattern(Call *call, const WireStorageVolWipePatternArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, 0, err) < 0)
+                return -1;
+        return wipe(call, &args->vol, args->algorithm, err);
+}
+
+static int find_new_size(const Pool *pool, const VolumeDef *def, uint64_t capacity, uint32_t flags, uint64_t *ret,
+                         Error *err)
+{
+        bool shrink = flags & VIR_STORAGE_VOL_RESIZE_SHRINK, delta = flags & VIR_STORAGE_VOL_RESIZE_DELTA;
+
+        *ret = capacity;
+        if (delta && shrink)
+                *ret = def->capacity_bytes - MIN(def->capacity_bytes, capacity);
+        else if (delta && __builtin_add_overflow(def->capacity_bytes, capacity, ret))
+                return err_set(err, ERR_OVERFLOW, "the new capacity is too large");
+        if (*ret < def->capacity_bytes && !shrink)
+                return err_set(
+                        err, ERR_INVALID_ARG,
+                        "Can't shrink capacity below current capacity unless shrink flag explicitly specified");
+        if (*ret > def->capacity_bytes && *ret - def->capacity_bytes > pool->available)
+                return err_set(err, ERR_OPERATION_FAILED, "Not enough space left in storage pool");
+        return 0;
+}
+
+int handle_storage_vol_resize(Call *call, const WireStorageVolResizeArgs *args, Error *err)
+{
+        TaskSpec spec = { .words = { "resize" } };
+        AUTOFREE char *number = NULL;
+        Volume *volume;
+        Change *change;
+        uint64_t size;
+        size_t n = 2;
+        Pool *pool;
+
+        if (call_check_flags(call, args->flags,
+                             VIR_STORAGE_VOL_RESIZE_ALLOCATE | VIR_STORAGE_VOL_RESIZE_DELTA |
+                                     VIR_STORAGE_VOL_RESIZE_SHRINK,
+                             err) < 0 ||
+            call_find_volume(call, &args->vol, &pool, &volume, err) < 0 ||
+            find_new_size(pool, volume->def, args->capacity, args->flags, &size, err) < 0 ||
+            !(change = change_new(call, pool, volume->def->name, err)))
+                return -1;
+        spec.words[1] = number = str_format("%llu", (unsigned long long)size);
+        if (args->flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE)
+                spec.words[n++] = "allocate";
+        if (args->flags & VIR_STORAGE_VOL_RESIZE_SHRINK)
+                spec.words[n++] = "shrink";
+        spec.volume = volume->def;
+        if (!pool->storage->program) {
+                change->made = volume_def_copy(volume->def);
+                change->made->capacity_bytes = size;
+        }
+        return run(change, &spec, err);
+}

@@ -1,0 +1,165 @@
+/*
+ * daemon/handle-volume-data.c - the content of volumes, to and from clients
+ *
+ * Between a stream and drover-storage, which alone touches the volume: a path
+ * that hangs or a disk that is full ends that stream, with the reason.
+ */
+#include "base/str.h"
+#include "daemon/handle-storage.h"
+#include "daemon/handlers.h"
+#include "daemon/pool-serve.h"
+#include "daemon/stream.h"
+#include "wire/constants.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* One that goes on: it lives as long as either end. */
+typedef struct Transfer {
+        Pool *pool;
+        char *name;
+        Stream *stream;
+        StorageTask *task;
+        bool upload;
+} Transfer;
+
+static void on_looked(void *arg, const Error *failure UNUSED)
+{
+        Transfer *t = arg;
+
+        volume_release(t->pool, t->name);
+        pool_tell_refreshed(t->pool);
+        pool_unref(t->pool);
+        free(t->name);
+        free(t);
+}
+
+static void maybe_end(Transfer *t)
+{
+        if (t->stream || t->task)
+                return;
+        if (!t->upload) {
+                pool_unref(t->pool);
+                free(t->name);
+                free(t);
+        } else if (t->pool->serve) {
+                pool_serve_look(t->pool->serve, t->name, on_looked, t);
+        } else {
+                on_looked(t, NULL);
+        }
+}
+
+static void on_stream_ended(void *arg, const Error *failure UNUSED)
+{
+        Transfer *t = arg;
+
+        t->stream = NULL;
+        /* whoever wanted or sent it is gone, or has all of it */
+        t->task = storage_task_free(t->task);
+        maybe_end(t);
+}
+
+static void on_task_done(void *arg, const Error *failure)
+{
+        Transfer *t = arg;
+
+        t->task = NULL;
+        if (t->stream && failure)
+                stream_fail(t->stream, failure);
+        else if (t->stream && t->upload)
+                stream_complete(t->stream);
+        else
+                maybe_end(t);
+}
+
+typedef struct Way {
+        const WireStorageVol *vol;
+        uint64_t offset, length;
+        bool upload, sparse;
+} Way;
+
+static int open_pipe(bool upload, Fd *ours, Fd *its, Error *err)
+{
+        int ends[2];
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return err_errno(err, errno, "cannot make a pipe");
+        *ours = ends[upload];
+        *its = ends[!upload];
+        return 0;
+}
+
+static int begin(Call *call, Transfer *t, const Way *way, const char *path, Error *err)
+{
+        AUTOFREE char *offset = str_format("%llu", (unsigned long long)way->offset);
+        AUTOFREE char *length = str_format("%llu", (unsigned long long)way->length);
+        TaskSpec spec = { .words = { way->upload ? "receive" : "send", path, offset, length,
+                                     way->sparse ? "sparse" : NULL } };
+        AUTO(Fd) ours = -1;
+        AUTO(Fd) its = -1;
+
+        if (open_pipe(way->upload, &ours, &its, err) < 0)
+                return -1;
+        if (way->upload)
+                spec.in = its;
+        else
+                spec.out = its;
+        t->task = storage_task(t->pool, &spec, on_task_done, t, err);
+        if (!t->task)
+                return -1;
+        t->stream = stream_new_pieces(call, fd_take(&ours), way->upload, on_stream_ended, t, err);
+        if (!t->stream) {
+                t->task = storage_task_free(t->task);
+                return -1;
+        }
+        return 0;
+}
+
+static int transfer(Call *call, const Way *way, Error *err)
+{
+        Transfer *t;
+        Volume *volume;
+        Pool *pool;
+
+        if (call_find_volume(call, way->vol, &pool, &volume, err) < 0)
+                return -1;
+        if (!pool->storage->program)
+                return err_set(err, ERR_NO_SUPPORT, "volumes of this driver have no content");
+        if (volume->def->type == VOLUME_TYPE_DIR)
+                return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is a directory", volume->def->name);
+        if (way->upload ? volume_claim(pool, volume->def->name, err) < 0
+                        : map_find_text(pool->busy, volume->def->name) &&
+                                  err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.",
+                                          volume->def->name) < 0)
+                return -1;
+        t = mem_new(Transfer);
+        *t = (Transfer){ .pool = pool_ref(pool), .name = str_dup(volume->def->name), .upload = way->upload };
+        if (begin(call, t, way, volume->def->target.path, err) == 0) {
+                call_reply(call, NULL);
+                return 0;
+        }
+        if (way->upload)
+                volume_release(pool, t->name);
+        pool_unref(t->pool);
+        free(t->name);
+        free(t);
+        return -1;
+}
+
+int handle_storage_vol_upload(Call *call, const WireStorageVolUploadArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM, err) < 0)
+                return -1;
+        return transfer(call, &(Way){ &args->vol, args->offset, args->length, true, false }, err);
+}
+
+int handle_storage_vol_download(Call *call, const WireStorageVolDownloadArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM, err) < 0)
+                return -1;
+        return transfer(call,
+                        &(Way){ &args->vol, args->offset, args->length, false,
+                                args->flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM },
+                        err);
+}

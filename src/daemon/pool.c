@@ -1,0 +1,272 @@
+/*
+ * daemon/pool.c - a storage pool's life
+ */
+#include "daemon/pool.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+#include "daemon/def-store.h"
+#include "daemon/event.h"
+#include "daemon/pool-serve.h"
+#include "daemon/registry.h"
+#include "wire/constants.h"
+#include "wire/structs.h"
+
+enum { IMAGINARY_BYTES_GIB = 100 };
+
+Pool *pool_new(Storage *storage, const char *name, const Uuid *uuid)
+{
+        Pool *pool = mem_new(Pool);
+
+        *pool = (Pool){ .refs = 1, .storage = storage, .uuid = *uuid, .name = str_dup(name), .listed = true };
+        pool->by_name = map_new();
+        pool->by_key = map_new();
+        pool->by_path = map_new();
+        pool->busy = map_new();
+        registry_add(storage->pools, name, uuid, pool);
+        return pool;
+}
+
+Pool *pool_ref(Pool *pool)
+{
+        pool->refs++;
+        return pool;
+}
+
+Pool *pool_unref(Pool *pool)
+{
+        if (!pool || --pool->refs)
+                return NULL;
+        pool_serve_free(pool->serve);
+        pool_drop_volumes(pool);
+        vec_done(&pool->volumes);
+        map_free(pool->by_name);
+        map_free(pool->by_key);
+        map_free(pool->by_path);
+        map_free(pool->busy);
+        pool_def_unref(pool->config);
+        pool_def_unref(pool->live);
+        free(pool->name);
+        free(pool);
+        return NULL;
+}
+
+const PoolDef *pool_def(const Pool *pool)
+{
+        return pool->live ?: pool->config;
+}
+
+int pool_must_be_active(const Pool *pool, Error *err)
+{
+        return pool_is_active(pool)
+                       ? 0
+                       : err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is not active", pool->name);
+}
+
+int pool_must_be_inactive(const Pool *pool, Error *err)
+{
+        if (pool->changing)
+                return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is starting up or shutting down",
+                               pool->name);
+        return pool->live ? err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is already active", pool->name)
+                          : 0;
+}
+
+int pool_must_be_idle(const Pool *pool, Error *err)
+{
+        return pool->tasks ? err_set(err, ERR_INTERNAL, "pool '%s' has asynchronous jobs running.", pool->name) : 0;
+}
+
+void pool_drop(Pool *pool)
+{
+        if (!pool->listed)
+                return;
+        pool->listed = false;
+        registry_remove(pool->storage->pools, &pool->uuid);
+        pool_unref(pool);
+}
+
+void pool_format(const Pool *pool, bool inactive, Buf *ret)
+{
+        const PoolDef *def = inactive && pool->config ? pool->config : pool_def(pool);
+        AUTO(PoolDef) *shown = pool_def_copy(def);
+
+        shown->capacity_bytes = pool->live ? pool->capacity : 0;
+        shown->allocation_bytes = pool->live ? pool->allocation : 0;
+        shown->available_bytes = pool->live ? pool->available : 0;
+        pool_def_format(shown, inactive ? DEF_FORMAT_INACTIVE : 0, ret);
+}
+
+/* --- telling --- */
+
+void pool_tell(const Pool *pool, int event)
+{
+        WireStoragePoolEventLifecycleMsg msg = { .pool = { pool->name, pool->uuid }, .event = event };
+
+        event_emit(pool->storage->driver->events, WIRE_CLASS_STORAGE_POOL, VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+                   &pool->uuid, &msg);
+}
+
+void pool_tell_refreshed(const Pool *pool)
+{
+        WireStoragePoolEventRefreshMsg msg = { .pool = { pool->name, pool->uuid } };
+
+        event_emit(pool->storage->driver->events, WIRE_CLASS_STORAGE_POOL, VIR_STORAGE_POOL_EVENT_ID_REFRESH,
+                   &pool->uuid, &msg);
+}
+
+/* --- starting and stopping --- */
+
+typedef struct Change {
+        Pool *pool;
+        DriverDone *done;
+        void *arg;
+} Change;
+
+static Change *change_new(Pool *pool, DriverDone *done, void *arg)
+{
+        Change *change = mem_new(Change);
+
+        *change = (Change){ .pool = pool_ref(pool), .done = done, .arg = arg };
+        return change;
+}
+
+static void change_end(Change *change, const Error *failure)
+{
+        change->done(change->arg, failure);
+        pool_unref(change->pool);
+        free(change);
+}
+
+static char *status_path(const Pool *pool)
+{
+        return str_format("%s/%s.xml", pool->storage->status_dir, pool->name);
+}
+
+/* A restarted daemon finds in it what runs. Lost with the boot, like what it speaks of. */
+static void keep_status(const Pool *pool)
+{
+        AUTO(Buf) xml = { 0 };
+        AUTOFREE char *path = NULL;
+
+        if (!pool->storage->files)
+                return;
+        path = status_path(pool);
+        pool_def_format(pool->live, DEF_FORMAT_INACTIVE | DEF_FORMAT_SECURE, &xml);
+        file_queue_write(pool->storage->files, path, &xml, 0600, false, NULL, NULL);
+}
+
+static void forget_status(const Pool *pool)
+{
+        AUTOFREE char *path = pool->storage->files ? status_path(pool) : NULL;
+
+        if (path)
+                file_queue_remove(pool->storage->files, (const char *const[]){ path, NULL }, NULL, NULL);
+}
+
+static void become_inactive(Pool *pool)
+{
+        pool->changing = false;
+        pool->live = pool_def_unref(pool->live);
+        pool->capacity = pool->allocation = pool->available = 0;
+        pool_drop_volumes(pool);
+        forget_status(pool);
+}
+
+static void on_started(void *arg, const Error *failure)
+{
+        Change *change = arg;
+        Pool *pool = change->pool;
+        AUTO(Error) why = { 0 };
+
+        if (pool->storage->ending) {
+                change_end(change, failure);
+                return;
+        }
+        pool->changing = false;
+        if (failure) {
+                err_copy(&why, failure);
+                pool_serve_free(pool->serve);
+                become_inactive(pool);
+        } else {
+                keep_status(pool);
+                pool_tell(pool, VIR_STORAGE_POOL_EVENT_STARTED);
+        }
+        change_end(change, failure ? &why : NULL);
+}
+
+void pool_start(Pool *pool, DriverDone *done, void *arg)
+{
+        Change *change = change_new(pool, done, arg);
+        AUTO(Error) err = { 0 };
+
+        if (!pool->live)
+                pool->live = pool_def_ref(pool->config);
+        pool->changing = true;
+        if (!pool->storage->program) {
+                pool->capacity = pool->available = (uint64_t)IMAGINARY_BYTES_GIB << 30;
+                on_started(change, NULL);
+                return;
+        }
+        pool->serve = pool_serve_new(pool, true, on_started, change, &err);
+        if (!pool->serve)
+                on_started(change, &err);
+}
+
+static void on_stopped(void *arg, const Error *failure)
+{
+        Change *change = arg;
+        Pool *pool = change->pool;
+        AUTO(Error) err = { 0 };
+
+        if (pool->storage->ending) {
+                change_end(change, failure);
+                return;
+        }
+        if (failure) {
+                /* it is as it was; somebody must look after it again */
+                pool->changing = false;
+                pool->serve = pool_serve_new(pool, false, on_started, change, &err);
+                if (!pool->serve)
+                        on_started(change, &err);
+                return;
+        }
+        become_inactive(pool);
+        pool_tell(pool, VIR_STORAGE_POOL_EVENT_STOPPED);
+        if (!pool->config)
+                pool_drop(pool);
+        change_end(change, NULL);
+}
+
+void pool_stop(Pool *pool, DriverDone *done, void *arg)
+{
+        Change *change = change_new(pool, done, arg);
+        AUTO(Error) err = { 0 };
+
+        pool->changing = true;
+        pool_serve_free(pool->serve); /* whose files it has open could not be unmounted */
+        if (!pool->storage->program)
+                on_stopped(change, NULL);
+        else if (!storage_task(pool, &(TaskSpec){ .words = { "pool", "stop" } }, on_stopped, change, &err))
+                on_stopped(change, &err);
+}
+
+static void on_refreshed(void *arg, const Error *failure)
+{
+        Change *change = arg;
+
+        if (!failure)
+                pool_tell_refreshed(change->pool);
+        change_end(change, failure);
+}
+
+void pool_refresh(Pool *pool, DriverDone *done, void *arg)
+{
+        Change *change = change_new(pool, done, arg);
+
+        if (pool->serve)
+                pool_serve_scan(pool->serve, on_refreshed, change);
+        else
+                on_refreshed(change, NULL);
+}

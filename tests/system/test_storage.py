@@ -1,0 +1,293 @@
+"""Storage pools and volumes through stock virsh: directories of this machine (STO-01 to STO-25)."""
+import os
+import pathlib
+import signal
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import libvirt
+import pytest
+
+from droverd import Droverd
+from waiting import EventLoop, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
+
+
+class Storage:
+    """A droverd with a running directory pool called p."""
+
+    def __init__(self, conf=""):
+        self.daemon = Droverd(conf)
+        self.dir = self.daemon.base / "images"
+        self.virsh("pool-define-as", "p", "dir", "--target", self.dir)
+        self.virsh("pool-build", "p")
+        self.virsh("pool-start", "p")
+
+    def virsh(self, *args, **more):
+        return self.daemon.virsh(*args, driver="qemu", **more)
+
+    def names(self):
+        return {line.split()[0] for line in self.virsh("vol-list", "p").splitlines()[2:] if line.strip()}
+
+    def volume(self, name):
+        return ElementTree.fromstring(self.virsh("vol-dumpxml", name, "p"))
+
+    def helpers(self):
+        """Processes of drover-storage that this daemon started."""
+        found = subprocess.run(["pgrep", "-P", str(self.daemon.process.pid), "drover-storage"], capture_output=True,
+                               text=True, check=False)
+        return [int(pid) for pid in found.stdout.split()]
+
+
+@pytest.fixture(name="storage")
+def fixture_storage():
+    storage = Storage("storage_timeout = 2\n")
+    yield storage
+    storage.daemon.stop()
+
+
+def test_a_directory_pool_through_its_whole_life(storage):
+    """STO-01, STO-08, STO-13."""
+    assert storage.virsh("pool-list", "--name").split() == ["p"]
+    info = dict(line.split(":", 1) for line in storage.virsh("pool-info", "p", "--bytes").splitlines() if ":" in line)
+    room = os.statvfs(storage.dir)
+    assert int(info["Capacity"]) == room.f_blocks * room.f_frsize
+    assert info["State"].strip() == "running" and info["Persistent"].strip() == "yes"
+    storage.virsh("pool-autostart", "p")
+    assert "yes" in storage.virsh("pool-list", "--autostart").splitlines()[2]
+    xml = ElementTree.fromstring(storage.virsh("pool-dumpxml", "p"))
+    assert xml.get("type") == "dir" and xml.findtext("target/path") == str(storage.dir)
+    assert "still active" in storage.virsh("pool-undefine", "p", check=False)
+    storage.virsh("pool-destroy", "p")
+    assert storage.virsh("pool-list", "--name").split() == []
+    assert "is not active" in storage.virsh("vol-list", "p", check=False)
+    storage.virsh("pool-delete", "p")
+    assert not storage.dir.exists()
+    assert "No such file or directory" in storage.virsh("pool-start", "p", check=False)
+    storage.virsh("pool-undefine", "p")
+    assert not storage.virsh("pool-list", "--all", "--name").split()
+
+
+def test_definitions_that_clash_or_lack_something_are_refused(storage):
+    assert "already defined with uuid" in storage.virsh(
+        "pool-define-as", "q", "dir", "--target", "/x", check=False) + storage.virsh(
+            "pool-define", write(storage, "<pool type='dir'><name>q</name><uuid>%s</uuid><target><path>/y</path></target>"
+                                          "</pool>" % storage.virsh("pool-uuid", "p").strip()), check=False)
+    assert "Storage source conflict with pool: 'p'" in storage.virsh(
+        "pool-define-as", "r", "dir", "--target", f"{storage.dir}/", check=False)
+    assert "needs <target><path>" in storage.virsh("pool-define-as", "r", "dir", check=False)
+
+
+def write(storage, text):
+    path = storage.daemon.base / "definition.xml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["raw", "qcow2"])
+def test_volumes_are_what_qemu_takes_them_for(storage, name):
+    """STO-23."""
+    storage.virsh("vol-create-as", "p", "v", "8M", "--format", name)
+    shown = storage.volume("v")
+    assert shown.find("target/format").get("type") == name
+    assert shown.findtext("capacity") == str(8 << 20)
+    image = subprocess.run(["qemu-img", "info", "-f", name, storage.dir / "v"], capture_output=True, text=True, check=True)
+    assert f"file format: {name}" in image.stdout
+    assert "exists already" in storage.virsh("vol-create-as", "p", "v", "1M", check=False)
+
+
+@pytest.mark.parametrize("name", ["qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "parallels"])
+def test_volumes_of_other_formats_are_made_where_they_can_be_and_described(storage, name):
+    said = storage.virsh("vol-create-as", "p", "v", "8M", "--format", name, check=False)
+    if "Vol v created" not in said:
+        assert "does not support image creation" in said
+        subprocess.run(["qemu-img", "create", "-q", "-f", name, storage.dir / "v", "8M"], check=True)
+    wait_for("a new file is a volume", lambda: storage.names() == {"v"})
+    assert storage.volume("v").find("target/format").get("type") == name
+    assert abs(int(storage.volume("v").findtext("capacity")) - (8 << 20)) < 1 << 20
+
+
+def test_a_volume_by_name_path_and_key(storage):
+    """STO-15 to STO-22."""
+    path = f"{storage.dir}/firstimage"
+    storage.virsh("vol-create-as", "p", "firstimage", "20M")
+    for ways in (["firstimage", "--pool", "p"], [path]):
+        assert storage.virsh("vol-key", *ways).strip() == path
+        assert storage.virsh("vol-path", *ways).strip() == path
+    assert storage.virsh("vol-name", path).strip() == "firstimage"
+    assert storage.virsh("vol-pool", path).strip() == "p"
+    lines = [line.split(":")[0] for line in storage.virsh("vol-info", "--pool", "p", "firstimage").splitlines() if line]
+    assert lines == ["Name", "Type", "Capacity", "Allocation"]
+    with open(path, "r+b") as file:
+        file.write(b"x" * 136 * 1024)
+    os.sync()
+    assert "136.00 KiB" in storage.virsh("vol-info", path)
+    assert "no storage vol with matching path" in storage.virsh("vol-info", "/nowhere", check=False)
+
+
+def test_sparse_and_preallocated_volumes_are_told_apart(storage):
+    """STO-28."""
+    storage.virsh("vol-create-as", "p", "sparse", "4M", "--allocation", "0")
+    storage.virsh("vol-create-as", "p", "full", "4M", "--allocation", "4M")
+    sizes = {name: (storage.volume(name).findtext("capacity"), int(storage.volume(name).findtext("allocation")))
+             for name in ("sparse", "full")}
+    assert sizes["sparse"][0] == sizes["full"][0] == str(4 << 20)
+    assert sizes["sparse"][1] == 0 and sizes["full"][1] >= 4 << 20
+
+
+def test_clones_hold_the_same_and_keep_their_backing_store(storage):
+    """STO-24."""
+    base, top, copy = (storage.dir / name for name in ("base", "top", "copy"))
+    storage.virsh("vol-create-as", "p", "base", "4M", "--format", "raw")
+    base.write_bytes(os.urandom(4 << 20))
+    storage.virsh("vol-create-as", "p", "top", "4M", "--format", "qcow2", "--backing-vol", base,
+                  "--backing-vol-format", "raw")
+    subprocess.run(["qemu-io", "-c", "write -P 7 1M 64k", "-f", "qcow2", top], check=True, capture_output=True)
+    storage.virsh("vol-clone", "top", "copy", "--pool", "p")
+    assert storage.volume("copy").findtext("backingStore/path") == str(base)
+    subprocess.run(["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", top, copy], check=True, capture_output=True)
+    assert copy.stat().st_blocks * 512 < 1 << 20  # what stands below was not copied
+    made = "<volume><name>flat</name><capacity>1</capacity><target><format type='raw'/></target></volume>"
+    storage.virsh("vol-create-from", "p", write(storage, made), "top", "--inputpool", "p")
+    subprocess.run(["qemu-img", "compare", "-f", "qcow2", "-F", "raw", top, storage.dir / "flat"], check=True,
+                   capture_output=True)
+
+
+def test_content_goes_up_and_comes_down_with_its_holes(storage):
+    storage.virsh("vol-create-as", "p", "v", "16M")
+    data, back = storage.daemon.base / "data", storage.daemon.base / "back"
+    with open(data, "wb") as file:
+        file.write(os.urandom(3 << 20))
+        file.seek(9 << 20)
+        file.write(os.urandom(1 << 20))
+        file.truncate(16 << 20)
+    (storage.dir / "v").write_bytes(b"\xff" * (16 << 20))
+    storage.virsh("vol-upload", "v", data, "--pool", "p", "--sparse")
+    assert (storage.dir / "v").read_bytes() == data.read_bytes()
+    assert (storage.dir / "v").stat().st_blocks * 512 < 8 << 20
+    storage.virsh("vol-download", "v", back, "--pool", "p", "--sparse")
+    assert back.read_bytes() == data.read_bytes() and back.stat().st_blocks * 512 < 8 << 20
+    storage.virsh("vol-upload", "v", data, "--pool", "p", "--offset", "4096", "--length", str(1 << 20), check=False)
+    back.unlink()
+    storage.virsh("vol-download", "v", back, "--pool", "p", "--offset", str(9 << 20), "--length", "65536")
+    assert back.read_bytes() == data.read_bytes()[9 << 20:][:65536]
+
+
+@pytest.mark.parametrize("algorithm", ["zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "random", "trim"])
+def test_wiped_volumes_hold_nothing_of_what_was_there(storage, algorithm):
+    """STO-25."""
+    storage.virsh("vol-create-as", "p", "v", "1M")
+    (storage.dir / "v").write_bytes(b"secret!!" * (1 << 17))
+    storage.virsh("vol-wipe", "v", "p", "--algorithm", algorithm)
+    left = (storage.dir / "v").read_bytes()
+    assert len(left) == 1 << 20 and b"secret!!" not in left
+    if algorithm in ("zero", "nnsa", "trim"):
+        assert not left.strip(b"\0")
+
+
+def test_volumes_change_their_size(storage):
+    storage.virsh("vol-create-as", "p", "v", "4M", "--format", "qcow2")
+    storage.virsh("vol-resize", "v", "6M", "--pool", "p")
+    storage.virsh("vol-resize", "v", "2M", "--pool", "p", "--delta")
+    assert storage.volume("v").findtext("capacity") == str(8 << 20)
+    assert "shrink" in storage.virsh("vol-resize", "v", "4M", "--pool", "p", check=False)
+    storage.virsh("vol-resize", "v", "4M", "--pool", "p", "--shrink")
+    assert storage.volume("v").findtext("capacity") == str(4 << 20)
+
+
+def test_files_that_others_make_and_remove_are_seen_without_a_refresh(storage):
+    (storage.dir / "theirs").write_bytes(b"x")
+    wait_for("a new file is a volume", lambda: storage.names() == {"theirs"})
+    (storage.dir / "theirs").rename(storage.dir / "other")
+    wait_for("a renamed file is another volume", lambda: storage.names() == {"other"})
+    storage.virsh("vol-delete", "other", "p")
+    assert storage.names() == set() and not list(storage.dir.iterdir())
+
+
+def test_a_restarted_daemon_finds_what_ran_and_what_was_being_made_is_gone(storage):
+    """A half-created volume leaves nothing behind, and a running pool goes on."""
+    storage.virsh("vol-create-as", "p", "kept", "1M")
+    storage.virsh("pool-create-as", "t", "dir", "--target", storage.daemon.base / "run")
+    big = subprocess.Popen(["virsh", "-c", storage.daemon.uri(driver="qemu"), "vol-create-as", "p", "half", "64M",
+                            "--allocation", "64M", "--format", "raw"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    storage.daemon.process.send_signal(signal.SIGKILL)
+    storage.daemon.process.wait()
+    big.wait()
+    storage.daemon.output.truncate(0)
+    storage.daemon.start()
+    assert storage.virsh("pool-list", "--name").split() in (["p", "t"], ["t", "p"])
+    assert "kept" in storage.names() <= {"kept", "half"}
+    for name in os.listdir(storage.dir):
+        assert name == "kept" or (storage.dir / name).stat().st_size == 64 << 20, name
+
+
+def test_a_pool_that_hangs_holds_up_nobody_else(storage):
+    """A server that does not answer: here, whoever watches the pool is stopped."""
+    storage.virsh("vol-create-as", "p", "v", "1M")
+    other = storage.daemon.base / "other"
+    storage.virsh("pool-create-as", "q", "dir", "--target", other, "--build")
+    watcher = next(pid for pid in storage.helpers()
+                   if str(storage.dir) in pathlib.Path(f"/proc/{pid}/fd/3").read_text())
+    os.kill(watcher, signal.SIGSTOP)
+    try:
+        begun = subprocess.Popen(["virsh", "-c", storage.daemon.uri(driver="qemu"), "vol-info", "v", "p"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert storage.names() == {"v"}  # what is known is still said
+        storage.virsh("vol-create-as", "q", "w", "1M")
+        assert "w" in storage.virsh("vol-list", "q")
+        assert "storage pool 'p' is not responding" in begun.communicate(timeout=30)[1]
+    finally:
+        os.kill(watcher, signal.SIGCONT)
+    wait_for("the pool answers again", lambda: "1.00 MiB" in storage.virsh("vol-info", "v", "p", check=False))
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(storage):
+    """Upload and clone into a file system without room."""
+    small = storage.daemon.base / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", small], check=True)
+    try:
+        storage.virsh("pool-create-as", "s", "dir", "--target", small)
+        storage.virsh("vol-create-as", "p", "big", "8M")
+        (storage.dir / "big").write_bytes(os.urandom(8 << 20))
+        assert "No space left on device" in storage.virsh("vol-create-as", "s", "a", "8M", "--allocation", "8M", check=False)
+        made = write(storage, "<volume><name>copy</name><capacity>8388608</capacity></volume>")
+        assert "No space left on device" in storage.virsh("vol-create-from", "s", made, "big", "--inputpool", "p",
+                                                          check=False)
+        assert not list(small.iterdir())
+        storage.virsh("vol-create-as", "s", "v", "8M")
+        assert "No space left on device" in storage.virsh("vol-upload", "v", storage.dir / "big", "--pool", "s",
+                                                          check=False)
+        storage.virsh("vol-delete", "v", "s")
+        storage.virsh("pool-destroy", "s")
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_the_test_driver_has_a_pool_and_volumes_in_it(storage):
+    daemon = storage.daemon
+    assert daemon.virsh("pool-list", "--name").split() == ["default-pool"]
+    daemon.virsh("vol-create-as", "default-pool", "v", "1G")
+    assert daemon.virsh("vol-path", "v", "--pool", "default-pool").strip() == "/default-pool/v"
+    daemon.virsh("vol-resize", "v", "2G", "--pool", "default-pool")
+    assert "2.00 GiB" in daemon.virsh("vol-info", "v", "--pool", "default-pool")
+    daemon.virsh("vol-delete", "v", "--pool", "default-pool")
+    assert not pathlib.Path("/default-pool").exists()
+
+
+def test_events_tell_what_happens_to_a_pool(storage):
+    EventLoop.start()
+    connection = libvirt.open(storage.daemon.uri(driver="qemu"))
+    heard = []
+    connection.storagePoolEventRegisterAny(None, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+                                           lambda _c, pool, event, _detail, _o: heard.append((pool.name(), event)), None)
+    connection.storagePoolEventRegisterAny(None, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH,
+                                           lambda _c, pool, _o: heard.append((pool.name(), "refresh")), None)
+    for act in (["pool-refresh", "p"], ["pool-destroy", "p"], ["pool-undefine", "p"],
+                ["pool-define-as", "p", "dir", "--target", storage.dir], ["pool-start", "p"]):
+        storage.virsh(*act)
+    expected = ["refresh", libvirt.VIR_STORAGE_POOL_EVENT_STOPPED, libvirt.VIR_STORAGE_POOL_EVENT_UNDEFINED,
+                libvirt.VIR_STORAGE_POOL_EVENT_DEFINED, libvirt.VIR_STORAGE_POOL_EVENT_STARTED]
+    wait_for("five events in their order", lambda: heard == [("p", event) for event in expected])
+    connection.close()
