@@ -49,6 +49,9 @@ typedef struct ImageDriver {
         int (*snapshot_apply)(Image *image, const char *name, Error *err);
         int (*snapshot_delete)(Image *image, const char *name, Error *err);
         int (*snapshot_show)(Image *image, const char *name, Error *err);
+        int (*bitmaps)(Image *image, ImageBitmaps *ret, Error *err);
+        int (*bitmap_load)(Image *image, const char *name, ImageBitmapContent *ret, Error *err);
+        int (*bitmap_change)(Image *image, const ImageBitmapChange *change, Error *err);
         int (*make_empty)(Image *image, Error *err);
         int (*amend)(Image *image, const ImageCreate *how, Error *err);
         /* Change the names in the header. */

@@ -77,6 +77,39 @@ typedef struct ImageCheck {
         void *say_arg;
 } ImageCheck;
 
+/* A record of which parts were written, kept in the image. */
+typedef struct ImageBitmap {
+        char *name;           /* owned */
+        uint64_t granularity; /* bytes a bit stands for */
+        bool enabled;         /* follows what is written */
+        bool broken;          /* a writer died: it cannot be trusted, only removed */
+} ImageBitmap;
+
+typedef VEC(ImageBitmap) ImageBitmaps;
+
+typedef enum ImageBitmapAct {
+        BITMAP_ADD,
+        BITMAP_REMOVE,
+        BITMAP_CLEAR,
+        BITMAP_ENABLE,
+        BITMAP_DISABLE,
+        BITMAP_MERGE, /* put in what another one of the same disk size recorded */
+} ImageBitmapAct;
+
+/* What a bitmap recorded: bit i stands for the bytes from i * granularity on; bit 0 is the lowest of byte 0. */
+typedef struct ImageBitmapContent {
+        uint64_t disk_size;
+        unsigned granularity_bits;
+        uint8_t *bits; /* owned */
+} ImageBitmapContent;
+
+typedef struct ImageBitmapChange {
+        ImageBitmapAct act;
+        const char *name;
+        uint64_t granularity;           /* BITMAP_ADD; 0: what is usual */
+        const ImageBitmapContent *from; /* BITMAP_MERGE */
+} ImageBitmapChange;
+
 typedef struct ImageSnapshot {
         char *id, *name; /* owned */
         uint64_t l1_offset;
@@ -182,6 +215,16 @@ int image_snapshot_show(Image *image, const char *name_or_id, Error *err);
 int image_make_empty(Image *image, Error *err);
 int image_snapshot_apply(Image *image, const char *name_or_id, Error *err);
 int image_snapshot_delete(Image *image, const char *name_or_id, Error *err);
+
+/* Empty where the format has none. */
+int image_bitmaps(Image *image, ImageBitmaps *ret, Error *err);
+void image_bitmaps_done(ImageBitmaps *bitmaps);
+bool image_has_bitmaps(const Image *image); /* it can hold some */
+int image_bitmap_load(Image *image, const char *name, ImageBitmapContent *ret, Error *err);
+/* On disk once the image is closed. */
+int image_bitmap_change(Image *image, const ImageBitmapChange *change, Error *err);
+/* The bitmaps of one image into another of the same size; broken ones are an error, or passed over and told of. */
+int image_bitmaps_copy(Image *from, Image *to, void (*skipped)(const char *name), Error *err);
 
 /* The extent that starts at offset, in this image alone: at most `length` long. */
 int image_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);

@@ -5,6 +5,8 @@
 
 #include "img/bytes.h"
 
+enum { BITMAP_ENTRY = 24 };
+
 /* Data of the source, in whole clusters. */
 static int data_bytes(Image *from, uint64_t cluster, uint64_t *ret, Error *err)
 {
@@ -52,6 +54,29 @@ static uint64_t qcow2_tables(uint64_t size, uint64_t cluster, const ImageCreate 
                refcount_bytes((bytes + size) / cluster, cluster, how->refcount_bits ? how->refcount_bits : 16);
 }
 
+/* What all bitmaps of the source take when every bit is set. */
+static int measure_bitmaps(Image *from, uint64_t cluster, Measurement *ret, Error *err)
+{
+        uint64_t directory = 0;
+        ImageBitmaps list;
+
+        ret->has_bitmaps = image_has_bitmaps(from);
+        if (!ret->has_bitmaps)
+                return 0;
+        if (image_bitmaps(from, &list, err) < 0)
+                return -1;
+        for (size_t i = 0; i < list.len; i++) {
+                uint64_t bits = div_up(image_size(from), list.items[i].granularity);
+                uint64_t clusters = div_up(div_up(bits, 8), cluster);
+
+                ret->bitmaps += clusters * cluster + round_up(clusters * 8, cluster);
+                directory += round_up(BITMAP_ENTRY + strlen(list.items[i].name), 8);
+        }
+        ret->bitmaps += round_up(directory, cluster);
+        image_bitmaps_done(&list);
+        return 0;
+}
+
 int image_measure(Image *from, ImageFormat format, const ImageCreate *how, Measurement *ret, Error *err)
 {
         uint64_t cluster = how->cluster_size ? how->cluster_size : 65536, data = 0;
@@ -81,6 +106,9 @@ int image_measure(Image *from, ImageFormat format, const ImageCreate *how, Measu
         whole = round_up(size, cluster);
         if (how->preallocation >= PREALLOCATE_FALLOC)
                 data = whole;
+        *ret = (Measurement){ 0 };
+        if (from && measure_bitmaps(from, cluster, ret, err) < 0)
+                return -1;
         ret->fully_allocated = qcow2_tables(whole, cluster, how) + round_up(header, cluster) + whole;
         ret->required = ret->fully_allocated - whole + data;
         return 0;

@@ -374,8 +374,6 @@ static void put_extensions(const Qcow2Header *h, Buf *out)
                 store_be64(ext + 8, h->crypto_length);
                 put_extension(out, EXT_CRYPTO, ext, 16);
         }
-        if (h->version >= 3 && qcow2_cluster_size(h) >= 4096)
-                put_feature_names(out);
         if (h->bitmaps.n) {
                 store_be32(ext, h->bitmaps.n);
                 store_be32(ext + 4, 0);
@@ -383,6 +381,9 @@ static void put_extensions(const Qcow2Header *h, Buf *out)
                 store_be64(ext + 16, h->bitmaps.directory_offset);
                 put_extension(out, EXT_BITMAPS, ext, sizeof(ext));
         }
+        /* Behind what changes, which so stands in the first sector with the feature bits. */
+        if (h->version >= 3 && qcow2_cluster_size(h) >= 4096)
+                put_feature_names(out);
         buf_put(out, h->unknown, h->unknown_len);
         put_extension(out, EXT_END, NULL, 0);
 }

@@ -169,6 +169,8 @@ int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
                 r = set_size(q, size, err);
         if (r == 0)
                 image->size = size;
+        if (r == 0)
+                r = qcow2_bitmaps_resize(q, old, size, err);
         if (r == 0 && size > old && room != PREALLOCATE_OFF)
                 r = preallocate(q, old, size, room, err);
         pthread_mutex_unlock(&q->lock);

@@ -350,6 +350,9 @@ int qcow2_snapshot_apply(Image *image, const char *name, Error *err)
         s = find(&list, name);
         if (!s)
                 err_set(err, ERR_NO_DOMAIN_SNAPSHOT, "Could not apply snapshot '%s': snapshot not found", name);
+        else if (q->h.bitmaps.n) /* they do not know what that changes */
+                err_set(err, ERR_OPERATION_INVALID, "Could not apply snapshot '%s': Device has active dirty bitmaps",
+                        name);
         else
                 r = apply_with(q, s, err);
         image_snapshots_done(&list);

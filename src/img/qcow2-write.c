@@ -231,6 +231,8 @@ int qcow2_write(Image *image, uint64_t offset, const void *data, size_t n, Error
         int r = qcow2_begin_writing(q, err);
 
         pthread_rwlock_rdlock(&q->in_use);
+        if (r == 0)
+                qcow2_bitmaps_touch(q, offset, n);
         while (n && r == 0) {
                 size_t done;
 
@@ -272,6 +274,7 @@ int qcow2_write_packed(Image *image, uint64_t offset, const void *packed, size_t
                                "compressed clusters",
                                q->file->name);
         pthread_rwlock_rdlock(&q->in_use);
+        qcow2_bitmaps_touch(q, offset, MIN(q->cluster, image->size - offset));
         pthread_mutex_lock(&q->lock);
         while (is_landing(q, guest, 1))
                 pthread_cond_wait(&q->landed, &q->lock);
@@ -401,6 +404,7 @@ int qcow2_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, E
         if (r < 0)
                 return -1;
         pthread_rwlock_rdlock(&q->in_use);
+        qcow2_bitmaps_touch(q, offset, length);
         r = zero_held(q, offset, length, flags, err);
         if (r == 0 && q->image->data_file)
                 r = image_file_zero(q->image->data_file, offset, length, !(flags & IMAGE_ZERO_UNMAP), err);

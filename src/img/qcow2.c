@@ -40,6 +40,7 @@ static void qcow2_free(Qcow2 *q)
 {
         qcow2_tables_drop(q);
         qcow2_refcounts_done(q);
+        qcow2_bitmaps_drop(q);
         free(q->tables);
         free(q->l1);
         for (size_t i = 0; i < q->idle_codecs.len; i++)
@@ -50,6 +51,7 @@ static void qcow2_free(Qcow2 *q)
         qcow2_header_done(&q->h);
         pthread_cond_destroy(&q->landed);
         pthread_mutex_destroy(&q->lock);
+        pthread_mutex_destroy(&q->dirtying);
         pthread_rwlock_destroy(&q->in_use);
         free(q);
 }
@@ -67,6 +69,7 @@ static Qcow2 *qcow2_new(Image *image)
         pthread_rwlock_init(&q->in_use, &fair);
         pthread_rwlockattr_destroy(&fair);
         pthread_mutex_init(&q->lock, NULL);
+        pthread_mutex_init(&q->dirtying, NULL);
         pthread_cond_init(&q->landed, NULL);
         return q;
 }
@@ -125,6 +128,8 @@ static int qcow2_close(Image *image, Error *err)
 
         if (q->begun) {
                 r = qcow2_flush_all(q, err);
+                if (r == 0)
+                        r = qcow2_bitmaps_store(q, err);
                 /* The last cluster was perhaps written in part. */
                 if (r == 0)
                         r = image_file_size(q->file, &end, err);
@@ -160,7 +165,7 @@ static int begin_writing(Qcow2 *q, Error *err)
 
         if (q->h.incompatible & QCOW2_EXTERNAL_DATA && !q->image->data_file)
                 return err_set(err, ERR_OPERATION_INVALID, "'%s': its data file was not opened", q->file->name);
-        if (qcow2_bitmaps_outdate(q, err) < 0)
+        if (!q->bitmaps && qcow2_bitmaps_begin(q, err) < 0)
                 return -1;
         if (q->h.autoclear & ~known) {
                 q->h.autoclear &= known;
@@ -234,6 +239,9 @@ const ImageDriver image_driver_qcow2 = {
         .snapshot_apply = qcow2_snapshot_apply,
         .snapshot_delete = qcow2_snapshot_delete,
         .snapshot_show = qcow2_snapshot_show,
+        .bitmaps = qcow2_bitmaps_list,
+        .bitmap_load = qcow2_bitmap_content,
+        .bitmap_change = qcow2_bitmap_change,
         .make_empty = qcow2_make_empty,
         .set_backing_name = set_backing_name,
 };

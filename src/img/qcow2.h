@@ -79,6 +79,9 @@ typedef struct Qcow2 {
         bool unsynced;            /* counts or new tables were written and not flushed since */
         bool begun;               /* what a first write must settle in the header is settled */
         bool broken;              /* a table could not be written: nothing more is */
+
+        struct Qcow2Bitmaps *bitmaps; /* owned; NULL: not asked for yet. Written when the image is closed */
+        pthread_mutex_t dirtying;     /* guards the bits of those that follow what is written */
 } Qcow2;
 
 typedef enum Qcow2Kind {
@@ -181,5 +184,14 @@ int qcow2_snapshot_apply(Image *image, const char *name, Error *err);
 int qcow2_snapshot_delete(Image *image, const char *name, Error *err);
 int qcow2_snapshot_show(Image *image, const char *name, Error *err);
 int qcow2_make_empty(Image *image, Error *err);
-/* qcow2-bitmap.c; lock held: bitmaps that follow what is written are marked as out of date from now on. */
-int qcow2_bitmaps_outdate(Qcow2 *q, Error *err);
+/* qcow2-bitmap-keep.c; lock held: load the bitmaps, and mark those that follow what is written as in use. */
+int qcow2_bitmaps_begin(Qcow2 *q, Error *err);
+void qcow2_bitmaps_touch(Qcow2 *q, uint64_t offset, uint64_t length);
+int qcow2_bitmaps_resize(Qcow2 *q, uint64_t old, uint64_t size, Error *err);
+/* Without locks, at the end: write them where they changed. */
+int qcow2_bitmaps_store(Qcow2 *q, Error *err);
+void qcow2_bitmaps_drop(Qcow2 *q);
+/* qcow2-bitmap-change.c */
+int qcow2_bitmaps_list(Image *image, ImageBitmaps *ret, Error *err);
+int qcow2_bitmap_content(Image *image, const char *name, ImageBitmapContent *ret, Error *err);
+int qcow2_bitmap_change(Image *image, const ImageBitmapChange *change, Error *err);

@@ -35,6 +35,9 @@ static void change(Image *image)
         image_snapshot_create(image, &what, NULL);
         image_snapshot_apply(image, "1", NULL);
         image_snapshot_delete(image, "1", NULL);
+        image_bitmap_change(image, &(ImageBitmapChange){ .act = BITMAP_ADD, .name = "made" }, NULL);
+        image_bitmap_change(image, &(ImageBitmapChange){ .act = BITMAP_REMOVE, .name = "b" }, NULL);
+        image_resize(image, image_size(image) / 2 + 4096, PREALLOCATE_OFF, NULL);
         image_flush(image, NULL);
 }
 

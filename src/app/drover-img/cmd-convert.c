@@ -7,6 +7,8 @@
 #include "base/str.h"
 #include "img/copy.h"
 
+#include <stdio.h>
+
 enum { USUAL_SPARSE = 4096 };
 
 typedef struct Args {
@@ -15,7 +17,7 @@ typedef struct Args {
         const char *format, *backing, *backing_format, *snapshot;
         Options options;
         CopyOptions copy;
-        bool no_create, show_progress, best, target_opts;
+        bool no_create, show_progress, best, target_opts, bitmaps, skip_broken;
 } Args;
 
 static int parse_number(const char *text, const char *what, uint64_t most, uint64_t *ret, Error *err)
@@ -98,6 +100,12 @@ static int parse_option(int c, Args *args, Error *err)
         case 'y':
                 args->target_opts = true;
                 return 0;
+        case 'M':
+                args->bitmaps = true;
+                return 0;
+        case 'K':
+                args->skip_broken = true;
+                return 0;
         case 'u':
                 args->source.policy.untrusted = true;
                 return 0;
@@ -112,6 +120,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 { "source-format", required_argument, NULL, 'f' },
                 { "target-is-zero", no_argument, NULL, 'z' },
                 { "target-image-opts", no_argument, NULL, 'y' },
+                { "bitmaps", no_argument, NULL, 'M' },
+                { "skip-broken-bitmaps", no_argument, NULL, 'K' },
                 { "untrusted", no_argument, NULL, 'u' },
                 { "compress-best", no_argument, NULL, 'x' },
                 SOURCE_LONGS,
@@ -126,6 +136,10 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 return 0;
         if (argc - optind < 2)
                 return err_set(err, ERR_INVALID_ARG, "Must specify image file name");
+        if (args->skip_broken && !args->bitmaps)
+                return err_set(err, ERR_INVALID_ARG, "Use of --skip-broken-bitmaps requires --bitmaps");
+        if (args->bitmaps && argc - optind > 2)
+                return err_set(err, ERR_INVALID_ARG, "Copying bitmaps only possible with single source");
         if (args->target_opts && !args->no_create)
                 return err_set(err, ERR_INVALID_ARG, "--target-image-opts requires use of -n flag");
         if (args->target_opts && args->format)
@@ -208,6 +222,34 @@ static int copy_all(Args *args, Image **sources, size_t n, Image *to, Progress *
         return 0;
 }
 
+static void tell_skipped(const char *name)
+{
+        fprintf(stderr, "drover-img: Skipping inconsistent bitmap '%s'\n", name);
+}
+
+/* Before the long copy, what would fail after it. */
+static int check_bitmaps(Image *from, Image *to, bool skip_broken, Error *err)
+{
+        ImageBitmaps list;
+        int r = 0;
+
+        if (!image_has_bitmaps(from))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Source lacks bitmap support");
+        if (!image_has_bitmaps(to))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Format driver '%s' does not support bitmaps",
+                               image_format_name(image_format(to)));
+        if (image_bitmaps(from, &list, err) < 0)
+                return -1;
+        for (size_t i = 0; i < list.len && r == 0 && !skip_broken; i++)
+                if (list.items[i].broken)
+                        r = err_set(err, ERR_OPERATION_FAILED,
+                                    "Cannot copy inconsistent bitmap '%s'\nTry --skip-broken-bitmaps, or use "
+                                    "'drover-img bitmap --remove' to delete it",
+                                    list.items[i].name);
+        image_bitmaps_done(&list);
+        return r;
+}
+
 static int convert_to(Args *args, Image **sources, size_t n, const char *path, Error *err)
 {
         AUTO(NewImage) made = { 0 };
@@ -231,7 +273,11 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
         if (args->best)
                 image_compress_best(to);
         progress_begin(&progress, args->show_progress);
+        if (args->bitmaps && check_bitmaps(sources[0], to, args->skip_broken, err) < 0)
+                return -1;
         if (copy_all(args, sources, n, to, &progress, err) < 0)
+                return err_prefix(err, "error while converting %s", path);
+        if (args->bitmaps && image_bitmaps_copy(sources[0], to, args->skip_broken ? tell_skipped : NULL, err) < 0)
                 return err_prefix(err, "error while converting %s", path);
         if (image_flush(to, err) < 0 || image_close(TAKE(to), err) < 0 || new_image_keep(&made, err) < 0)
                 return err_prefix(err, "%s", path);
@@ -282,7 +328,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_convert = {
         .name = "convert",
-        .args = "[--object OBJECT] [--image-opts] [--target-image-opts] [-U] [-n] [--target-is-zero] [-c [--compress-best]] [-p] [-q] [-f FMT] "
+        .args = "[--object OBJECT] [--image-opts] [--target-image-opts] [-U] [-n] [--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [-c [--compress-best]] [-p] [-q] [-f FMT] "
                 "[-t CACHE] [-T SRC_CACHE] [-O OUTPUT_FMT] [-B BACKING_FILE [-F BACKING_FMT]] [-o OPTIONS] [-l SNAPSHOT] "
                 "[-S SPARSE_SIZE] [-r RATE] [-m THREADS] [-W] [--untrusted] FILENAME [FILENAME2 ...] OUTPUT_FILENAME",
         .summary = "Copy an image into another format",

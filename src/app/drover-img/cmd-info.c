@@ -95,6 +95,29 @@ static void print_luks(const LuksHeader *h, const char *indent, const char *form
                (uint64_t)h->payload * CIPHER_SECTOR, indent, h->key_iterations);
 }
 
+static void print_bitmaps(Image *image)
+{
+        ImageBitmaps list;
+
+        if (image_bitmaps(image, &list, NULL) < 0)
+                return;
+        if (list.len)
+                printf("    bitmaps:\n");
+        for (size_t i = 0; i < list.len; i++) {
+                const ImageBitmap *bitmap = &list.items[i];
+                unsigned n = 0;
+
+                printf("        [%zu]:\n            flags:\n", i);
+                if (bitmap->broken)
+                        printf("                [%u]: in-use\n", n++);
+                if (bitmap->enabled)
+                        printf("                [%u]: auto\n", n);
+                printf("            name: %s\n            granularity: %" PRIu64 "\n", bitmap->name,
+                       bitmap->granularity);
+        }
+        image_bitmaps_done(&list);
+}
+
 static void print_encryption(const Image *image)
 {
         if (!image_description(image)->encrypted)
@@ -125,7 +148,9 @@ static void print_specific(Image *image)
                 print_encryption(image);
                 return;
         }
-        printf("    lazy refcounts: %s\n    refcount bits: %u\n", on(about->lazy_refcounts), about->refcount_bits);
+        printf("    lazy refcounts: %s\n", on(about->lazy_refcounts));
+        print_bitmaps(image);
+        printf("    refcount bits: %u\n", about->refcount_bits);
         if (about->data_files.len)
                 printf("    data file: %s\n    data file raw: %s\n", about->data_files.items[0],
                        on(about->data_file_raw));
@@ -239,6 +264,31 @@ static void put_luks(JsonWriter *w, const LuksHeader *h)
         json_put_u64(w, "master-key-iters", h->key_iterations);
 }
 
+static void put_bitmaps(JsonWriter *w, Image *image)
+{
+        ImageBitmaps list;
+
+        if (image_bitmaps(image, &list, NULL) < 0)
+                return;
+        if (list.len)
+                json_open_array(w, "bitmaps");
+        for (size_t i = 0; i < list.len; i++) {
+                json_open_object(w, NULL);
+                json_open_array(w, "flags");
+                if (list.items[i].broken)
+                        json_put_text(w, NULL, "in-use");
+                if (list.items[i].enabled)
+                        json_put_text(w, NULL, "auto");
+                json_close_array(w);
+                json_put_text(w, "name", list.items[i].name);
+                json_put_u64(w, "granularity", list.items[i].granularity);
+                json_close_object(w);
+        }
+        if (list.len)
+                json_close_array(w);
+        image_bitmaps_done(&list);
+}
+
 static void put_encryption(JsonWriter *w, const Image *image)
 {
         if (!image_description(image)->encrypted)
@@ -274,6 +324,7 @@ static void put_specific(JsonWriter *w, Image *image)
         if (about->version > 2)
                 json_put_bool(w, "lazy-refcounts", about->lazy_refcounts);
         json_put_u64(w, "refcount-bits", about->refcount_bits);
+        put_bitmaps(w, image);
         put_encryption(w, image);
         if (about->version > 2) {
                 if (about->data_files.len) {

@@ -85,11 +85,15 @@ static int measure(Args *args, const char *argument, Error *err)
                 json_open_object(&w, NULL);
                 json_put_u64(&w, "required", room.required);
                 json_put_u64(&w, "fully-allocated", room.fully_allocated);
+                if (room.has_bitmaps)
+                        json_put_u64(&w, "bitmaps", room.bitmaps);
                 json_close_object(&w);
                 puts(json_text(&w));
         } else {
                 printf("required size: %" PRIu64 "\nfully allocated size: %" PRIu64 "\n", room.required,
                        room.fully_allocated);
+                if (room.has_bitmaps)
+                        printf("bitmaps size: %" PRIu64 "\n", room.bitmaps);
         }
         return 0;
 }

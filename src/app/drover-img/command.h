@@ -18,8 +18,8 @@ typedef struct Command {
         int (*run)(int argc, char **argv); /* the exit status */
 } Command;
 
-extern const Command cmd_amend, cmd_bench, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create, cmd_dd,
-        cmd_describe, cmd_info, cmd_map, cmd_measure, cmd_rebase, cmd_resize, cmd_snapshot;
+extern const Command cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create,
+        cmd_dd, cmd_describe, cmd_info, cmd_map, cmd_measure, cmd_rebase, cmd_resize, cmd_snapshot;
 
 /* "drover-img: sentence" on stderr; returns 1. */
 int complain(const char *fmt, ...) PRINTF(1, 2);

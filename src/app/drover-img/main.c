@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 static const Command *const commands[] = {
-        &cmd_amend,    &cmd_bench, &cmd_check, &cmd_commit,  &cmd_compare, &cmd_convert, &cmd_create,   &cmd_dd,
-        &cmd_describe, &cmd_info,  &cmd_map,   &cmd_measure, &cmd_rebase,  &cmd_resize,  &cmd_snapshot,
+        &cmd_amend, &cmd_bench,    &cmd_bitmap, &cmd_check, &cmd_commit,  &cmd_compare, &cmd_convert, &cmd_create,
+        &cmd_dd,    &cmd_describe, &cmd_info,   &cmd_map,   &cmd_measure, &cmd_rebase,  &cmd_resize,  &cmd_snapshot,
 };
 
 static void help(void)
