@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from img_tools import fill, needs_stock, ours, stock
+from img_tools import failing, fill, needs_stock, ours, stock
 from lab import guest, payload
 from waiting import wait_for
 
@@ -86,13 +86,33 @@ class Shell:
         return self.said.decode(errors="replace").splitlines()
 
 
+FAT = {"fat:": "1", "fat:32:": "1", "fat:floppy:": ""}  # and the partition that Linux shall mount
+
+
+def directory(path):
+    """Files whose names need every kind of entry, in directories; their sums by name."""
+    files = {"PLAIN.TXT": b"plain\n", "lower.txt": b"lower\n", "A long name, with blanks.data": os.urandom(70001),
+             "sub/twice-the-same-start-1": b"1", "sub/twice-the-same-start-2": b"22", "sub/deeper/empty": b"",
+             "sub/deeper/one cluster": bytes(range(256)) * 32}
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    os.symlink("/etc/passwd", path / "left out")
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
 def test_linux_reads_and_writes_disks_of_every_format(tmp_path):
-    raw, port = fill(tmp_path / "disk.raw", 12 << 20), tmp_path / "port"
+    raw, port = fill(tmp_path / "disk.raw", 5 << 20), tmp_path / "port"
+    (tmp_path / "files").mkdir()
+    files = directory(tmp_path / "files")
     image = guest.build()
     disks = []
     for kind in WRITTEN:
         format = convert(raw, tmp_path / kind, kind)
         disks += ["-drive", f"file={tmp_path / kind},format={format},if=virtio"]
+    for i, name in enumerate(FAT):
+        ours("convert", "-O", "qcow2", f"{name}{tmp_path}/files", tmp_path / f"fat{i}")
+        disks += ["-drive", f"file={tmp_path}/fat{i},format=qcow2,if=virtio"]
     machine = start("-kernel", image.kernel, "-initrd", image.initrd, "-append", guest.command_line(shell="ttyS1"),
                     "-serial", "null", "-serial", f"unix:{port},server=on,wait=off", *disks)
     names = [f"/dev/vd{letter}" for letter in "abcdefghijklmnop"[:len(WRITTEN)]]
@@ -101,14 +121,21 @@ def test_linux_reads_and_writes_disks_of_every_format(tmp_path):
         shell.hear(b"#")
         sums = [line.split()[0] for line in shell.run(f"sha256sum {' '.join(names)}") if "  /dev/vd" in line]
         assert sums == [hashlib.sha256(raw.read_bytes()).hexdigest()] * len(WRITTEN)
-        shell.run(f"for d in {' '.join(names)}; do yes written | dd of=$d bs=4k seek=300 count=500 iflag=fullblock 2>/dev/null; done; sync")
+        shell.run("for m in fat vfat nls_cp437 nls_ascii; do insmod /modules/$m.ko; done")
+        for i, partition in enumerate(FAT.values()):
+            device = f"/dev/vd{chr(ord('a') + len(WRITTEN) + i)}{partition}"
+            said = shell.run(f"mkdir -p /fat; mount -t vfat -o ro,iocharset=ascii {device} /fat; cd /fat; "
+                             "find . -type f -exec sha256sum '{}' +; cd /; umount /fat")
+            sums = dict(reversed(line.split("  ./", 1)) for line in said if len(line.split("  ./", 1)) == 2)
+            assert sums == files, said
+        shell.run(f"for d in {' '.join(names)}; do yes written | dd of=$d bs=4k seek=300 count=60 iflag=fullblock 2>/dev/null; done; sync")
         shell.link.sendall(b"poweroff -f\n")
         machine.wait(60)
     finally:
         machine.kill()
         machine.wait()
     expected = bytearray(raw.read_bytes())
-    text = (b"written\n" * 256001)[:500 * 4096]
+    text = (b"written\n" * 256001)[:60 * 4096]
     expected[300 * 4096:300 * 4096 + len(text)] = text
     raw.write_bytes(expected)
     for kind in WRITTEN:
@@ -117,3 +144,16 @@ def test_linux_reads_and_writes_disks_of_every_format(tmp_path):
             ours("check", "-q", "-f", format, tmp_path / kind)
         ours("compare", "-f", format, "-F", "raw", tmp_path / kind, raw)
         stock("compare", "-f", format, "-F", "raw", tmp_path / kind, raw)
+
+
+def test_a_directory_that_cannot_be_a_disk_says_why(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "big").write_bytes(bytes(2 << 20))
+    assert "do not fit" in failing("convert", "-O", "raw", f"fat:floppy:{files}", tmp_path / "a")
+    assert "read only" in failing("convert", "-O", "raw", f"fat:rw:{files}", tmp_path / "a")
+    assert "Not a directory" in failing("info", f"fat:{files}/big")
+    options = f"driver=vvfat,dir={files},fat-type=32,label=MINE"
+    ours("convert", "--image-opts", "-O", "raw", options, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes()[63 * 512 + 71:63 * 512 + 82] == b"MINE       "
+    ours("compare", "--image-opts", options, f"driver=raw,file.filename={tmp_path}/a")

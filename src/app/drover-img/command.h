@@ -56,6 +56,8 @@ int source_option(Source *source, int c, Error *err);
         }
 /* Guess when no format was given. Warns when that gives raw and the image is to be written. */
 int source_format(const Source *source, const char *path, bool write, ImageFormat *ret, Error *err);
+/* A raw image of a directory; takes the file, which may be NULL after an error. */
+Image *fat_image_open(ImageFile *file, Error *err);
 Image *source_open(const Source *source, const char *argument, unsigned flags, Error *err);
 /* Takes in what follows --object: secrets. They are found by their id until secrets_wipe(). */
 int object_add(const char *text, Error *err);

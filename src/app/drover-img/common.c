@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "img/confine.h"
 #include "img/format.h"
+#include "img/vvfat.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -182,6 +183,12 @@ Image *source_open(const Source *source, const char *argument, unsigned flags, E
 
         if (source->image_opts)
                 return image_opts_open(source, argument, flags, err);
+        if (str_starts(argument, "fat:")) {
+                if (!source->format || str_eq(source->format, "raw") || str_eq(source->format, "vvfat"))
+                        return fat_image_open(vvfat_open_name(argument, err), err);
+                err_set(err, ERR_INVALID_ARG, "'%s' is a raw disk, not %s", argument, source->format);
+                return NULL;
+        }
         path = image_path_beside("", argument, err);
         return path ? source_open_file(source, path, NULL, flags, err) : NULL;
 }

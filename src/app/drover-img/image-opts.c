@@ -7,6 +7,7 @@
 #include "app/drover-img/command.h"
 
 #include "base/str.h"
+#include "img/vvfat.h"
 
 /* Understood, and without a meaning here: files are opened when they are used, and once. */
 static const char *const passed_over[] = {
@@ -45,6 +46,38 @@ static int take_flags(Source *named, Options *options, const char *prefix, Error
         return 0;
 }
 
+/* A directory as a disk: driver=vvfat,dir=/x, or driver=raw,file.driver=vvfat,file.dir=/x. */
+static Image *open_fat(Options *options, const char *prefix, unsigned flags, Error *err)
+{
+        const char *directory = take(options, prefix, "dir"), *type = take(options, prefix, "fat-type");
+        const char *floppy = take(options, prefix, "floppy"), *writable = take(options, prefix, "rw");
+        VvfatOptions how = { .label = take(options, prefix, "label") };
+        bool write = flags & IMAGE_WRITE;
+
+        if ((type && str_to_u32(type, &how.fat_bits) < 0) || !directory) {
+                err_set(err, ERR_INVALID_ARG, "the image options need %sdir=DIRECTORY, and a number for fat-type",
+                        prefix);
+                return NULL;
+        }
+        if ((floppy && bool_from_text("floppy", floppy, &how.floppy, err) < 0) ||
+            (writable && bool_from_text("rw", writable, &write, err) < 0))
+                return NULL;
+        if (write) {
+                err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': a directory shown as a disk is read only", directory);
+                return NULL;
+        }
+        return fat_image_open(vvfat_open(directory, &how, err), err);
+}
+
+Image *fat_image_open(ImageFile *file, Error *err)
+{
+        Image *image = file ? image_open(file, IMAGE_FORMAT_RAW, 0, err) : NULL;
+
+        if (!image)
+                image_file_close(file);
+        return image;
+}
+
 static Image *open_node(const Source *source, Options *options, const char *prefix, unsigned flags, Error *err)
 {
         AUTOFREE char *below = str_format("%sbacking.", prefix);
@@ -58,6 +91,13 @@ static Image *open_node(const Source *source, Options *options, const char *pref
         if ((secret_id && !secret) || take_flags(&named, options, prefix, err) < 0)
                 return NULL;
         named.format = take(options, prefix, "driver");
+        if (str_eq(named.format, "vvfat"))
+                return open_fat(options, prefix, flags, err);
+        if (str_eq(named.format, "raw") && str_eq(protocol, "vvfat")) {
+                AUTOFREE char *inner = str_format("%sfile.", prefix);
+
+                return open_fat(options, inner, flags, err);
+        }
         if (str_eq(named.format, "file") || str_eq(named.format, "host_device"))
                 named.format = "raw";
         if (!str_eq(protocol, "file") && !str_eq(protocol, "host_device")) {

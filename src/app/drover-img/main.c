@@ -25,7 +25,7 @@ static void help(void)
         printf("\nSupported formats:");
         for (ImageFormat f = 0; f < IMAGE_FORMAT_COUNT; f++)
                 printf(" %s", image_format_name(f));
-        printf("\n");
+        printf("\nA directory is read as a FAT disk: fat:[floppy:][12:|16:|32:]DIRECTORY\n");
 }
 
 int main(int argc, char **argv)
