@@ -85,7 +85,8 @@ static void check_disks(const DomainDef *def, uint32_t flags, const MigrateParam
 
                 if (!stays_behind(disk, flags, params))
                         continue;
-                if ((disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK) &&
+                if ((disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK ||
+                     disk->type == DISK_TYPE_VOLUME) &&
                     !file_system_is_shared(disk->source.path))
                         problem(p, ERR_MIGRATE_UNSAFE,
                                 "disk '%s' (%s) is not on shared storage; copy it with --copy-storage-all, or use --unsafe "

@@ -113,6 +113,13 @@ void pool_end_scan(Pool *pool); /* volumes that it did not find are gone */
 /* The running pool that holds it, by key or path. */
 Volume *storage_find_volume(const Storage *storage, const char *key, const char *path, Pool **ret);
 
+/* --- volume-disk.c --- */
+
+/* Find the paths of a definition's disks that name volumes: source.path, which their XML does not show. */
+int volume_disks_resolve(const Storage *storage, DomainDef *def, Error *err);
+/* The same for a guest that runs already, whose pools may not be gone through yet, or may have stopped. */
+void volume_disks_recall(const Storage *storage, DomainDef *def);
+
 /* --- storage-task.c: one act of drover-storage --- */
 
 typedef struct TaskSpec {

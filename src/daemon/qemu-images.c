@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/pool.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/save-helper.h"
 #include "qemu/qmp-json.h"
@@ -268,7 +269,8 @@ static void on_late(void *arg)
 
 static bool is_on_this_host(const DiskDef *disk)
 {
-        return (disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK) && disk->source.path;
+        return (disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK || disk->type == DISK_TYPE_VOLUME) &&
+               disk->source.path;
 }
 
 /* What the engine calls it. Formats that hold no structure of their own are raw to it, and never read. */
@@ -289,10 +291,13 @@ static const char *format_name(DiskFormat format)
 ImageLook *image_look_new(QemuDriver *qemu, DomainDef *def, const DiskDef *only,
                           void (*done)(void *arg, ImageUses *uses, const Error *failure), void *arg, Error *err)
 {
-        ImageLook *look = mem_new(ImageLook);
+        ImageLook *look;
         VEC(const char *) argv = { 0 };
         SaveHelperSpec spec = { .in = -1, .out = -1, .head = -1, .commit = -1 };
 
+        if (volume_disks_resolve(qemu->driver->storage, def, err) < 0)
+                return NULL;
+        look = mem_new(ImageLook);
         *look = (ImageLook){ .def = domain_def_ref(def), .done = done, .arg = arg };
         vec_push(&argv, qemu->describer);
         vec_push(&argv, "describe");

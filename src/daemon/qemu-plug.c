@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "daemon/pool.h"
 #include "daemon/qemu-unplug.h"
 #include "loop/child.h"
 #include "model/complete.h"
@@ -346,7 +347,8 @@ void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone 
         Plug *p = plug_new(run, def, done, arg);
         AUTO(Error) err = { 0 };
 
-        if (domain_def_place_device(def, &facts, &err) < 0) {
+        if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0 ||
+            domain_def_place_device(def, &facts, &err) < 0) {
                 finish(p, &err);
                 return;
         }
@@ -375,7 +377,8 @@ void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, Dr
         AUTO(Error) err = { 0 };
 
         qemu_number_sources(def);
-        if (qemu_disk_parts(run->dom->live, old, &before, &err) < 0 || qemu_disk_parts(def, new, &after, &err) < 0) {
+        if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0 ||
+            qemu_disk_parts(run->dom->live, old, &before, &err) < 0 || qemu_disk_parts(def, new, &after, &err) < 0) {
                 finish(p, &err);
                 return;
         }

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "daemon/define.h"
 #include "daemon/migrate.h"
+#include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-save.h"
 #include "wire/constants.h"
@@ -304,6 +305,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
                 status->pid = pid;
                 status->start = (int64_t)start;
         }
+        volume_disks_recall(qemu->driver->storage, def);
         if (define_find(qemu->driver, def, &dom, err) < 0)
                 return -1;
         if (!dom)

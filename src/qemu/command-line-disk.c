@@ -178,6 +178,12 @@ static int put_network(JsonWriter *w, const SourceDef *s, Error *err)
         }
 }
 
+/* Pools that are no directories have their volumes below /dev. */
+static bool is_device_path(const char *path)
+{
+        return str_starts(path, "/dev/") && !str_starts(path, "/dev/shm/");
+}
+
 static int open_source(JsonWriter *w, DiskType type, const SourceDef *s, Error *err)
 {
         switch (type) {
@@ -193,6 +199,11 @@ static int open_source(JsonWriter *w, DiskType type, const SourceDef *s, Error *
         case DISK_TYPE_NETWORK:
                 return put_network(w, s, err);
         case DISK_TYPE_VOLUME:
+                if (s->path) {
+                        part_open(w, "driver", is_device_path(s->path) ? "host_device" : "file");
+                        json_put_text(w, "filename", s->path);
+                        return 0;
+                }
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "the volume '%s' of pool '%s' was not looked up",
                                s->volume ?: "?", s->pool ?: "?");
         default:
