@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "img/lock.h"
+#include "img/nbd.h"
 
 enum { DEEPEST_CHAIN = 200 };
 
@@ -12,6 +13,8 @@ char *image_path_beside(const char *image_path, const char *name, Error *err)
 {
         const char *slash = strrchr(image_path, '/'), *colon = strchr(name, ':'), *first = strchr(name, '/');
 
+        if (nbd_is_name(name))
+                return str_dup(name);
         if (str_starts(name, "file:"))
                 name += strlen("file:");
         else if (colon && (!first || colon < first)) {
@@ -28,6 +31,10 @@ ImageFile *image_chain_file(const char *path, unsigned flags, const ChainPolicy 
 {
         AUTO(ImageFile) *file = NULL;
 
+        if (nbd_is_name(path) && !policy->may_connect) {
+                err_set(err, ERR_OPERATION_DENIED, "'%s' is on a server, and none may be talked to here", path);
+                return NULL;
+        }
         flags |= (policy->direct ? FILE_DIRECT : 0) | (policy->sync ? FILE_SYNC : 0);
         file = image_file_open(path, flags, err);
         if (!file)
@@ -42,6 +49,9 @@ static int authorise(const ChainPolicy *policy, const char *by, const char *path
 {
         if (policy->untrusted)
                 return err_set(err, ERR_OPERATION_DENIED, "'%s' is not trusted and names another file, '%s'", by,
+                               path);
+        if (nbd_is_name(path) && !policy->may_connect)
+                return err_set(err, ERR_OPERATION_DENIED, "'%s' names '%s', which is not a file of this host", by,
                                path);
         return policy->authorise ? policy->authorise(policy->authorise_arg, by, path, err) : 0;
 }

@@ -13,6 +13,7 @@ typedef struct ChainPolicy {
         bool probe_unnamed; /* guess the format of a backing file whose format is not recorded */
         bool skip_backing;  /* open the image alone */
         bool skip_flush;    /* cache mode unsafe */
+        bool may_connect;   /* names of NBD exports are opened too */
         bool direct, sync;  /* cache modes none, directsync; writethrough */
         /* May this file be opened on behalf of the image `by`? NULL: any may. */
         int (*authorise)(void *arg, const char *by, const char *path, Error *err);
@@ -23,5 +24,5 @@ typedef struct ChainPolicy {
 Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err);
 /* Only the file, locked, with the cache mode of the policy. flags: of image_file_open(). */
 ImageFile *image_chain_file(const char *path, unsigned flags, const ChainPolicy *policy, Error *err);
-/* A name in an image's header, as a path: relative ones are beside the image. Owned; NULL: not a file. */
+/* A name in an image's header, as a path: relative ones are beside the image, names of NBD exports stay. Owned; NULL: neither. */
 char *image_path_beside(const char *image_path, const char *name, Error *err);

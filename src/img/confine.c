@@ -104,6 +104,17 @@ static const unsigned opening[] = {
 #endif
 };
 
+/* Needed only where a server is talked to. */
+static const unsigned networking[] = {
+        SYS_socket,  SYS_connect,    SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername,
+        SYS_sendto,  SYS_recvfrom,   SYS_sendmsg,    SYS_recvmsg,    SYS_sendmmsg,    SYS_shutdown,
+        SYS_bind,    SYS_ppoll,      SYS_pselect6,   SYS_getuid,     SYS_geteuid,     SYS_getgid,
+        SYS_getegid, SYS_getdents64, SYS_fstatfs,    SYS_statfs,     SYS_pipe2,       SYS_gettimeofday,
+#ifdef SYS_poll
+        SYS_poll,
+#endif
+};
+
 static void put(struct sock_filter *program, size_t *n, struct sock_filter what)
 {
         program[(*n)++] = what;
@@ -117,9 +128,10 @@ static void put_allowed(struct sock_filter *program, size_t *n, const unsigned *
         }
 }
 
-static int filter_calls(bool may_open, Error *err)
+static int filter_calls(const Confinement *how, Error *err)
 {
-        struct sock_filter program[2 * (sizeof(allowed) + sizeof(opening)) / sizeof(*allowed) + 8];
+        struct sock_filter
+                program[2 * (sizeof(allowed) + sizeof(opening) + sizeof(networking)) / sizeof(*allowed) + 8];
         struct sock_fprog filter = { .filter = program };
         size_t n = 0;
 
@@ -128,8 +140,10 @@ static int filter_calls(bool may_open, Error *err)
         put(program, &n, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
         put(program, &n, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
         put_allowed(program, &n, allowed, ARRAY_LEN(allowed));
-        if (may_open)
+        if (how->may_open)
                 put_allowed(program, &n, opening, ARRAY_LEN(opening));
+        if (how->network)
+                put_allowed(program, &n, networking, ARRAY_LEN(networking));
         put(program, &n, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
         filter.len = (unsigned short)n;
         if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
@@ -194,6 +208,6 @@ int image_confine(const Confinement *how, Error *err)
         if (limit(RLIMIT_AS, how->memory_bytes, err) < 0 || limit(RLIMIT_CPU, how->cpu_seconds, err) < 0 ||
             limit_files(how, err) < 0)
                 return -1;
-        return filter_calls(how->may_open, err);
+        return filter_calls(how, err);
 #endif
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 typedef struct Confinement {
+        bool network;                /* sockets may be made and connected */
         bool may_open;               /* files can be opened (else only what is open already is reached) */
         const char *const *writable; /* directories and files below which may be written; ends with NULL */
         uint64_t memory_bytes;       /* address space; 0: no limit */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "img/bytes.h"
+#include "img/nbd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -341,6 +342,8 @@ ImageFile *image_file_open(const char *path, unsigned flags, Error *err)
         int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (flags & FILE_WRITE ? O_RDWR : O_RDONLY);
         AUTO(Fd) fd = -1;
 
+        if (nbd_is_name(path))
+                return nbd_file_open(path, flags, err);
         if (flags & FILE_CREATE)
                 how |= O_CREAT | (flags & FILE_EXCLUSIVE ? O_EXCL : 0);
         if (flags & FILE_DIRECT)

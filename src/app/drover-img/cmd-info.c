@@ -158,6 +158,12 @@ static void print_specific(Image *image)
         printf("    corrupt: %s\n    extended l2: %s\n", on(about->corrupt), on(about->extended_l2));
 }
 
+/* What a server keeps an export in takes room that nobody here knows. */
+static bool is_local(const Image *image)
+{
+        return image_file_fd(image_file(image)) >= 0;
+}
+
 static void print_human(Image *image, const ImageSnapshots *list)
 {
         const ImageDescription *about = image_description(image);
@@ -165,7 +171,7 @@ static void print_human(Image *image, const ImageSnapshots *list)
 
         printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", image_name(image),
                image_format_name(about->format), size_to_text(image_size(image), size), image_size(image),
-               size_to_text(image_disk_usage(image), disk));
+               is_local(image) ? size_to_text(image_disk_usage(image), disk) : "unavailable");
         if (about->encrypted)
                 printf("encrypted: yes\n");
         if (about->cluster_size)
@@ -349,7 +355,8 @@ static void put_image(JsonWriter *w, Image *image, const ImageSnapshots *list)
         if (about->cluster_size)
                 json_put_u64(w, "cluster-size", about->cluster_size);
         json_put_text(w, "format", image_format_name(about->format));
-        json_put_u64(w, "actual-size", image_disk_usage(image));
+        if (is_local(image))
+                json_put_u64(w, "actual-size", image_disk_usage(image));
         if (about->encrypted)
                 json_put_bool(w, "encrypted", true);
         put_specific(w, image);

@@ -130,6 +130,8 @@ void snapshot_print(const ImageSnapshot *snapshot);
 
 /* Everything is open, or named: nothing else is needed from now on. writable: may be NULL. */
 int confine(const char *const *writable, Error *err);
+/* Before that: sockets are needed when the command line names an NBD server, and only then. */
+void confine_look_at(int argc, char **argv);
 /* The image will be changed, and perhaps the data file that stands beside it. */
 int confine_to_image(const Source *source, const char *argument, Error *err);
 /* A new image at path comes to be, and perhaps a data file of this name (NULL: none). */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "img/confine.h"
 #include "img/format.h"
+#include "img/nbd.h"
 #include "img/vvfat.h"
 
 #include <ctype.h>
@@ -91,7 +92,7 @@ const char *size_to_text(uint64_t bytes, char ret[32])
 
 ChainPolicy policy_usual(void)
 {
-        return (ChainPolicy){ .probe_unnamed = true };
+        return (ChainPolicy){ .probe_unnamed = true, .may_connect = true };
 }
 
 int policy_set_cache(ChainPolicy *policy, const char *mode, Error *err)
@@ -202,9 +203,18 @@ char *directory_of(const char *path)
         return str_dup_n(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+/* The command line names an NBD server. */
+static bool network;
+
+void confine_look_at(int argc, char **argv)
+{
+        for (int i = 0; i < argc; i++)
+                network |= nbd_is_name(argv[i]) || strstr(argv[i], "=nbd") != NULL;
+}
+
 int confine(const char *const *writable, Error *err)
 {
-        return image_confine(&(Confinement){ .may_open = true, .writable = writable }, err);
+        return image_confine(&(Confinement){ .may_open = true, .writable = writable, .network = network }, err);
 }
 
 int confine_to_image(const Source *source, const char *argument, Error *err)

@@ -7,6 +7,7 @@
 #include "app/drover-img/command.h"
 
 #include "base/str.h"
+#include "img/nbd.h"
 #include "img/vvfat.h"
 
 /* Understood, and without a meaning here: files are opened when they are used, and once. */
@@ -78,6 +79,23 @@ Image *fat_image_open(ImageFile *file, Error *err)
         return image;
 }
 
+/* The server and the export of a node, as a URI. Owned. */
+static char *take_nbd(Options *options, const char *prefix, const char *file, Error *err)
+{
+        AUTOFREE char *whole = str_format("%s%s", prefix, file);
+        const char *type = take(options, whole, "server.type"), *export_name = take(options, whole, "export");
+        const char *host = take(options, whole, "server.host") ?: take(options, whole, "host");
+        const char *port = take(options, whole, "server.port") ?: take(options, whole, "port");
+        const char *path = take(options, whole, "server.path") ?: take(options, whole, "path");
+
+        if ((host != NULL) != (path != NULL) && (!type || str_eq(type, host ? "inet" : "unix")))
+                return nbd_uri(host, port, path, export_name);
+        err_set(err, ERR_INVALID_ARG,
+                "the NBD server is to be named by server.type=inet,server.host=,server.port= or "
+                "server.type=unix,server.path=");
+        return NULL;
+}
+
 static Image *open_node(const Source *source, Options *options, const char *prefix, unsigned flags, Error *err)
 {
         AUTOFREE char *below = str_format("%sbacking.", prefix);
@@ -86,6 +104,7 @@ static Image *open_node(const Source *source, Options *options, const char *pref
         const char *protocol = take(options, prefix, "file.driver") ?: "file";
         const ImageSecret *secret = secret_id ? secret_find(secret_id, err) : NULL;
         Source named = *source;
+        AUTOFREE char *uri = NULL;
         Image *image, *backing;
 
         if ((secret_id && !secret) || take_flags(&named, options, prefix, err) < 0)
@@ -100,7 +119,14 @@ static Image *open_node(const Source *source, Options *options, const char *pref
         }
         if (str_eq(named.format, "file") || str_eq(named.format, "host_device"))
                 named.format = "raw";
-        if (!str_eq(protocol, "file") && !str_eq(protocol, "host_device")) {
+        if (str_eq(named.format, "nbd") || str_eq(protocol, "nbd")) {
+                uri = take_nbd(options, prefix, str_eq(named.format, "nbd") ? "" : "file.", err);
+                if (!uri)
+                        return NULL;
+                path = uri;
+                if (str_eq(named.format, "nbd"))
+                        named.format = "raw";
+        } else if (!str_eq(protocol, "file") && !str_eq(protocol, "host_device")) {
                 err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the driver '%s' below an image is not supported", protocol);
                 return NULL;
         }

@@ -47,6 +47,7 @@ int main(int argc, char **argv)
                         int status;
 
                         interrupt_catch();
+                        confine_look_at(argc, argv);
                         status = commands[i]->run(argc - 1, argv + 1);
                         secrets_wipe();
                         return status;

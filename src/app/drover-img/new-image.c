@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "img/lock.h"
+#include "img/nbd.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -125,7 +126,7 @@ bool path_is_device(const char *path)
 {
         struct stat st;
 
-        return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+        return nbd_is_name(path) || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
 }
 
 /* The files that hold the disk beside the image itself, under temporary names too. */
