@@ -533,6 +533,7 @@ static void on_readable(Conn *conn)
                 return;
         }
         conn->heard_ms = loop_now_ms(conn->loop);
+        conn->asked = 0; /* also when the answer came within the millisecond of the question */
         if (conn->partial.len) {
                 buf_put(&conn->partial, scratch, (size_t)n);
                 take_partial(conn);
