@@ -131,7 +131,8 @@ def command_code(command):
     source = define(camel(name), args, gen.origin(command)) if args else []
     row = f"command_{snake(name)}"
     source += [f"static const QmpCommand {row} = {{ \"{name}\", {f'&{NAME}_type_' + under(camel(name)) if args else 'NULL'}, "
-               f"{table}, {deliver}{', .quiet = true' if command.get('quiet') else ''} }};", signature, "{",
+               f"{table}, {deliver}{', .quiet = true' if command.get('quiet') else ''}"
+               f"{', .urgent = true' if command.get('urgent') else ''} }};", signature, "{",
                f"        return {NAME}_send({NAME}, &{row}, {'args' if args else 'NULL'}, {'args' if raw else 'NULL'}, "
                f"{'fd' if command.get('fd') else '-1'}, (void (*)(void))done, arg);", "}", ""]
     return header, source

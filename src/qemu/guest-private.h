@@ -23,6 +23,7 @@ struct Guest {
 
         GuestProcess *process;
         QmpClient *qmp;
+        bool urgent; /* agree with QEMU's monitor on urgent commands */
         GuestState state;
         GuestCause cause;
         GuestCause stop_cause; /* why the next STOP comes */

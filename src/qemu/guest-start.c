@@ -380,10 +380,15 @@ static void on_ended(void *arg)
 }
 
 static const GuestProcessHooks process_hooks = { .started = on_started, .ended = on_ended };
-static const QmpHooks qmp_hooks = { .event = guest_on_event, .closed = on_closed };
+void guest_expect_postcopy(Guest *guest)
+{
+        guest->urgent = true;
+}
 
 static void begin(Guest *guest, Fd monitor, GuestDone *done, void *arg, bool adopting)
 {
+        const QmpHooks qmp_hooks = { .event = guest_on_event, .closed = on_closed, .urgent = guest->urgent };
+
         guest_forget_facts(guest);
         err_done(&guest->failure);
         guest->starting = (GuestWaiter){ done, arg };

@@ -77,6 +77,8 @@ typedef struct GuestStartOptions {
         const char *balloon_path;  /* QOM path of the balloon, for the period */
 } GuestStartOptions;
 
+/* It comes in post-copy, so some commands must overtake others (QmpHooks.urgent). Before its start or adoption. */
+void guest_expect_postcopy(Guest *guest);
 /* Start QEMU and, unless paused or incoming, let it run. line is used up to the return only. */
 int guest_start(Guest *guest, const CommandLine *line, const GuestStartOptions *options, GuestDone *done, void *arg,
                 Error *err);

@@ -11,7 +11,8 @@ struct QmpCommand {
         const char *name;
         const QmpStruct *args, *ret;
         QmpDeliver *deliver;
-        bool quiet; /* a command of the guest agent that does not answer when it succeeds */
+        bool urgent; /* QEMU takes it while its main loop is stuck, where that was agreed (QmpHooks.urgent) */
+        bool quiet;  /* a command of the guest agent that does not answer when it succeeds */
 };
 
 typedef struct QmpEventRow {

@@ -466,7 +466,10 @@ void qmp_client_reopen(QmpClient *qmp, Fd fd)
         json_tokener_reset(qmp->tokener);
         qmp->watch = watch_new(qmp->loop, fd, EPOLLIN, on_socket, qmp);
         /* QEMU reads it when it gets there: how long it may take to start is its owner's deadline, not ours */
-        qmp_call_set_deadline(qmp_client_send(qmp, "qmp_capabilities", NULL, -1, NULL, negotiated, NULL, qmp), 0);
+        qmp_call_set_deadline(qmp_client_send(qmp, "qmp_capabilities",
+                                              qmp->hooks.urgent ? "{\"enable\":[\"oob\"]}" : NULL, -1, NULL,
+                                              negotiated, NULL, qmp),
+                              0);
 }
 
 QmpClient *qmp_client_new(Loop *loop, Fd fd, const QmpHooks *hooks, void *arg)
@@ -530,7 +533,7 @@ QmpCall *qmp_client_send(QmpClient *qmp, const char *name, const char *args, int
         if (!qmp->open)
                 return call;
         json_open_object(&w, NULL);
-        json_put_text(&w, "execute", name);
+        json_put_text(&w, command && command->urgent && qmp->hooks.urgent ? "exec-oob" : "execute", name);
         json_put_raw(&w, "arguments", args);
         json_put_u64(&w, "id", call->id);
         json_close_object(&w);

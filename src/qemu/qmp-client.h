@@ -27,6 +27,11 @@ typedef struct QmpHooks {
         void (*event)(void *arg, const char *name, struct json_object *event); /* the whole event object */
         /* The connection ended; all calls have failed before. The client may be freed here. */
         void (*closed)(void *arg, const Error *why);
+        /*
+         * Agree that urgent commands overtake the others, as a guest in post-copy needs whose main loop may wait for a
+         * page. QEMU reads ahead then: two commands that carry descriptors must not be under way at once.
+         */
+        bool urgent;
 } QmpHooks;
 
 /* Takes fd, a connected stream socket; -1: not connected yet. Members of hooks may be NULL; hooks is copied. */
