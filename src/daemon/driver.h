@@ -34,6 +34,7 @@ typedef struct StartOptions {
         bool force_boot; /* a managed save image is thrown away, not restored */
         bool reset_nvram;
         bool incoming;       /* wait for a migration; the guest is not announced as started */
+        bool postcopy;       /* ... and may come in post-copy */
         const char *image;   /* the save image that its state will come from, or NULL; incoming is set */
         bool managed_image;  /* which goes once the guest runs */
         ServerClient *owner; /* destroy the guest when this client leaves, or NULL */

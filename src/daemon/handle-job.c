@@ -5,6 +5,7 @@
  */
 #include "base/str.h"
 #include "daemon/handlers.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
@@ -134,6 +135,29 @@ int handle_domain_abort_job(Call *call, const WireDomainAbortJobArgs *args, Erro
                 return -1;
         call_reply(call, NULL);
         return 0;
+}
+
+/* In post-copy nothing can be given up; the connection can, so that it may be made again. */
+static int pause_postcopy(Call *call, Domain *dom, Error *err)
+{
+        const Migration *m = migration_of(dom);
+
+        if (!m || !migrate_is_torn(m) || m->broken)
+                return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is not moving in post-copy", dom->name);
+        qmp_migrate_pause(guest_qmp(qemu_run(dom)->guest), call_done, call);
+        return 0;
+}
+
+int handle_domain_abort_job_flags(Call *call, const WireDomainAbortJobFlagsArgs *args, Error *err)
+{
+        Domain *dom;
+
+        if (call_check_flags(call, args->flags, VIR_DOMAIN_ABORT_JOB_POSTCOPY, err) < 0)
+                return -1;
+        if (!(args->flags & VIR_DOMAIN_ABORT_JOB_POSTCOPY))
+                return handle_domain_abort_job(call, &(WireDomainAbortJobArgs){ .dom = args->dom }, err);
+        dom = call_find_domain(call, &args->dom, err);
+        return dom ? pause_postcopy(call, dom, err) : -1;
 }
 
 /* --- limits of a migration --- */

@@ -7,6 +7,7 @@
 #include "daemon/define.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/server-client.h"
 #include "wire/constants.h"
 
@@ -272,6 +273,8 @@ static int resume(Call *call, Domain *dom, const void *args UNUSED, Error *err)
                 call_reply(call, NULL);
                 return 0;
         }
+        if (migrate_check_resume(dom, err) < 0)
+                return -1;
         dom->driver->ops->resume(dom, call_done, call);
         return 0;
 }

@@ -15,6 +15,7 @@
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-finish.h"
 #include "daemon/migrate-ports.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-tunnel.h"
 #include "daemon/server-client.h"
@@ -71,6 +72,8 @@ static void answer_prepare(Preparing *p)
         cookie.ask = migrate_ask_address(m);
         cookie.nbd_port = m->nbd_port;
         migrate_cookie_format(&cookie, &text);
+        if (m->client)
+                server_client_forget(m->client, m);
         m->client = call_client_watch(p->call, migrate_on_preparer_left, m);
         if (!(m->flags & VIR_MIGRATE_TUNNELLED)) {
                 call_reply(p->call, &(WireDomainMigratePrepare3ParamsRet){ .n_cookie_out = (uint32_t)text.len,
@@ -250,6 +253,7 @@ static void on_claimed(void *arg, const Error *refused)
         }
         p->options.incoming = true;
         p->options.paused = true;
+        p->options.postcopy = m->flags & VIR_MIGRATE_POSTCOPY;
         qemu_start(m->dom, TAKE(p->def), &p->options, on_incoming_started, p);
 }
 
@@ -331,6 +335,39 @@ static int prepare_offline(Call *call, Driver *driver, DomainDef *def, Domain *d
         return 0;
 }
 
+static void on_listens_again(void *arg, const Error *failure)
+{
+        Preparing *p = arg;
+
+        if (!failure) {
+                answer_prepare(p);
+                return;
+        }
+        call_fail(p->call, failure);
+        domain_unref(p->dom);
+        free(p);
+}
+
+/* The guest runs here and its source wants to send the rest of it over a new connection. */
+static int prepare_again(Call *call, Domain *dom, const MigrateCookie *from, uint32_t flags, Error *err)
+{
+        QemuRun *run = dom ? qemu_run(dom) : NULL;
+        Migration *m = run ? run->migration : NULL;
+        Preparing *p;
+
+        if (!m || m->side != MIGRATE_IN || !migrate_is_torn(m) || !m->nonce || !from->nonce ||
+            !str_eq(m->nonce, from->nonce))
+                return err_set(err, ERR_OPERATION_INVALID, "there is no guest here whose post-copy migration broke");
+        if (m->query || m->relisten || m->finishing)
+                return err_set(err, ERR_RESOURCE_BUSY, "the migration of guest '%s' is being resumed", dom->name);
+        m->flags |= flags & VIR_MIGRATE_PERSIST_DEST;
+        p = mem_new(Preparing);
+        *p = (Preparing){ .call = call, .tunnel = -1, .dom = domain_ref(dom), .migration = m };
+        call_use_domain(call, dom);
+        migrate_listen_again(m, on_listens_again, p);
+        return 0;
+}
+
 static int check_procedure(const Call *call, uint32_t flags, Error *err)
 {
         bool tunnelled = flags & VIR_MIGRATE_TUNNELLED;
@@ -357,6 +394,8 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
                 return -1;
         if (flags & VIR_MIGRATE_OFFLINE)
                 return prepare_offline(call, driver, TAKE(def), dom, err);
+        if (flags & VIR_MIGRATE_POSTCOPY_RESUME)
+                return prepare_again(call, dom, &from, flags, err);
         if ((dom && domain_must_be_inactive(dom, err) < 0) ||
             migrate_check_destination(driver, def, flags, params, err) < 0)
                 return -1;

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-transfer.h"
 
 #include <json-c/json.h>
@@ -65,7 +66,10 @@ void migration_on_guest_ended(Migration *m)
                 transfer_on_guest_ended(m->transfer, &err);
                 return;
         }
-        if (m->completed || m->committed)
+        if (migrate_is_torn(m))
+                log_error("guest '%s' has ended here in post-copy: what the other host has not got of it is lost",
+                          m->dom->name);
+        else if (m->completed)
                 log_warning("guest '%s' was sent completely and has ended here: the other host has it", m->dom->name);
         if (m->question)
                 migrate_ask_drop(m, &err);

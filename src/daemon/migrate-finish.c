@@ -13,6 +13,7 @@
 #include "daemon/define.h"
 #include "daemon/handlers.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 
 /* --- giving up --- */
@@ -109,7 +110,7 @@ void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, co
         *w = (Withdrawal){ .migration = m, .done = done, .arg = arg };
         if (m->resumed_us)
                 withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
-        else if (m->query || m->intent)
+        else if (m->query || m->intent || m->postcopy)
                 withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, &busy); /* it is being finished or withdrawn already */
         else if (!m->runs_by_itself)
                 end_unrun(w);
@@ -134,6 +135,8 @@ void migrate_on_preparer_left(void *arg)
         m->client = NULL;
         if (m->finishing)
                 return; /* finish goes on without its client */
+        if (migrate_is_torn(m))
+                return; /* it is settled when all of it is here */
         if (m->resumed_us) {
                 log_info("guest '%s' has arrived and runs; nobody finished its migration", m->dom->name);
                 settle(m);
@@ -306,6 +309,24 @@ static void go_on(Migration *m)
         /* else: RESUME comes by itself */
 }
 
+void migrate_settle_arrived(Migration *m)
+{
+        log_info("guest '%s' has arrived completely", m->dom->name);
+        settle(m);
+}
+
+/* finish cannot say that all is well; the guest runs on. */
+static void fail_finishing(Migration *m)
+{
+        Call *call = TAKE(m->finishing);
+        AUTO(Error) err = { 0 };
+
+        err_set(&err, ERR_OPERATION_FAILED,
+                "guest '%s' runs here, but the connection to its source broke in post-copy", m->dom->name);
+        if (call)
+                call_fail(call, &err);
+}
+
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
 {
         if (event->type == QMP_EVENT_RESUME && !m->resumed_us) {
@@ -317,10 +338,16 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
         }
         if (event->type != QMP_EVENT_MIGRATION)
                 return;
+        migrate_postcopy_status(m, event->migration.status);
+        migrate_relisten_on_event(m, event->migration.status);
         if (str_eq(event->migration.status, "completed")) {
                 m->arrived = true;
                 if (m->finishing)
                         go_on(m);
+                else if (m->postcopy && !m->client)
+                        migrate_settle_arrived(m);
+        } else if (str_eq(event->migration.status, "postcopy-paused")) {
+                fail_finishing(m);
         } else if (str_eq(event->migration.status, "failed") && !m->resumed_us) {
                 m->failed = true;
                 /* what waits for QEMU ends it, or the end of QEMU does, which follows */
@@ -379,7 +406,9 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
                 return 0;
         }
         m->finishing = call;
-        if (m->arrived || m->resumed_us)
+        if (m->broken)
+                fail_finishing(m);
+        else if (m->arrived || (m->resumed_us && !m->postcopy))
                 go_on(m);
         return 0;
 }

@@ -8,5 +8,7 @@
 void migrate_drop_incoming(Migration *m);
 /* What is being written about it does not concern it any more. */
 void migrate_forget_intent(Migration *m);
+/* All of it is here and runs, and nobody waits for it to be finished. */
+void migrate_settle_arrived(Migration *m);
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. arg: the Migration. */
 void migrate_on_preparer_left(void *arg);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/migrate-tunnel.h"
@@ -255,6 +256,8 @@ static StepResult abort_peer(void *state, Job *job UNUSED, Error *err UNUSED)
 
         drop_pending(p);
         p->tunnel = tunnel_free(p->tunnel);
+        if (p->migration && migrate_is_torn(p->migration))
+                return STEP_DONE; /* it runs there */
         if (!p->migration || !p->prepared || !p->client || !client_is_open(p->client))
                 return STEP_DONE; /* the peer gives up when the connection ends */
         if (p->migration->completed && !runs_here(p))
@@ -302,7 +305,10 @@ static StepResult move_memory(void *state, Job *job UNUSED, Error *err)
                 return STEP_FAILED;
         if (!port)
                 return err_set(err, ERR_INTERNAL, "the destination named no port"), STEP_FAILED;
-        transfer_start(p->migration, host, port, p->peer.nbd_port, -1, on_transferred, p);
+        if (p->flags & VIR_MIGRATE_POSTCOPY_RESUME)
+                transfer_resume(p->migration, host, port, on_transferred, p);
+        else
+                transfer_start(p->migration, host, port, p->peer.nbd_port, -1, on_transferred, p);
         return STEP_WAIT;
 }
 
@@ -377,6 +383,7 @@ static void on_fate(void *arg, MigrateFate fate, const Error *failure UNUSED)
         PeerMove *p = arg;
         AUTO(Error) err = { 0 };
 
+        p->migration->asking = fate == MIGRATE_FATE_UNKNOWN;
         if (fate == MIGRATE_FATE_RUNS) {
                 job_resume(p->job, NULL);
         } else if (fate == MIGRATE_FATE_ABSENT) {
@@ -454,7 +461,9 @@ static void on_finished(void *state, const Error *why)
         bool undefine = p->flags & VIR_MIGRATE_UNDEFINE_SOURCE;
 
         if (why->code != ERR_OK) {
-                if (m) {
+                if (m && migrate_is_torn(m) && runs_here(p)) {
+                        m->driven_here = false; /* it waits for somebody to connect it again */
+                } else if (m) {
                         str_replace(&m->stats.error, why->text);
                         migrate_stay(m);
                 }
@@ -493,19 +502,22 @@ int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32
                 Error *err)
 {
         Domain *dom = call_find_domain(call, wire, err);
+        Migration *broken = NULL;
         PeerMove *p;
 
         if (!dom || migrate_check_flags(flags, params, err) < 0 || migrate_check_source(dom, flags, params, err) < 0)
                 return -1;
         if (!dconnuri)
                 return err_set(err, ERR_INVALID_ARG, "the destination's URI is missing");
-        if (qemu_run(dom) && qemu_run(dom)->migration)
+        if (flags & VIR_MIGRATE_POSTCOPY_RESUME && !(broken = migrate_find_broken(dom, MIGRATE_OUT, err)))
+                return -1;
+        if (!broken && qemu_run(dom) && qemu_run(dom)->migration)
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is busy with a migration already", dom->name);
         p = mem_new(PeerMove);
         *p = (PeerMove){ .dom = domain_ref(dom),
                          .call = call,
                          .uri = str_dup(dconnuri),
-                         .nonce = migrate_new_nonce(),
+                         .nonce = broken ? str_dup(broken->nonce) : migrate_new_nonce(),
                          .flags = flags,
                          .arena = arena_new() };
         migrate_params_copy(&p->params, params, p->arena);
@@ -514,9 +526,14 @@ int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32
                 job_start(p->job);
                 return 0;
         }
-        p->migration = migration_new(dom, MIGRATE_OUT, flags, params);
-        p->migration->nonce = str_dup(p->nonce);
+        p->migration = broken ?: migration_new(dom, MIGRATE_OUT, flags, params);
         p->migration->driven_here = true;
+        if (broken) {
+                broken->params.bandwidth_postcopy_mib = params->bandwidth_postcopy_mib;
+                job_start(p->job);
+                return 0;
+        }
+        p->migration->nonce = str_dup(p->nonce);
         job_claim(dom->jobs, JOB_MIGRATION_OUT, dom->name, &p->migration->claim, on_claimed, p);
         return 0;
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/migrate-ask.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 
 enum {
@@ -100,8 +101,11 @@ static void on_seen(void *arg, const QmpMigrationInfo *info, const Error *failur
                 ask(m);
         } else if (is_one_of(status, goes_on)) {
                 m->query = qmp_migrate_cancel(guest_qmp(qemu_run(m->dom)->guest), on_cancel_sent, m);
+        } else if (str_eq(status, "postcopy-paused")) {
+                migrate_postcopy_status(m, status); /* until somebody connects the two again */
         } else {
                 /* being cancelled, handing over, or in post-copy: it ends by itself */
+                m->committed = m->committed || str_starts(status, "postcopy-");
                 again(m, LOOK_AGAIN_MS, look);
         }
 }
@@ -130,5 +134,6 @@ void migrate_recover(Domain *dom, const char *nonce, const char *peer, uint32_t 
         m->nonce = str_dup(nonce);
         m->ask = str_dup(peer);
         m->was_running = was_running;
+        m->recovered = true;
         job_claim(dom->jobs, JOB_MIGRATION_OUT, dom->name, &m->claim, on_claimed, m);
 }

@@ -16,6 +16,7 @@
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-finish.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/server-client.h"
 
@@ -65,6 +66,7 @@ Migration *migration_free(Migration *m)
         if (run && run->migration == m)
                 run->migration = NULL;
         migrate_forget_intent(m);
+        migrate_relisten_forget(m);
         if (m->client)
                 server_client_forget(m->client, m);
         timer_free(m->recovery);
@@ -91,12 +93,21 @@ static void on_client_left(void *arg)
         m->client = NULL;
         if (m->asking || (m->transfer && !m->stats.ended_ms))
                 return; /* what goes on comes to its end first */
+        if (migrate_is_torn(m))
+                return; /* somebody will connect the two hosts again */
         if (m->completed || m->committed) {
                 migrate_settle_alone(m);
                 return;
         }
         log_info("guest '%s': the client that began a migration left; it is given up", m->dom->name);
         migration_free(m);
+}
+
+static void watch_client(Migration *m, Call *call)
+{
+        if (m->client)
+                server_client_forget(m->client, m);
+        m->client = call_client_watch(call, on_client_left, m);
 }
 
 Migration *migration_new(Domain *dom, MigrateSide side, uint32_t flags, const MigrateParams *params)
@@ -170,13 +181,25 @@ static void on_begin_claimed(void *arg, const Error *refused)
                 return;
         }
         m->was_running = m->dom->state == VIR_DOMAIN_RUNNING;
-        m->client = call_client_watch(call, on_client_left, m);
+        watch_client(m, call);
         if (!m->client)
                 err_set(&err, ERR_OPERATION_ABORTED, "the client has left");
         else if (answer_begin(call, m->dom, m->flags, &m->params, m->nonce, &err) == 0)
                 return;
         call_fail(call, &err);
         migration_free(m);
+}
+
+/* The broken migration goes on: it keeps its slot and its nonce. */
+static int begin_again(Call *call, Domain *dom, uint32_t flags, const MigrateParams *params, Error *err)
+{
+        Migration *m = migrate_find_broken(dom, MIGRATE_OUT, err);
+
+        if (!m)
+                return -1;
+        watch_client(m, call);
+        m->params.bandwidth_postcopy_mib = params->bandwidth_postcopy_mib;
+        return answer_begin(call, dom, flags, params, m->nonce, err);
 }
 
 static int begin(Call *call, const WireDomain *wire, uint32_t flags, const MigrateParams *params, Error *err)
@@ -191,6 +214,8 @@ static int begin(Call *call, const WireDomain *wire, uint32_t flags, const Migra
 
                 return answer_begin(call, dom, flags, params, nonce, err);
         }
+        if (flags & VIR_MIGRATE_POSTCOPY_RESUME)
+                return begin_again(call, dom, flags, params, err);
         if (migration_of(dom))
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is busy with a migration already", dom->name);
         b = mem_new(Beginning);
@@ -355,14 +380,17 @@ static int perform(Call *call, const WireDomain *wire, uint32_t flags, const cha
         Domain *dom = call_find_domain(call, wire, err);
         AUTO(MigrateCookie) peer = { 0 };
         AUTOFREE char *host = NULL;
+        bool again = flags & VIR_MIGRATE_POSTCOPY_RESUME;
         Migration *m;
         Performing *p;
         int port;
 
         if (!dom || domain_must_be_active(dom, err) < 0)
                 return -1;
-        m = migration_of(dom);
-        if (!m || m->side != MIGRATE_OUT || m->transfer)
+        m = again ? migrate_find_broken(dom, MIGRATE_OUT, err) : migration_of(dom);
+        if (again && !m)
+                return -1;
+        if (!m || m->side != MIGRATE_OUT || (m->transfer && !again))
                 return err_set(err, ERR_OPERATION_INVALID, "no migration of guest '%s' waits to be performed",
                                dom->name);
         if (take_peer_cookie(m, cookie, n_cookie, &peer, err) < 0 || migrate_parse_uri(uri, &host, &port, err) < 0)
@@ -372,7 +400,10 @@ static int perform(Call *call, const WireDomain *wire, uint32_t flags, const cha
         m->flags |= flags & (VIR_MIGRATE_LIVE | VIR_MIGRATE_POSTCOPY);
         p = mem_new(Performing);
         *p = (Performing){ .call = call, .migration = m };
-        transfer_start(m, host, port, peer.nbd_port, -1, on_transferred, p);
+        if (again)
+                transfer_resume(m, host, port, on_transferred, p);
+        else
+                transfer_start(m, host, port, peer.nbd_port, -1, on_transferred, p);
         return 0;
 }
 
@@ -552,7 +583,7 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is not being migrated", dom->name);
         }
         if (!cancelled) {
-                if (!m->completed && !m->committed)
+                if (!m->completed)
                         return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' was not performed",
                                        dom->name);
                 if (n_cookie && migrate_cookie_parse(cookie, n_cookie, &peer, err) < 0)
@@ -560,7 +591,13 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
                 migrate_leave(m, peer.resumed_us, call_done, call);
                 return 0;
         }
-        if (!m->completed && !m->committed) {
+        if (migrate_is_torn(m))
+                return err_set(
+                        err, ERR_OPERATION_INVALID,
+                        "guest '%s' runs on the other host already and its memory is on both; connect them again "
+                        "with --postcopy --postcopy-resume",
+                        dom->name);
+        if (!m->completed) {
                 migrate_stay(m);
                 call_reply(call, NULL);
                 return 0;

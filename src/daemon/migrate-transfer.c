@@ -12,11 +12,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "wire/dial.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -144,6 +147,17 @@ static StepResult finish_mirrors(void *state, Job *job UNUSED, Error *err UNUSED
 
 /* --- connection --- */
 
+/* In post-copy a guest waits for its pages: a network that swallows them is a break, and soon. */
+static void end_when_silent(const Transfer *t)
+{
+        const Config *config = t->migration->dom->driver->daemon->config;
+        int seconds = MAX(config->keepalive_interval, 1) * (config->keepalive_count + 1);
+        unsigned patience_ms = (unsigned)seconds * 1000;
+
+        if (setsockopt(t->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof(patience_ms)) < 0)
+                log_warning("a break of the network in post-copy will be noticed late: %s", strerror(errno));
+}
+
 static void on_connected(void *arg, Fd fd, const Error *failure)
 {
         Transfer *t = arg;
@@ -156,6 +170,8 @@ static void on_connected(void *arg, Fd fd, const Error *failure)
                 return;
         }
         t->fd = fd;
+        if (t->migration->flags & VIR_MIGRATE_POSTCOPY)
+                end_when_silent(t);
         job_resume(t->job, NULL);
 }
 
@@ -401,6 +417,38 @@ static const JobStep steps[] = {
         { "continue", send_the_rest, NULL, NULL, 0 },
 };
 
+/* The limit is that of the new attempt, none if it names none. */
+static StepResult set_speed(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+
+        t->call = qmp_migrate_set_parameters(
+                t->qmp,
+                &(QmpMigrateSetParameters){ .has_max_postcopy_bandwidth = true,
+                                            .max_postcopy_bandwidth = t->migration->params.bandwidth_postcopy_mib *
+                                                                      1024 * 1024 },
+                on_step_done, t);
+        return STEP_WAIT;
+}
+
+static StepResult resume_memory(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+
+        fd_close(&t->fd);
+        t->sending = true;
+        t->call = qmp_migrate(t->qmp, &(QmpMigrate){ .uri = "fd:migrate", .has_resume = true, .resume = true },
+                              on_step_done, t);
+        return STEP_WAIT;
+}
+
+/* The guest runs there: nothing of this can be undone, only broken again. */
+static const JobStep resume_steps[] = {
+        { "set-parameters", set_speed, NULL, NULL, 30 }, { "connect", connect_peer, hang_up, NULL, CONNECT_S },
+        { "pass-stream", pass_stream, NULL, NULL, 30 },  { "start-transfer", resume_memory, NULL, NULL, 30 },
+        { "continue", send_the_rest, NULL, NULL, 0 },
+};
+
 static int64_t wall_clock_us(void)
 {
         struct timespec now;
@@ -421,8 +469,10 @@ static void on_finished(void *state, const Error *why)
 
 static const JobKind kind = { "migration", steps, ARRAY_LEN(steps), on_finished };
 
-Transfer *transfer_start(Migration *migration, const char *host, int port, int nbd_port, Fd fd,
-                         void (*done)(void *arg, const Error *failure), void *arg)
+static const JobKind resume_kind = { "migration", resume_steps, ARRAY_LEN(resume_steps), on_finished };
+
+static Transfer *transfer_new(Migration *migration, const char *host, int port, int nbd_port, Fd fd,
+                              void (*done)(void *arg, const Error *failure), void *arg)
 {
         QemuRun *run = qemu_run(migration->dom);
         Transfer *t = mem_new(Transfer);
@@ -437,9 +487,30 @@ Transfer *transfer_start(Migration *migration, const char *host, int port, int n
                          .done = done,
                          .arg = arg };
         migration->transfer = t;
+        return t;
+}
+
+Transfer *transfer_start(Migration *migration, const char *host, int port, int nbd_port, Fd fd,
+                         void (*done)(void *arg, const Error *failure), void *arg)
+{
+        Transfer *t = transfer_new(migration, host, port, nbd_port, fd, done, arg);
+
         migration->stats.began_ms = loop_now_ms(t->loop);
         qemu_status_save(migration->dom); /* a daemon that comes back must know that the guest was moving */
         t->job = job_new(t->loop, &kind, t);
+        job_start(t->job);
+        return t;
+}
+
+Transfer *transfer_resume(Migration *migration, const char *host, int port,
+                          void (*done)(void *arg, const Error *failure), void *arg)
+{
+        Transfer *t;
+
+        migration->transfer = transfer_free(migration->transfer);
+        migration->stats.ended_ms = 0;
+        t = transfer_new(migration, host, port, 0, -1, done, arg);
+        t->job = job_new(t->loop, &resume_kind, t);
         job_start(t->job);
         return t;
 }
@@ -542,6 +613,19 @@ void transfer_on_guest_ended(Transfer *t, const Error *why)
         job_resume(t->job, why);
 }
 
+/* QEMU waits for a new connection; this transfer is over, the migration is not. */
+static void on_broken(Transfer *t)
+{
+        AUTO(Error) err = { 0 };
+
+        err_set(&err, ERR_OPERATION_FAILED,
+                "the connection to the other host broke in post-copy; the guest runs there and needs both hosts. "
+                "Connect them again with --postcopy --postcopy-resume");
+        t->sending = false;
+        drop_call(t);
+        job_resume(t->job, &err);
+}
+
 static void on_arrived(Transfer *t)
 {
         t->sending = false;
@@ -564,15 +648,17 @@ void transfer_on_event(Transfer *t, const QmpEvent *event, int64_t at_us)
         if (event->type != QMP_EVENT_MIGRATION)
                 return;
         status = event->migration.status;
+        migrate_postcopy_status(t->migration, status);
         if (str_eq(status, "pre-switchover")) {
                 t->ready = true;
                 if (str_eq(job_step_name(t->job), "converge"))
                         job_resume(t->job, NULL);
         } else if (str_eq(status, "postcopy-active")) {
-                t->migration->committed = true;
                 job_commit(t->job);
                 if (str_eq(job_step_name(t->job), "converge"))
                         job_resume(t->job, NULL);
+        } else if (str_eq(status, "postcopy-paused")) {
+                on_broken(t);
         } else if (str_eq(status, "completed")) {
                 on_arrived(t);
         } else if (str_eq(status, "failed") || str_eq(status, "cancelled")) {

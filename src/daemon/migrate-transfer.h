@@ -14,6 +14,9 @@
  */
 Transfer *transfer_start(Migration *migration, const char *host, int port, int nbd_port, Fd fd,
                          void (*done)(void *arg, const Error *failure), void *arg);
+/* Connect a post-copy transfer that broke again, at a new address of the peer; done() as above. */
+Transfer *transfer_resume(Migration *migration, const char *host, int port,
+                          void (*done)(void *arg, const Error *failure), void *arg);
 Transfer *transfer_free(Transfer *transfer); /* finished; returns NULL */
 /*
  * The rest is on its way: the other host may run the guest before we hear of it. Nobody may cancel on a whim now, for QEMU

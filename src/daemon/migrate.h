@@ -105,6 +105,7 @@ typedef struct Transfer Transfer;
 typedef struct Intent Intent;
 /* What the other host was asked and has not answered; see migrate-ask.c. */
 typedef struct Question Question;
+typedef struct Relisten Relisten;
 
 typedef enum MigrateFate {
         MIGRATE_FATE_ABSENT, /* it does not run there, and never will from this migration */
@@ -141,6 +142,7 @@ struct Migration {
         bool completed;         /* all of it has arrived: from now on only the peer knows */
         bool committed;         /* post-copy: the guest runs there */
         bool driven_here;       /* peer to peer: that job ends the migration, nobody else */
+        bool recovered;         /* taken up after a restart of the daemon */
         bool downtime_is_fixed; /* somebody set it: no steps */
         uint64_t downtime_ms;   /* 0: the configured first bound */
         int64_t stopped_us;
@@ -153,6 +155,10 @@ struct Migration {
         bool failed;         /* its memory did not come completely: it never runs here */
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
         int64_t resumed_us;
+        bool postcopy;      /* the guest runs here before all of it is */
+        bool listens_again; /* after a break: nobody has connected yet */
+        Relisten *relisten; /* it is about to */
+        bool broken;        /* both sides: QEMU waits for a new connection in post-copy */
         bool asking;        /* outgoing: the peer is being asked, or will be soon */
         Question *question; /* outgoing, owned: while no answer is here */
         Timer *recovery;    /* outgoing, after a restart: the next look */

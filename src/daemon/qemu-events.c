@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/call.h"
-#include "daemon/migrate.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
@@ -45,7 +45,9 @@ static void on_running(QemuRun *run, GuestState from, GuestCause cause)
                 event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_WAKEUP);
                 return;
         }
-        if (cause == GUEST_CAUSE_MIGRATION)
+        if (cause == GUEST_CAUSE_MIGRATION && run->migration && migrate_is_torn(run->migration))
+                domain_resumed(dom, VIR_DOMAIN_RUNNING_POSTCOPY, VIR_DOMAIN_EVENT_RESUMED_POSTCOPY);
+        else if (cause == GUEST_CAUSE_MIGRATION)
                 domain_resumed(dom, VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_EVENT_RESUMED_MIGRATED);
         else
                 domain_resumed(dom, run->resume_reason, run->resume_detail);

@@ -319,6 +319,8 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
                 return -1;
         for (size_t i = 0; i < run->images.items.len; i++)
                 command_line_need_file(&line, run->images.items.items[i].path, run->images.items.items[i].write);
+        if (run->options.postcopy)
+                guest_expect_postcopy(run->guest);
         return guest_start(run->guest, &line, &options, on_started, run, err);
 }
 

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
-#include "daemon/migrate.h"
+#include "daemon/migrate-postcopy.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-save.h"
@@ -36,7 +36,8 @@ static int format_status(const QemuRun *run, Buf *ret)
         const Domain *dom = run->dom;
         AUTO(Buf) text = { 0 };
 
-        if (run->migration && run->migration->side == MIGRATE_OUT && run->migration->transfer) {
+        if (run->migration && run->migration->side == MIGRATE_OUT &&
+            (run->migration->transfer || run->migration->recovered)) {
                 const Migration *m = run->migration;
 
                 buf_format(&text, "moving-nonce %s\nmoving-flags %u\nmoving-was-running %d\n", m->nonce, m->flags,
@@ -255,6 +256,9 @@ void qemu_status_found(QemuRun *run)
         take_state(run);
         if (run->moving_nonce)
                 migrate_recover(dom, run->moving_nonce, run->moving_peer, run->moving_flags, run->moving_was_running);
+        else if (run->nonce && dom->state == VIR_DOMAIN_RUNNING &&
+                 (dom->reason == VIR_DOMAIN_RUNNING_POSTCOPY || dom->reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED))
+                migrate_recover_incoming(dom);
         qemu_status_save(dom);
         log_info("guest '%s' (pid %d) goes on", dom->name, guest_pid(run->guest));
 }
@@ -324,6 +328,9 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         dom->state = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED : (int)status->state;
         dom->reason = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED_STARTING_UP : (int)status->reason;
         job_claim(dom->jobs, JOB_START, dom->name, &run->adopting, on_claimed, NULL);
+        if (status->state == VIR_DOMAIN_RUNNING &&
+            (status->reason == VIR_DOMAIN_RUNNING_POSTCOPY || status->reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED))
+                guest_expect_postcopy(run->guest);
         if (guest_adopt(run->guest, (pid_t)status->pid, (uint64_t)status->start, on_adopted, run, err) < 0)
                 report_lost(run, dom->state, err->text);
         return 0;

@@ -1,0 +1,125 @@
+"""Post-copy: the guest runs on the destination before its memory is there, and what may break meanwhile.
+
+QEMU runs as root here, because the kernel keeps userfaultfd from others; that refusal is tested as well.
+"""
+import contextlib
+import pathlib
+import signal
+
+import libvirt
+import pytest
+from test_migrate_refusals import TO_B, check_moved, guests_of, running
+from waiting import EventLoop, Lifecycle, wait_for
+
+from lab.paths import LabError
+
+SYSCTL = pathlib.Path("/proc/sys/vm/unprivileged_userfaultfd")
+QUICK = {"listen_tcp": 1, "auth_tcp": "none", "qemu_user": "root", "qemu_group": "root", "keepalive_interval": 1,
+         "keepalive_count": 2}
+POSTCOPY = ["--live", "--postcopy"]
+SLOWLY = [*POSTCOPY, "--bandwidth", "4", "--postcopy-bandwidth", "8", "--timeout", "1", "--timeout-postcopy"]
+AGAIN = [*POSTCOPY, "--postcopy-resume"]
+
+
+@pytest.fixture
+def rooted(pair):
+    """The pair with QEMU as root, and daemons that give up a silent peer after seconds."""
+    for daemon in (pair.daemon_a, pair.daemon_b):
+        assert daemon.stop() == 0
+    pair.daemon_a, pair.daemon_b = (host.droverd(QUICK) for host in (pair.a, pair.b))
+    yield pair
+    for daemon in (pair.daemon_a, pair.daemon_b):
+        assert daemon.stop() == 0, daemon.tail()
+
+
+def states(pair):
+    said = (host.run(["virsh", "-q", "domstate", "--reason", "g"], check=False).stdout.strip()
+            for host in (pair.a, pair.b))
+    return tuple(said)
+
+
+@contextlib.contextmanager
+def torn(pair, *options):
+    """A move of the guest on a that has just switched to post-copy, its pages coming slowly."""
+    move = pair.a.popen(["virsh", "-q", "migrate", *SLOWLY, *options, "g", TO_B], stderr=-1, text=True)
+    wait_for("post-copy", lambda: states(pair) == ("paused (post-copy)", "running (post-copy)"), 60)
+    yield move
+    move.wait(60)
+    move.stderr.close()
+
+
+def wait_arrived(pair):
+    wait_for("all of it is on b", lambda: states(pair) == ("", "running (migrated)"), 60)
+
+
+@pytest.mark.limit(180)
+def test_a_guest_moves_in_post_copy(rooted):
+    """MIG-53: with each of the ways to switch; states and events are those that virsh knows."""
+    EventLoop.start()
+    source, target = (libvirt.open(daemon.uri) for daemon in (rooted.daemon_a, rooted.daemon_b))
+    events = [Lifecycle(conn) for conn in (source, target)]
+    with running(rooted, verb="define") as pulse:
+        with torn(rooted, "--persistent") as move:
+            with pytest.raises(LabError, match="handed to the other host"):
+                rooted.a.virsh("resume", "g")
+            with pytest.raises(LabError, match="point of no return"):
+                rooted.a.virsh("domjobabort", "g")
+            assert move.wait(60) == 0, move.stderr.read()
+        check_moved(rooted, pulse)
+        assert states(rooted) == ("shut off (migrated)", "running (migrated)")
+        seen = [{entry[2:] for entry in side.events} for side in events]
+        assert (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY) in seen[0]
+        assert {(libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY),
+                (libvirt.VIR_DOMAIN_EVENT_RESUMED, libvirt.VIR_DOMAIN_EVENT_RESUMED_MIGRATED)} <= seen[1]
+        rooted.b.virsh("migrate", *POSTCOPY, "--postcopy-after-precopy", "--p2p", "g", "qemu+tcp://a/system", timeout=60)
+        assert guests_of(rooted.a) == ["g"] and guests_of(rooted.b) == []
+        right, line = pulse.verify()
+        assert right, line
+    for side in (*events, source, target):
+        side.close()
+
+
+@pytest.mark.limit(180)
+def test_a_network_that_breaks_in_post_copy_is_resumed(rooted):
+    """Both QEMUs wait for each other; neither side lets go, and --postcopy-resume brings it to the end."""
+    with running(rooted) as pulse:
+        with pytest.raises(LabError, match="not in a post-copy migration that broke"):
+            rooted.a.virsh("migrate", *AGAIN, "g", TO_B)
+        with torn(rooted, "--p2p") as move:
+            rooted.b.cut()
+            assert move.wait(60) != 0 and "broke in post-copy" in move.stderr.read()
+        assert states(rooted) == ("paused (post-copy failed)", "running (post-copy)")
+        with pytest.raises(LabError, match="handed to the other host"):
+            rooted.a.virsh("resume", "g")
+        rooted.b.restore()
+        again = rooted.a.popen(["virsh", "-q", "migrate", *AGAIN, "--postcopy-bandwidth", "1", "--p2p", "g", TO_B])
+        wait_for("it goes on", lambda: states(rooted) == ("paused (post-copy)", "running (post-copy)"), 60)
+        rooted.a.virsh("domjobabort", "--postcopy", "g")
+        assert again.wait(60) != 0
+        failed = ("paused (post-copy failed)", "running (post-copy failed)")
+        wait_for("both sides see it", lambda: states(rooted) == failed)
+        rooted.a.virsh("migrate", *AGAIN, "g", TO_B, timeout=60)  # by the client this time
+        check_moved(rooted, pulse)
+        assert states(rooted) == ("", "running (migrated)")
+
+
+@pytest.mark.limit(180)
+def test_a_daemon_that_is_killed_in_post_copy_finds_the_guest_again(rooted):
+    """The QEMUs go on without either of them, and whoever comes back sees where they are."""
+    with running(rooted) as pulse:
+        with torn(rooted):
+            for host, daemon in ((rooted.a, rooted.daemon_a), (rooted.b, rooted.daemon_b)):
+                host.kill("droverd", signal.SIGKILL)
+                daemon.start()
+        wait_arrived(rooted)
+        check_moved(rooted, pulse)
+
+
+@pytest.mark.limit(120)
+def test_post_copy_is_refused_where_the_kernel_forbids_it(pair):
+    if not SYSCTL.exists() or SYSCTL.read_text().strip() == "1":
+        pytest.skip("this kernel lets every user have userfaultfd")
+    with running(pair):
+        with pytest.raises(LabError, match="vm.unprivileged_userfaultfd = 1"):
+            pair.a.virsh("migrate", *POSTCOPY, "g", TO_B)
+        assert guests_of(pair.a) == ["g"] and guests_of(pair.b, "--all") == []
