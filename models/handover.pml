@@ -30,6 +30,11 @@
  * QEMU does not see its transfer fail once the destination has everything. LATE_CANCEL breaks that assumption: the
  * source's daemon cancels after it has let the rest go.
  *
+ * POSTCOPY (with EARLY_RUN) lets the guest run on the destination while its pages still are on the source, which is
+ * TORN then. The connection may break and is made again by somebody. Until the last page has arrived the source is
+ * not ended by anybody's word: TORN_CONFIRM and TORN_ASK break that, by a confirm and by asking where the guest
+ * runs. A QEMU that is killed while the guest is torn takes it along; no rule helps against that.
+ *
  * Each other macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
  * says cancelled), NO_TOKEN, HASTY_DENIAL (a dead QEMU is a denial), NO_INTENT, GIVE_UP (a cancelled finish ends
  * the loaded QEMU). P2P: the source daemon drives, so that the client dies with it.
@@ -45,8 +50,8 @@ mtype = { PREPARE, PERFORM, FINISH, CONFIRM, ASK };
 mtype = { PREPARED, PERFORMED, FINISHED, REFUSED };
 mtype = { DENY, HAVE, MAYBE };
 
-/* A QEMU: the first five are the source's */
-mtype = { RUNS, SENDING, BEFORE_SWITCH, SWITCHING, SENT, NONE, INCOMING, LOADED, DEAD, QUIT };
+/* A QEMU: the first six are the source's */
+mtype = { RUNS, SENDING, BEFORE_SWITCH, SWITCHING, TORN, SENT, NONE, INCOMING, LOADED, DEAD, QUIT };
 
 /* A journal. Source: IDLE MOVING FAILED TOKEN ASKING RESUMING QUITTING GONE STUCK; destination: IDLE EXPECTING
    STARTING OWNS. */
@@ -71,6 +76,7 @@ bool answer_owed;                                   /* the source waits for the 
 bool started;                                       /* the source has told its QEMU to migrate */
 
 bool client_gone;
+bool broken;                                        /* post-copy: the two QEMUs have lost each other */
 byte faults = FAULTS;
 
 /* Ghosts: for the properties only. */
@@ -128,6 +134,12 @@ active proctype source_qemu()
 {
         end: do
         :: atomic { sq == SENDING && connected -> sq = BEFORE_SWITCH }
+#ifdef POSTCOPY
+        :: atomic { sq == SENDING && connected && dq == INCOMING -> sq = TORN; run_dest() }
+        :: atomic { sq == TORN && !broken && dq == RUNS -> sq = SENT } /* the last page */
+        :: atomic { sq == TORN && !broken && faults > 0 -> faults--; broken = true }
+        :: atomic { sq == TORN && broken && dq == RUNS && js == MOVING -> broken = false } /* postcopy-resume */
+#endif
         :: atomic { sq == SWITCHING && connected && dq == INCOMING ->
 #ifdef EARLY_RUN
                 run_dest()
@@ -180,9 +192,15 @@ active proctype source_daemon()
                 :: js == TOKEN && flag -> js = ASKING
 #endif
                 :: js == FAILED -> js = ASKING /* so that the destination cleans up */
+#ifdef TORN_CONFIRM
+                :: js == MOVING && sq == TORN && !flag -> js = QUITTING
+#endif
                 :: else -> skip
                 fi }
         :: atomic { client_gone && empty(to_source) && (js == TOKEN || js == FAILED) -> js = ASKING }
+#ifdef TORN_ASK
+        :: atomic { js == MOVING && sq == TORN && broken -> js = ASKING }
+#endif
         /* ask, and again when neither the question nor an answer is on its way */
         :: atomic { js == ASKING && empty(to_dest) && empty(answers) && !answer_owed && nfull(to_dest) ->
                 if
@@ -215,6 +233,7 @@ active proctype source_daemon()
         :: atomic { js == QUITTING ->
                 assert(!source_runs);
                 assert(dest_ran); /* never ends the last copy */
+                assert(sq != TORN); /* nor half of it */
                 if
                 :: sq == SENT -> sq = QUIT
                 :: else -> skip

@@ -28,8 +28,10 @@ def check(tmp_path, defines=(), compile_options=("-DSAFETY",), options=()):
     return errors, states, set(re.findall(r"assertion violated +(.*?) +\(at depth", said))
 
 
-KINDS = pytest.mark.parametrize("defines", [[], ["P2P"], ["EARLY_RUN"], ["EARLY_RUN", "P2P"]],
-                                ids=["managed", "peer-to-peer", "managed-early", "peer-to-peer-early"])
+KINDS = pytest.mark.parametrize("defines", [[], ["P2P"], ["EARLY_RUN"], ["EARLY_RUN", "P2P"],
+                                            ["EARLY_RUN", "POSTCOPY"], ["EARLY_RUN", "POSTCOPY", "P2P"]],
+                                ids=["managed", "peer-to-peer", "managed-early", "peer-to-peer-early",
+                                     "managed-post-copy", "peer-to-peer-post-copy"])
 
 
 @KINDS
@@ -55,6 +57,9 @@ def test_every_hand_over_comes_to_rest(tmp_path, defines):
     (["EARLY_RUN", "NAIVE"], RAN_TWICE),
     (["EARLY_RUN", "HASTY_DENIAL"], RAN_TWICE),
     (["EARLY_RUN", "LATE_CANCEL"], RAN_TWICE),
+    (["EARLY_RUN", "POSTCOPY", "NAIVE"], RAN_TWICE),
+    (["EARLY_RUN", "POSTCOPY", "TORN_CONFIRM"], "(sq!="),
+    (["EARLY_RUN", "POSTCOPY", "TORN_ASK"], "(sq!="),
 ], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
 def test_each_broken_rule_is_found_out(tmp_path, rules, fault):
     errors, _, violated = check(tmp_path, rules, options=["-c0"])
