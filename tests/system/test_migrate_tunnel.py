@@ -1,6 +1,5 @@
 """Tunnelled moves: the memory goes through the daemons' own connection (MIG-35), and what may break on the way."""
 import contextlib
-import signal
 
 import pytest
 from test_migrate_faults import lives_at_home
@@ -81,12 +80,13 @@ def test_a_break_of_the_tunnel_leaves_the_guest_at_home(pair):
             wait_for("the source is back", lambda: pair.daemon_a.running or pair.daemon_a.start())
             wait_for("the guest runs on a", lambda: state_of(pair.a, "g") == "running", 30)
             repair()
+            wait_for("the move is over", lambda: "None" in pair.a.virsh("domjobinfo", "g"), 30)
             wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [], 30)
 
         broken(lambda: pair.a.virsh("domjobabort", "g"))
         broken(lambda: pair.b.kill("qemu-system-x86_64"))
-        broken(lambda: pair.a.kill("droverd", signal.SIGKILL))
-        broken(lambda: pair.b.kill("droverd", signal.SIGKILL), pair.daemon_b.start)
+        broken(pair.daemon_a.kill)
+        broken(pair.daemon_b.kill, pair.daemon_b.start)
         broken(pair.b.cut, pair.b.restore)
         lives_at_home(pair, pulse)
 
@@ -113,11 +113,11 @@ def test_a_break_of_the_tunnel_at_the_hand_over_is_asked_about(pair):
             return states.count("running") == 1 and states[0]
 
         with all_but_arrived(pair):
-            pair.a.kill("droverd", signal.SIGKILL)
+            pair.daemon_a.kill()
         pair.daemon_a.start()
         assert wait_for("it runs on one of them", settled, 60) == "running", "it was not all there: it goes on at home"
         with all_but_arrived(pair):
-            pair.b.kill("droverd", signal.SIGKILL)
+            pair.daemon_b.kill()
             pair.daemon_b.start()
         wait_for("it runs on one of them", settled, 60)
         lives_at_home(pair, pulse)
