@@ -95,8 +95,10 @@ static void probe(QemuDriver *qemu)
         while (!p.done && !p.late && loop_turn(daemon->loop, -1, NULL) >= 0)
                 ;
         qemu->caps = p.caps;
-        if (!p.caps)
-                log_error("guests cannot be started: %s", p.failure.text ?: "QEMU does not answer");
+        if (!p.caps) {
+                qemu->no_caps = str_dup(p.failure.text ?: "QEMU does not answer");
+                log_error("guests cannot be started: %s", qemu->no_caps);
+        }
         err_done(&p.failure);
 }
 
@@ -246,6 +248,7 @@ static void driver_unload(Driver *driver)
         free(qemu->logger);
         free(qemu->saver);
         free(qemu->describer);
+        free(qemu->no_caps);
         free(qemu);
 }
 

@@ -34,7 +34,8 @@ typedef struct QemuDriver {
         CgroupHost *cgroups; /* NULL: none on this machine */
         GuestEnv env;
         gid_t groups[1];
-        QemuCaps *caps;
+        QemuCaps *caps; /* NULL: there is no usable QEMU, because of no_caps */
+        char *no_caps;
         DefStore *store;
         char *status_dir, *save_dir, *channel_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;

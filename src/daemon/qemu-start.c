@@ -388,6 +388,12 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
         run->start_arg = arg;
         def->id = dom->id;
         domain_set_live(dom, def);
+        if (!run->qemu->caps) {
+                err_set(&err, ERR_CONFIG_UNSUPPORTED,
+                        "guests cannot be started: %s; restart droverd when that is put right", run->qemu->no_caps);
+                abandon(run, &err);
+                return;
+        }
         run->looking = image_look_new(run->qemu, def, NULL, on_looked, run, &err);
         if (!run->looking)
                 abandon(run, &err);

@@ -31,6 +31,15 @@ def droverd():
 
 
 @pytest.fixture()
+def place(tmp_path):
+    """A directory that QEMU's user can reach."""
+    for directory in [tmp_path, *tmp_path.parents]:
+        if directory.stat().st_uid == os.getuid() and str(directory).startswith("/tmp/"):
+            directory.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture()
 def lab(request):
     if os.geteuid() != 0:
         pytest.skip("lab hosts need root")

@@ -13,8 +13,8 @@ from waiting import wait_for
 class LiveDaemon(Droverd):
     """A daemon whose guests are QEMU's; virsh() talks to its QEMU driver."""
 
-    def __init__(self):
-        super().__init__("libvirt_sockets = 0\n")
+    def __init__(self, conf=""):
+        super().__init__("libvirt_sockets = 0\n" + conf)
         os.chmod(self.base, 0o755)  # QEMU's user goes through it
 
     def uri(self, readonly=False, _driver=None):

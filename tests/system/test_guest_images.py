@@ -19,15 +19,6 @@ def daemon():
     daemon.stop()
 
 
-@pytest.fixture()
-def place(tmp_path):
-    """A directory that QEMU's user can reach."""
-    for directory in [tmp_path, *tmp_path.parents]:
-        if directory.stat().st_uid == os.getuid() and str(directory).startswith("/tmp/"):
-            directory.chmod(0o755)
-    return tmp_path
-
-
 def disk(path, target="vda", kind="raw", extra=""):
     return (f"<disk type='file' device='disk'><driver name='qemu' type='{kind}'/><source file='{path}'/>"
             f"<target dev='{target}' bus='virtio'/>{extra}</disk>")

@@ -1,0 +1,187 @@
+"""What cannot work is refused with a reason, and nothing is lost by it (the main job, bad input)."""
+import os
+import pathlib
+import subprocess
+import uuid
+
+import libvirt
+import pytest
+
+from live import LiveDaemon
+from waiting import wait_for
+
+
+class FullDisk:
+    """The configuration directory on a file system of its own, which can be filled."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def __enter__(self):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "full", self.directory], check=True)
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", self.directory], check=True)
+
+    def fill(self):
+        with open(self.directory / "filler", "wb", buffering=0) as file:
+            with pytest.raises(OSError):
+                while True:
+                    file.write(bytes(4096))
+
+    def empty(self):
+        (self.directory / "filler").unlink()
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = LiveDaemon()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def conn(daemon):
+    conn = libvirt.open(daemon.uri())
+    yield conn
+    conn.close()
+
+
+def definition(name="bad", devices="", extra="", memory_mib=16):
+    return (f"<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>{name}</name>"
+            f"<uuid>{uuid.uuid4()}</uuid><memory unit='MiB'>{memory_mib}</memory><vcpu>1</vcpu>"
+            "<os><type arch='x86_64' machine='pc'>hvm</type></os>"
+            f"<devices><controller type='usb' model='none'/><memballoon model='none'/>{devices}</devices>{extra}</domain>")
+
+
+def refused(call, *args):
+    with pytest.raises(libvirt.libvirtError) as failed:
+        call(*args)
+    return str(failed.value)
+
+
+def nothing_is_left(daemon, conn):
+    assert [dom.name() for dom in conn.listAllDomains()] == []
+    run = daemon.base / "run"
+    wait_for("everything to be cleaned up", lambda: not [*run.glob("guests/*"), *run.glob("qemu/*.status")])
+
+
+def test_a_qemu_that_refuses_its_arguments_is_quoted(daemon, conn):
+    extra = "<qemu:commandline><qemu:arg value='-no-such-option'/></qemu:commandline>"
+    assert "-no-such-option: invalid option" in refused(conn.createXML, definition(extra=extra))
+    nothing_is_left(daemon, conn)
+
+
+def test_a_qemu_that_dies_at_its_start_is_quoted(daemon, conn):
+    extra = "<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='no-such-device'/></qemu:commandline>"
+    assert "'no-such-device' is not a valid device model name" in refused(conn.createXML, definition(extra=extra))
+    nothing_is_left(daemon, conn)
+
+
+def test_an_emulator_that_is_gone_or_crashes(place):
+    """The daemon comes up without one, says so, and each start says what is missing."""
+    fake = place / "qemu"
+    for text, said in ((None, "does not exist|cannot run|No such file"), ("#!/bin/sh\nkill -SEGV $$\n", "signal|ended|QEMU")):
+        if text:
+            fake.write_text(text)
+            fake.chmod(0o755)
+        daemon = LiveDaemon(f'qemu_emulator = "{fake}"\n')
+        try:
+            conn = libvirt.open(daemon.uri())
+            with pytest.raises(libvirt.libvirtError, match=said):
+                conn.createXML(definition())
+            assert str(fake) in daemon.said()
+            for ask in ("capabilities", "domcapabilities", "maxvcpus", "version", "cpu-models x86_64", "nodeinfo"):
+                daemon.virsh(*ask.split(), check=False)
+            nothing_is_left(daemon, conn)
+            conn.close()
+        finally:
+            daemon.stop()
+
+
+@pytest.mark.parametrize("devices, said", [
+    ("<interface type='bridge'><source bridge='nobridge0'/></interface>", "there is no bridge 'nobridge0'"),
+    ("<interface type='network'><source network='nonet'/></interface>", "no network with matching name 'nonet'"),
+    ("<disk type='file'><source file='/nowhere/x.img'/><target dev='vda'/></disk>",
+     "'/nowhere/x.img' does not exist: there is no directory '/nowhere'"),
+    ("<disk type='block'><source dev='/dev/nodisk'/><target dev='vda'/></disk>", "'/dev/nodisk' does not exist"),
+    ("<disk type='block'><source dev='/dev/zero'/><target dev='vda'/></disk>", "is a character device"),
+])
+def test_what_the_host_lacks_is_named(daemon, conn, devices, said):
+    assert said in refused(conn.createXML, definition(devices=devices))
+    nothing_is_left(daemon, conn)
+
+
+def bomb():
+    entities = '<!ENTITY a0 "aaaaaaaaaa">' + "".join(
+        f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+    return f"<!DOCTYPE domain [{entities}]><domain type='qemu'><name>&a9;</name></domain>"
+
+
+@pytest.mark.parametrize("what, text", [pytest.param(what, text, id=what) for what, text in [
+    ("an entity bomb", bomb()),
+    ("a file as an entity", "<!DOCTYPE d [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><domain type='qemu'><name>&x;</name></domain>"),
+    ("a deep tree", "<a>" * 5000 + "</a>" * 5000),
+    ("half a document", definition()[:200]),
+    ("nothing", ""),
+    ("a name with a slash", definition("a/b")),
+    ("a long name", definition("n" * 300)),
+    ("a name of nearly 4 MiB", definition("n" * ((4 << 20) - 1024))),
+    ("many elements", definition(devices="<hub/>" * 200_000)),
+]])
+def test_hostile_definitions_are_refused_quickly(daemon, conn, what, text):
+    before = cpu_s(daemon)
+    refused(conn.defineXML, text)
+    refused(conn.createXML, text)
+    assert cpu_s(daemon) - before < 5, what  # no explosion; the exact time is the benchmark's business
+    nothing_is_left(daemon, conn)
+
+
+def cpu_s(daemon):
+    fields = pathlib.Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_name_of_ten_megabytes_ends_at_the_wire(daemon):
+    """The protocol allows 4 MiB: the client itself refuses, and the daemon does not mind."""
+    conn = libvirt.open(daemon.uri())
+    refused(conn.defineXML, definition("n" * (10 << 20)))
+    again = libvirt.open(daemon.uri())
+    assert again.listAllDomains() == []
+
+
+def test_a_full_disk_keeps_the_old_definition(tmp_path):
+    daemon = LiveDaemon()
+    directory = daemon.base / "etc" / "qemu"
+    daemon.process.kill()
+    daemon.process.wait()
+    try:
+        with FullDisk(directory) as disk:
+            daemon.start()
+            conn = libvirt.open(daemon.uri())
+            dom = conn.defineXML(definition("kept"))
+            kept = (directory / "kept.xml").read_text()
+            disk.fill()
+            other = kept.replace("16384", "32768").replace("</domain>", f"<description>{'x' * 100_000}</description></domain>")
+            assert "No space left on device" in refused(conn.defineXML, other)
+            assert "No space left on device" in refused(conn.defineXML, definition("new", extra=f"<title>{'x' * 8000}</title>"))
+            assert [dom.name() for dom in conn.listAllDomains()] == ["kept"] and dom.maxMemory() == 16384
+            assert sorted(path.name for path in directory.glob("*.xml*")) == ["kept.xml"]
+            assert (directory / "kept.xml").read_text() == kept
+            disk.empty()
+            conn.defineXML(definition("new"))
+            conn.close()
+            daemon.process.terminate()
+            daemon.process.wait()
+            daemon.start()
+            conn = libvirt.open(daemon.uri())
+            assert sorted(dom.name() for dom in conn.listAllDomains()) == ["kept", "new"]
+            conn.close()
+            daemon.process.terminate()
+            daemon.process.wait()
+    finally:
+        daemon.start()
+        daemon.stop()
