@@ -138,6 +138,7 @@ static int make_environment(QemuDriver *qemu, Error *err)
         qemu->env.log_bytes = (uint64_t)daemon->config->guest_log_max_bytes;
         qemu->env.log_backups = 2;
         qemu->env.returns = file_returns_new();
+        qemu->env.leave_files = !daemon->config->dynamic_ownership;
         qemu->env.core_dumps = daemon->config->dump_guest_core;
         return 0;
 }

@@ -270,7 +270,7 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
         for (size_t i = 0; i < uses->items.len; i++)
                 guest_files_add(&p->run->qemu->env, &p->dom->uuid, uses->items.items[i].path, NULL);
         image_uses_add(&p->run->images, uses, p);
-        if (p->user.uid == 0) {
+        if (!guest_files_are_given(&p->run->qemu->env)) {
                 next(p);
                 return;
         }

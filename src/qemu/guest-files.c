@@ -39,12 +39,17 @@ static char *list_path(const GuestEnv *env, const Uuid *uuid)
         return str_format("%s/%s.files", env->run_dir, uuid_format(uuid, text));
 }
 
+bool guest_files_are_given(const GuestEnv *env)
+{
+        return env->user.uid != 0 && !env->leave_files;
+}
+
 int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err)
 {
         AUTOFREE char *path = list_path(env, uuid);
         AUTO(Buf) list = { 0 };
 
-        if (env->user.uid == 0)
+        if (!guest_files_are_given(env))
                 return 0;
         for (size_t i = 0; i < line->files.len; i++)
                 buf_put(&list, line->files.items[i].path, strlen(line->files.items[i].path) + 1);
@@ -58,7 +63,7 @@ static int change_list(const GuestEnv *env, const Uuid *uuid, const char *path, 
         AUTO(Buf) old = { 0 };
         AUTO(Buf) list = { 0 };
 
-        if (env->user.uid == 0)
+        if (!guest_files_are_given(env))
                 return 0;
         if (access(file, F_OK) == 0 && file_read(file, MOST_LIST, &old, err) < 0)
                 return -1;
@@ -203,7 +208,7 @@ void guest_files_give_back_one(const GuestEnv *env, const Uuid *uuid, const char
         GiveBack *g;
         AUTO(Error) err = { 0 };
 
-        if (env->user.uid == 0)
+        if (!guest_files_are_given(env))
                 return;
         g = mem_new(GiveBack);
         g->user = env->user;

@@ -137,7 +137,7 @@ static int prepare(void *arg)
         for (size_t i = 0; i < p->line->copies.len; i++)
                 make_copy(&p->line->copies.items[i]);
         /* before what may fail, so that whatever is given is given back */
-        for (size_t i = 0; i < p->line->files.len; i++)
+        for (size_t i = 0; !p->env->leave_files && i < p->line->files.len; i++)
                 root_give_file(p->line->files.items[i].path, &p->env->user, p->line->files.items[i].write);
         for (size_t i = 0; i < p->n_cgroups; i++) {
                 int fd = CGROUP_FDS_AT + (int)i;

@@ -25,6 +25,7 @@ typedef struct GuestEnv {
         unsigned log_backups;
         uint64_t most_files; /* open descriptors of QEMU; 0: as inherited */
         uint64_t most_processes;
+        bool leave_files;     /* images are not given to QEMU's user: whoever owns them sees to it */
         bool core_dumps;      /* QEMU may dump core */
         FileReturns *returns; /* files on their way back to their owners; NULL: nobody waits for them at the end */
 } GuestEnv;
@@ -77,6 +78,7 @@ GuestProcess *guest_process_free(GuestProcess *process);
  */
 FileReturns *file_returns_new(void);
 FileReturns *file_returns_free(FileReturns *all); /* those that are under way go on; returns NULL */
+bool guest_files_are_given(const GuestEnv *env);
 int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err);
 /* In the child, as QEMU's user: say on standard error which file it will not be able to open, and why. */
 void guest_files_explain(const CommandLine *line, const RootUser *user);

@@ -184,6 +184,18 @@ def test_images_are_qemus_while_it_runs_and_their_owners_afterwards(guests, raw,
     wait_for("the last one is given back", lambda: owners(raw) == [False])
 
 
+def test_owners_can_be_left_to_the_administrator(place):
+    daemon = LiveDaemon("dynamic_ownership = 0\n")
+    try:
+        guests = Guests(daemon, place)
+        closed, opened = make(place / "closed.raw"), make(place / "opened.raw", mode=0o666)
+        assert "may not write" in guests.start("a", disk(closed))
+        assert "created" in guests.start("a", disk(opened))
+        assert closed.stat().st_uid == opened.stat().st_uid == os.getuid()
+    finally:
+        daemon.stop()
+
+
 def test_a_directory_that_keeps_qemus_user_out_is_named(guests, place):
     closed = place / "closed"
     closed.mkdir()
