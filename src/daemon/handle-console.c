@@ -76,30 +76,16 @@ static int open_tty(const char *path, Fd *ret, Error *err)
         return 0;
 }
 
-static int open_chardev(const QemuRun *run, const ChardevDef *chardev, const char *what, Fd *ret, Error *err)
+/* fd is taken. */
+static int begin_stream(Call *call, QemuRun *run, const char *alias, Fd fd, bool force, Error *err)
 {
-        AUTOFREE char *path = NULL;
-
-        if (chardev->type == CHARDEV_TYPE_PTY)
-                return open_tty(chardev->tty, ret, err);
-        path = qemu_act_socket_path(run, chardev);
-        if (!path)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "%s '%s' is of type '%s'; only a pty or a listening unix socket can be opened", what,
-                               chardev->info.alias, chardev_type_text(chardev->type));
-        return qmp_client_connect(path, ret, err);
-}
-
-static int open_stream(Call *call, QemuRun *run, const ChardevDef *chardev, const char *what, bool force, Error *err)
-{
-        const char *alias = chardev->info.alias;
+        AUTO(Fd) own = fd;
         ConsoleUse *use;
-        Fd fd;
 
-        if (claim(run, alias, force, err) < 0 || open_chardev(run, chardev, what, &fd, err) < 0)
+        if (claim(run, alias, force, err) < 0)
                 return -1;
         use = mem_new(ConsoleUse);
-        use->stream = stream_new(call, fd, true, true, on_stream_ended, use, err);
+        use->stream = stream_new(call, fd_take(&own), true, true, on_stream_ended, use, err);
         if (!use->stream) {
                 free(use);
                 return -1;
@@ -109,6 +95,53 @@ static int open_stream(Call *call, QemuRun *run, const ChardevDef *chardev, cons
         vec_push(&run->consoles, use);
         call_reply(call, NULL);
         return 0;
+}
+
+/* A socket is being connected; the guest may end meanwhile. */
+typedef struct Opening {
+        Call *call;
+        Domain *dom;
+        char *alias;
+        bool force;
+        PathDial *dial;
+} Opening;
+
+static void on_dialled(void *arg, Fd fd, const Error *failure)
+{
+        Opening *o = arg;
+        AUTO(Error) err = { 0 };
+        AUTO(Fd) own = fd;
+        QemuRun *run = qemu_act_run(o->call, o->dom, &err);
+
+        if (failure)
+                err_copy(&err, failure);
+        if (failure || !run || begin_stream(o->call, run, o->alias, fd_take(&own), o->force, &err) < 0)
+                call_fail(o->call, &err);
+        path_dial_free(o->dial);
+        domain_unref(o->dom);
+        free(o->alias);
+        free(o);
+}
+
+static int open_stream(Call *call, QemuRun *run, const ChardevDef *chardev, bool force, Error *err)
+{
+        const char *alias = chardev->info.alias;
+        Opening *o;
+        Fd fd;
+
+        if (chardev->type == CHARDEV_TYPE_PTY)
+                return open_tty(chardev->tty, &fd, err) < 0 ? -1 : begin_stream(call, run, alias, fd, force, err);
+        if (!force && claim(run, alias, false, err) < 0)
+                return -1;
+        o = mem_new(Opening);
+        *o = (Opening){ .call = call, .dom = domain_ref(run->dom), .alias = str_dup(alias), .force = force };
+        o->dial = qemu_act_dial(run, chardev, on_dialled, o, err);
+        if (o->dial)
+                return 0;
+        domain_unref(o->dom);
+        free(o->alias);
+        free(o);
+        return -1;
 }
 
 static const ChardevDef *find_alias(ChardevDef *const *list, uint32_t n, const char *alias)
@@ -153,7 +186,7 @@ int handle_domain_open_console(Call *call, const WireDomainOpenConsoleArgs *args
                                args->dev_name);
         if (!console)
                 return err_set(err, ERR_INTERNAL, "domain '%s' has no console", dom->name);
-        return open_stream(call, run, console, "console", args->flags & VIR_DOMAIN_CONSOLE_FORCE, err);
+        return open_stream(call, run, console, args->flags & VIR_DOMAIN_CONSOLE_FORCE, err);
 }
 
 static const ChardevDef *find_channel(const DomainDef *def, const char *name)
@@ -182,5 +215,5 @@ int handle_domain_open_channel(Call *call, const WireDomainOpenChannelArgs *args
         if (channel->type != CHARDEV_TYPE_UNIX)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "channel '%s' is not a unix socket",
                                channel->info.alias);
-        return open_stream(call, run, channel, "channel", args->flags & VIR_DOMAIN_CHANNEL_FORCE, err);
+        return open_stream(call, run, channel, args->flags & VIR_DOMAIN_CHANNEL_FORCE, err);
 }

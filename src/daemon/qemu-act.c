@@ -30,19 +30,28 @@ QmpClient *qemu_act_monitor(const Call *call, const Domain *dom, Error *err)
         return qmp;
 }
 
-char *qemu_act_socket_path(const QemuRun *run, const ChardevDef *chardev)
+PathDial *qemu_act_dial(const QemuRun *run, const ChardevDef *chardev,
+                        void (*done)(void *arg, Fd fd, const Error *failure), void *arg, Error *err)
 {
         const ChardevSourceDef *source = &chardev->source;
-        AUTOFREE char *dir = NULL;
+        AUTOFREE char *dir = NULL, *path = NULL;
 
-        if (chardev->type != CHARDEV_TYPE_UNIX)
-                return NULL;
         for (uint32_t i = 0; i < source->n_endpoints; i++) {
-                if (source->endpoints[i]->path)
-                        return source->endpoints[i]->mode == ENDPOINT_MODE_CONNECT
-                                       ? NULL
-                                       : str_dup(source->endpoints[i]->path);
+                if (!source->endpoints[i]->path || chardev->type != CHARDEV_TYPE_UNIX)
+                        continue;
+                if (source->endpoints[i]->mode != ENDPOINT_MODE_CONNECT)
+                        return path_dial_new(run->qemu->env.loop, source->endpoints[i]->path, done, arg, err);
+                err_set(err, ERR_OPERATION_UNSUPPORTED, "QEMU connects to the socket of '%s' itself",
+                        chardev->info.alias);
+                return NULL;
+        }
+        if (chardev->type != CHARDEV_TYPE_UNIX) {
+                err_set(err, ERR_OPERATION_UNSUPPORTED,
+                        "'%s' is of type '%s'; only a pty or a listening unix socket can be opened",
+                        chardev->info.alias, chardev_type_text(chardev->type));
+                return NULL;
         }
         dir = guest_dir(&run->qemu->env, &run->dom->uuid);
-        return str_format("%s/%s", dir, chardev->info.alias);
+        path = str_format("%s/%s", dir, chardev->info.alias);
+        return path_dial_own(run->qemu->env.loop, path, done, arg, err);
 }

@@ -95,17 +95,18 @@ void qemu_agent_set_timeout(QemuRun *run, int seconds)
                 apply_timeout(run);
 }
 
-void qemu_agent_start(QemuRun *run)
+static void on_dialled(void *arg, Fd fd, const Error *failure)
 {
+        QemuRun *run = arg;
         const ChardevDef *channel = find_channel(run->dom->live);
-        AUTOFREE char *path = channel ? qemu_act_socket_path(run, channel) : NULL;
-        AUTO(Error) err = { 0 };
-        Fd fd;
 
-        if (!path || run->agent)
+        run->agent_dial = path_dial_free(run->agent_dial);
+        if (failure) {
+                log_warning("the agent of guest '%s' cannot be reached: %s", run->dom->name, failure->text);
                 return;
-        if (qmp_client_connect(path, &fd, &err) < 0) {
-                log_warning("the agent of guest '%s' cannot be reached: %s", run->dom->name, err.text);
+        }
+        if (!channel) {
+                fd_close(&fd);
                 return;
         }
         run->agent = agent_client_new(run->qemu->env.loop, fd, NULL, on_closed, run);
@@ -115,10 +116,23 @@ void qemu_agent_start(QemuRun *run)
         qmp_query_chardev(guest_qmp(run->guest), on_chardevs, run);
 }
 
+void qemu_agent_start(QemuRun *run)
+{
+        const ChardevDef *channel = find_channel(run->dom->live);
+        AUTO(Error) err = { 0 };
+
+        if (!channel || run->agent || run->agent_dial)
+                return;
+        run->agent_dial = qemu_act_dial(run, channel, on_dialled, run, &err);
+        if (!run->agent_dial)
+                log_warning("the agent of guest '%s' cannot be reached: %s", run->dom->name, err.text);
+}
+
 void qemu_agent_stop(QemuRun *run)
 {
         AUTO(AgentClient) *agent = TAKE(run->agent);
 
+        run->agent_dial = path_dial_free(run->agent_dial);
         if (agent)
                 agent_client_set_port(agent, false); /* fails what waits */
         free(TAKE(run->agent_alias));

@@ -23,6 +23,7 @@ typedef struct DefStore DefStore;
 typedef struct Dump Dump;
 typedef struct Interrupted Interrupted;
 typedef struct Migration Migration;
+typedef struct PathDial PathDial;
 typedef struct Restore Restore;
 typedef struct Save Save;
 typedef struct StatusNote StatusNote;
@@ -64,6 +65,7 @@ typedef struct QemuRun {
         char **nic_names; /* taps, in the order of interfaces; NULL items for others */
         size_t n_nics;
         Migration *migration;
+        PathDial *agent_dial;       /* while its channel is connected */
         AgentClient *agent;         /* NULL: not connected */
         char *agent_alias;          /* of its channel; NULL: it has none */
         bool found;                 /* QEMU has answered: since its start, or after a restart of the daemon */

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { MOST_WAIT_MS = 20 }; /* for a killed child to end, as it does at once unless it hangs in the kernel */
+
 struct Child {
+        Loop *loop;
         pid_t pid;
         Fd pidfd;
         Watch *watch;
@@ -159,6 +163,7 @@ Child *child_new(Loop *loop, const ChildSpec *spec, void (*ended)(void *arg, int
         AUTO(Fd) reading = -1;
         int ends[2];
 
+        child->loop = loop;
         child->pidfd = child->report = -1;
         child->ended = true;
         if (pipe2(ends, O_CLOEXEC) < 0) {
@@ -206,16 +211,46 @@ void child_kill(Child *child, int signum)
                 syscall(SYS_pidfd_send_signal, child->pidfd, signum, NULL, 0);
 }
 
-Child *child_free(Child *child)
+/* One that was killed and has not ended: it waits in the kernel for a disk or a server. */
+typedef struct Orphan {
+        pid_t pid;
+        Fd pidfd;
+        Watch *watch;
+} Orphan;
+
+static void on_orphan_ended(void *arg, uint32_t revents UNUSED)
 {
+        Orphan *orphan = arg;
+
+        waitpid(orphan->pid, NULL, WNOHANG);
+        watch_free(orphan->watch);
+        fd_close(&orphan->pidfd);
+        free(orphan);
+}
+
+static void abandon(Child *child)
+{
+        struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
+        Orphan *orphan;
         int status;
 
+        kill(child->pid, SIGKILL);
+        if (child->pidfd < 0 || poll(&end, 1, MOST_WAIT_MS) > 0) {
+                reap(child, &status);
+                return;
+        }
+        orphan = mem_new(Orphan);
+        *orphan = (Orphan){ .pid = child->pid, .pidfd = fd_take(&child->pidfd) };
+        child->watch = watch_free(child->watch);
+        orphan->watch = watch_new(child->loop, orphan->pidfd, EPOLLIN, on_orphan_ended, orphan);
+}
+
+Child *child_free(Child *child)
+{
         if (!child)
                 return NULL;
-        if (!child->ended && !child->keep_going) {
-                kill(child->pid, SIGKILL);
-                reap(child, &status);
-        }
+        if (!child->ended && !child->keep_going)
+                abandon(child);
         watch_free(child->watch);
         watch_free(child->report_watch);
         fd_close(&child->report);

@@ -4,7 +4,8 @@
  *
  * A child starts with closed descriptors (all but the ones passed), default
  * signals and its own process group. Its end is reported once. Freeing a Child
- * that still runs kills and reaps it, unless it was made to keep going.
+ * that still runs kills it, unless it was made to keep going; one that hangs in
+ * the kernel is reaped when it ends, and nobody waits for it.
  */
 #include "loop/loop.h"
 

@@ -142,3 +142,27 @@ def test_monitor_events_are_heard_by_name(conn):
 def test_what_needs_a_running_guest_says_so_for_others(daemon):
     said = daemon.virsh("screenshot", "nobody", check=False)
     assert "failed to get domain 'nobody'" in said
+
+
+def test_a_channel_at_a_path_of_the_users_is_opened_and_one_that_is_gone_says_so(daemon, conn, place):
+    place.chmod(0o777)  # QEMU's user makes the socket
+    path = place / "channel"
+    start(daemon, place, f"""<domain type='qemu'><name>c</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+      <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
+        <channel type='unix'><source mode='bind' path='{path}'/><target type='virtio' name='org.test.1'/></channel>
+      </devices></domain>""")
+    dom = conn.lookupByName("c")
+    stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openChannel("org.test.1", stream)
+    with pytest.raises(libvirt.libvirtError, match="Active console session exists"):
+        dom.openChannel("org.test.1", conn.newStream(0))
+    stream.abort()
+    path.unlink()
+    wait_for("the first to be gone", lambda: "No such file" in refusal(dom, conn))
+    dom.destroy()
+
+
+def refusal(dom, conn):
+    with pytest.raises(libvirt.libvirtError) as failed:
+        dom.openChannel("org.test.1", conn.newStream(0))
+    return str(failed.value)
