@@ -282,6 +282,7 @@ static void run(void *arg)
         Call *call = arg;
         AUTO(Error) err = { 0 };
 
+        loop_say_what(call->daemon->loop, call_proc(call)->api);
         if (call->dispatch->run(call, call->args, &err) < 0)
                 call_fail(call, &err);
 }

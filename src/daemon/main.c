@@ -18,6 +18,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+enum { MOST_TURN_US = 5000 };
+
 static const char usage[] = "usage: droverd [OPTION]...\n"
                             "Run QEMU guests on this host; clients speak the libvirt protocol to it.\n"
                             "\n"
@@ -165,6 +167,13 @@ static void on_reload(void *arg UNUSED)
         log_info("definitions and guests are as they were; droverd.conf is read at the next start");
 }
 
+/* One thread owns all state, so whoever keeps it busy lets all clients wait: that is a bug to be found. */
+static void on_slow_turn(void *arg UNUSED, uint64_t cpu_us, const char *doing)
+{
+        log_warning("the event loop was busy for %llu ms with %s", (unsigned long long)cpu_us / 1000,
+                    doing ?: "something that is no call");
+}
+
 static int serve(Options *options, Config *config, Error *err)
 {
         AUTO(Config) *own_config = config;
@@ -187,6 +196,7 @@ static int serve(Options *options, Config *config, Error *err)
         sd_notify(0, "READY=1");
         log_info("droverd %s is ready", DROVER_VERSION);
         malloc_trim(0); /* reading the definitions and the capabilities took more than they need */
+        loop_watch_turns(loop, MOST_TURN_US, on_slow_turn, NULL);
         if (loop_run(loop, err) < 0)
                 return -1;
         sd_notify(0, "STOPPING=1");

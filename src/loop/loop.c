@@ -14,12 +14,17 @@
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 
 struct Loop {
         sd_event *event;
         bool fake, stopped;
         uint64_t fake_now_us;
         VEC(Timer *) fake_timers; /* armed ones, only with a fake clock */
+        uint64_t most_us, cpu_us; /* of one turn; the thread's CPU time when the last turn ended */
+        const char *doing;        /* what the turn is about, for who watches; NULL: nothing was said */
+        void (*slow)(void *arg, uint64_t cpu_us, const char *doing);
+        void *slow_arg;
 };
 
 struct Timer {
@@ -99,10 +104,45 @@ void loop_stop(Loop *loop)
         loop->stopped = true;
 }
 
+static uint64_t thread_cpu_us(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void loop_watch_turns(Loop *loop, uint64_t most_us, void (*slow)(void *arg, uint64_t cpu_us, const char *doing),
+                      void *arg)
+{
+        loop->most_us = most_us;
+        loop->slow = slow;
+        loop->slow_arg = arg;
+        loop->cpu_us = thread_cpu_us();
+}
+
+void loop_say_what(Loop *loop, const char *doing)
+{
+        loop->doing = doing;
+}
+
+/* Waiting takes no CPU time, so a turn is what the thread used since the last one ended. */
+static void check_turn(Loop *loop)
+{
+        uint64_t now = thread_cpu_us(), used = now - loop->cpu_us;
+
+        loop->cpu_us = now;
+        if (used > loop->most_us)
+                loop->slow(loop->slow_arg, used, loop->doing);
+        loop->doing = NULL;
+}
+
 int loop_turn(Loop *loop, int timeout_ms, Error *err)
 {
         int r = sd_event_run(loop->event, timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000);
 
+        if (loop->slow)
+                check_turn(loop);
         return r < 0 ? err_errno(err, -r, "the event loop failed") : r > 0;
 }
 

@@ -28,9 +28,13 @@ int loop_run(Loop *loop, Error *err); /* until loop_stop() */
 void loop_stop(Loop *loop);
 /* One turn: wait for at most timeout_ms (-1: for ever) and dispatch. 1: something ran, 0: nothing, -1. */
 int loop_turn(Loop *loop, int timeout_ms, Error *err);
-uint64_t loop_now_ms(const Loop *loop);     /* monotonic */
-void loop_advance(Loop *loop, uint64_t ms); /* fake clock only: timers that come due run in order */
-struct sd_event *loop_sd_event(Loop *loop); /* for libraries that attach themselves (sd-bus) */
+/* Tell when one turn - one callback - took more CPU time than this. doing: what loop_say_what() said in it, or NULL. */
+void loop_watch_turns(Loop *loop, uint64_t most_us, void (*slow)(void *arg, uint64_t cpu_us, const char *doing),
+                      void *arg);
+void loop_say_what(Loop *loop, const char *doing); /* a text that outlives the turn */
+uint64_t loop_now_ms(const Loop *loop);            /* monotonic */
+void loop_advance(Loop *loop, uint64_t ms);        /* fake clock only: timers that come due run in order */
+struct sd_event *loop_sd_event(Loop *loop);        /* for libraries that attach themselves (sd-bus) */
 
 /* Runs once, ms from now. timer_set() arms it again, also from its callback; the handle stays the owner's. */
 Timer *timer_new(Loop *loop, uint64_t ms, void (*fn)(void *arg), void *arg);

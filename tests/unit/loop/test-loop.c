@@ -6,6 +6,7 @@
 #include "loop/worker.h"
 
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char trace[64];
@@ -14,6 +15,42 @@ static char a[] = "a", b[] = "b", x[] = "x";
 static void note(void *arg)
 {
         strcat(trace, arg);
+}
+
+static void use_cpu(void *arg)
+{
+        struct timespec begin, now;
+
+        loop_say_what(arg, "spinning");
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+        do {
+                clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        } while ((now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec < 60000000);
+}
+
+static void on_slow(void *arg UNUSED, uint64_t cpu_us, const char *doing)
+{
+        CHECK(cpu_us >= 60000);
+        strcat(trace, doing ?: "nothing");
+}
+
+TEST(a_turn_that_takes_too_much_cpu_time_is_told_and_others_are_not)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        Idle *idle;
+
+        trace[0] = '\0';
+        loop_watch_turns(loop, 50000, on_slow, NULL);
+        idle = idle_new(loop, note, a);
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        idle_free(idle);
+        idle = idle_new(loop, use_cpu, loop);
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        idle_free(idle);
+        idle = idle_new(loop, note, b);
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        idle_free(idle);
+        CHECK_STR(trace, "aspinningb");
 }
 
 TEST(timers_run_in_the_order_they_come_due)
