@@ -76,7 +76,7 @@ static int open_tty(const char *path, Fd *ret, Error *err)
         return 0;
 }
 
-/* fd is taken. */
+/* fd is taken. Somebody else may have come while it was opened. */
 static int begin_stream(Call *call, QemuRun *run, const char *alias, Fd fd, bool force, Error *err)
 {
         AUTO(Fd) own = fd;
@@ -129,10 +129,10 @@ static int open_stream(Call *call, QemuRun *run, const ChardevDef *chardev, bool
         Opening *o;
         Fd fd;
 
+        if (claim(run, alias, force, err) < 0)
+                return -1;
         if (chardev->type == CHARDEV_TYPE_PTY)
                 return open_tty(chardev->tty, &fd, err) < 0 ? -1 : begin_stream(call, run, alias, fd, force, err);
-        if (!force && claim(run, alias, false, err) < 0)
-                return -1;
         o = mem_new(Opening);
         *o = (Opening){ .call = call, .dom = domain_ref(run->dom), .alias = str_dup(alias), .force = force };
         o->dial = qemu_act_dial(run, chardev, on_dialled, o, err);
