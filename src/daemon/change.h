@@ -15,6 +15,7 @@
 typedef enum LiveKind {
         LIVE_NOTHING, /* no act is needed: titles, metadata */
         LIVE_VCPUS,
+        LIVE_LIFECYCLE, /* on_poweroff, on_reboot, on_crash */
         LIVE_BALLOON,
         LIVE_STATS_PERIOD,
         LIVE_PIN_VCPU, /* number: which */

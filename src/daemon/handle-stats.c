@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/call.h"
-#include "daemon/collect.h"
+#include "daemon/collect-call.h"
 #include "daemon/daemon.h"
 #include "daemon/domain-stats.h"
 #include "daemon/driver.h"
@@ -26,33 +26,6 @@ enum {
         MOST_MAPS = 8 * 1024 * 1024,
         MOST_MAP = 2048,
 };
-
-static void drop_collection(void *state)
-{
-        collection_free(state);
-}
-
-static Collection *collect_for(Call *call, unsigned what)
-{
-        Collection *c = collection_new(call_daemon(call)->loop, what);
-
-        call_keep(call, c, drop_collection);
-        return c;
-}
-
-/* Start for one running guest, and answer in done(call). */
-static int collect_one(Call *call, const WireDomain *wire, unsigned what, void (*done)(void *call), Error *err)
-{
-        Domain *dom = call_find_domain(call, wire, err);
-        Collection *c;
-
-        if (!dom || domain_must_be_active(dom, err) < 0)
-                return -1;
-        c = collect_for(call, what);
-        collection_add(c, dom, false);
-        collection_start(c, done, call);
-        return 0;
-}
 
 /* --- many guests --- */
 
@@ -132,7 +105,7 @@ int handle_connect_get_all_domain_stats(Call *call, const WireConnectGetAllDomai
         if (unknown && args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS)
                 return err_set(err, ERR_ARGUMENT_UNSUPPORTED,
                                "Stats types bits 0x%x are not supported by this daemon", unknown);
-        c = collect_for(call, domain_stats_figures(wanted_groups(args)));
+        c = collect_new_for_call(call, domain_stats_figures(wanted_groups(args)));
         if (args->n_doms ? add_named(call, args, c, nowait, err) < 0 : add_all(call, args, c, nowait, err) < 0)
                 return -1;
         collection_start(c, on_collected, call);
@@ -165,7 +138,7 @@ int handle_domain_memory_stats(Call *call, const WireDomainMemoryStatsArgs *args
 {
         if (call_check_flags(call, args->flags, 0, err) < 0)
                 return -1;
-        return collect_one(call, &args->dom, FIGURES_BALLOON, on_memory, err);
+        return collect_for_call(call, &args->dom, FIGURES_BALLOON, on_memory, err);
 }
 
 /* --- processors --- */
@@ -195,7 +168,7 @@ int handle_domain_get_cpu_stats(Call *call, const WireDomainGetCpuStatsArgs *arg
         if (args->start_cpu != -1)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED,
                                "time by CPU of the host is not counted for guests; ask for the total");
-        return collect_one(call, &args->dom, FIGURES_CPU, on_cpu, err);
+        return collect_for_call(call, &args->dom, FIGURES_CPU, on_cpu, err);
 }
 
 static void put_vcpu_maps(const DomainDef *def, WireDomainGetVcpusRet *ret, uint8_t *maps, int maplen)
@@ -254,7 +227,7 @@ int handle_domain_get_vcpus(Call *call, const WireDomainGetVcpusArgs *args, Erro
             (uint64_t)args->maxinfo * (unsigned)args->maplen > MOST_MAPS)
                 return err_set(err, ERR_INVALID_ARG, "%d maps of %d bytes do not fit an answer", args->maxinfo,
                                args->maplen);
-        return collect_one(call, &args->dom, FIGURES_VCPUS, on_vcpus, err);
+        return collect_for_call(call, &args->dom, FIGURES_VCPUS, on_vcpus, err);
 }
 
 /* --- one interface --- */

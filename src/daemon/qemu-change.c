@@ -13,6 +13,7 @@
 #include "daemon/vcpu.h"
 #include "host/node.h"
 #include "host/process.h"
+#include "qemu/command-line.h"
 #include "qemu/disk-limits.h"
 
 /* --- pins --- */
@@ -185,6 +186,9 @@ void qemu_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone
                 return;
         }
         switch (what->kind) {
+        case LIVE_LIFECYCLE:
+                guest_set_action(run->guest, command_line_reboot_action(def), NULL, done, arg);
+                return;
         case LIVE_VCPUS:
                 qemu_vcpu_change(run, def, what, done, arg);
                 return;

@@ -13,6 +13,7 @@
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-unplug.h"
 #include "daemon/qemu-vcpu.h"
+#include "qemu/command-line.h"
 #include "wire/constants.h"
 
 /* --- state --- */
@@ -220,6 +221,21 @@ static void on_tray_moved(Domain *dom, const char *alias, bool open)
         emit(dom, VIR_DOMAIN_EVENT_ID_TRAY_CHANGE, &msg);
 }
 
+static void on_threshold(Domain *dom, const QmpEventBlockWriteThreshold *e)
+{
+        for (uint32_t i = 0; i < dom->live->n_disks; i++) {
+                AUTOFREE char *node = qemu_disk_node(dom->live, dom->live->disks[i]);
+                WireDomainEventBlockThresholdMsg msg = { .dom = call_wire_domain(dom),
+                                                         .dev = dom->live->disks[i]->target_dev,
+                                                         .path = dom->live->disks[i]->source.path,
+                                                         .threshold = e->write_threshold,
+                                                         .excess = e->amount_exceeded };
+
+                if (str_eq(node, e->node_name))
+                        emit(dom, VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD, &msg);
+        }
+}
+
 static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
 {
         QemuRun *run = arg;
@@ -261,6 +277,9 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
                 return;
         case QMP_EVENT_DEVICE_UNPLUG_GUEST_ERROR:
                 qemu_unplug_on_event(run, event);
+                return;
+        case QMP_EVENT_BLOCK_WRITE_THRESHOLD:
+                on_threshold(dom, &event->block_write_threshold);
                 return;
         case QMP_EVENT_DEVICE_TRAY_MOVED:
                 on_tray_moved(dom, event->device_tray_moved.id, event->device_tray_moved.tray_open);

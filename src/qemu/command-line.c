@@ -299,15 +299,22 @@ static void put_monitor(const CommandLineSpec *spec, CommandLine *line)
         line_put_pair(line, "-mon", "chardev=charmonitor,id=monitor,mode=control");
 }
 
+const char *command_line_reboot_action(const DomainDef *def)
+{
+        return def->on_reboot != LIFECYCLE_ACTION_RESTART && def->on_reboot != LIFECYCLE_ACTION_UNSET &&
+                               def->on_reboot != LIFECYCLE_ACTION_RENAME_RESTART
+                       ? "shutdown"
+                       : "reset";
+}
+
 static void put_actions(const CommandLineSpec *spec, CommandLine *line)
 {
         const DomainDef *def = spec->def;
 
         line_put(line, "-no-shutdown");
         line_put_pair(line, "-action", "panic=pause");
-        if (def->on_reboot != LIFECYCLE_ACTION_RESTART && def->on_reboot != LIFECYCLE_ACTION_UNSET &&
-            def->on_reboot != LIFECYCLE_ACTION_RENAME_RESTART)
-                line_put_pair(line, "-action", "reboot=shutdown");
+        if (!str_eq(command_line_reboot_action(def), "reset"))
+                line_put_pair(line, "-action", "reboot=%s", command_line_reboot_action(def));
         if (def->n_watchdogs > 0) {
                 WatchdogAction action = def->watchdogs[0]->action;
                 const char *word = watchdog_action_text(action) ?: "reset";

@@ -108,5 +108,8 @@ void qemu_complete_firmware(DomainDef *def, const char *nvram_dir);
 /* Give each disk source of a definition that is about to run its number; those with one keep it. */
 void qemu_number_sources(DomainDef *def);
 
+/* What QEMU does by itself when the guest reboots: "reset", or "shutdown", and then we do what on_reboot says. */
+const char *command_line_reboot_action(const DomainDef *def);
+
 DEFINE_AUTO_VALUE(CommandLine, command_line_done)
 DEFINE_AUTO_VALUE(QemuParts, qemu_parts_done)

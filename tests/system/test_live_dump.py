@@ -21,10 +21,10 @@ def daemon(tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("guests need root")
     daemon = LiveDaemon()
-    start(daemon, tmp_path_factory.mktemp("xml"), linux("g", memory_mib=MEMORY_MIB, shell="ttyS0"))
+    start(daemon, tmp_path_factory.mktemp("xml"), linux("g", "<serial type='pty'/>", memory_mib=MEMORY_MIB, shell="ttyS1"))
     conn = libvirt.open(daemon.uri())
     stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
-    conn.lookupByName("g").openConsole(None, stream)
+    conn.lookupByName("g").openConsole("serial1", stream)
     read_until(stream, b"42-ok", say=b"echo $((40+2))-ok\n")  # before, its processor is in another mode
     stream.abort()
     conn.close()

@@ -16,7 +16,7 @@ def daemon(tmp_path_factory):
         pytest.skip("guests need root")
     daemon = LiveDaemon()
     start(daemon, tmp_path_factory.mktemp("xml"),
-          linux("g", shell="ttyS0", beat=0, vcpus=4).replace("<vcpu>", "<vcpu current='2'>"))
+          linux("g", "<serial type='pty'/>", shell="ttyS1", vcpus=4).replace("<vcpu>", "<vcpu current='2'>"))
     yield daemon
     daemon.stop()
 
@@ -30,7 +30,7 @@ def dom(daemon):
 
 def shell(dom, command, expected):
     stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
-    dom.openConsole(None, stream)
+    dom.openConsole("serial1", stream)
     read_until(stream, expected, say=command + b"\n")
     stream.abort()
 

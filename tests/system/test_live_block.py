@@ -1,0 +1,110 @@
+"""Disks, memory and policies of a running guest, looked at and changed, through stock clients."""
+import os
+import subprocess
+
+import libvirt
+import pytest
+
+from live import LiveDaemon, linux, read_until, start
+from waiting import EventLoop, wait_for
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    EventLoop.start()
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = LiveDaemon()
+    image = daemon.base / "disk"
+    image.write_bytes(bytes(8 * MIB))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", daemon.base / "second", "16M"], check=True)
+    start(daemon, tmp_path_factory.mktemp("xml"), linux("g", f"""
+      <disk type='file'><source file='{image}'/><target dev='vda' bus='virtio'/></disk>
+      <disk type='file'><driver name='qemu' type='qcow2'/><source file='{daemon.base / "second"}'/>
+        <target dev='vdb' bus='virtio'/></disk>
+      <serial type='pty'/><input type='keyboard' bus='ps2'/>""", shell="ttyS1"))
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def dom(daemon):
+    conn = libvirt.open(daemon.uri())
+    yield conn.lookupByName("g")
+    conn.close()
+
+
+def shell(dom, command, expected):
+    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+    seen = read_until(stream, expected, say=command + b"\n")
+    stream.abort()
+    return seen
+
+
+def test_counters_rise_with_what_the_guest_does(daemon, dom):
+    """LIFE-32."""
+    shell(dom, b"echo up-$((1+1))", b"up-2")
+    before = dom.blockStats("vda")
+    shell(dom, b"dd if=/dev/vda of=/dev/null bs=64k count=16; dd if=/dev/zero of=/dev/vda bs=64k count=4 "
+               b"conv=fsync; echo done-$((1+2))", b"done-3")
+    after = dom.blockStats("vda")
+    assert after[1] - before[1] >= 16 * 65536 and after[3] - before[3] >= 4 * 65536
+    typed = dom.blockStatsFlags("vda")
+    assert typed["rd_bytes"] >= after[1] and typed["flush_operations"] > 0 and typed["wr_total_times"] > 0
+    all_of_them = dom.blockStats("")
+    assert all_of_them[1] >= after[1] + dom.blockStats("vdb")[1]
+    assert "vda rd_bytes" in daemon.virsh("domblkstat", "g", "vda")
+    with pytest.raises(libvirt.libvirtError, match="invalid path 'vdx'"):
+        dom.blockStats("vdx")
+
+
+def test_sizes_errors_and_growth(daemon, dom):
+    assert dom.blockInfo("vda")[0] == 8 * MIB
+    capacity, allocation, _ = dom.blockInfo("vdb")
+    assert capacity == 16 * MIB and allocation < MIB
+    assert "Capacity:       8388608" in daemon.virsh("domblkinfo", "g", "vda")
+    assert dom.diskErrors() == {} and "No errors found" in daemon.virsh("domblkerror", "g")
+    daemon.virsh("blockresize", "g", "vdb", "32M")
+    assert dom.blockInfo("vdb")[0] == 32 * MIB
+    shell(dom, b"echo size-$(cat /sys/block/vdb/size)", b"size-65536")
+    with pytest.raises(libvirt.libvirtError, match="of no use"):
+        dom.blockResize("vdb", 0)
+
+
+def test_a_threshold_is_told_when_it_is_crossed(daemon, dom):
+    events = []
+    dom.connect().domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,
+                                         lambda _c, _d, dev, _p, at, more, _o: events.append((dev, at, more > 0)), None)
+    daemon.virsh("domblkthreshold", "g", "vda", str(MIB))
+    shell(dom, b"dd if=/dev/zero of=/dev/vda bs=64k count=32 conv=fsync; echo wrote-$((1+3))", b"wrote-4")
+    wait_for("the event", lambda: events)
+    assert events[0] == ("vda", MIB, True)
+
+
+def test_memory_is_looked_into(dom):
+    bios = dom.memoryPeek(0xFFFF0, 16, libvirt.VIR_MEMORY_PHYSICAL)
+    assert len(bios) == 16 and bios[0] == 0xEA, "the first instruction of a PC is a far jump"
+    with pytest.raises(libvirt.libvirtError, match="bytes can be read"):
+        dom.memoryPeek(0, 0, libvirt.VIR_MEMORY_PHYSICAL)
+
+
+def test_keys_arrive_in_the_guest(daemon, dom):
+    shell(dom, b"for e in /dev/input/event*; do cat $e >> /tmp/keys & done; echo ready-$((1+4))", b"ready-5")
+    for _ in range(5):
+        daemon.virsh("send-key", "g", "KEY_LEFTCTRL", "KEY_B")
+    shell(dom, b"test -s /tmp/keys && echo pressed-$((1+5))", b"pressed-6")
+
+
+def test_what_follows_a_reboot_is_changed_while_it_runs(daemon, dom):
+    """DOM-14, LIFE-25."""
+    daemon.virsh("set-lifecycle-action", "g", "reboot", "destroy", "--live")
+    assert "<on_reboot>destroy</on_reboot>" in dom.XMLDesc()
+    assert dom.launchSecurityInfo() == {}
+    shell(dom, b"echo last-$((1+6))", b"last-7")
+    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+    stream.send(b"reboot\n")
+    wait_for("its end", lambda: "g" not in daemon.virsh("list", "--name").split(), 40)
