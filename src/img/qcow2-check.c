@@ -213,6 +213,13 @@ static void walk_refcounts(Check *c)
 {
         Qcow2 *q = c->q;
 
+        if (q->bad_entries) {
+                say(c,
+                    "ERROR %u entries of the refcount table, the first at offset 0x%llx, are not at the start of a cluster",
+                    q->bad_entries, (unsigned long long)q->bad_entry_at);
+                c->found->corruptions += q->bad_entries;
+        }
+
         use_table(c, "the refcount table", q->h.reftable_offset, q->h.reftable_clusters * q->cluster);
         for (uint32_t i = 0; i < q->reftable_entries; i++)
                 if (q->reftable[i])
@@ -427,6 +434,7 @@ static int repair(Check *c, Error *err)
         h.incompatible &= ~(uint64_t)(QCOW2_DIRTY | QCOW2_CORRUPT);
         if (rewrite_finish(&rw, &h, true, err) < 0)
                 return -1;
+        q->bad_entries = 0;
         if (count_anew(c, err) < 0 || compare_counts(c, err) < 0 || check_flags(c, true, &wrong, err) < 0)
                 return -1;
         before.image_end_offset = c->found->image_end_offset;

@@ -83,12 +83,19 @@ int qcow2_refcounts_load(Qcow2 *q, Error *err)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the refcount table", q->file->name);
         if (image_file_read(q->file, q->h.reftable_offset, table, bytes, err) < 0)
                 return err_prefix(err, "refcount table");
+        q->bad_entries = 0;
         for (uint32_t i = 0; i < bytes / 8; i++) {
                 uint64_t entry = load_be64(&table[i]);
+                bool bad = entry & (q->cluster - 1) || entry > INT64_MAX;
 
-                if (entry & (q->cluster - 1) || entry > INT64_MAX)
+                if (bad && q->image->checking) {
+                        if (!q->bad_entries++)
+                                q->bad_entry_at = q->h.reftable_offset + 8ULL * i;
+                        entry = 0;
+                } else if (bad) {
                         return image_bad_field(err, q->file, q->h.reftable_offset + 8ULL * i, "refcount table entry",
                                                "is 0x%llx: not at the start of a cluster", (unsigned long long)entry);
+                }
                 table[i] = entry;
         }
         q->blocks = mem_try(bytes / 8 * sizeof(*q->blocks));

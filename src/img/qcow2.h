@@ -66,7 +66,9 @@ typedef struct Qcow2 {
 
         uint64_t *reftable; /* host order */
         uint32_t reftable_entries;
-        Qcow2Block *blocks; /* one per reftable entry */
+        uint32_t bad_entries;  /* of that table, when checking: not at the start of a cluster, passed over */
+        uint64_t bad_entry_at; /* where the first of them stands */
+        Qcow2Block *blocks;    /* one per reftable entry */
         uint64_t blocks_held;
         bool reftable_dirty;
         unsigned block_bits; /* counts in a refcount block, as a power of two */

@@ -19,6 +19,13 @@ enum { NO_CHECKS = 63 };
 
 unsigned model_seed;
 
+unsigned model_steps(unsigned usual)
+{
+        const char *asked = getenv("DROVER_MODEL_STEPS");
+
+        return asked ? (unsigned)strtoul(asked, NULL, 10) : usual;
+}
+
 unsigned model_dice(unsigned sides)
 {
         model_seed = model_seed * 1103515245u + 12345u;

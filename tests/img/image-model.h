@@ -19,6 +19,8 @@ typedef struct Model {
 
 extern unsigned model_seed;
 
+/* How many changes a test makes: this many, or what DROVER_MODEL_STEPS says, for long runs by hand. */
+unsigned model_steps(unsigned usual);
 unsigned model_dice(unsigned sides);
 Model model_new(uint64_t size);
 void model_done(Model *model);

@@ -85,7 +85,7 @@ TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
                 size_t n;
 
                 model_seed = 3 + (unsigned)k;
-                for (unsigned i = 0; i < 120; i++) {
+                for (unsigned i = 0; i < model_steps(120); i++) {
                         change(&kinds[k], image, &model);
                         if (i % 60 == 59) {
                                 CHECK_INT(image_flush(image, &err), 0);

@@ -253,6 +253,8 @@ TEST(check_finds_damage_and_repairs_it)
                 { "a count that is too low", 2 * 4096 + 2 * 4, 0, 2, false },
                 { "an L2 entry between clusters", 5 * 4096, 0x8000000000005200, 8, false },
                 { "an L2 entry behind the end", 5 * 4096, 0x8000000100000000, 8, false },
+                { "a refcount block between clusters", 1 * 4096, 0x2200, 8, false },
+                { "a refcount block at no offset there is", 1 * 4096, 0xff00000000002000, 8, false },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
