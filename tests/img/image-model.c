@@ -11,6 +11,7 @@
 #include "img/bytes.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -170,4 +171,49 @@ void model_check_after_crash(ImageFormat format, ImageFile *file)
         CHECK_STR(image_check(image, REPAIR_NONE, &found, &err) < 0 ? err.text : "", "");
         CHECK_INT(found.corruptions, 0);
         CHECK_INT(found.check_errors, 0);
+}
+
+enum { WRITERS = 4, WRITER_STEP = 1024 };
+
+typedef struct Writer {
+        Image *image;
+        unsigned number;
+        bool failed;
+} Writer;
+
+/* Every WRITERS-th KiB, in an order of its own, with a flush now and then. */
+static void *write_my_part(void *arg)
+{
+        Writer *w = arg;
+        unsigned steps = MODEL_THREADS_SIZE / WRITER_STEP / WRITERS;
+        uint8_t data[WRITER_STEP];
+
+        for (unsigned i = 0; i < steps; i++) {
+                uint64_t at = ((uint64_t)(i * 61 + w->number * 7) % steps * WRITERS + w->number) * WRITER_STEP;
+
+                memset(data, (int)(1 + w->number), sizeof(data));
+                w->failed |= image_write(w->image, at, data, sizeof(data), NULL) < 0;
+                if (i % 50 == w->number)
+                        w->failed |= image_flush(w->image, NULL) < 0;
+        }
+        return NULL;
+}
+
+void model_check_threads(Image *image)
+{
+        AUTOFREE uint8_t *is = mem_alloc(MODEL_THREADS_SIZE);
+        pthread_t threads[WRITERS];
+        Writer writers[WRITERS];
+
+        for (unsigned i = 0; i < WRITERS; i++) {
+                writers[i] = (Writer){ .image = image, .number = i };
+                CHECK_INT(pthread_create(&threads[i], NULL, write_my_part, &writers[i]), 0);
+        }
+        for (unsigned i = 0; i < WRITERS; i++) {
+                pthread_join(threads[i], NULL);
+                CHECK(!writers[i].failed);
+        }
+        CHECK_INT(image_read(image, 0, is, MODEL_THREADS_SIZE, NULL), 0);
+        for (size_t i = 0; i < MODEL_THREADS_SIZE; i++)
+                CHECK_INT(is[i], 1 + i / WRITER_STEP % WRITERS);
 }

@@ -9,7 +9,7 @@
 #include "img/image.h"
 #include "memory-file.h"
 
-enum { MODEL_ROOM = 3 << 20 };
+enum { MODEL_ROOM = 3 << 20, MODEL_THREADS_SIZE = 2 << 20 };
 
 typedef struct Model {
         uint8_t *bytes; /* MODEL_ROOM + 1, owned */
@@ -33,5 +33,8 @@ void model_check_content(Image *image, const Model *model);
 void model_check_with_stock(Image *image, const Model *model);
 /* Takes the file: opened in this format, it is clean or only leaking. */
 void model_check_after_crash(ImageFormat format, ImageFile *file);
+
+/* Several threads write to the first MODEL_THREADS_SIZE bytes, all to the same clusters; nobody's bytes get lost. */
+void model_check_threads(Image *image);
 
 DEFINE_AUTO_VALUE(Model, model_done)

@@ -87,15 +87,9 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 SOURCE_LONGS,
                 { 0 },
         };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "f:r:T:qU", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "f:r:T:qU", longs, &c, err)) > 0) {
                 switch (c) {
                 case 'r':
                         args->repair = str_eq(optarg, "leaks") ? REPAIR_LEAKS
@@ -105,7 +99,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                                 return err_set(err, ERR_INVALID_ARG, "Option 'r' only accepts 'leaks' and 'all'");
                         break;
                 case 'o':
-                        args->json = str_eq(optarg, "json");
+                        if (output_option(optarg, &args->json, err) < 0)
+                                return -1;
                         break;
                 default:
                         return err_set(err, ERR_INVALID_ARG,
@@ -113,6 +108,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                                        "--object");
                 }
         }
+        if (r < 0)
+                return -1;
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 

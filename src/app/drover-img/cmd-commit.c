@@ -18,15 +18,9 @@ typedef struct Args {
 static int parse(int argc, char **argv, Args *args, Error *err)
 {
         static const struct option longs[] = { SOURCE_LONGS, { 0 } };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "f:t:b:dpqr:", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "f:t:b:dpqr:", longs, &c, err)) > 0) {
                 switch (c) {
                 case 't':
                         if (policy_set_cache(&args->source.policy, optarg, err) < 0)
@@ -50,6 +44,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         return err_set(err, ERR_INVALID_ARG, "an option of commit is not known");
                 }
         }
+        if (r < 0)
+                return -1;
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 

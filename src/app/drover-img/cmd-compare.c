@@ -25,15 +25,9 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 SOURCE_LONGS,
                 { 0 },
         };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "f:F:T:pqsU", longs, NULL)) != -1) {
-                int r = source_option(&args->a, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->a, argc, argv, "f:F:T:pqsU", longs, &c, err)) > 0) {
                 switch (c) {
                 case 'F':
                         args->b.format = optarg;
@@ -48,6 +42,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         return err_set(err, ERR_INVALID_ARG, "an option of compare is not known");
                 }
         }
+        if (r < 0)
+                return -1;
         args->b.policy = args->a.policy;
         args->b.image_opts = args->a.image_opts;
         args->quiet = args->a.quiet;

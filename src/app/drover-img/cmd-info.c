@@ -404,21 +404,13 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 SOURCE_LONGS,
                 { 0 },
         };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "f:U", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "f:U", longs, &c, err)) > 0) {
                 switch (c) {
                 case 'o':
-                        args->json = str_eq(optarg, "json");
-                        if (!args->json && !str_eq(optarg, "human"))
-                                return err_set(err, ERR_INVALID_ARG,
-                                               "--output must be used with human or json as argument.");
+                        if (output_option(optarg, &args->json, err) < 0)
+                                return -1;
                         break;
                 case 'b':
                         args->chain = true;
@@ -432,6 +424,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                                        "--untrusted and --object");
                 }
         }
+        if (r < 0)
+                return -1;
         if (optind + 1 != argc)
                 return err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
         return 0;

@@ -109,18 +109,13 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 SOURCE_LONGS,
                 { 0 },
         };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "f:s:l:U", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "f:s:l:U", longs, &c, err)) > 0) {
                 switch (c) {
                 case 'o':
-                        args->json = str_eq(optarg, "json");
+                        if (output_option(optarg, &args->json, err) < 0)
+                                return -1;
                         break;
                 case 's':
                         if (size_from_text(optarg, "start offset", &args->start, err) < 0)
@@ -134,6 +129,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         return err_set(err, ERR_INVALID_ARG, "an option of map is not known");
                 }
         }
+        if (r < 0)
+                return -1;
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 

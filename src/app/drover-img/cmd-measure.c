@@ -25,15 +25,9 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 SOURCE_LONGS,
                 { 0 },
         };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "f:O:o:l:U", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "f:O:o:l:U", longs, &c, err)) > 0) {
                 switch (c) {
                 case 'O':
                         args->format = optarg;
@@ -46,7 +40,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         args->snapshot = optarg;
                         break;
                 case 'p':
-                        args->json = str_eq(optarg, "json");
+                        if (output_option(optarg, &args->json, err) < 0)
+                                return -1;
                         break;
                 case 's':
                         args->size = optarg;
@@ -55,6 +50,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         return err_set(err, ERR_INVALID_ARG, "an option of measure is not known");
                 }
         }
+        if (r < 0)
+                return -1;
         if ((args->size != NULL) == (optind < argc))
                 return err_set(err, ERR_INVALID_ARG, "Either --size N or one filename must be specified");
         return 0;

@@ -22,18 +22,12 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 SOURCE_LONGS,
                 { 0 },
         };
-        int c;
+        int c, r;
 
         if (argc < 3)
                 return err_set(err, ERR_INVALID_ARG, "Not enough arguments");
         args->size = argv[--argc];
-        while ((c = getopt_long(argc, argv, "f:qU", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "f:qU", longs, &c, err)) > 0) {
                 if (c == 's')
                         args->shrink = true;
                 else if (c != 'p')
@@ -41,6 +35,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 else if (preallocation_from_text(optarg, &args->room, err) < 0)
                         return -1;
         }
+        if (r < 0)
+                return -1;
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting image file name and size");
 }
 

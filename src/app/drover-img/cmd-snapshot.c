@@ -17,15 +17,9 @@ typedef struct Args {
 static int parse(int argc, char **argv, Args *args, Error *err)
 {
         static const struct option longs[] = { SOURCE_LONGS, { 0 } };
-        int c;
+        int c, r;
 
-        while ((c = getopt_long(argc, argv, "la:c:d:f:qU", longs, NULL)) != -1) {
-                int r = source_option(&args->source, c, err);
-
-                if (r < 0)
-                        return -1;
-                if (r)
-                        continue;
+        while ((r = source_next(&args->source, argc, argv, "la:c:d:f:qU", longs, &c, err)) > 0) {
                 if (c == '?')
                         return err_set(err, ERR_INVALID_ARG, "an option of snapshot is not known");
                 if (args->what)
@@ -33,6 +27,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 args->what = (char)c;
                 args->name = optarg;
         }
+        if (r < 0)
+                return -1;
         if (!args->what)
                 args->what = 'l';
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");

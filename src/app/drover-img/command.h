@@ -54,6 +54,11 @@ int source_option(Source *source, int c, Error *err);
         {                                                                                                            \
                 "force-share", no_argument, NULL, 'U'                                                                \
         }
+/* The next option that is not one of those: 1 with its letter, 0 at the end of them, -1 with the error set. */
+int source_next(Source *source, int argc, char **argv, const char *shorts, const struct option *longs, int *ret,
+                Error *err);
+/* What follows --output. */
+int output_option(const char *text, bool *json, Error *err);
 /* Guess when no format was given. Warns when that gives raw and the image is to be written. */
 int source_format(const Source *source, const char *path, bool write, ImageFormat *ret, Error *err);
 /* A raw image of a directory; takes the file, which may be NULL after an error. */

@@ -125,6 +125,28 @@ int source_format(const Source *source, const char *path, bool write, ImageForma
         return 0;
 }
 
+int output_option(const char *text, bool *json, Error *err)
+{
+        *json = str_eq(text, "json");
+        if (!*json && !str_eq(text, "human"))
+                return err_set(err, ERR_INVALID_ARG, "--output must be used with human or json as argument.");
+        return 0;
+}
+
+int source_next(Source *source, int argc, char **argv, const char *shorts, const struct option *longs, int *ret,
+                Error *err)
+{
+        int r = 1;
+
+        while (r > 0) {
+                *ret = getopt_long(argc, argv, shorts, longs, NULL);
+                if (*ret == -1)
+                        return 0;
+                r = source_option(source, *ret, err);
+        }
+        return r < 0 ? -1 : 1;
+}
+
 int source_option(Source *source, int c, Error *err)
 {
         switch (c) {

@@ -5,8 +5,6 @@
 #include "image-model.h"
 #include "img/bytes.h"
 
-#include <pthread.h>
-
 /*
  * What every format that is a table of blocks must do: hold what was written, agree with stock qemu-img, and be clean
  * or only leaking whenever the power goes (IMG-27, IMG-28, IMG-31).
@@ -192,50 +190,12 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
         }
 }
 
-enum { WRITERS = 4, WRITER_STEP = 1024, WRITERS_SIZE = 2 << 20 };
-
-typedef struct Writer {
-        Image *image;
-        unsigned number;
-        bool failed;
-} Writer;
-
-static void *write_my_part(void *arg)
-{
-        Writer *w = arg;
-        unsigned steps = WRITERS_SIZE / WRITER_STEP / WRITERS;
-        uint8_t data[WRITER_STEP];
-
-        for (unsigned i = 0; i < steps; i++) {
-                uint64_t at = ((uint64_t)(i * 61 + w->number * 7) % steps * WRITERS + w->number) * WRITER_STEP;
-
-                memset(data, (int)(1 + w->number), sizeof(data));
-                w->failed |= image_write(w->image, at, data, sizeof(data), NULL) < 0;
-                if (i % 50 == w->number)
-                        w->failed |= image_flush(w->image, NULL) < 0;
-        }
-        return NULL;
-}
-
 TEST(threads_that_write_to_the_same_blocks_do_not_lose_each_others_bytes)
 {
         for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-                AUTOFREE uint8_t *is = mem_alloc(WRITERS_SIZE);
                 Image *image = make(&kinds[k]);
-                Writer writers[WRITERS];
-                pthread_t threads[WRITERS];
 
-                for (unsigned i = 0; i < WRITERS; i++) {
-                        writers[i] = (Writer){ .image = image, .number = i };
-                        CHECK_INT(pthread_create(&threads[i], NULL, write_my_part, &writers[i]), 0);
-                }
-                for (unsigned i = 0; i < WRITERS; i++) {
-                        pthread_join(threads[i], NULL);
-                        CHECK(!writers[i].failed);
-                }
-                CHECK_INT(image_read(image, 0, is, WRITERS_SIZE, NULL), 0);
-                for (size_t i = 0; i < WRITERS_SIZE; i++)
-                        CHECK_INT(is[i], 1 + i / WRITER_STEP % WRITERS);
+                model_check_threads(image);
                 CHECK_INT(image_close(image, NULL), 0);
         }
 }

@@ -5,7 +5,6 @@
 #include "image-model.h"
 #include "img/bytes.h"
 
-#include <pthread.h>
 #include <stdio.h>
 
 enum { MODEL_SNAPSHOTS = 3 };
@@ -284,62 +283,24 @@ TEST(check_finds_damage_and_repairs_it)
         }
 }
 
-enum { WRITERS = 4, WRITER_STEP = 1024, WRITERS_SIZE = 2 << 20 };
-
-typedef struct Writer {
-        Image *image;
-        unsigned number;
-        bool failed;
-} Writer;
-
-/* Every WRITERS-th KiB, in an order of its own, with a flush now and then: all writers share all clusters. */
-static void *write_my_part(void *arg)
-{
-        Writer *w = arg;
-        unsigned steps = WRITERS_SIZE / WRITER_STEP / WRITERS;
-        uint8_t data[WRITER_STEP];
-
-        for (unsigned i = 0; i < steps; i++) {
-                uint64_t at = ((uint64_t)(i * 61 + w->number * 7) % steps * WRITERS + w->number) * WRITER_STEP;
-
-                memset(data, (int)(1 + w->number), sizeof(data));
-                w->failed |= image_write(w->image, at, data, sizeof(data), NULL) < 0;
-                if (i % 50 == w->number)
-                        w->failed |= image_flush(w->image, NULL) < 0;
-        }
-        return NULL;
-}
-
 TEST(threads_that_write_to_the_same_clusters_do_not_lose_each_others_bytes)
 {
         static const ImageCreate kinds[] = {
-                { .size = WRITERS_SIZE },
-                { .size = WRITERS_SIZE, .cluster_size = 4096 },
-                { .size = WRITERS_SIZE, .cluster_size = 65536, .extended_l2 = true },
+                { .size = MODEL_THREADS_SIZE },
+                { .size = MODEL_THREADS_SIZE, .cluster_size = 4096 },
+                { .size = MODEL_THREADS_SIZE, .cluster_size = 65536, .extended_l2 = true },
         };
 
         for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
                 Image *image = make(&kinds[k]);
-                AUTOFREE uint8_t *is = mem_alloc(WRITERS_SIZE);
+                AUTOFREE uint8_t *is = mem_alloc(MODEL_THREADS_SIZE);
                 ImageSnapshot what = { .name = (char *)"s", .icount = UINT64_MAX };
-                pthread_t threads[WRITERS];
-                Writer writers[WRITERS];
                 AUTO(Error) err = { 0 };
 
                 /* Half of it is shared with a snapshot, so that clusters are copied too. */
-                CHECK_INT(image_write(image, 0, is, WRITERS_SIZE / 2, &err), 0);
+                CHECK_INT(image_write(image, 0, is, MODEL_THREADS_SIZE / 2, &err), 0);
                 CHECK_INT(image_snapshot_create(image, &what, &err), 0);
-                for (unsigned i = 0; i < WRITERS; i++) {
-                        writers[i] = (Writer){ .image = image, .number = i };
-                        CHECK_INT(pthread_create(&threads[i], NULL, write_my_part, &writers[i]), 0);
-                }
-                for (unsigned i = 0; i < WRITERS; i++) {
-                        pthread_join(threads[i], NULL);
-                        CHECK(!writers[i].failed);
-                }
-                CHECK_INT(image_read(image, 0, is, WRITERS_SIZE, &err), 0);
-                for (size_t i = 0; i < WRITERS_SIZE; i++)
-                        CHECK_INT(is[i], 1 + i / WRITER_STEP % WRITERS);
+                model_check_threads(image);
                 CHECK_INT(image_flush(image, &err), 0);
                 model_check_clean(image);
                 CHECK_INT(image_close(image, &err), 0);
