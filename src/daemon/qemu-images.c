@@ -3,6 +3,7 @@
  */
 #include "daemon/qemu-images.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/pool.h"
@@ -108,6 +109,9 @@ static bool is_same(const ImageUse *a, const ImageUse *b)
 {
         if (a->block_device || b->block_device)
                 return a->block_device == b->block_device;
+        /* a server that keeps root out may keep this to itself, too */
+        if (!a->inode || !b->inode)
+                return str_eq(a->path, b->path);
         return a->device == b->device && a->inode == b->inode;
 }
 
@@ -206,8 +210,14 @@ static int take_line(const DiskDef *disk, const char *line, ImageUses *uses, Err
                 rc = err_set(err, ERR_INTERNAL, "drover-img gave no description of '%s'", disk->source.path);
         else if (text)
                 rc = err_set(err, ERR_OPERATION_FAILED, "disk '%s': %s", disk->target_dev, text);
-        for (size_t i = 0; rc == 0 && i < json_object_array_length(layers); i++)
-                take_layer(disk, json_object_array_get_idx(layers, i), i == 0, uses);
+        for (size_t i = 0; rc == 0 && i < json_object_array_length(layers); i++) {
+                json_object *layer = json_object_array_get_idx(layers, i);
+
+                if (qmp_json_get_bool(layer, "closed", false))
+                        log_warning("disk '%s' (%s) cannot be read by root; what is below it is not known",
+                                    disk->target_dev, qmp_json_get_text(layer, "path"));
+                take_layer(disk, layer, i == 0, uses);
+        }
         json_object_put(json);
         return rc;
 }
