@@ -4,8 +4,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/driver.h"
+#include "daemon/handle-network.h"
 #include "daemon/handlers.h"
 #include "daemon/qemu-agent.h"
+#include "host/dnsmasq.h"
 #include "host/neighbour.h"
 #include "qemu/agent-commands.h"
 #include "wire/constants.h"
@@ -104,6 +106,78 @@ static int answer_seen(Call *call, const Domain *dom, Error *err)
         return 0;
 }
 
+/* --- the servers of our networks --- */
+
+/* One network after the other is asked for its leases. */
+typedef struct LeaseWalk {
+        Call *call;
+        Domain *dom;
+        uint32_t at; /* interface */
+        Network *net;
+        WireDomainInterfaceAddressesRet ret;
+} LeaseWalk;
+
+static void ask_next(LeaseWalk *walk);
+
+static void on_leases(void *arg, const DnsmasqLease *leases, size_t n, const Error *failure)
+{
+        LeaseWalk *walk = arg;
+        Arena *arena = call_arena(walk->call);
+        const InterfaceDef *interface = walk->dom->live && walk->at < walk->dom->live->n_interfaces
+                                                ? walk->dom->live->interfaces[walk->at]
+                                                : NULL;
+        WireDomainInterface iface = { .addrs = arena_new_array(arena, WireDomainIpAddr, MIN(n, (size_t)MOST)) };
+        char text[MAC_TEXT_LEN + 1], address[NET_ADDRESS_TEXT_LEN + 1];
+
+        for (size_t i = 0; interface && !failure && walk->net->active && i < n && iface.n_addrs < MOST; i++) {
+                if (lease_is_over(&leases[i]) || !mac_eq(&leases[i].mac, &interface->mac))
+                        continue;
+                iface.addrs[iface.n_addrs++] = (WireDomainIpAddr){
+                        .type = leases[i].address.family == AF_INET6 ? VIR_IP_ADDR_TYPE_IPV6 : VIR_IP_ADDR_TYPE_IPV4,
+                        .addr = arena_dup(arena, net_address_format(&leases[i].address, address)),
+                        .prefix = lease_prefix(walk->net, &leases[i]),
+                };
+        }
+        if (iface.n_addrs) {
+                iface.name = interface->target_dev ?: interface->info.alias;
+                iface.hwaddr = arena_dup(arena, mac_format(&interface->mac, text));
+                walk->ret.ifaces[walk->ret.n_ifaces++] = iface;
+        }
+        network_unref(walk->net);
+        walk->at++;
+        ask_next(walk);
+}
+
+static void ask_next(LeaseWalk *walk)
+{
+        const DomainDef *def = walk->dom->live;
+
+        for (; def && walk->at < def->n_interfaces && walk->ret.n_ifaces < MOST; walk->at++) {
+                const InterfaceDef *interface = def->interfaces[walk->at];
+                Network *net = interface->type == INTERFACE_TYPE_NETWORK
+                                       ? network_find(walk->dom->driver, interface->network)
+                                       : NULL;
+
+                if (!net || !net->active)
+                        continue;
+                walk->net = network_ref(net);
+                net->driver->ops->networks->leases(net, on_leases, walk);
+                return;
+        }
+        call_reply(walk->call, &walk->ret);
+        domain_unref(walk->dom);
+        free(walk);
+}
+
+static void ask_servers(Call *call, Domain *dom)
+{
+        LeaseWalk *walk = mem_new(LeaseWalk);
+
+        *walk = (LeaseWalk){ .call = call, .dom = domain_ref(dom) };
+        walk->ret.ifaces = arena_new_array(call_arena(call), WireDomainInterface, dom->live->n_interfaces);
+        ask_next(walk);
+}
+
 int handle_domain_interface_addresses(Call *call, const WireDomainInterfaceAddressesArgs *args, Error *err)
 {
         Domain *dom;
@@ -115,8 +189,7 @@ int handle_domain_interface_addresses(Call *call, const WireDomainInterfaceAddre
                 return -1;
         switch (args->source) {
         case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE:
-                /* leases are those of our networks, and no interface is on one */
-                call_reply(call, &(WireDomainInterfaceAddressesRet){ 0 });
+                ask_servers(call, dom);
                 return 0;
         case VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP:
                 return answer_seen(call, dom, err);

@@ -126,8 +126,9 @@ static void on_start_finished(void *state, const Error *why)
                 done(arg, &failure);
                 return;
         }
-        network_links_join_guests(net);
         done(arg, NULL);
+        if (net->active) /* unless whoever was told ended it at once */
+                network_links_join_guests(net);
 }
 
 static const JobKind start_kind = { .name = "network-start",

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/params.h"
+#include "daemon/qemu-nic.h"
 #include "daemon/qemu-plug.h"
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-vcpu.h"
@@ -128,6 +129,11 @@ static void set_stats_period(QemuRun *run, const DomainDef *def, DriverDone *don
 
 /* --- devices --- */
 
+static bool is_same_limit(const BandwidthDef *a, const BandwidthDef *b)
+{
+        return a == b || (a && b && fields_equal(&bandwidth_def_info, a, b));
+}
+
 static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         AUTO(Error) err = { 0 };
@@ -138,8 +144,14 @@ static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, 
                 return;
         }
         if (what->device == DEVICE_INTERFACE) {
-                const InterfaceDef *interface = def->interfaces[what->index];
+                InterfaceDef *interface = def->interfaces[what->index];
+                const InterfaceDef *old = run->dom->live->interfaces[what->index];
 
+                if (qemu_nic_move(run->dom, old, interface, domain_def_arena(def), &err) < 0 ||
+                    (!is_same_limit(old->bandwidth, interface->bandwidth) && qemu_nic_limit(interface, &err) < 0)) {
+                        done(arg, &err);
+                        return;
+                }
                 qmp_set_link(guest_qmp(run->guest),
                              &(QmpSetLink){ .name = interface->info.alias,
                                             .up = interface->link_state != LINK_STATE_DOWN },
@@ -165,6 +177,8 @@ static int change_now(QemuRun *run, const DomainDef *def, const LiveChange *what
                 return qemu_limit_io(cgroup, def, err);
         case LIVE_NUMA:
                 return qemu_limit_nodes(cgroup, def, err);
+        case LIVE_INTERFACE_LIMITS:
+                return qemu_nic_limit(def->interfaces[what->index], err);
         case LIVE_PIN_VCPU:
                 return set_vcpu_pin(run, def, what->number, err);
         default:

@@ -62,8 +62,6 @@ typedef struct QemuRun {
         int stop_event_detail;
         int pause_reason, pause_detail; /* for the next pause that we asked for */
         int resume_reason, resume_detail;
-        char **nic_names; /* taps, in the order of interfaces; NULL items for others */
-        size_t n_nics;
         Migration *migration;
         PathDial *agent_dial;       /* while its channel is connected */
         AgentClient *agent;         /* NULL: not connected */

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "daemon/pool.h"
+#include "daemon/qemu-nic.h"
 #include "daemon/qemu-unplug.h"
 #include "loop/child.h"
 #include "model/complete.h"
@@ -26,6 +27,7 @@ typedef enum StepKind {
         STEP_REMOVE_MEDIUM,
         STEP_INSERT_MEDIUM, /* id2: the node */
         STEP_CLOSE_TRAY,
+        STEP_GIVE_TAP, /* number: which of the interface's; id: its name for QEMU */
 } StepKind;
 
 typedef struct Step {
@@ -33,6 +35,7 @@ typedef struct Step {
         QemuPart part; /* id: what it is about; text NULL where nothing is added */
         char *id2;
         bool force;
+        size_t number;
 } Step;
 
 typedef struct Plug {
@@ -45,6 +48,8 @@ typedef struct Plug {
         ImageLook *looking;
         RootUser user;
         Child *child;
+        NicFds taps;             /* until QEMU has them */
+        const InterfaceDef *nic; /* whose they are */
         DriverDone *done;
         void *arg;
 } Plug;
@@ -59,6 +64,7 @@ static void plug_free(Plug *p)
         vec_done(&p->steps);
         image_look_free(p->looking);
         domain_def_unref(p->def);
+        qemu_nic_close(&p->taps);
         child_free(p->child);
         domain_unref(p->dom);
         free(p);
@@ -138,9 +144,13 @@ static void finish(Plug *p, const Error *failure)
         for (size_t i = p->at; failure && qmp && i-- > 0;) {
                 if (p->steps.items[i].kind == STEP_ADD)
                         remove_part(qmp, p->steps.items[i].part.kind, p->steps.items[i].part.id, ignore, NULL);
+                else if (p->steps.items[i].kind == STEP_GIVE_TAP)
+                        qmp_closefd(qmp, &(QmpClosefd){ .fdname = p->steps.items[i].part.id }, ignore, NULL);
         }
         if (qmp && p->disk)
                 settle_images(p, failure != NULL);
+        if (failure && p->nic)
+                qemu_nic_remove(p->nic);
         p->done(p->arg, failure);
         plug_free(p);
 }
@@ -215,6 +225,9 @@ static void next(Plug *p)
                 return;
         case STEP_CLOSE_TRAY:
                 qmp_blockdev_close_tray(qmp, &(QmpBlockdevCloseTray){ .id = s->part.id }, on_step, p);
+                return;
+        case STEP_GIVE_TAP:
+                qmp_getfd(qmp, &(QmpGetfd){ .fdname = s->part.id }, p->taps.taps[s->number], on_step, p);
                 return;
         }
 }
@@ -303,13 +316,27 @@ static void push(Plug *p, StepKind kind, QemuPartKind part, const char *text, co
         vec_push(&p->steps, s);
 }
 
+/* Names by which QEMU knows the taps of an interface: "tap-net1-0:tap-net1-1". */
+static char *tap_names(const InterfaceDef *nic)
+{
+        Buf names = { 0 };
+
+        if (nic->type == INTERFACE_TYPE_USER)
+                return NULL;
+        for (unsigned q = 0; q < MAX(1U, nic->queues); q++)
+                buf_format(&names, "%stap-%s-%u", q ? ":" : "", nic->info.alias, q);
+        return buf_take(&names);
+}
+
 static int parts_of(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err)
 {
+        AUTOFREE char *taps = kind == DEVICE_INTERFACE ? tap_names(device) : NULL;
+
         switch (kind) {
         case DEVICE_DISK:
                 return qemu_disk_parts(def, device, ret, err);
         case DEVICE_INTERFACE:
-                return qemu_interface_parts(def, device, NULL, NULL, ret, err);
+                return qemu_interface_parts(def, device, taps, NULL, ret, err);
         case DEVICE_CONTROLLER:
                 return qemu_controller_parts(def, device, ret, err);
         default:
@@ -317,14 +344,27 @@ static int parts_of(const DomainDef *def, DeviceKind kind, const void *device, Q
         }
 }
 
-static int plan(Plug *p, const DomainDef *def, const LiveChange *what, Error *err)
+static int plan_taps(Plug *p, DomainDef *def, InterfaceDef *nic, Error *err)
+{
+        p->nic = nic;
+        if (qemu_nic_open(p->dom, nic, domain_def_arena(def), &p->taps, err) < 0)
+                return -1;
+        for (size_t q = 0; q < p->taps.n_taps; q++) {
+                AUTOFREE char *name = str_format("tap-%s-%zu", nic->info.alias, q);
+
+                push(p, STEP_GIVE_TAP, QEMU_PART_DEVICE, NULL, name, NULL);
+                p->steps.items[p->steps.len - 1].number = q;
+        }
+        return 0;
+}
+
+static int plan(Plug *p, DomainDef *def, const LiveChange *what, Error *err)
 {
         const void *device = domain_def_device(def, what->device, what->index);
         AUTO(QemuParts) parts = { 0 };
 
-        if (what->device == DEVICE_INTERFACE && ((const InterfaceDef *)device)->type != INTERFACE_TYPE_USER)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "only interfaces of type user can be plugged into a running guest so far");
+        if (what->device == DEVICE_INTERFACE && plan_taps(p, def, def->interfaces[what->index], err) < 0)
+                return -1;
         if (parts_of(def, what->device, device, &parts, err) < 0)
                 return -1;
         for (size_t i = 0; i < parts.items.len; i++) {
@@ -423,5 +463,7 @@ void qemu_device_gone(QemuRun *run, const char *alias)
         }
         if (kind == DEVICE_DISK)
                 drop_images(run, ((const DiskDef *)device)->target_dev);
+        if (kind == DEVICE_INTERFACE)
+                qemu_nic_remove(device);
         change_device_gone(dom, alias);
 }

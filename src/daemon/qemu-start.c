@@ -12,9 +12,9 @@
 #include "base/str.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-nic.h"
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-unplug.h"
-#include "host/net.h"
 #include "model/complete.h"
 #include "wire/constants.h"
 
@@ -58,9 +58,6 @@ void qemu_run_let_go(QemuRun *run)
         image_uses_done(&run->images);
         interrupted_free(run->interrupted);
         guest_free(run->guest);
-        for (size_t i = 0; i < run->n_nics; i++)
-                free(run->nic_names[i]);
-        free(run->nic_names);
         free(run->image);
         free(run->nonce);
         free(run->moving_nonce);
@@ -68,6 +65,8 @@ void qemu_run_let_go(QemuRun *run)
         free(run);
         domain_unref(dom);
 }
+
+static void remove_nics(const Domain *dom);
 
 void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
 {
@@ -80,6 +79,7 @@ void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
                 migrate_note_left(run->qemu, run->nonce);
         qemu_status_remove(run->qemu, dom->name);
         qemu_run_let_go(run);
+        remove_nics(dom);
         domain_stopped(dom, shutoff_reason, event, event_detail);
         if (start_done) {
                 err_set(&err, ERR_OPERATION_FAILED, "guest '%s' ended while it was started", dom->name);
@@ -100,6 +100,7 @@ static void abandon(QemuRun *run, const Error *failure)
         log_info("guest '%s' did not start: %s", dom->name, failure->text);
         qemu_status_remove(run->qemu, dom->name);
         qemu_run_let_go(run);
+        remove_nics(dom);
         domain_list_deactivate(dom->driver->domains, dom);
         if (dom->persistent)
                 domain_set_live(dom, NULL);
@@ -110,43 +111,10 @@ static void abandon(QemuRun *run, const Error *failure)
 
 /* --- interfaces --- */
 
-static int open_nic(QemuRun *run, InterfaceDef *nic, NicFds *fds, char **ret_name, Error *err)
+static int open_nics(const QemuRun *run, DomainDef *def, NicFds *fds, Error *err)
 {
-        unsigned queues = MAX(1U, nic->queues);
-        char name[IFNAMSIZ];
-
-        if (nic->type == INTERFACE_TYPE_USER)
-                return 0;
-        if (nic->type == INTERFACE_TYPE_NETWORK)
-                return err_set(err, ERR_NO_NETWORK, "no network with matching name '%s'", nic->network);
-        if (nic->type != INTERFACE_TYPE_BRIDGE && nic->type != INTERFACE_TYPE_ETHERNET)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED, "interfaces of this type are not supported yet");
-        if (queues > COMMAND_LINE_MOST_QUEUES)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED, "an interface has at most %d queues",
-                               COMMAND_LINE_MOST_QUEUES);
-        if (nic->type == INTERFACE_TYPE_BRIDGE && !net_link_is_bridge(nic->bridge))
-                return err_set(err, ERR_OPERATION_FAILED, "interface: there is no bridge '%s' on this host",
-                               nic->bridge);
-        /* a generated name of an earlier run is not a wish */
-        if (net_tap_open(nic->target_dev && !str_starts(nic->target_dev, "vnet") ? nic->target_dev : NULL, queues,
-                         fds->taps, name, err) < 0)
-                return -1;
-        fds->n_taps = queues;
-        *ret_name = str_dup(name);
-        nic->target_dev = arena_dup(domain_def_arena(run->dom->live), name);
-        if (nic->mtu && net_link_set_mtu(name, nic->mtu, err) < 0)
-                return -1;
-        if (nic->type == INTERFACE_TYPE_BRIDGE && net_link_set_master(name, nic->bridge, err) < 0)
-                return -1;
-        return net_link_set_up(name, nic->link_state != LINK_STATE_DOWN, err);
-}
-
-static int open_nics(QemuRun *run, DomainDef *def, NicFds *fds, Error *err)
-{
-        run->n_nics = def->n_interfaces;
-        run->nic_names = mem_new_array(char *, run->n_nics);
         for (uint32_t i = 0; i < def->n_interfaces; i++) {
-                if (open_nic(run, def->interfaces[i], &fds[i], &run->nic_names[i], err) < 0)
+                if (qemu_nic_open(run->dom, def->interfaces[i], domain_def_arena(def), &fds[i], err) < 0)
                         return -1;
         }
         return 0;
@@ -155,13 +123,15 @@ static int open_nics(QemuRun *run, DomainDef *def, NicFds *fds, Error *err)
 /* QEMU has its own copies by now; a tap lives as long as a descriptor of it. */
 static void close_nics(NicFds *fds, size_t n)
 {
-        for (size_t i = 0; i < n; i++) {
-                for (size_t q = 0; q < fds[i].n_taps; q++)
-                        fd_close(&fds[i].taps[q]);
-                for (size_t q = 0; q < fds[i].n_vhosts; q++)
-                        fd_close(&fds[i].vhosts[q]);
-        }
+        for (size_t i = 0; i < n; i++)
+                qemu_nic_close(&fds[i]);
         free(fds);
+}
+
+static void remove_nics(const Domain *dom)
+{
+        for (uint32_t i = 0; dom->live && i < dom->live->n_interfaces; i++)
+                qemu_nic_remove(dom->live->interfaces[i]);
 }
 
 /* --- displays --- */

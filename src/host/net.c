@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 struct nlmsghdr *netlink_link_message(char *buffer, uint16_t type, const char *name, struct ifinfomsg **ret)
@@ -178,6 +180,25 @@ static int macvtap_create(const char *name, unsigned lower, uint32_t mode, const
         return netlink_ask(message);
 }
 
+/* Where no udev makes the node of a new tap, we do. */
+static Fd open_tap_node(const char *name, unsigned index)
+{
+        AUTOFREE char *node = str_format("/dev/tap%u", index);
+        AUTOFREE char *number = str_format("/sys/class/net/%s/tap%u/dev", name, index);
+        AUTO(Buf) text = { 0 };
+        unsigned major, minor;
+        Fd fd = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+        if (fd >= 0 || errno != ENOENT)
+                return fd;
+        if (file_read(number, 64, &text, NULL) < 0 || sscanf(buf_text(&text), "%u:%u", &major, &minor) != 2 ||
+            mknod(node, S_IFCHR | 0600, makedev(major, minor)) < 0)
+                return -1;
+        fd = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        unlink(node);
+        return fd;
+}
+
 int net_macvtap_open(const char *name, const char *lower, const char *mode, const uint8_t mac[6], Fd *ret,
                      char ret_name[IFNAMSIZ], Error *err)
 {
@@ -190,7 +211,6 @@ int net_macvtap_open(const char *name, const char *lower, const char *mode, cons
                       { "passthru", MACVLAN_MODE_PASSTHRU } };
         struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
         unsigned index = if_nametoindex(lower);
-        AUTOFREE char *path = NULL;
         AUTO(Fd) fd = -1;
         uint32_t value = 0;
         int errnum = EEXIST;
@@ -212,10 +232,9 @@ int net_macvtap_open(const char *name, const char *lower, const char *mode, cons
         }
         if (errnum)
                 return err_errno(err, errnum, "cannot attach a guest directly to '%s'", lower);
-        path = str_format("/dev/tap%u", if_nametoindex(ret_name));
-        fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        fd = open_tap_node(ret_name, if_nametoindex(ret_name));
         if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0) {
-                err_errno(err, errno, "cannot open '%s' of '%s'", path, ret_name);
+                err_errno(err, errno, "cannot open the tap of '%s'", ret_name);
                 net_link_delete(ret_name, NULL);
                 return -1;
         }

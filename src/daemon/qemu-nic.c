@@ -1,0 +1,270 @@
+/*
+ * daemon/qemu-nic.c - the host's side of a guest's network interfaces
+ *
+ * An interface of type network is what its network says: a port of the
+ * network's bridge, or one of its devices. What that came to is in the live
+ * definition, where clients and the next daemon find it.
+ */
+#include "daemon/qemu-nic.h"
+
+#include "base/str.h"
+#include "host/net-bandwidth.h"
+#include "host/net-bridge.h"
+#include "host/net.h"
+#include "model/domain.h"
+
+/* --- where it goes --- */
+
+/* The device of a network that the fewest guests use; passthrough devices have one user. */
+static const char *choose_device(const Network *net, Error *err)
+{
+        const ForwardDef *forward = net->live->forward;
+        AUTO(Arena) *arena = arena_new();
+        NetworkPort *ports;
+        size_t n = network_ports(net, arena, &ports), fewest = SIZE_MAX;
+        const char *best = NULL;
+
+        for (uint32_t i = 0; i < forward->n_interfaces; i++) {
+                size_t users = 0;
+
+                for (size_t p = 0; p < n; p++)
+                        users += str_eq(ports[p].interface->source_dev, forward->interfaces[i]->dev);
+                if (users < fewest) {
+                        fewest = users;
+                        best = forward->interfaces[i]->dev;
+                }
+        }
+        if (!best || (forward->mode == FORWARD_MODE_PASSTHROUGH && fewest > 0)) {
+                err_set(err, ERR_OPERATION_FAILED,
+                        "network '%s' requires exclusive access to interfaces, but none are available", net->name);
+                return NULL;
+        }
+        return best;
+}
+
+static DirectMode direct_mode_of(ForwardMode mode)
+{
+        switch (mode) {
+        case FORWARD_MODE_BRIDGE:
+                return DIRECT_MODE_BRIDGE;
+        case FORWARD_MODE_PRIVATE:
+                return DIRECT_MODE_PRIVATE;
+        case FORWARD_MODE_PASSTHROUGH:
+                return DIRECT_MODE_PASSTHROUGH;
+        default:
+                return DIRECT_MODE_VEPA;
+        }
+}
+
+/* What nic leaves open and its portgroup or network says. */
+static int take_settings(const NetworkDef *def, InterfaceDef *nic, Arena *arena, Error *err)
+{
+        const PortgroupDef *group = network_portgroup(def, nic->portgroup);
+
+        if (nic->portgroup && !group)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "network '%s' has no portgroup '%s'", def->name,
+                               nic->portgroup);
+        if (!nic->bandwidth && group && group->bandwidth)
+                nic->bandwidth = fields_copy(&bandwidth_def_info, group->bandwidth, arena);
+        if (!nic->port_isolated)
+                nic->port_isolated = def->port_isolated;
+        if (!nic->mtu)
+                nic->mtu = def->mtu;
+        return 0;
+}
+
+static int join_network(const Domain *dom, InterfaceDef *nic, Arena *arena, Error *err)
+{
+        const Network *net = network_find(dom->driver, nic->network);
+        char text[UUID_TEXT_LEN + 1];
+        Uuid port;
+
+        if (!net)
+                return err_set(err, ERR_NO_NETWORK, "no network with matching name '%s'", nic->network);
+        if (!net->active)
+                return err_set(err, ERR_OPERATION_INVALID, "network '%s' is not active", net->name);
+        if (take_settings(net->live, nic, arena, err) < 0)
+                return -1;
+        nic->bridge = net->live->bridge ? arena_dup(arena, net->live->bridge) : NULL;
+        nic->source_dev = NULL;
+        if (!network_has_own_bridge(net->live) && !network_uses_host_bridge(net->live)) {
+                const char *device = choose_device(net, err);
+
+                if (!device)
+                        return -1;
+                nic->source_dev = arena_dup(arena, device);
+                nic->direct_mode = direct_mode_of(net->live->forward->mode);
+        }
+        uuid_new_random(&port);
+        nic->portid = arena_dup(arena, uuid_format(&port, text));
+        return 0;
+}
+
+static bool is_direct(const InterfaceDef *nic)
+{
+        return nic->type == INTERFACE_TYPE_DIRECT || (nic->type == INTERFACE_TYPE_NETWORK && nic->source_dev);
+}
+
+static int check_place(const InterfaceDef *nic, Error *err)
+{
+        if (!is_direct(nic) && nic->type != INTERFACE_TYPE_ETHERNET && !net_link_is_bridge(nic->bridge))
+                return err_set(err, ERR_OPERATION_FAILED, "interface: there is no bridge '%s' on this host",
+                               nic->bridge);
+        if (nic->vlan)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "interface: VLANs of a guest need a bridge that filters them, which '%s' does not",
+                               nic->bridge ?: nic->source_dev ?: "it");
+        return 0;
+}
+
+/* --- its device on the host --- */
+
+int qemu_nic_limit(const InterfaceDef *nic, Error *err)
+{
+        const BandwidthDef *b = nic->bandwidth;
+        NetRate in = { 0 }, out = { 0 };
+
+        if (!nic->target_dev || nic->type == INTERFACE_TYPE_USER)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "an interface of type '%s' has no device on this host that could be limited",
+                               interface_type_text(nic->type));
+        if (b) {
+                in = (NetRate){ b->inbound_average, b->inbound_peak, b->inbound_burst };
+                out = (NetRate){ b->outbound_average, b->outbound_peak, b->outbound_burst };
+        }
+        return net_set_bandwidth(nic->target_dev, &in, &out, err);
+}
+
+/* A bridge takes the lowest address of its ports: none of ours shall be that. */
+static int set_tap_mac(const char *name, const Mac *guest, Error *err)
+{
+        Mac mac = *guest;
+
+        mac.bytes[0] = 0xfe;
+        return net_link_set_mac(name, mac.bytes, err);
+}
+
+static int plug_tap(const InterfaceDef *nic, Error *err)
+{
+        const char *name = nic->target_dev;
+
+        if (set_tap_mac(name, &nic->mac, err) < 0 || (nic->mtu && net_link_set_mtu(name, nic->mtu, err) < 0) ||
+            (nic->bandwidth && qemu_nic_limit(nic, err) < 0))
+                return -1;
+        if (nic->type != INTERFACE_TYPE_ETHERNET && net_link_set_master(name, nic->bridge, err) < 0)
+                return -1;
+        if (nic->port_isolated == SWITCH_ON && net_port_set_isolated(name, true, err) < 0)
+                return -1;
+        return net_link_set_up(name, nic->link_state != LINK_STATE_DOWN, err);
+}
+
+static int open_direct(InterfaceDef *nic, const char *wanted, NicFds *fds, char name[IFNAMSIZ], Error *err)
+{
+        const char *mode = direct_mode_text(nic->direct_mode) ?: "vepa";
+
+        if (nic->queues > 1)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "a direct interface has one queue here");
+        if (net_macvtap_open(wanted, nic->source_dev, str_eq(mode, "passthrough") ? "passthru" : mode, nic->mac.bytes,
+                             &fds->taps[0], name, err) < 0)
+                return -1;
+        fds->n_taps = 1;
+        return 0;
+}
+
+static bool is_generated(const char *name)
+{
+        return str_starts(name, "vnet") || str_starts(name, "macvtap");
+}
+
+int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fds, Error *err)
+{
+        unsigned queues = MAX(1U, nic->queues);
+        /* a generated name of an earlier run is not a wish */
+        const char *wanted = nic->target_dev && !is_generated(nic->target_dev) ? nic->target_dev : NULL;
+        char name[IFNAMSIZ];
+
+        if (nic->type == INTERFACE_TYPE_USER)
+                return 0;
+        if (nic->type != INTERFACE_TYPE_NETWORK && nic->type != INTERFACE_TYPE_BRIDGE &&
+            nic->type != INTERFACE_TYPE_ETHERNET && nic->type != INTERFACE_TYPE_DIRECT)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "interfaces of type '%s' are not supported yet",
+                               interface_type_text(nic->type));
+        if (queues > COMMAND_LINE_MOST_QUEUES)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "an interface has at most %d queues",
+                               COMMAND_LINE_MOST_QUEUES);
+        if ((nic->type == INTERFACE_TYPE_NETWORK && join_network(dom, nic, arena, err) < 0) ||
+            check_place(nic, err) < 0)
+                return -1;
+        if (is_direct(nic)) {
+                if (open_direct(nic, wanted, fds, name, err) < 0)
+                        return -1;
+                nic->target_dev = arena_dup(arena, name);
+                return 0;
+        }
+        if (net_tap_open(wanted, queues, fds->taps, name, err) < 0)
+                return -1;
+        fds->n_taps = queues;
+        nic->target_dev = arena_dup(arena, name);
+        return plug_tap(nic, err);
+}
+
+void qemu_nic_close(NicFds *fds)
+{
+        for (size_t q = 0; q < fds->n_taps; q++)
+                fd_close(&fds->taps[q]);
+        for (size_t q = 0; q < fds->n_vhosts; q++)
+                fd_close(&fds->vhosts[q]);
+        fds->n_taps = fds->n_vhosts = 0;
+}
+
+void qemu_nic_remove(const InterfaceDef *nic)
+{
+        if (is_direct(nic) && nic->target_dev)
+                net_link_delete(nic->target_dev, NULL);
+}
+
+/* --- while the guest runs --- */
+
+static bool stays_on_network(const InterfaceDef *old, const InterfaceDef *new)
+{
+        return old->type == INTERFACE_TYPE_NETWORK &&
+               new->type == INTERFACE_TYPE_NETWORK &&str_eq(new->network, old->network) &&
+               str_eq(new->portgroup, old->portgroup);
+}
+
+static int keep_port(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err)
+{
+        const Network *net = network_find(dom->driver, new->network);
+
+        new->bridge = arena_dup(arena, old->bridge);
+        new->source_dev = arena_dup(arena, old->source_dev);
+        new->direct_mode = old->direct_mode;
+        new->portid = arena_dup(arena, old->portid);
+        return net && net->active ? take_settings(net->live, new, arena, err) : 0;
+}
+
+int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err)
+{
+        bool bridged = old->type == INTERFACE_TYPE_BRIDGE || old->type == INTERFACE_TYPE_NETWORK;
+
+        if (new->type != old->type &&
+            (!bridged || (new->type != INTERFACE_TYPE_BRIDGE &&new->type != INTERFACE_TYPE_NETWORK)))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "'@type' of this <interface> of '%s' cannot change while it runs", dom->name);
+        if (!bridged)
+                return 0;
+        if (stays_on_network(old, new))
+                return keep_port(dom, old, new, arena, err);
+        if (is_direct(old) || (new->type == INTERFACE_TYPE_NETWORK &&join_network(dom, new, arena, err) < 0))
+                return is_direct(old) ? err_set(err, ERR_OPERATION_UNSUPPORTED,
+                                                "a direct interface of '%s' cannot move while it runs", dom->name)
+                                      : -1;
+        if (is_direct(new))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "an interface of '%s' cannot move to a device of the host while it runs", dom->name);
+        if (check_place(new, err) < 0)
+                return -1;
+        if (!str_eq(new->bridge, old->bridge) && net_link_set_master(old->target_dev, new->bridge, err) < 0)
+                return -1;
+        return 0;
+}

@@ -1,0 +1,18 @@
+#pragma once
+/*
+ * daemon/qemu-nic.h - the host's side of a guest's network interfaces
+ */
+#include "daemon/qemu-driver.h"
+
+/*
+ * Make what an interface of a definition that is about to run is connected to: a tap in its bridge, with its limits,
+ * or a macvtap. nic gets what it became (names, port, bridge). fds are closed by the caller, also on failure.
+ */
+int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fds, Error *err);
+void qemu_nic_close(NicFds *fds);
+/* What does not end with QEMU's descriptors: macvtaps. */
+void qemu_nic_remove(const InterfaceDef *nic);
+/* Move a running interface to where new says, with its limits; the guest sees its cable as before (NET-29). */
+int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err);
+/* The limits of a running interface are what nic says now. */
+int qemu_nic_limit(const InterfaceDef *nic, Error *err);

@@ -1,0 +1,211 @@
+"""A guest on virtual networks: lease, names, the host, the world outside, and what is kept from it (NET-*)."""
+import contextlib
+import os
+import re
+import socket
+import xml.etree.ElementTree as ET
+
+import pytest
+from waiting import wait_for
+
+from lab import domains
+from lab.hosts import Lab
+
+ISOLATED = """<network><name>alone</name><bridge name='alone0' delay='0' stp='off'/>
+  <ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.9'/></dhcp></ip></network>"""
+NAT = """<network><name>out</name><uuid>1b2f0a3e-5a0e-4b52-8a53-90d3f2a1c0de</uuid><forward><nat ipv6='yes'/></forward>
+  <bridge name='out0' stp='off'/><domain name='lab.test'/>
+  <dns><host ip='192.168.50.77'><hostname>seventyseven</hostname></host></dns>
+  <ip address='192.168.50.1' prefix='24'><tftp root='/srv/tftp'/><dhcp><range start='192.168.50.5' end='192.168.50.9'/></dhcp></ip>
+  <ip family='ipv6' address='fd50::1' prefix='64'/>
+  <portgroup name='slow'><bandwidth><inbound average='1000' peak='2000' burst='64'/></bandwidth></portgroup></network>"""
+
+
+class Console:
+    """The guest's shell, on a serial port that QEMU connects to us."""
+
+    def __init__(self, path):
+        self.path = path
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        os.chmod(path, 0o777)
+        self.listener.listen(1)
+        self.listener.settimeout(60)
+        self.link, self.text, self.number = None, "", 0
+
+    def wait(self, pattern, seconds=60):
+        """Read until the pattern is in the text. The match and what came before it; both are dropped from the text."""
+        if self.link is None:
+            self.link, _ = self.listener.accept()
+        self.link.settimeout(seconds)
+        while not (found := re.search(pattern, self.text, re.M)):
+            said = self.link.recv(4096)
+            assert said, f"the console was closed; it said {self.text!r}"
+            self.text += said.decode(errors="replace")
+        before, self.text = self.text[:found.start()], self.text[found.end():]
+        return found, before
+
+    def run(self, command, seconds=30):
+        """The exit status of a command and what it printed."""
+        self.number += 1
+        self.link.sendall(f"({command}) 2>&1; echo end{self.number}=$?\n".encode())
+        found, said = self.wait(rf"^end{self.number}=(\d+)", seconds)
+        return int(found[1]), said
+
+    def close(self):
+        for one in (self.link, self.listener):
+            if one:
+                one.close()
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Host a with droverd and two networks, host b outside, and a guest with a card on each."""
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    with Lab() as lab:
+        a, b = lab.host("a", kvm=True), lab.host("b")
+        a.ip("address add fd77::1/64 dev br0 nodad")
+        b.ip("address add fd77::2/64 dev br0 nodad")
+        a.write_file("/srv/tftp/boot.txt", "served by tftp\n")
+        a.daemon = a.droverd()
+        for name, xml in (("alone", ISOLATED), ("out", NAT)):
+            a.write_file(f"/root/{name}.xml", xml)
+            a.virsh("net-define", f"/root/{name}.xml")
+            a.virsh("net-start", name)
+        inside, outside = lab.socket("console")
+        a.console = Console(outside)
+        cards = "".join(f"<interface type='network'><mac address='{mac}'/><source network='{net}'{group}/><model type='virtio'/></interface>"
+                        for mac, net, group in (("52:54:00:00:00:01", "out", " portgroup='slow'"), ("52:54:00:00:00:02", "alone", "")))
+        a.write_file("/root/g.xml", domains.linux("g", port=inside, devices=cards, net="dhcp", shell="ttyS0", beat=0))
+        a.virsh("create", "/root/g.xml")
+        yield a, b
+        a.console.close()
+        a.virsh("destroy", "g")
+        assert a.daemon.stop() == 0, a.daemon.tail()
+        assert "Sanitizer" not in a.daemon.log.read_text(errors="replace"), a.daemon.tail()
+
+
+def address(host, mac):
+    """What the guest's card got, by the server's lease."""
+    found = wait_for(f"an address of {mac}", lambda: re.search(rf"{mac} +ipv4 +(\S+)/24", host.virsh("domifaddr", "g")), 60)
+    return found[1]
+
+
+@pytest.mark.limit(60)
+def test_a_guest_gets_leases_and_names(world):
+    """NET-16, NET-17, NET-22"""
+    a, _ = world
+    a.console.wait("^ready", 90)
+    mine, alone = address(a, "52:54:00:00:00:01"), address(a, "52:54:00:00:00:02")
+    assert mine.startswith("192.168.50.") and alone.startswith("10.66.0.")
+    assert mine in a.virsh("net-dhcp-leases", "out") and alone not in a.virsh("net-dhcp-leases", "out")
+    assert mine in a.virsh("net-dhcp-leases", "out", "--mac", "52:54:00:00:00:01")
+    wait_for("the address in the guest", lambda: mine in a.console.run("ip address")[1])
+    said = a.console.run("nslookup -type=a seventyseven.lab.test 192.168.50.1")[1]
+    assert "192.168.50.77" in said, said
+    status, said = a.console.run("tftp -g -r boot.txt -l /tmp/boot 192.168.50.1 && cat /tmp/boot")
+    assert status == 0 and "served by tftp" in said, said
+
+
+@pytest.mark.limit(60)
+def test_a_guest_reaches_what_its_network_lets_it(world):
+    """NET-18, NET-21, IPv6 too: host and outside through NAT, nothing through the isolated network."""
+    a, b = world
+    guest = a.console
+    guest.run("ip route replace default via 192.168.50.1")
+    for reached in ("192.168.50.1", "10.66.0.1", b.address):
+        status, said = guest.run(f"ping -c 1 -W 5 {reached}")
+        assert status == 0, said
+    for reached in ("fd50::1", "fd77::2"):  # with the address and the way out that the network advertises
+        wait_for(reached, lambda: guest.run(f"ping -6 -c 1 -W 2 {reached}")[0] == 0, 40)
+    # b knows no way to the guest's networks: what it answered, it answered to a
+    assert b.run(["ip", "route", "get", "192.168.50.5"], check=False).returncode != 0
+    guest.run("ip route replace default via 10.66.0.1")
+    assert guest.run(f"ping -c 1 -W 2 {b.address}")[0] != 0
+    guest.run("ip route replace default via 192.168.50.1")
+
+
+@pytest.mark.limit(60)
+def test_outside_does_not_reach_in_unless_routed(world):
+    """NET-18, NET-20: NAT lets nobody in; a routed network lets in who knows the way."""
+    a, b = world
+    mine = address(a, "52:54:00:00:00:01")
+    b.ip(f"route add 192.168.50.0/24 via {a.address}")
+    reach = ["sh", "-c", f"busybox ping -c 1 -W 2 {mine}"]
+    assert b.run(reach, check=False).returncode != 0
+    a.write_file("/root/out.xml", NAT.replace("<forward><nat ipv6='yes'/></forward>", "<forward mode='route'/>"))
+    a.virsh("net-destroy", "out")
+    a.virsh("net-define", "/root/out.xml")
+    a.virsh("net-start", "out")  # guests that run are on it again
+    wait_for("the way in", lambda: b.run(reach, check=False).returncode == 0)
+    assert "masquerade" not in a.run(["nft", "list", "table", "inet", "drover"]).stdout
+
+
+def test_what_is_live_shows_where_the_card_is(world):
+    a, _ = world
+    card = ET.fromstring(a.virsh("dumpxml", "g")).find("devices/interface")
+    assert card.find("source").get("bridge") == "out0" and card.find("source").get("portid") in a.virsh("net-port-list", "out")
+    port = ET.fromstring(a.virsh("net-port-dumpxml", "out", card.find("source").get("portid")))
+    assert port.findtext("owner/name") == "g" and port.find("plug").get("bridge") == "out0"
+    assert port.find("bandwidth/inbound").get("average") == "1000"
+    assert ET.fromstring(a.virsh("net-dumpxml", "out")).get("connections") == "1"
+    limit = a.run(["tc", "class", "show", "dev", card.find("target").get("dev")]).stdout
+    assert "rate 8Mbit ceil 16Mbit" in limit
+    assert "bridge" not in ET.fromstring(a.virsh("dumpxml", "g", "--inactive")).find("devices/interface/source").attrib
+
+
+@pytest.mark.limit(60)
+def test_a_card_moves_while_the_guest_runs(world):
+    """NET-29 to NET-31: from network to network to bridge, and back; the tap stays, the guest sees no change."""
+    a, _ = world
+    tap = ET.fromstring(a.virsh("dumpxml", "g")).find("devices/interface/target").get("dev")
+    for source, kind, bridge in (("network='alone'", "network", "alone0"), ("bridge='br0'", "bridge", "br0"),
+                                 ("network='out' portgroup='slow'", "network", "out0")):
+        a.write_file("/root/card.xml", f"<interface type='{kind}'><mac address='52:54:00:00:00:01'/><source {source}/>"
+                     "<model type='virtio'/></interface>")
+        a.virsh("update-device", "g", "/root/card.xml")
+        assert re.search(rf"{tap}: .* master {bridge} ", a.run(["bridge", "link"]).stdout)
+    a.write_file("/root/card.xml", "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='out'/>"
+                 "<model type='e1000'/></interface>")
+    assert "model" in a.run(["virsh", "-c", "qemu:///system", "update-device", "g", "/root/card.xml"], check=False).stderr
+    assert "gone" not in a.console.text
+
+
+@pytest.mark.limit(60)
+def test_a_card_comes_and_goes_while_the_guest_runs(world):
+    a, _ = world
+    before = a.run(["bridge", "link"]).stdout
+    a.virsh("attach-interface", "g", "network", "alone", "--model", "virtio", "--mac", "52:54:00:00:00:03")
+    a.console.wait("nic eth")
+    assert address(a, "52:54:00:00:00:03").startswith("10.66.0.")
+    a.virsh("detach-interface", "g", "network", "--mac", "52:54:00:00:00:03")
+    wait_for("it is gone", lambda: "52:54:00:00:00:03" not in a.virsh("domiflist", "g"))
+    wait_for("its tap is gone", lambda: len(a.run(["bridge", "link"]).stdout.splitlines()) == len(before.splitlines()))
+
+
+def test_guests_go_to_devices_of_the_host_directly(world):
+    """NET-23, DOM-42: a network of mode 'bridge' on a device; nothing stays when the guest ends."""
+    a, _ = world
+    a.ip("link add ve0 type veth peer name ve1", "link set ve0 up", "link set ve1 up")
+    a.write_file("/root/direct.xml", "<network><name>direct</name><forward mode='bridge'><interface dev='ve0'/></forward></network>")
+    a.virsh("net-create", "/root/direct.xml")
+    a.write_file("/root/h.xml", domains.bare("h", kind="qemu", devices="<interface type='network'><source network='direct'/></interface>"))
+    a.virsh("create", "/root/h.xml")
+    assert "macvtap0@ve0" in a.run(["ip", "link"]).stdout
+    assert ET.fromstring(a.virsh("net-dumpxml", "direct")).find("forward/interface").get("connections") == "1"
+    a.virsh("destroy", "h")
+    assert "macvtap" not in a.run(["ip", "link"]).stdout
+    a.virsh("net-destroy", "direct")
+
+
+def test_a_guest_whose_network_is_not_active_is_refused(world):
+    a, _ = world
+    a.write_file("/root/asleep.xml", "<network><name>asleep</name></network>")
+    a.virsh("net-define", "/root/asleep.xml")
+    for network, says in (("nosuch", "no network with matching name 'nosuch'"), ("asleep", "network 'asleep' is not active")):
+        a.write_file("/root/h.xml", domains.bare("h", kind="qemu", devices=f"<interface type='network'><source network='{network}'/></interface>"))
+        assert says in a.run(["virsh", "-c", "qemu:///system", "create", "/root/h.xml"], check=False).stderr
+    a.virsh("net-undefine", "asleep")
