@@ -19,6 +19,7 @@ def host():
         pytest.skip("lab hosts need root")
     with Lab() as lab:
         host = lab.host("a")
+        shell(host, "for f in ipv4/ip_forward ipv6/conf/all/forwarding; do echo 0 > /proc/sys/net/$f; done")
         host.daemon = host.droverd({"default_network": 1})
         wait_for("the network 'default'", lambda: host.virsh("net-list", "--name").split() == ["default"])
         yield host
