@@ -45,7 +45,7 @@ static int plan(const ImageCreate *how, Plan *p, Error *err)
                 return err_set(err, ERR_INVALID_ARG, "block_size must be a power of two between 1M and 256M");
         p->log = MAX(round_up(how->log_size, MIB), (uint64_t)MIB);
         if (p->log > VHDX_MOST_LOG)
-                return err_set(err, ERR_INVALID_ARG, "log_size must be 128M at most");
+                return err_set(err, ERR_INVALID_ARG, "log_size must be 32M at most");
         p->blocks = div_up(size, p->block);
         p->ratio = (1ULL << 23) * SECTOR / p->block;
         p->metadata_at = MIB + p->log;

@@ -150,26 +150,37 @@ static void find_entries(LogReader *r)
         }
 }
 
-static const Entry *entry_with(const LogReader *r, uint64_t sequence, uint32_t at)
+/* The entry that begins here; entries stand in the order of the ring. */
+static const Entry *entry_at(const LogReader *r, uint32_t at)
 {
-        for (size_t i = 0; i < r->entries.len; i++)
-                if (r->entries.items[i].sequence == sequence && r->entries.items[i].at == at)
-                        return &r->entries.items[i];
-        return NULL;
+        size_t low = 0, high = r->entries.len;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (r->entries.items[middle].at < at)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low < r->entries.len && r->entries.items[low].at == at ? &r->entries.items[low] : NULL;
 }
 
 /* How many entries lead from the tail of this one to it, each where the last one ends; 0: not all are there. */
 static uint64_t length_of_sequence(const LogReader *r, const Entry *head)
 {
-        for (size_t i = 0; i < r->entries.len; i++) {
-                const Entry *entry = &r->entries.items[i];
+        const Entry *entry = entry_at(r, head->tail);
 
-                if (entry->at != head->tail || entry->sequence > head->sequence)
-                        continue;
-                while (entry && entry->sequence < head->sequence)
-                        entry = entry_with(r, entry->sequence + 1, (entry->at + entry->length) % r->length);
+        for (uint64_t n = 1; entry && n <= r->entries.len; n++) {
+                const Entry *next;
+
                 if (entry == head)
-                        return head->sequence - r->entries.items[i].sequence + 1;
+                        return n;
+                /* The next in the ring is the only one that can begin where this one ends. */
+                next = entry + 1 == r->entries.items + r->entries.len ? r->entries.items : entry + 1;
+                if (next->at != (entry->at + entry->length) % r->length || next->sequence != entry->sequence + 1)
+                        return 0;
+                entry = next;
         }
         return 0;
 }

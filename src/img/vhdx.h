@@ -25,7 +25,7 @@ enum {
         VHDX_AT_LOG_OFFSET = 72,
         VHDX_METADATA_TABLE = 64 << 10,
         VHDX_LOG_SECTOR = 4096,
-        VHDX_MOST_LOG = 128 << 20,
+        VHDX_MOST_LOG = 32 << 20,
 };
 
 extern const uint8_t vhdx_bat_region[16], vhdx_metadata_region[16], vhdx_file_parameters[16], vhdx_disk_size[16],

@@ -3,13 +3,16 @@
 import base64
 import bz2
 import json
+import random
+import re
+import resource
 import struct
 import subprocess
 import zlib
 
 import pytest
 
-from img_tools import failing, fill, info, io, needs_stock, ours, stock
+from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock
 
 pytestmark = needs_stock
 
@@ -230,6 +233,65 @@ def test_a_log_left_in_vhdx_is_read_and_replayed(tmp_path):
             broken[at + 100] ^= 1
     image.write_bytes(broken)
     assert "log at offset 1048576 has no whole sequence" in failing("check", "-f", "vhdx", image)
+
+
+# What stands where in a header, what a stranger may write there, and how we call it.
+HOSTILE = {
+    "vdi": [(0x154, "<I", 0xffffff00, "offset_bmap"), (0x170, "<Q", 1 << 62, "disk_size"), (0x178, "<I", 1, "block_size"),
+            (0x180, "<I", 0, "blocks_in_image"), (0x180, "<I", 0xffffffff, "blocks_in_image"), (0x4c, "<I", 9, "image_type"),
+            (0x44, "<I", 0x30003, "version"), (0x1a8, "<Q", 5, "uuid_link"), (0x40, "<I", 0, "signature")],
+    "vpc": [(16, ">Q", 1 << 63, "data_offset"), (512, ">Q", 0, "dynamic header"), (512 + 32, ">I", 3, "block_size"),
+            (512 + 28, ">I", 0, "max_table_entries"), (512 + 16, ">Q", 1 << 63, "table_offset"), (60, ">I", 9, "disk_type"),
+            (48, ">Q", 1 << 62, "current_size")],
+    "vmdk": [(4, "<I", 7, "version"), (12, "<Q", 1 << 60, "capacity"), (20, "<Q", 3, "granularity"),
+             (28, "<Q", 1 << 60, "descriptor offset"), (36, "<Q", 1 << 40, "descriptor size"),
+             (44, "<I", 0, "num_gtes_per_gt"), (56, "<Q", 1 << 60, "gd_offset"), (77, "<H", 2, "compressAlgorithm")],
+    "vhdx": [(0, "<Q", 0, "magic"), (192 << 10, "<Q", 0, "region table")],
+    "parallels": [(28, "<I", 0, "tracks"), (28, "<I", 1 << 31, "tracks"), (32, "<I", 0, "bat_entries"),
+                  (36, "<Q", 1 << 62, "nb_sectors"), (16, "<I", 3, "magic")],
+    "qcow": [(32, ">B", 40, "cluster_bits"), (33, ">B", 60, "l2_bits"), (36, ">I", 7, "crypt_method"),
+             (24, ">Q", 1 << 62, "table of blocks"), (40, ">Q", 1 << 63, "table of blocks"),
+             (16, ">I", 1 << 30, "backing file name"), (56, ">Q", 1 << 63, "L1 entry")],
+    "qed": [(4, "<I", 5, "cluster_size"), (8, "<I", 0, "table_size"), (16, "<Q", 1 << 40, "features"),
+            (40, "<Q", 1 << 63, "l1_table_offset"), (48, "<Q", 1 << 61, "l1_table_offset")],
+}
+
+
+@pytest.mark.parametrize("format", HOSTILE)
+def test_what_is_wrong_in_a_header_is_named_in_little_time_and_memory(tmp_path, format):
+    image, bad = tmp_path / "a", tmp_path / "bad"
+    options = {"vpc": ["-o", "force_size=on"], "qcow": ["-u", "-b", "/nowhere", "-F", "raw"]}.get(format, [])
+    stock("create", "-q", "-f", format, *options, image, "8M")
+    content = image.read_bytes()
+    for at, how, value, field in HOSTILE[format]:
+        broken = bytearray(content)
+        struct.pack_into(how, broken, at, value)
+        if format == "vhdx":
+            struct.pack_into(how, broken, at + (64 << 10 if at else 0), value)
+        bad.write_bytes(broken)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([OURS, "info", "-f", format, bad], capture_output=True, text=True,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (320 << 20, 320 << 20)))
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 1 and re.search(f"{field} at offset [0-9]+ ", done.stderr), (field, value, done)
+        assert spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+@pytest.mark.parametrize("format", HOSTILE)
+def test_any_bytes_in_a_header_cost_little(tmp_path, format):
+    dice, image, bad = random.Random(format), tmp_path / "a", tmp_path / "bad"
+    stock("create", "-q", "-f", format, image, "8M")
+    content, places = image.read_bytes(), [at for at, *_ in HOSTILE[format]] + [dice.randrange(600) for _ in range(8)]
+    for at in places:
+        broken = bytearray(content)
+        struct.pack_into("<Q", broken, at, dice.choice((0xffffffffffffffff, 0x7fffffffffffffff, dice.getrandbits(64))))
+        bad.write_bytes(broken)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([OURS, "info", "--untrusted", "-f", format, bad], capture_output=True, text=True,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (320 << 20, 320 << 20)))
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode in (0, 1), (at, done)
+        assert spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime < 1
 
 
 def test_sizes_of_vpc_are_those_of_stock(tmp_path):
