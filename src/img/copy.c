@@ -21,6 +21,7 @@ enum {
         PIECE_SIZE = 1 << 20,
         MOST_THREADS = 16,
         USUAL_THREADS = 8,
+        SALVAGE_SIZE = 512,
 };
 
 typedef struct Slot {
@@ -62,6 +63,21 @@ static void pack_clusters(Copy *copy, Slot *slot)
         }
 }
 
+/* Sector by sector, what can be read of it. */
+static void salvage(Copy *copy, Slot *slot)
+{
+        for (size_t at = 0; at < slot->length; at += SALVAGE_SIZE) {
+                uint64_t offset = copy->options->from + slot->start + at;
+                size_t n = MIN((size_t)SALVAGE_SIZE, slot->length - at);
+                AUTO(Error) why = { 0 };
+
+                if (image_read(copy->from, offset, slot->data + at, n, &why) == 0)
+                        continue;
+                memset(slot->data + at, 0, n);
+                copy->options->salvaged(image_name(copy->from), offset, &why);
+        }
+}
+
 /* With the lock, which is given back for the time of the work: fill the next slot that waits. */
 static void fill_slot(Copy *copy)
 {
@@ -70,6 +86,12 @@ static void fill_slot(Copy *copy)
 
         pthread_mutex_unlock(&copy->lock);
         r = image_read(copy->from, copy->options->from + slot->start, slot->data, slot->length, &slot->failure);
+        if (r < 0 && copy->options->salvaged) {
+                err_done(&slot->failure);
+                slot->failure = (Error){ 0 };
+                salvage(copy, slot);
+                r = 0;
+        }
         if (r == 0 && copy->options->compress)
                 pack_clusters(copy, slot);
         pthread_mutex_lock(&copy->lock);

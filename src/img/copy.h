@@ -22,6 +22,8 @@ typedef struct CopyOptions {
         /* Called now and then from the calling thread; -1 with the error set stops the copy. */
         int (*progress)(void *arg, uint64_t done, uint64_t total, Error *err);
         void *progress_arg;
+        /* What cannot be read is told, from any thread, and copied as zeros; NULL: it stops the copy. */
+        void (*salvaged)(const char *name, uint64_t offset, const Error *why);
 } CopyOptions;
 
 int image_copy(Image *from, Image *to, const CopyOptions *options, Error *err);

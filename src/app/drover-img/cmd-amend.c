@@ -34,6 +34,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 if (r < 0)
                         return -1;
         }
+        if (options_help_wanted(&args->options))
+                return 0;
         if (!args->options.len)
                 return err_set(err, ERR_INVALID_ARG, "Must specify options (-o)");
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
@@ -104,6 +106,11 @@ static int run(int argc, char **argv)
         int r = parse(argc, argv, &args, &err);
 
         args.source.policy.skip_backing = true;
+        if (r == 0 && options_help_wanted(&args.options)) {
+                r = options_help(args.source.format ?: "raw", &err);
+                options_done(&args.options);
+                return r < 0 ? complain_err(&err) : 0;
+        }
         if (r == 0)
                 r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)

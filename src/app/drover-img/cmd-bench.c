@@ -25,6 +25,7 @@ typedef struct Args {
         Image *image;
         pthread_mutex_t lock;
         uint64_t done, next;
+        bool native;
         Error failure;
 } Args;
 
@@ -55,11 +56,22 @@ static int parse_one(Args *args, int c, Error *err)
                 return 0;
         case 'N': /* how the kernel is asked is ours to choose: native, io_uring and threads do the same here */
         case 'a':
+                return 0;
         case 'n':
+                args->native = true;
                 return 0;
         default:
                 return err_set(err, ERR_INVALID_ARG, "an option of bench is not known");
         }
+}
+
+/* 1, as an option that was taken; or -1. */
+static int check_aio(Args *args, Error *err)
+{
+        args->native |= str_eq(optarg, "native");
+        if (str_eq(optarg, "threads") || str_eq(optarg, "native") || str_eq(optarg, "io_uring"))
+                return 1;
+        return err_set(err, ERR_INVALID_ARG, "Invalid aio option: %s", optarg);
 }
 
 static int parse(int argc, char **argv, Args *args, Error *err)
@@ -76,13 +88,18 @@ static int parse(int argc, char **argv, Args *args, Error *err)
 
         while ((c = getopt_long(argc, argv, "c:d:f:ni:o:qs:S:t:wU", longs, NULL)) != -1) {
                 /* -i is the kind of I/O, --image-opts has no argument */
-                int r = c == 'i' && optarg ? 1 : source_option(&args->source, c, err);
+                int r = c == 'i' && optarg ? check_aio(args, err) : source_option(&args->source, c, err);
 
                 if (r < 0 || (r == 0 && parse_one(args, c, err) < 0))
                         return -1;
         }
         if (args->size == 0 || args->size > 64 << 20 || args->depth == 0 || args->pattern > 255)
                 return err_set(err, ERR_INVALID_ARG, "Invalid buffer size, queue depth or pattern specified");
+        if (args->flush_every && args->flush_every < args->depth)
+                return err_set(err, ERR_INVALID_ARG, "Flush interval can't be smaller than depth");
+        if (args->native && !args->source.policy.direct)
+                return err_set(err, ERR_INVALID_ARG,
+                               "aio=native was specified, but it requires cache.direct=on, which was not specified.");
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 

@@ -111,6 +111,7 @@ static int run(int argc, char **argv)
         Args args = { .a.policy = policy_usual(), .b.policy = policy_usual() };
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
+        bool usage = r < 0 && argc - optind != 2;
 
         if (r == 0)
                 r = confine(NULL, &err);
@@ -118,7 +119,7 @@ static int run(int argc, char **argv)
                 r = compare(&args, argv + optind, &err);
         if (r < 0)
                 complain_err(&err);
-        return r < 0 ? EXIT_TROUBLE : r;
+        return r < 0 ? (usage ? 1 : EXIT_TROUBLE) : r;
 }
 
 const Command cmd_compare = {

@@ -17,7 +17,7 @@ typedef struct Args {
         const char *format, *backing, *backing_format, *snapshot;
         Options options;
         CopyOptions copy;
-        bool no_create, show_progress, best, target_opts, bitmaps, skip_broken;
+        bool no_create, show_progress, best, target_opts, bitmaps, skip_broken, offload, sparse_given;
 } Args;
 
 static int parse_number(const char *text, const char *what, uint64_t most, uint64_t *ret, Error *err)
@@ -41,7 +41,19 @@ static int parse_sparse(const char *text, Args *args, Error *err)
                                "multiples of 512 up to 16777216. Select 0 to disable sparse "
                                "detection (fully allocates output).");
         args->copy.sparse = size;
+        args->sparse_given = true;
         return 0;
+}
+
+static void tell_salvaged(const char *name, uint64_t offset, const Error *why)
+{
+        fprintf(stderr, "drover-img: warning: cannot read '%s' at offset %llu, zeros take its place: %s\n", name,
+                (unsigned long long)offset, why->text);
+}
+
+static void tell_nothing(const char *name, uint64_t offset, const Error *why)
+{
+        (void)name, (void)offset, (void)why;
 }
 
 static int parse_option(int c, Args *args, Error *err)
@@ -100,6 +112,12 @@ static int parse_option(int c, Args *args, Error *err)
         case 'y':
                 args->target_opts = true;
                 return 0;
+        case 'C':
+                args->offload = true;
+                return 0;
+        case 'G':
+                args->copy.salvaged = tell_salvaged;
+                return 0;
         case 'M':
                 args->bitmaps = true;
                 return 0;
@@ -121,6 +139,7 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 { "target-is-zero", no_argument, NULL, 'z' },
                 { "target-image-opts", no_argument, NULL, 'y' },
                 { "bitmaps", no_argument, NULL, 'M' },
+                { "salvage", no_argument, NULL, 'G' },
                 { "skip-broken-bitmaps", no_argument, NULL, 'K' },
                 { "untrusted", no_argument, NULL, 'u' },
                 { "compress-best", no_argument, NULL, 'x' },
@@ -129,13 +148,19 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         };
         int c;
 
-        while ((c = getopt_long(argc, argv, "f:O:B:b:F:o:cl:S:pqt:T:nm:r:WU", longs, NULL)) != -1)
+        while ((c = getopt_long(argc, argv, "f:O:B:b:F:o:cl:S:pqt:T:nm:r:WUC", longs, NULL)) != -1)
                 if (parse_option(c, args, err) < 0)
                         return -1;
         if (options_help_wanted(&args->options))
                 return 0;
         if (argc - optind < 2)
                 return err_set(err, ERR_INVALID_ARG, "Must specify image file name");
+        /* The kernel could be asked to copy; here copies are read and written in any case. */
+        if (args->offload && (args->sparse_given || args->copy.compress || args->copy.salvaged))
+                return err_set(err, ERR_INVALID_ARG,
+                               "Cannot enable copy offloading when -S, -c or --salvage is used");
+        if (args->backing_format && !args->backing && !options_find(&args->options, "backing_file"))
+                return err_set(err, ERR_INVALID_ARG, "Backing format cannot be used without backing file");
         if (args->skip_broken && !args->bitmaps)
                 return err_set(err, ERR_INVALID_ARG, "Use of --skip-broken-bitmaps requires --bitmaps");
         if (args->bitmaps && argc - optind > 2)
@@ -175,6 +200,8 @@ static Image *open_target(Args *args, const char *path, ImageFormat format, Imag
         AUTO(Image) *to = NULL;
 
         existing.image_opts = args->target_opts;
+        if (args->target_opts)
+                existing.format = NULL;
         if (args->no_create)
                 return source_open(&existing, path, IMAGE_WRITE, err);
         to = new_image_make(made, path, format, how, false, &args->target, err);
@@ -272,6 +299,8 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
         args->copy.compress |= image_must_compress(to);
         if (args->best)
                 image_compress_best(to);
+        if (args->copy.salvaged && args->source.quiet)
+                args->copy.salvaged = tell_nothing;
         progress_begin(&progress, args->show_progress);
         if (args->bitmaps && check_bitmaps(sources[0], to, args->skip_broken, err) < 0)
                 return -1;
@@ -328,9 +357,9 @@ static int run(int argc, char **argv)
 
 const Command cmd_convert = {
         .name = "convert",
-        .args = "[--object OBJECT] [--image-opts] [--target-image-opts] [-U] [-n] [--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [-c [--compress-best]] [-p] [-q] [-f FMT] "
+        .args = "[--object OBJECT] [--image-opts] [--target-image-opts] [-U] [-C] [-n] [--target-is-zero] [--bitmaps [--skip-broken-bitmaps]] [-c [--compress-best]] [-p] [-q] [-f FMT] "
                 "[-t CACHE] [-T SRC_CACHE] [-O OUTPUT_FMT] [-B BACKING_FILE [-F BACKING_FMT]] [-o OPTIONS] [-l SNAPSHOT] "
-                "[-S SPARSE_SIZE] [-r RATE] [-m THREADS] [-W] [--untrusted] FILENAME [FILENAME2 ...] OUTPUT_FILENAME",
+                "[-S SPARSE_SIZE] [-r RATE] [-m THREADS] [-W] [--salvage] [--untrusted] FILENAME [FILENAME2 ...] OUTPUT_FILENAME",
         .summary = "Copy an image into another format",
         .run = run,
 };

@@ -31,6 +31,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 return -1;
         if (!args->what)
                 args->what = 'l';
+        if (args->what != 'l' && args->source.policy.no_locks)
+                return err_set(err, ERR_INVALID_ARG, "force-share=on can only be used with read-only images");
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 

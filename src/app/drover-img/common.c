@@ -204,6 +204,10 @@ Image *source_open(const Source *source, const char *argument, unsigned flags, E
 {
         AUTOFREE char *path = NULL;
 
+        if (source->image_opts && source->format) {
+                err_set(err, ERR_INVALID_ARG, "--image-opts and --format are mutually exclusive");
+                return NULL;
+        }
         if (source->image_opts)
                 return image_opts_open(source, argument, flags, err);
         if (str_starts(argument, "fat:")) {

@@ -1,0 +1,351 @@
+"""Every option of qemu-img's commands is taken as qemu-img takes it: accepted or refused, with its exit status (IMG-38, IMG-39)."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from img_tools import OURS, STOCK, needs_stock
+
+pytestmark = needs_stock
+
+SECRET = "secret,id=s,data=x"
+
+# Each line runs in a directory of its own that holds raw (1 MiB, data), a.qcow2 (over base.qcow2, snapshot one, bitmap b),
+# base.qcow2, plain.qcow2 and old.qcow2 (compat 0.10).
+LINES = f"""
+create
+create -f qcow2 new 1M
+create -q -f qcow2 -o cluster_size=4k,lazy_refcounts=on new 1M
+create -f qcow2 -b base.qcow2 -F qcow2 new
+create -f qcow2 -b base.qcow2 new
+create -f qcow2 -u -b gone -F qcow2 new 1M
+create -f qcow2 -b gone -F qcow2 new 1M
+create -f qcow2 -o backing_file=base.qcow2,backing_fmt=qcow2 new
+create -f qcow2 new
+create -f qcow2 new 1M extra
+create -f nonsense new 1M
+create -f qcow2 -o nonsense=1 new 1M
+create -f qcow2 -o cluster_size=1000 new 1M
+create -f qcow2 -o help
+create -o help
+create -f raw --object {SECRET} new 1M
+create --object nonsense,id=x new 1M
+create -e new 1M
+create -6 new 1M
+create --nonsense new 1M
+create new -1M
+create new 1M -q
+info
+info raw
+info -f raw raw
+info -f qcow2 raw
+info --output=json a.qcow2
+info --output=human a.qcow2
+info --output=nonsense a.qcow2
+info --backing-chain a.qcow2
+info -U a.qcow2
+info --force-share a.qcow2
+info --object {SECRET} a.qcow2
+info --image-opts driver=qcow2,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.driver=file,file.filename=a.qcow2,read-only=on
+info --image-opts -f qcow2 driver=qcow2,file.filename=a.qcow2
+info gone
+info a.qcow2 raw
+check a.qcow2
+check -q -f qcow2 a.qcow2
+check -f raw raw
+check -r leaks a.qcow2
+check -r all a.qcow2
+check -r nonsense a.qcow2
+check --output=json a.qcow2
+check --output json a.qcow2
+check -U a.qcow2
+check -T none a.qcow2
+check -T nonsense a.qcow2
+check gone
+check
+convert
+convert raw
+convert raw new
+convert -f raw -O qcow2 raw new
+convert -c -O qcow2 raw new
+convert -c -O raw raw new
+convert -p -O qcow2 raw new
+convert -q -p -O qcow2 raw new
+convert -O qcow2 -t none raw new
+convert -O qcow2 -t nonsense raw new
+convert -O qcow2 -T directsync raw new
+convert -O qcow2 -T nonsense raw new
+convert -n -O qcow2 raw plain.qcow2
+convert -n -O qcow2 raw gone
+convert -n -O raw plain.qcow2 raw
+convert --target-is-zero -n -O qcow2 raw plain.qcow2
+convert --target-is-zero -O qcow2 raw new
+convert -n --target-image-opts raw driver=qcow2,file.filename=plain.qcow2
+convert --target-image-opts raw driver=qcow2,file.filename=plain.qcow2
+convert -n -O qcow2 --target-image-opts raw driver=qcow2,file.filename=plain.qcow2
+convert --image-opts -O qcow2 driver=raw,file.filename=raw new
+convert --image-opts -f raw -O qcow2 driver=raw,file.filename=raw new
+convert -O qcow2 -o cluster_size=4k raw new
+convert -O qcow2 -o nonsense=4k raw new
+convert -O qcow2 -o help raw new
+convert -O nonsense raw new
+convert -l one -O raw a.qcow2 new
+convert -l snapshot.name=one -O raw a.qcow2 new
+convert -l snapshot.id=1 -O raw a.qcow2 new
+convert -l gone -O raw a.qcow2 new
+convert -s one -O raw a.qcow2 new
+convert -S 0 -O qcow2 raw new
+convert -S 64k -O raw raw new
+convert -S 100 -O raw raw new
+convert -S nonsense -O raw raw new
+convert -m 4 -O raw raw new
+convert -m 0 -O raw raw new
+convert -m 17 -O raw raw new
+convert -m 4 -W -O raw raw new
+convert -W -O raw raw new
+convert -r 100M -O raw raw new
+convert -r nonsense -O raw raw new
+convert -C -O raw raw new
+convert -C -S 4k -O raw raw new
+convert -C -c -O qcow2 raw new
+convert --salvage -O qcow2 raw new
+convert --salvage -C -O qcow2 raw new
+convert -B base.qcow2 -F qcow2 -O qcow2 a.qcow2 new
+convert -B base.qcow2 -O qcow2 a.qcow2 new
+convert -o backing_file=base.qcow2,backing_fmt=qcow2 -O qcow2 a.qcow2 new
+convert -F qcow2 -O qcow2 a.qcow2 new
+convert --bitmaps -O qcow2 a.qcow2 new
+convert --bitmaps -O raw a.qcow2 new
+convert --bitmaps -O qcow2 raw new
+convert --bitmaps --skip-broken-bitmaps -O qcow2 a.qcow2 new
+convert --skip-broken-bitmaps -O qcow2 a.qcow2 new
+convert --bitmaps -O qcow2 a.qcow2 a.qcow2 new
+convert -O raw raw raw new
+convert -U -O raw raw new
+convert gone new
+convert -f qcow2 raw new
+commit a.qcow2
+commit -q -f qcow2 a.qcow2
+commit -d a.qcow2
+commit -p a.qcow2
+commit -b base.qcow2 a.qcow2
+commit -b gone a.qcow2
+commit -t none a.qcow2
+commit -t nonsense a.qcow2
+commit -r 100M a.qcow2
+commit plain.qcow2
+commit raw
+commit
+compare raw raw
+compare raw plain.qcow2
+compare -s raw raw
+compare -s raw a.qcow2
+compare -p raw raw
+compare -q raw raw
+compare -f raw -F raw raw raw
+compare -f qcow2 raw raw
+compare -T none -f raw -F raw raw raw
+compare -T nonsense raw raw
+compare -U raw raw
+compare raw
+compare raw gone
+compare --image-opts driver=raw,file.filename=raw driver=raw,file.filename=raw
+map a.qcow2
+map --output=json a.qcow2
+map --output=nonsense a.qcow2
+map -s 64k -l 64k --output=json a.qcow2
+map --start-offset=64k --max-length=64k a.qcow2
+map -s nonsense a.qcow2
+map -U a.qcow2
+map -f qcow2 a.qcow2
+map -f qcow2 raw
+map
+measure --size 1M
+measure --size 1M -O qcow2
+measure -O qcow2 raw
+measure -O qcow2 -l one a.qcow2
+measure -O qcow2 -l gone a.qcow2
+measure --output=json -O qcow2 raw
+measure -O qcow2 -o cluster_size=4k raw
+measure -O nonsense raw
+measure -O vdi raw
+measure --size 1M raw
+measure -U -O qcow2 raw
+measure -f raw -O qcow2 raw
+measure --size nonsense
+measure
+rebase -b base.qcow2 -F qcow2 a.qcow2
+rebase -b "" a.qcow2
+rebase -u -b gone -F qcow2 a.qcow2
+rebase -u -b "" a.qcow2
+rebase -b gone -F qcow2 a.qcow2
+rebase -b base.qcow2 a.qcow2
+rebase -p -b "" a.qcow2
+rebase -q -t none -T none -b "" a.qcow2
+rebase -t nonsense -b "" a.qcow2
+rebase -f qcow2 -b "" a.qcow2
+rebase -U -b "" a.qcow2
+rebase -b base.qcow2 -F nonsense a.qcow2
+rebase -b base.qcow2 -F qcow2 raw
+rebase a.qcow2
+rebase
+resize plain.qcow2 2M
+resize plain.qcow2 +1M
+resize plain.qcow2 -512k
+resize --shrink plain.qcow2 -512k
+resize -q plain.qcow2 +1M
+resize -f raw raw 2M
+resize raw 2M
+resize raw 512k
+resize --preallocation=falloc plain.qcow2 +1M
+resize --preallocation=metadata plain.qcow2 +1M
+resize --preallocation=nonsense plain.qcow2 +1M
+resize --preallocation=full --shrink plain.qcow2 -512k
+resize plain.qcow2 nonsense
+resize plain.qcow2
+resize plain.qcow2 0
+resize --image-opts driver=qcow2,file.filename=plain.qcow2 +1M
+resize
+snapshot a.qcow2
+snapshot -l a.qcow2
+snapshot -c two plain.qcow2
+snapshot -a one plain.qcow2
+snapshot -a gone plain.qcow2
+snapshot -d one a.qcow2
+snapshot -d gone a.qcow2
+snapshot -l -c two a.qcow2
+snapshot -l raw
+snapshot -c two raw
+snapshot -q -l a.qcow2
+snapshot -U -l a.qcow2
+snapshot -U -c two plain.qcow2
+snapshot -l --image-opts driver=qcow2,file.filename=a.qcow2
+snapshot
+amend -o compat=0.10 plain.qcow2
+amend -o compat=1.1 old.qcow2
+amend -o lazy_refcounts=on plain.qcow2
+amend -o nonsense=on plain.qcow2
+amend -f qcow2 -p -q -o lazy_refcounts=on plain.qcow2
+amend -t none -o lazy_refcounts=on plain.qcow2
+amend -t nonsense -o lazy_refcounts=on plain.qcow2
+amend --force -o lazy_refcounts=on plain.qcow2
+amend -o size=2M plain.qcow2
+amend -o cluster_size=4k plain.qcow2
+amend -o help -f qcow2
+amend -o size=2M raw
+amend plain.qcow2
+amend
+bitmap --add plain.qcow2 new
+bitmap --add -g 4k -f qcow2 plain.qcow2 new
+bitmap --add --disable plain.qcow2 new
+bitmap --clear --disable a.qcow2 b
+bitmap --remove a.qcow2 b
+bitmap --remove a.qcow2 gone
+bitmap --merge b a.qcow2 b
+bitmap a.qcow2 b
+bitmap --add a.qcow2
+bitmap --add raw new
+dd if=raw of=new
+dd bs=4k count=2 skip=1 if=raw of=new
+dd -f raw -O qcow2 if=raw of=new
+dd -U if=raw of=new
+dd if=raw
+dd of=new
+dd bs=0 if=raw of=new
+dd bs=nonsense if=raw of=new
+dd nonsense=1 if=raw of=new
+dd if=gone of=new
+dd
+bench -c 10 raw
+bench -c 10 -d 4 -s 4k -f raw raw
+bench -c 10 -w --flush-interval=5 -f raw raw
+bench -c 10 -w --flush-interval=5 --no-drain -f raw raw
+bench -c 10 -w --pattern=7 -f raw raw
+bench -c 10 -o 4k -S 8k -f raw raw
+bench -c 10 -t none -f raw raw
+bench -c 10 -t nonsense -f raw raw
+bench -c 10 -n -f raw raw
+bench -c 10 -i threads -f raw raw
+bench -c 10 -i nonsense -f raw raw
+bench -c 10 -q -f raw raw
+bench -c 10 -U -f raw raw
+bench -c nonsense raw
+bench
+nonsense
+--help
+--version
+-V
+-h
+""".strip().splitlines()
+
+# Where we differ on purpose, and why.
+DIFFERENT = {
+    "convert -O qcow2 -t nonsense raw new": "stock leaves what it had begun to make",
+    "convert --bitmaps -O raw a.qcow2 new": "stock leaves what it had begun to make",
+    "amend -o compat=0.10 plain.qcow2": "an image with snapshots keeps its version here",
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    place = tmp_path_factory.mktemp("options")
+
+    def run(*args):
+        subprocess.run([STOCK, *args], cwd=place, check=True, stdout=subprocess.DEVNULL)
+
+    (place / "raw").write_bytes(os.urandom(1 << 20))
+    run("create", "-q", "-f", "qcow2", "base.qcow2", "1M")
+    run("create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", "a.qcow2")
+    run("snapshot", "-c", "one", "a.qcow2")
+    run("bitmap", "--add", "a.qcow2", "b")
+    run("create", "-q", "-f", "qcow2", "plain.qcow2", "1M")
+    run("snapshot", "-c", "one", "plain.qcow2")
+    run("create", "-q", "-f", "qcow2", "-o", "compat=0.10", "old.qcow2", "1M")
+    return place
+
+
+def status(program, words, files, place):
+    shutil.copytree(files, place)
+    done = subprocess.run([program, *words], cwd=place, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    made = os.path.exists(os.path.join(place, "new"))
+    shutil.rmtree(place)
+    return (done.returncode, made), done
+
+
+def test_options_are_taken_as_stock_takes_them(files, tmp_path):
+    wrong = []
+    for line in LINES:
+        words = ["" if word == '""' else word for word in line.split()]
+        mine, said = status(OURS, words, files, tmp_path / "ours")
+        theirs, stock_said = status(STOCK, words, files, tmp_path / "stock")
+        assert (mine != theirs) >= (line in DIFFERENT), f"{line} is not different any more"
+        if mine != theirs and line not in DIFFERENT:
+            wrong.append(f"{line}: {mine} {said.stderr.strip()[:150]} | stock {theirs} {stock_said.stderr.strip()[:150]}")
+        assert said.returncode >= 0
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
+def test_salvage_takes_what_can_be_read(tmp_path):
+    """A disk with a bad spot: the copy has zeros there and the rest, and the spot is told."""
+    place = tmp_path / "copy"
+    (tmp_path / "bad").touch()
+    script = """
+    case "$1" in
+        get_size) echo 1048576 ;;
+        pread) if [ "$4" -lt 525312 ] && [ $(($4 + $3)) -gt 524288 ]; then echo "EIO bad spot" >&2; exit 1; fi
+               head -c "$3" /dev/zero | tr '\\0' x ;;
+        *) exit 2 ;;
+    esac"""
+    for options, code in (([], 1), (["--salvage"], 0)):
+        done = subprocess.run(["nbdkit", "-U", "-", "sh", "-", "--run",
+                               f'"{OURS}" convert {" ".join(options)} -f raw -O raw "$uri" "{place}"'], input=script,
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done
+        assert place.exists() == (code == 0)
+    assert done.stderr.count("zeros take its place") == 2
+    content = place.read_bytes()
+    assert content == b"x" * 524288 + bytes(1024) + b"x" * (1048576 - 525312)
