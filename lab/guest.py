@@ -7,7 +7,7 @@ hot-plugged disks and cards, to DHCP. See guest/init.c and guest/heartbeat.c for
 import re
 from pathlib import Path
 
-from . import cpio, debs
+from . import cpio, debs, modules
 from .paths import BUILD, LAB, digest, locked, replace, run
 
 KERNEL = "linux-image-cloud-amd64"
@@ -51,19 +51,24 @@ def command_line(**settings):
     return " ".join(words)
 
 
+def kernel():
+    """The unpacked package of the kernel, with all its modules."""
+    return debs.unpack(next(name for name in debs.depends(KERNEL) if name.startswith("linux-image-")))
+
+
 def build(agent=False):
     """Make the image, or find it made; with agent, the QEMU guest agent is in it."""
-    kernel = debs.unpack(next(name for name in debs.depends(KERNEL) if name.startswith("linux-image-")))
+    tree = kernel()
     sources = sorted((LAB / "guest").iterdir())
-    name = digest(kernel.name, agent, Path(__file__), *sources)
+    name = digest(tree.name, agent, Path(__file__), LAB / "modules.py", *sources)
     initrd = BUILD / "guest" / f"initrd-{name}"
     if not initrd.exists():
         with locked("guest"):
-            replace(initrd, _initramfs(kernel, agent))
-    return Image(next((kernel / "boot").glob("vmlinuz-*")), initrd)
+            replace(initrd, _initramfs(tree, agent))
+    return Image(next((tree / "boot").glob("vmlinuz-*")), initrd)
 
 
-def _initramfs(kernel, agent):
+def _initramfs(tree, agent):
     archive = cpio.Archive()
     archive.node("dev/console", 5, 1)
     for program, sources in SOURCES.items():
@@ -81,8 +86,8 @@ def _initramfs(kernel, agent):
     archive.file("etc/shadow", "root:*:19000:0:99999:7:::\n", 0o600)
 
     aliases = []
-    for file, lines in _modules(kernel).items():
-        archive.file(f"modules/{file.name}", _unsigned(file.read_bytes()), 0o644)
+    for file, lines in _modules(tree).items():
+        archive.file(f"modules/{file.name}", modules.unsigned(file), 0o644)
         aliases += lines
     archive.file("modules/aliases", "\n".join(aliases) + "\n", 0o644)
     if agent:
@@ -97,37 +102,15 @@ def _compile(program, sources):
     return output
 
 
-def _modules(kernel):
+def _modules(tree):
     """The files of the modules and of what they need, each with its lines for modules/aliases."""
-    files = {file.stem.replace("-", "_"): file for file in kernel.glob("lib/modules/**/*.ko")}
-    order = {}
-
-    def with_needs(name):
-        file = files[name.replace("-", "_")]
-        if file not in order:
-            order[file] = []
-            info = file.read_bytes()
-            needs = re.search(rb"\0depends=([^\0]*)\0", info).group(1).decode().split(",")
-            order[file] = [need for name in filter(None, needs) for need in with_needs(name)]
-        return [*order[file], file]
-
     lines = {}
-    for name in MODULES:
-        chain = list(dict.fromkeys(with_needs(name)))
+    for chain in modules.chains(tree, MODULES):
         for file in chain:
             lines.setdefault(file, [])
-        for alias in re.findall(rb"\0alias=([^\0]+)", chain[-1].read_bytes()):
-            lines[chain[-1]].append(" ".join([alias.decode(), *(file.name for file in chain)]))
+        for alias in modules.aliases(chain[-1]):
+            lines[chain[-1]].append(" ".join([alias, *(file.name for file in chain)]))
     return lines
-
-
-def _unsigned(module):
-    """The module without its signature, which takes an emulated CPU 20 ms to check and nobody here asks for."""
-    magic = b"~Module signature appended~\n"
-    if not module.endswith(magic):
-        return module
-    length = int.from_bytes(module[-len(magic) - 4 : -len(magic)], "big")
-    return module[: -len(magic) - 12 - length]
 
 
 def _add_agent(archive):
