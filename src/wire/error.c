@@ -69,10 +69,10 @@ int wire_error_take(const WireError *wire, Error *err)
 
         if (template && wire->str2) {
                 const char *gap = strstr(template, "%s");
-                size_t before = (size_t)(gap - template);
+                AUTOFREE char *ours = str_format("%.*s%s%s", (int)(gap - template), template, wire->str2, gap + 2);
 
                 /* the same sentence that we would make: keep the detail, so that it is not wrapped twice */
-                if (strncmp(message, template, before) == 0 && str_eq(message + before, wire->str2))
+                if (str_eq(message, ours))
                         return err_set(err, code, "%s", wire->str2);
         }
         return err_set(err, wire->code ? code : ERR_RPC, "%s", message);

@@ -16,6 +16,7 @@ typedef enum CommandGroup {
         GROUP_MONITOR,
         GROUP_EVENTS,
         GROUP_HOST,
+        GROUP_STORAGE,
         GROUP_SHELL,
         GROUP_LAST,
 } CommandGroup;

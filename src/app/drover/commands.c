@@ -8,17 +8,21 @@
 #include <stdlib.h>
 
 static const Command *const families[] = {
-        list_commands,    info_commands, lifecycle_commands, define_commands,      save_commands,  stats_commands,
-        devices_commands, vcpu_commands, tuning_commands,    hotplug_commands,     agent_commands, metadata_commands,
-        console_commands, qemu_commands, host_commands,      host_memory_commands, media_commands, cpu_commands,
-        events_commands,  job_commands,  migrate_commands,   shell_commands,
+        list_commands,        info_commands,     lifecycle_commands, define_commands,      save_commands,
+        stats_commands,       devices_commands,  vcpu_commands,      tuning_commands,      hotplug_commands,
+        agent_commands,       metadata_commands, console_commands,   qemu_commands,        host_commands,
+        host_memory_commands, media_commands,    cpu_commands,       events_commands,      job_commands,
+        migrate_commands,     pool_commands,     volume_commands,    volume_data_commands, shell_commands,
 };
 
 static const struct {
         const char *title, *keyword;
 } groups[] = {
-        [GROUP_DOMAIN] = { "Domain Management", "domain" }, [GROUP_MONITOR] = { "Domain Monitoring", "monitor" },
-        [GROUP_EVENTS] = { "Domain Events", "events" },     [GROUP_HOST] = { "Host and Hypervisor", "host" },
+        [GROUP_DOMAIN] = { "Domain Management", "domain" },
+        [GROUP_MONITOR] = { "Domain Monitoring", "monitor" },
+        [GROUP_EVENTS] = { "Domain Events", "events" },
+        [GROUP_HOST] = { "Host and Hypervisor", "host" },
+        [GROUP_STORAGE] = { "Storage Pools and Volumes", "storage" },
         [GROUP_SHELL] = { "Drover itself", "drover" },
 };
 

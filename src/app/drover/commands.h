@@ -27,4 +27,7 @@ extern const Command cpu_commands[];
 extern const Command events_commands[];
 extern const Command job_commands[];
 extern const Command migrate_commands[];
+extern const Command pool_commands[];
+extern const Command volume_commands[];
+extern const Command volume_data_commands[];
 extern const Command shell_commands[];

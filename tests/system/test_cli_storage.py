@@ -1,0 +1,86 @@
+"""drover's commands for pools and volumes: what they say is what stock virsh says, and JSON of it."""
+import json
+import os
+
+import pytest
+
+import cli
+from droverd import Droverd
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
+
+
+@pytest.fixture(name="daemon")
+def fixture_daemon():
+    daemon = Droverd()
+    yield daemon
+    daemon.stop()
+
+
+def drover(daemon, *args, check=True):
+    said = cli.drover(daemon.uri(driver="qemu"), [str(arg) for arg in args])
+    assert not check or said.status == 0, said
+    return said.out + ("" if check else said.err)
+
+
+def both(daemon, *args, check=True):
+    """The command by drover; virsh says the same of the same state."""
+    said = drover(daemon, *args, check=check)
+    assert said == daemon.virsh(*args, driver="qemu", check=check), args
+    return said
+
+
+def test_the_life_of_a_pool_and_its_volumes(daemon):
+    """STO-13, STO-15 to STO-25."""
+    target, data = daemon.base / "p", daemon.base / "data"
+    assert "Pool p defined" in drover(daemon, "pool-define-as", "p", "dir", "--target", target)
+    both(daemon, "pool-list", "--all")
+    both(daemon, "pool-info", "p")
+    assert "Pool p started" in drover(daemon, "pool-start", "p", "--build")
+    assert "Pool p marked as autostarted" in drover(daemon, "pool-autostart", "p")
+    for args in (["pool-list"], ["pool-list", "--name"], ["pool-list", "--uuid"], ["pool-list", "--type", "dir"],
+                 ["pool-info", "p", "--bytes"], ["pool-dumpxml", "p"], ["pool-uuid", "p"], ["pool-capabilities"],
+                 ["vol-list", "p"], ["pool-list", "--details"]):
+        both(daemon, *args)
+    assert "Vol a created" in drover(daemon, "vol-create-as", "p", "a", "8M", "--format", "qcow2")
+    assert "Vol b created" in drover(daemon, "vol-create-as", "p", "b", "4M", "--backing-vol", "a", "--format", "qcow2",
+                                     "--backing-vol-format", "qcow2")
+    assert "Vol c cloned from b" in drover(daemon, "vol-clone", "b", "c", "--pool", "p")
+    assert "successfully changed to 6M" in drover(daemon, "vol-resize", "c", "6M", "--pool", "p")
+    for args in (["vol-list", "p"], ["vol-list", "p", "--details"], ["vol-info", "c", "p"], ["vol-dumpxml", "b", "p"],
+                 ["vol-info", target / "a", "--bytes"], ["vol-key", "a", "p"], ["vol-path", "a", "p"],
+                 ["vol-name", target / "a"], ["vol-pool", target / "a"]):
+        both(daemon, *args)
+    for args in (["vol-info", "nothing", "p"], ["pool-info", "nothing"], ["vol-create-as", "p", "a", "1M"],
+                 ["pool-undefine", "p"], ["pool-start", "p"]):
+        both(daemon, *args, check=False)
+    drover(daemon, "vol-create-as", "p", "r", "4M")
+    with open(data, "wb") as file:
+        file.truncate(2 << 20)
+        file.seek(3 << 20)
+        file.write(os.urandom(1 << 20))
+    drover(daemon, "vol-upload", "r", data, "p", "--sparse")
+    assert (target / "r").read_bytes() == data.read_bytes()
+    drover(daemon, "vol-download", "r", daemon.base / "back", "p", "--sparse")
+    assert (daemon.base / "back").read_bytes() == data.read_bytes()
+    assert (daemon.base / "back").stat().st_blocks * 512 < 3 << 20
+    drover(daemon, "vol-upload", "r", data, "p", "--offset", "1M", "--length", "64k")
+    assert "[100 %]" in drover(daemon, "vol-download", "r", daemon.base / "back", "p", "--progress", check=False)
+    assert (daemon.base / "back").read_bytes() == (target / "r").read_bytes()
+    assert "Vol r wiped" in drover(daemon, "vol-wipe", "r", "p")
+    assert not (target / "r").read_bytes().strip(b"\0")
+    for name in "rcba":
+        assert f"Vol {name} deleted" in drover(daemon, "vol-delete", name, "p")
+    for act in ("destroy", "delete", "undefine"):
+        drover(daemon, f"pool-{act}", "p")
+    assert not target.exists()
+
+
+def test_json_says_the_same(daemon):
+    drover(daemon, "pool-create-as", "j", "dir", "--target", daemon.base / "j", "--build")
+    drover(daemon, "vol-create-as", "j", "v", "1M")
+    assert json.loads(drover(daemon, "-o", "json", "pool-list"))[0]["name"] == "j"
+    assert json.loads(drover(daemon, "-o", "json", "vol-list", "j"))[0]["path"] == str(daemon.base / "j" / "v")
+    assert json.loads(drover(daemon, "-o", "json", "vol-info", "v", "j"))["capacity_bytes"] == 1 << 20
+    drover(daemon, "pool-destroy", "j")
+    assert json.loads(drover(daemon, "-o", "json", "pool-list", "--all")) == []
