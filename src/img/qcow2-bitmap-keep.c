@@ -89,27 +89,36 @@ int qcow2_bitmaps_resize(Qcow2 *q, uint64_t old, uint64_t size, Error *err)
                 uint64_t had = qcow2_bitmap_bytes(old, bitmap->granularity_bits);
                 uint64_t needed = qcow2_bitmap_bytes(size, bitmap->granularity_bits);
                 uint64_t bits = div_up(size, 1ULL << bitmap->granularity_bits);
-                uint8_t *resized;
 
                 if (bitmap->flags & QCOW2_BITMAP_IN_USE)
                         continue;
                 if (needed > QCOW2_MAX_BITMAP_BYTES)
                         return err_set(err, ERR_OVERFLOW, "the bitmap '%s' would be too large", bitmap->name);
-                resized = mem_try(MAX(needed, 1ULL));
-                if (!resized || qcow2_bitmap_load(q, bitmap, old, err) < 0) {
-                        free(resized);
-                        return err && err->text ? -1
-                                                : err_set(err, ERR_NO_MEMORY, "'%s': no memory for the bitmap '%s'",
-                                                          q->file->name, bitmap->name);
-                }
-                memcpy(resized, bitmap->bits, MIN(had, needed));
+                if (qcow2_bitmap_load(q, bitmap, old, err) < 0)
+                        return -1;
+                bitmap->resized = mem_try(MAX(needed, 1ULL));
+                if (!bitmap->resized)
+                        return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the bitmap '%s'", q->file->name,
+                                       bitmap->name);
+                memcpy(bitmap->resized, bitmap->bits, MIN(had, needed));
                 if (size < old && bits % 8)
-                        resized[bits / 8] &= (uint8_t)((1 << bits % 8) - 1);
-                free(bitmap->bits);
-                bitmap->bits = resized;
-                bitmap->changed = true;
+                        bitmap->resized[bits / 8] &= (uint8_t)((1 << bits % 8) - 1);
         }
         return 0;
+}
+
+void qcow2_bitmaps_resized(Qcow2 *q, bool done)
+{
+        for (size_t i = 0; i < q->bitmaps->len; i++) {
+                Qcow2Bitmap *bitmap = &q->bitmaps->items[i];
+
+                if (done && bitmap->resized) {
+                        free(bitmap->bits);
+                        bitmap->bits = TAKE(bitmap->resized);
+                        bitmap->changed = true;
+                }
+                free(TAKE(bitmap->resized));
+        }
 }
 
 /* The bits of one, and the table of them, to new clusters; *bitmap says where afterwards. lock held. */

@@ -48,6 +48,7 @@ void qcow2_bitmap_done(Qcow2Bitmap *bitmap)
 {
         free(bitmap->name);
         free(bitmap->bits);
+        free(bitmap->resized);
         free(bitmap->old_table);
         *bitmap = (Qcow2Bitmap){ 0 };
 }

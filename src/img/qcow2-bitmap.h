@@ -20,6 +20,7 @@ typedef struct Qcow2Bitmap {
         uint8_t granularity_bits;
         uint64_t entry_offset; /* of the directory entry in the file */
         uint8_t *bits;         /* owned; NULL: as the table on disk says */
+        uint8_t *resized;      /* owned; what takes the place of bits when the disk has its new size */
         bool changed;          /* the table on disk is out of date */
         uint64_t *old_table;   /* owned; the entries of the table on disk when that was read */
 } Qcow2Bitmap;

@@ -166,11 +166,12 @@ int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
         pthread_mutex_lock(&q->lock);
         r = qcow2_commit(q, err);
         if (r == 0)
+                r = qcow2_bitmaps_resize(q, old, size, err);
+        if (r == 0)
                 r = set_size(q, size, err);
+        qcow2_bitmaps_resized(q, q->h.size == size);
         if (r == 0)
                 image->size = size;
-        if (r == 0)
-                r = qcow2_bitmaps_resize(q, old, size, err);
         if (r == 0 && size > old && room != PREALLOCATE_OFF)
                 r = preallocate(q, old, size, room, err);
         pthread_mutex_unlock(&q->lock);

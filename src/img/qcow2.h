@@ -189,7 +189,9 @@ int qcow2_make_empty(Image *image, Error *err);
 /* qcow2-bitmap-keep.c; lock held: load the bitmaps, and mark those that follow what is written as in use. */
 int qcow2_bitmaps_begin(Qcow2 *q, Error *err);
 void qcow2_bitmaps_touch(Qcow2 *q, uint64_t offset, uint64_t length);
+/* Before the size changes: what they need is taken; after it: they have the new size, or the old one. */
 int qcow2_bitmaps_resize(Qcow2 *q, uint64_t old, uint64_t size, Error *err);
+void qcow2_bitmaps_resized(Qcow2 *q, bool done);
 /* Without locks, at the end: write them where they changed. */
 int qcow2_bitmaps_store(Qcow2 *q, Error *err);
 void qcow2_bitmaps_drop(Qcow2 *q);
