@@ -196,8 +196,8 @@ static int map_locked(Image *image, uint64_t offset, uint64_t length, ImageExten
             run_length(image, block, *entry, div_up(inside + length, map->block_size), &n, err) < 0)
                 return -1;
         *ret = (ImageExtent){ .start = offset, .length = MIN(n * map->block_size - inside, length) };
-        ret->present = *entry != BLOCK_ABSENT;
-        ret->zero = *entry == BLOCK_ZERO;
+        ret->present = *entry != BLOCK_ABSENT || map->no_backing;
+        ret->zero = *entry == BLOCK_ZERO || (*entry == BLOCK_ABSENT && map->no_backing);
         ret->data = *entry > BLOCK_ZERO;
         ret->compressed = block_is_packed(*entry);
         ret->has_offset = block_is_placed(*entry);

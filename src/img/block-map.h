@@ -67,6 +67,7 @@ typedef struct BlockMap {
         size_t before_length;
         bool begun, broken;
         bool stores_zeros;     /* an entry can say BLOCK_ZERO */
+        bool no_backing;       /* the format knows no backing images: what has no block is zeros */
         bool loose_start;      /* room between the tables and the first block is nobody's loss */
         VEC(uint64_t) pending; /* blocks whose entries are not in the file yet */
 } BlockMap;

@@ -220,6 +220,7 @@ static const BlockMapOps vdi_ops = {
 static int vdi_open(Image *image, Error *err)
 {
         uint8_t head[HEADER_SIZE];
+        BlockMap *map;
         Vdi *v;
 
         if (image_file_read(image->file, 0, head, sizeof(head), err) < 0)
@@ -233,7 +234,11 @@ static int vdi_open(Image *image, Error *err)
                 return image_bad_field(err, image->file, AT_BLOCKS, "blocks_in_image", "is %u: too many",
                                        load_le32(head + AT_BLOCKS));
         }
-        return block_map_new(image, &vdi_ops, BLOCK_SIZE, PER_PART, v, err) ? 0 : -1;
+        map = block_map_new(image, &vdi_ops, BLOCK_SIZE, PER_PART, v, err);
+        if (!map)
+                return -1;
+        map->no_backing = true;
+        return 0;
 }
 
 static int vdi_close(Image *image, Error *err)

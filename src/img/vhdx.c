@@ -287,7 +287,7 @@ static int vhdx_open(Image *image, Error *err)
                 vhdx_log_done(&log);
                 return -1;
         }
-        map->stores_zeros = map->loose_start = true;
+        map->stores_zeros = map->loose_start = map->no_backing = true;
         block_map_writable(map, MAX(end, v->bat.at + v->bat.length), MIB);
         return 0;
 }

@@ -290,8 +290,8 @@ static int map_flat(Part *part, uint64_t inside, uint64_t length, ImageExtent *r
             (at < size && image_file_extent(part->flat, at, &kind, &run, err) < 0))
                 return -1;
         *ret = (ImageExtent){ .length = MIN(run, length), .present = true, .has_offset = true, .offset = at };
-        ret->data = kind == FILE_EXTENT_DATA;
-        ret->zero = !ret->data;
+        ret->data = true; /* room was taken, whatever the file system made of it */
+        ret->zero = kind != FILE_EXTENT_DATA;
         return 0;
 }
 

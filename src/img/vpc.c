@@ -318,6 +318,7 @@ static int vpc_open(Image *image, Error *err)
         map = block_map_new(image, &vpc_ops, image->about.cluster_size, PER_PART, v, err);
         if (!map)
                 return -1;
+        map->no_backing = !v->differencing;
         map->before = v->bitmap;
         map->before_length = bitmap;
         block_map_writable(map, MAX(end, v->table_at + 4 * v->table_entries), 512);
@@ -346,8 +347,12 @@ static int narrow_to_bitmap(Image *image, ImageExtent *extent, Error *err)
 
 static int vpc_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
 {
-        if (!image->state)
-                return image_driver_raw.map(image, offset, length, ret, err);
+        if (!image->state) {
+                if (image_driver_raw.map(image, offset, length, ret, err) < 0)
+                        return -1;
+                ret->data = true; /* fixed: room was taken, whatever the file system made of it */
+                return 0;
+        }
         if (block_map_map(image, offset, length, ret, err) < 0)
                 return -1;
         return vpc_of(image)->differencing && ret->has_offset ? narrow_to_bitmap(image, ret, err) : 0;

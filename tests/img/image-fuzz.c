@@ -14,6 +14,7 @@ static ImageFile *lay_out(const uint8_t *data, size_t n)
 {
         uint32_t size = n >= 4 ? load_le32(data) % (LARGEST_FILE + 1) : 0;
         AUTOFREE uint8_t *bytes = mem_alloc(size + 1);
+        ImageFile *file;
 
         for (size_t at = 4; at + 6 <= n;) {
                 uint64_t offset = load_le32(data + at);
@@ -23,7 +24,9 @@ static ImageFile *lay_out(const uint8_t *data, size_t n)
                         memcpy(bytes + offset, data + at + 6, MIN(length, (size_t)(size - offset)));
                 at += 6 + length;
         }
-        return memory_file_new(bytes, size);
+        file = memory_file_new(bytes, size);
+        memory_file_limit(file, 2 * LARGEST_FILE);
+        return file;
 }
 
 static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data, size_t n)

@@ -38,6 +38,7 @@ typedef struct MemoryFile {
         VEC(Change) changes;
         bool failing, fails_on;
         size_t fail_in;
+        uint64_t largest; /* what it may grow to */
         pthread_mutex_t lock;
 } MemoryFile;
 
@@ -89,7 +90,7 @@ static int change(ImageFile *file, ChangeKind kind, uint64_t offset, uint64_t le
         Change made = { .kind = kind, .offset = offset, .length = length };
         int r = 0;
 
-        if (offset > LARGEST || length > LARGEST - offset)
+        if (offset > memory->largest || length > memory->largest - offset)
                 return err_errno(err, ENOSPC, "cannot change %llu bytes at offset %llu", (unsigned long long)length,
                                  (unsigned long long)offset);
         pthread_mutex_lock(&memory->lock);
@@ -198,6 +199,7 @@ ImageFile *memory_file_new(const void *data, size_t n)
 
         memory->file = (ImageFile){ .ops = &memory_ops, .name = str_dup("memory"), .align = 1, .writable = true };
         pthread_mutex_init(&memory->lock, NULL);
+        memory->largest = LARGEST;
         set_length(&memory->now, n);
         if (n)
                 memcpy(memory->now.bytes, data, n);
@@ -280,6 +282,11 @@ ImageFile *memory_file_after_crash(const ImageFile *file, size_t cut, unsigned s
         }
         vec_done(&loose);
         return after;
+}
+
+void memory_file_limit(ImageFile *file, uint64_t largest)
+{
+        memory_file(file)->largest = largest;
 }
 
 void memory_file_fail_change(ImageFile *file, size_t in)

@@ -18,6 +18,8 @@ void memory_file_record(ImageFile *file);
 size_t memory_file_changes(const ImageFile *file);
 /* What may be on the disk when the power goes before change number `cut`; seed picks one of the possibilities. */
 ImageFile *memory_file_after_crash(const ImageFile *file, size_t cut, unsigned seed);
+/* A disk that is full at this size; otherwise it takes 1 GiB. */
+void memory_file_limit(ImageFile *file, uint64_t largest);
 /* The change this many changes from now (0: the next) fails with EIO, once. */
 void memory_file_fail_change(ImageFile *file, size_t in);
 /* From then on every change fails, as on a full disk or a device that went away. */

@@ -98,7 +98,14 @@ def test_what_we_make_stock_tools_take_write_and_we_read(tmp_path, format, optio
     clean(image, format)
     ours("convert", "-f", format, "-O", "raw", image, raw)
     stock("compare", "-f", format, "-F", "raw", image, raw)
-    assert json.loads(ours("map", "-f", format, "--output=json", image))[0]["start"] == 0
+    # Stock tells nothing of vhdx, and looks for holes in the file of a static vdi.
+    if format != "vhdx" and "static" not in options:
+        assert json.loads(ours("map", "-f", format, "--output=json", image)) == json.loads(
+            stock("map", "-f", format, "--output=json", image))
+    if format in CHECKED:
+        theirs = json.loads(stock("check", "-f", format, "--output=json", image))
+        mine = json.loads(ours("check", "-f", format, "--output=json", image))
+        assert {key: mine.get(key) for key in theirs} == theirs
     theirs = json.loads(stock("info", "-f", format, "--output=json", image))
     mine = json.loads(ours("info", "-f", format, "--output=json", image))
     assert {key: mine.get(key) for key in theirs} == theirs

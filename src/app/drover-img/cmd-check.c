@@ -26,25 +26,28 @@ static void say(void *arg, const char *text)
         fprintf(stderr, "%s\n", text);
 }
 
+/* As qemu-img has it: what is 0 is left out. */
+static void put_number(JsonWriter *w, const char *name, uint64_t value)
+{
+        if (value)
+                json_put_u64(w, name, value);
+}
+
 static void print_json(Image *image, const ImageCheck *found)
 {
         AUTO(JsonWriter) w = { 0 };
 
         json_open_object(&w, NULL);
-        json_put_u64(&w, "image-end-offset", found->image_end_offset);
-        if (found->corruptions)
-                json_put_u64(&w, "corruptions", found->corruptions);
-        if (found->leaks)
-                json_put_u64(&w, "leaks", found->leaks);
-        if (found->corruptions_fixed)
-                json_put_u64(&w, "corruptions-fixed", found->corruptions_fixed);
-        if (found->leaks_fixed)
-                json_put_u64(&w, "leaks-fixed", found->leaks_fixed);
-        json_put_u64(&w, "total-clusters", found->total_clusters);
+        put_number(&w, "image-end-offset", found->image_end_offset);
+        put_number(&w, "corruptions", found->corruptions);
+        put_number(&w, "leaks", found->leaks);
+        put_number(&w, "corruptions-fixed", found->corruptions_fixed);
+        put_number(&w, "leaks-fixed", found->leaks_fixed);
+        put_number(&w, "total-clusters", found->total_clusters);
         json_put_u64(&w, "check-errors", found->check_errors);
-        json_put_u64(&w, "allocated-clusters", found->allocated_clusters);
-        json_put_u64(&w, "fragmented-clusters", found->fragmented_clusters);
-        json_put_u64(&w, "compressed-clusters", found->compressed_clusters);
+        put_number(&w, "allocated-clusters", found->allocated_clusters);
+        put_number(&w, "fragmented-clusters", found->fragmented_clusters);
+        put_number(&w, "compressed-clusters", found->compressed_clusters);
         json_put_text(&w, "filename", image_name(image));
         json_put_text(&w, "format", image_format_name(image_format(image)));
         json_close_object(&w);
