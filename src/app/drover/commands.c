@@ -13,6 +13,7 @@ static const Command *const families[] = {
         agent_commands,       metadata_commands, console_commands,   qemu_commands,        host_commands,
         host_memory_commands, media_commands,    cpu_commands,       events_commands,      job_commands,
         migrate_commands,     pool_commands,     volume_commands,    volume_data_commands, shell_commands,
+        import_commands,
 };
 
 static const struct {
