@@ -134,6 +134,28 @@ static bool is_same_limit(const BandwidthDef *a, const BandwidthDef *b)
         return a == b || (a && b && fields_equal(&bandwidth_def_info, a, b));
 }
 
+/* The display asks for a password since its start, or never will. */
+static void set_password(QemuRun *run, const GraphicsDef *old, const GraphicsDef *new, DriverDone *done, void *arg)
+{
+        AUTO(Error) err = { 0 };
+
+        if (!str_eq(old->passwd_valid_to, new->passwd_valid_to))
+                err_set(&err, ERR_OPERATION_UNSUPPORTED,
+                        "the end of a password's validity cannot change while '%s' runs", run->dom->name);
+        else if (!old->passwd != !new->passwd)
+                err_set(&err, ERR_OPERATION_UNSUPPORTED,
+                        "whether the display of '%s' asks for a password cannot change while it runs",
+                        run->dom->name);
+        if (err_is_set(&err) || !new->passwd)
+                done(arg, err_is_set(&err) ? &err : NULL);
+        else
+                qmp_set_password(guest_qmp(run->guest),
+                                 &(QmpSetPassword){ .protocol = "vnc",
+                                                    .password = new->passwd,
+                                                    .connected = graphics_connected_text(new->connected) },
+                                 done, arg);
+}
+
 static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         AUTO(Error) err = { 0 };
@@ -156,6 +178,10 @@ static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, 
                              &(QmpSetLink){ .name = interface->info.alias,
                                             .up = interface->link_state != LINK_STATE_DOWN },
                              done, arg);
+                return;
+        }
+        if (what->device == DEVICE_GRAPHICS && def->graphics[what->index]->type == GRAPHICS_TYPE_VNC) {
+                set_password(run, run->dom->live->graphics[what->index], def->graphics[what->index], done, arg);
                 return;
         }
         err_set(&err, ERR_OPERATION_UNSUPPORTED, "a <%s> of a running guest cannot be updated",

@@ -397,8 +397,10 @@ static const struct {
 
 int qemu_device_parts(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err)
 {
+        if (!mappers[kind].map && !mappers[kind].what)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "a <%s> cannot be plugged into a running guest so far",
+                               device_lists[kind].element);
         if (!mappers[kind].map)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED, "a %s is not supported yet",
-                               mappers[kind].what ?: "device of this kind");
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "a %s is not supported yet", mappers[kind].what);
         return mappers[kind].map(def, device, ret, err);
 }

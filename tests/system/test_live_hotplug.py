@@ -1,0 +1,117 @@
+"""Devices into and out of a running guest, through stock clients."""
+import os
+import subprocess
+
+import libvirt
+import pytest
+
+from live import LiveDaemon, linux, read_until, start
+from waiting import EventLoop, wait_for
+
+RNG = "<rng model='virtio'><backend model='random'>/dev/urandom</backend><alias name='ua-rng'/></rng>"
+SCSI = "<controller type='scsi' index='0' model='virtio-scsi'/>"
+DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>
+<target dev='sda' bus='scsi'/></disk>"""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    EventLoop.start()
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = LiveDaemon()
+    (daemon.base / "disk").write_bytes(bytes(4 << 20))
+    start(daemon, tmp_path_factory.mktemp("xml"),
+          linux("g", "<serial type='pty'/><graphics type='vnc' port='-1' autoport='yes' passwd='first'/>",
+                shell="ttyS1"))
+    conn = libvirt.open(daemon.uri())
+    shell(conn.lookupByName("g"), b"echo up-$((1+1))", b"up-2")
+    conn.close()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def dom(daemon):
+    conn = libvirt.open(daemon.uri())
+    yield conn.lookupByName("g")
+    conn.close()
+
+
+def shell(dom, command, expected):
+    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+    read_until(stream, expected, say=command + b"\n")
+    stream.abort()
+
+
+def device(tmp_path, xml):
+    file = tmp_path / "device.xml"
+    file.write_text(xml)
+    return file
+
+
+def test_a_controller_and_a_disk_on_it(daemon, dom, tmp_path):
+    """LIFE-38, LIFE-39, DOM-39."""
+    added, removed = [], []
+    dom.connect().domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+                                         lambda _c, _d, alias, _o: added.append(alias), None)
+    dom.connect().domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+                                         lambda _c, _d, alias, _o: removed.append(alias), None)
+    assert "attached successfully" in daemon.virsh("attach-device", "g", device(tmp_path, SCSI))
+    disk = device(tmp_path, DISK.format(daemon.base / "disk"))
+    daemon.virsh("attach-device", "g", disk)
+    shell(dom, b"echo disk-$(cat /sys/block/sda/size)", b"disk-8192")
+    wait_for("both events", lambda: len(added) == 2)
+    assert added[0].startswith("scsi0") and "sda" in daemon.virsh("domblklist", "g")
+    said = daemon.virsh("attach-device", "g", disk, check=False)
+    assert "sda" in said and "error" in said
+    assert "detached successfully" in daemon.virsh("detach-device", "g", disk)
+    wait_for("its going", lambda: removed == [added[1]])
+    assert "sda" not in daemon.virsh("domblklist", "g")
+    shell(dom, b"test -e /sys/block/sda || echo gone-$((1+2))", b"gone-3")
+
+
+def test_a_random_number_device_goes_by_its_alias(daemon, dom, tmp_path):
+    daemon.virsh("attach-device", "g", device(tmp_path, RNG))
+    assert "<alias name='ua-rng'/>" in dom.XMLDesc()
+    daemon.virsh("detach-device-alias", "g", "ua-rng")
+    wait_for("its going", lambda: "ua-rng" not in dom.XMLDesc())
+    assert "no device with alias 'ua-rng'" in daemon.virsh("detach-device-alias", "g", "ua-rng", check=False)
+    daemon.virsh("attach-device", "g", device(tmp_path, RNG))  # nothing of it was left behind
+    daemon.virsh("detach-device-alias", "g", "ua-rng")
+    wait_for("its going", lambda: "ua-rng" not in dom.XMLDesc())
+
+
+def test_what_cannot_be_plugged_is_refused_by_name(daemon, dom, tmp_path):
+    before = dom.XMLDesc()
+    for xml, word in (("<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0' slot='31' "
+                       "function='7'/></source></hostdev>", "no such host device"),
+                      ("<serial type='file'><source path='/tmp/x'/></serial>", "serial"),
+                      ("<nonsense/>", "nonsense")):
+        said = daemon.virsh("attach-device", "g", device(tmp_path, xml), check=False)
+        assert "error" in said and word in said, said
+    assert dom.XMLDesc() == before
+
+
+def test_the_password_of_a_display_is_changed(daemon, dom, tmp_path):
+    xml = dom.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)
+    graphics = xml[xml.index("<graphics"):xml.index("</graphics>") + len("</graphics>")]
+    assert "passwd='first'" in graphics
+    daemon.virsh("update-device", "g", device(tmp_path, graphics.replace("first", "second")))
+    assert "passwd='second'" in dom.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)
+    assert "passwd" not in dom.XMLDesc()
+    said = daemon.virsh("update-device", "g", device(tmp_path, graphics.replace("type='vnc' port='59", "type='vnc' port='69")),
+                        check=False)
+    assert "cannot change" in said
+
+
+def test_a_guest_that_does_not_answer_keeps_its_device(daemon, tmp_path):
+    """A guest that stands still does not let go: the request is made, the device stays until it does."""
+    file = daemon.base / "still"
+    subprocess.run(["truncate", "-s", "1M", file], check=True)
+    start(daemon, tmp_path, linux("still", f"<disk type='file'><source file='{file}'/><target dev='vda' bus='virtio'/></disk>"))
+    daemon.virsh("suspend", "still")
+    daemon.virsh("detach-disk", "still", "vda")
+    assert "vda" in daemon.virsh("domblklist", "still")
+    daemon.virsh("destroy", "still")
