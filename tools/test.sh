@@ -68,10 +68,12 @@ run_unit() {
         tools/results.py meson build/asan/meson-logs/testlog.json >>$results
 }
 
-run_pytest() { # NAME SECONDS DIR
-        rm -f "$logs/$1.results"
-        TEST_RESULTS=$PWD/$logs/$1.results stage "$1" "$2" /usr/bin/python3 -m pytest -v -rs "$3"
-        tools/results.py pytest "$logs/$1.results" >>$results
+run_pytest() { # NAME SECONDS ARGUMENT...
+        local name=$1 limit=$2
+        shift 2
+        rm -f "$logs/$name.results"
+        TEST_RESULTS=$PWD/$logs/$name.results stage "$name" "$limit" /usr/bin/python3 -m pytest -v -rs "$@"
+        tools/results.py pytest "$logs/$name.results" >>$results
 }
 
 run_lint() {
@@ -95,7 +97,8 @@ build_gcc() {
 
 run_system() {
         grep -q '^pass build-gcc$' $results || build_gcc || return
-        run_pytest system 1700 tests/system
+        # A file after another in each worker: a file's tests share daemons. Guests mostly wait, so a worker a processor.
+        run_pytest system 1700 -n "$(nproc)" --maxprocesses 8 --dist loadfile tests/system
 }
 
 case $what in
