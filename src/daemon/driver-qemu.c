@@ -11,6 +11,7 @@
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
+#include "daemon/qemu-hook.h"
 #include "daemon/qemu-save.h"
 #include "host/process.h"
 #include "model/complete.h"
@@ -214,6 +215,7 @@ static int driver_load(Driver *driver, Error *err)
         if (make_environment(qemu, err) < 0)
                 return -1;
         probe(qemu);
+        qemu->hook = hook_find(driver->daemon);
         /* guests are autostarted when the networks and pools are there that they may be on */
         if (qemu_store_load(qemu, err) < 0 || storage_load(driver, qemu->files, err) < 0 ||
             qemu_status_load(qemu, err) < 0 || network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
@@ -246,6 +248,7 @@ static void driver_unload(Driver *driver)
         free(qemu->guests_run_dir);
         free(qemu->log_dir);
         free(qemu->nvram_dir);
+        free(qemu->hook);
         free(qemu->logger);
         free(qemu->saver);
         free(qemu->describer);

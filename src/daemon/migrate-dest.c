@@ -18,6 +18,7 @@
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-tunnel.h"
+#include "daemon/qemu-hook.h"
 #include "daemon/server-client.h"
 #include "daemon/stream.h"
 
@@ -417,6 +418,57 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
         return 0;
 }
 
+/* A prepare that waits for the administrator's script. What it was called with lives as long as the call. */
+typedef struct Asking {
+        Call *call;
+        Hook *hook;
+        MigrateParams params;
+        const uint8_t *cookie;
+        uint32_t n_cookie, flags;
+} Asking;
+
+static void on_asked(void *arg, const char *said, const Error *failure)
+{
+        Asking *a = arg;
+        Call *call = a->call;
+        AUTO(Error) err = { 0 };
+
+        if (failure)
+                err_copy(&err, failure);
+        else if (*said)
+                a->params.dest_xml = arena_dup(call_arena(call), said);
+        hook_free(a->hook);
+        if (!failure)
+                prepare(call, &a->params, a->cookie, a->n_cookie, a->flags, &err);
+        free(a);
+        if (err_is_set(&err))
+                call_fail(call, &err);
+}
+
+/* The script may change the definition to what fits here, or refuse it (MIG-29). */
+static int ask_and_prepare(Call *call, const MigrateParams *params, const uint8_t *cookie, uint32_t n_cookie,
+                           uint32_t flags, Error *err)
+{
+        const QemuDriver *qemu = call_driver(call)->ops == &driver_qemu_ops ? qemu_driver(call_driver(call)) : NULL;
+        AUTO(DomainDef) *def = NULL;
+        AUTO(Buf) xml = { 0 };
+        Asking *a;
+
+        if (!qemu || !qemu->hook || flags & VIR_MIGRATE_POSTCOPY_RESUME)
+                return prepare(call, params, cookie, n_cookie, flags, err);
+        def = incoming_def(call_driver(call), params, err);
+        if (!def)
+                return -1;
+        buf_put_text(&xml, params->dest_xml);
+        a = mem_new(Asking);
+        *a = (Asking){ .call = call, .params = *params, .cookie = cookie, .n_cookie = n_cookie, .flags = flags };
+        a->hook = hook_new(qemu, def->name, "migrate", "begin", &xml, on_asked, a, err);
+        if (a->hook)
+                return 0;
+        free(a);
+        return -1;
+}
+
 int handle_domain_migrate_prepare3_params(Call *call, const WireDomainMigratePrepare3ParamsArgs *args, Error *err)
 {
         MigrateParams params = { 0 };
@@ -424,7 +476,7 @@ int handle_domain_migrate_prepare3_params(Call *call, const WireDomainMigratePre
         if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
-        return prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
+        return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
 }
 
 int handle_domain_migrate_prepare3(Call *call, const WireDomainMigratePrepare3Args *args, Error *err)
@@ -436,7 +488,7 @@ int handle_domain_migrate_prepare3(Call *call, const WireDomainMigratePrepare3Ar
 
         if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
                 return -1;
-        return prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
+        return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
 }
 
 int handle_domain_migrate_prepare_tunnel3_params(Call *call, const WireDomainMigratePrepareTunnel3ParamsArgs *args,
@@ -447,7 +499,7 @@ int handle_domain_migrate_prepare_tunnel3_params(Call *call, const WireDomainMig
         if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
-        return prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
+        return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
 }
 
 int handle_domain_migrate_prepare_tunnel3(Call *call, const WireDomainMigratePrepareTunnel3Args *args, Error *err)
@@ -458,5 +510,5 @@ int handle_domain_migrate_prepare_tunnel3(Call *call, const WireDomainMigratePre
 
         if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
                 return -1;
-        return prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
+        return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
 }

@@ -22,6 +22,7 @@ typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
 typedef struct Dump Dump;
 typedef struct Interrupted Interrupted;
+typedef struct Hook Hook;
 typedef struct Migration Migration;
 typedef struct PathDial PathDial;
 typedef struct Restore Restore;
@@ -40,6 +41,7 @@ typedef struct QemuDriver {
         DefStore *store;
         char *status_dir, *save_dir, *channel_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;
+        char *hook;     /* the administrator's script; NULL: none */
         AskServer *ask; /* NULL: no guest ever moved in */
 } QemuDriver;
 
@@ -49,6 +51,9 @@ typedef struct QemuRun {
         Guest *guest;
         StartOptions options;
         DriverDone *start_done; /* while it starts */
+        Hook *hook;             /* whose consent the start waits for */
+        bool is_up;             /* QEMU runs; only that consent is missing */
+        Error rejected;         /* ... and will not come */
         void *start_arg;
         ImageUses images;         /* what its disks are in, down to the last backing file */
         ImageLook *looking;       /* at them, before QEMU starts */
@@ -141,6 +146,8 @@ AskServer *ask_server_free(AskServer *server); /* returns NULL */
 
 /* qemu-start.c */
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);
+/* The guest ended while it was started. */
+void qemu_start_ended(QemuRun *run);
 /* A run whose guest does not exist yet, with hooks to qemu-events.c. dom is active with this id or the next (0). */
 QemuRun *qemu_run_new(Domain *dom, int id);
 /* Forget it without a word; the guest, if there is one, goes on. */

@@ -123,8 +123,10 @@ static void on_ended(void *arg, GuestCause cause)
         Save *save = run->save;
         Restore *restore = run->restore;
 
-        if (run->start_done)
-                return; /* the start reports its failure itself */
+        if (run->start_done) {
+                qemu_start_ended(run);
+                return;
+        }
         if (run->migration)
                 migration_on_guest_ended(run->migration);
         end_run(run, cause);

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-hook.h"
 #include "daemon/qemu-nic.h"
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-unplug.h"
@@ -55,6 +56,8 @@ void qemu_run_let_go(QemuRun *run)
         job_claim_free(run->adopting);
         status_note_free(run->noting);
         image_look_free(run->looking);
+        hook_free(run->hook);
+        err_done(&run->rejected);
         image_uses_done(&run->images);
         interrupted_free(run->interrupted);
         guest_free(run->guest);
@@ -78,6 +81,7 @@ void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
         if (run->nonce && !run->unrun && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED)
                 migrate_note_left(run->qemu, run->nonce);
         qemu_status_remove(run->qemu, dom->name);
+        hook_tell_end(run->qemu, dom->live, true);
         qemu_run_let_go(run);
         remove_nics(dom);
         domain_stopped(dom, shutoff_reason, event, event_detail);
@@ -99,6 +103,7 @@ static void abandon(QemuRun *run, const Error *failure)
 
         log_info("guest '%s' did not start: %s", dom->name, failure->text);
         qemu_status_remove(run->qemu, dom->name);
+        hook_tell_end(run->qemu, dom->live, false);
         qemu_run_let_go(run);
         remove_nics(dom);
         domain_list_deactivate(dom->driver->domains, dom);
@@ -232,17 +237,12 @@ static void note_ttys(QemuRun *run, DomainDef *def)
         }
 }
 
-static void on_started(void *arg, const Error *failure)
+static void announce(QemuRun *run)
 {
-        QemuRun *run = arg;
         Domain *dom = run->dom;
         DriverDone *done = run->start_done;
         void *done_arg = run->start_arg;
 
-        if (failure) {
-                abandon(run, failure);
-                return;
-        }
         run->start_done = NULL;
         run->found = true;
         dom->owner = run->options.owner;
@@ -258,6 +258,57 @@ static void on_started(void *arg, const Error *failure)
                         event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_RESUMED_UNPAUSED);
         }
         done(done_arg, NULL);
+}
+
+static void on_rejected(void *arg UNUSED, const Error *failure UNUSED)
+{
+        /* its end is told to qemu_start_ended() */
+}
+
+static void on_started_asked(void *arg, const char *said UNUSED, const Error *failure)
+{
+        QemuRun *run = arg;
+
+        run->hook = hook_free(run->hook);
+        if (!failure) {
+                announce(run);
+                return;
+        }
+        err_copy(&run->rejected, failure);
+        guest_stop(run->guest, GUEST_STOP_HARD, on_rejected, NULL);
+}
+
+void qemu_start_ended(QemuRun *run)
+{
+        AUTO(Error) why = { 0 };
+
+        if (!run->is_up)
+                return; /* the start reports its failure itself */
+        if (err_is_set(&run->rejected))
+                err_move(&why, &run->rejected);
+        else
+                err_set(&why, ERR_OPERATION_FAILED, "guest '%s' ended while it was started", run->dom->name);
+        abandon(run, &why);
+}
+
+static void on_started(void *arg, const Error *failure)
+{
+        QemuRun *run = arg;
+        AUTO(Error) err = { 0 };
+
+        if (failure) {
+                abandon(run, failure);
+                return;
+        }
+        run->is_up = true;
+        if (run->qemu->hook)
+                run->hook = hook_new_def(run->qemu, run->dom->live, "started", on_started_asked, run, &err);
+        if (run->hook)
+                return;
+        if (err_is_set(&err))
+                on_started_asked(run, NULL, &err);
+        else
+                announce(run);
 }
 
 static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
@@ -311,13 +362,12 @@ static int prepare(QemuRun *run, DomainDef *def, Error *err)
         return rc;
 }
 
-/* From here a daemon that comes back knows that there may be a QEMU. */
-static void on_noted(void *arg, const Error *failure)
+static void on_start_asked(void *arg, const char *said UNUSED, const Error *failure)
 {
         QemuRun *run = arg;
         AUTO(Error) err = { 0 };
 
-        run->noting = NULL;
+        run->hook = hook_free(run->hook);
         if (failure)
                 err_copy(&err, failure);
         else
@@ -326,6 +376,19 @@ static void on_noted(void *arg, const Error *failure)
                 abandon(run, &err);
         else
                 qemu_status_save(run->dom);
+}
+
+/* From here a daemon that comes back knows that there may be a QEMU. */
+static void on_noted(void *arg, const Error *failure)
+{
+        QemuRun *run = arg;
+        AUTO(Error) err = { 0 };
+
+        run->noting = NULL;
+        if (!failure && run->qemu->hook)
+                run->hook = hook_new_def(run->qemu, run->dom->live, "start", on_start_asked, run, &err);
+        if (!run->hook)
+                on_start_asked(run, NULL, failure ?: err_is_set(&err) ? &err : NULL);
 }
 
 /* What the images are is known: nobody else may write to them. */
@@ -347,6 +410,21 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
         run->noting = qemu_status_note(run->dom, on_noted, run);
 }
 
+static void on_prepare_asked(void *arg, const char *said UNUSED, const Error *failure)
+{
+        QemuRun *run = arg;
+        AUTO(Error) err = { 0 };
+
+        run->hook = hook_free(run->hook);
+        if (failure) {
+                abandon(run, failure);
+                return;
+        }
+        run->looking = image_look_new(run->qemu, run->dom->live, NULL, on_looked, run, &err);
+        if (!run->looking)
+                abandon(run, &err);
+}
+
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg)
 {
         QemuRun *run = qemu_run_new(dom, 0);
@@ -364,9 +442,10 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
                 abandon(run, &err);
                 return;
         }
-        run->looking = image_look_new(run->qemu, def, NULL, on_looked, run, &err);
-        if (!run->looking)
-                abandon(run, &err);
+        if (run->qemu->hook)
+                run->hook = hook_new_def(run->qemu, def, "prepare", on_prepare_asked, run, &err);
+        if (!run->hook)
+                on_prepare_asked(run, NULL, err_is_set(&err) ? &err : NULL);
 }
 
 void qemu_start_give_up(QemuRun *run)

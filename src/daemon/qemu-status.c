@@ -17,6 +17,7 @@
 #include "daemon/migrate-postcopy.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-hook.h"
 #include "daemon/qemu-save.h"
 #include "wire/constants.h"
 
@@ -261,6 +262,7 @@ void qemu_status_found(QemuRun *run)
                 migrate_recover_incoming(dom);
         qemu_status_save(dom);
         log_info("guest '%s' (pid %d) goes on", dom->name, guest_pid(run->guest));
+        hook_tell_found(run->qemu, dom->live);
 }
 
 static void on_adopted(void *arg, const Error *failure)
