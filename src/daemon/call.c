@@ -135,7 +135,8 @@ static void send_frame(Call *call, FrameType type, FrameStatus status, Buf *fram
 
 static void send_error(Call *call, const Error *failure)
 {
-        int from = call->driver ? call->driver->ops->error_domain : ERROR_FROM_RPC;
+        bool of_driver = call->driver && call->dispatch && call->dispatch->proc->number != WIRE_PROC_CONNECT_OPEN;
+        int from = of_driver ? call->driver->ops->error_domain : ERROR_FROM_RPC;
         AUTO(Buf) frame = { 0 };
         XdrWriter w;
         WireError wire;

@@ -232,3 +232,16 @@ def test_other_clients_leave_without_harm(daemon, conn, guest):
     other.lookupByName("guest").info()
     other.close()
     assert guest.isActive()
+
+
+def test_guests_defined_without_a_uuid_get_one_each(conn):
+    """DOM-09, DOM-26."""
+    guests = [conn.defineXML(f"<domain type='test'><name>anonymous{i}</name><memory>8192</memory><os><type>hvm</type></os>"
+                             "<devices><interface type='user'/></devices></domain>") for i in range(3)]
+    try:
+        assert len({guest.UUIDString() for guest in guests}) == 3
+        macs = {ET.fromstring(guest.XMLDesc()).find("devices/interface/mac").get("address") for guest in guests}
+        assert len(macs) == 3 and all(mac.startswith("52:54:00:") for mac in macs)
+    finally:
+        for guest in guests:
+            guest.undefine()

@@ -31,6 +31,12 @@ def test_an_impossible_length_closes_the_connection(wire, length):
     assert wire.answer() is None
 
 
+def test_a_connection_opens_one_driver_only(wire):
+    again = wire.call(frames.OPEN, struct.pack(">I", 1) + string("test:///default") + struct.pack(">I", 0))
+    assert again.error() == (1, 7, "internal error: connection already open")
+    assert wire.lives()
+
+
 def test_unknown_programs_versions_and_procedures_are_named(wire):
     for program, version in (4711, 1), (frames.REMOTE, 2), (0x06900690, 1):
         code, domain, text = wire.call(1, program=program, version=version).error()
