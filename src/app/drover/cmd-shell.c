@@ -163,9 +163,13 @@ static int complete(Session *s, const Args *args, Error *err UNUSED)
         const char *prefix = arg_text(args, "prefix") ?: "";
         AUTO_STRLIST words = NULL;
 
-        if (!str_eq(arg_text(args, "what"), "domain"))
-                return err_set(err, ERR_INVALID_ARG, "cannot complete '%s': only 'domain'", arg_text(args, "what"));
-        words = session_guest_names(s);
+        if (str_eq(arg_text(args, "what"), "domain"))
+                words = session_guest_names(s);
+        else if (str_eq(arg_text(args, "what"), "network"))
+                words = session_network_names(s);
+        else
+                return err_set(err, ERR_INVALID_ARG, "cannot complete '%s': only 'domain' and 'network'",
+                               arg_text(args, "what"));
         for (char **word = words; word && *word; word++)
                 if (str_starts(*word, prefix))
                         out_print(s->out, "%s\n", *word);
@@ -223,8 +227,8 @@ const Command shell_commands[] = {
           .run = connect_to },
         { .name = "complete",
           .group = GROUP_SHELL,
-          .args = "WHAT{domain}  what kind of thing\n"
-                  "[PREFIX]      how the word begins",
+          .args = "WHAT{domain,network}  what kind of thing\n"
+                  "[PREFIX]              how the word begins",
           .summary = "print what a word can be completed to",
           .hidden = true,
           .run = complete },

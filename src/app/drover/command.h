@@ -17,6 +17,8 @@ typedef enum CommandGroup {
         GROUP_EVENTS,
         GROUP_HOST,
         GROUP_STORAGE,
+        GROUP_NETWORK,
+        GROUP_INTERFACE,
         GROUP_SHELL,
         GROUP_LAST,
 } CommandGroup;

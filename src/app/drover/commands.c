@@ -12,8 +12,8 @@ static const Command *const families[] = {
         stats_commands,       devices_commands,  vcpu_commands,      tuning_commands,      hotplug_commands,
         agent_commands,       metadata_commands, console_commands,   qemu_commands,        host_commands,
         host_memory_commands, media_commands,    cpu_commands,       events_commands,      job_commands,
-        migrate_commands,     pool_commands,     volume_commands,    volume_data_commands, shell_commands,
-        import_commands,
+        migrate_commands,     pool_commands,     volume_commands,    volume_data_commands, network_commands,
+        interface_commands,   shell_commands,    import_commands,
 };
 
 static const struct {
@@ -24,6 +24,8 @@ static const struct {
         [GROUP_EVENTS] = { "Domain Events", "events" },
         [GROUP_HOST] = { "Host and Hypervisor", "host" },
         [GROUP_STORAGE] = { "Storage Pools and Volumes", "storage" },
+        [GROUP_NETWORK] = { "Networking", "network" },
+        [GROUP_INTERFACE] = { "Host Interfaces", "interface" },
         [GROUP_SHELL] = { "Drover itself", "drover" },
 };
 

@@ -31,4 +31,6 @@ extern const Command migrate_commands[];
 extern const Command pool_commands[];
 extern const Command volume_commands[];
 extern const Command volume_data_commands[];
+extern const Command network_commands[];
+extern const Command interface_commands[];
 extern const Command shell_commands[];

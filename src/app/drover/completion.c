@@ -35,6 +35,8 @@ static const char *source_of(const ArgDef *def)
                 return "words";
         if (str_eq(def->placeholder, "DOMAIN") || str_eq(def->name, "domain"))
                 return "domain";
+        if (str_eq(def->placeholder, "NETWORK"))
+                return "network";
         if (str_eq(def->placeholder, "FILE") || str_eq(def->placeholder, "DIR"))
                 return "file";
         return NULL;
@@ -94,7 +96,7 @@ static const char machinery[] =
         "    # $1: where words come from, $2: what is typed so far\n"
         "    case $1 in\n"
         "    words:*) local list=${1#words:}; COMPREPLY=($(compgen -W \"${list//,/ }\" -- \"$2\")) ;;\n"
-        "    domain) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete domain \"$2\" 2>/dev/null) ;;\n"
+        "    domain|network) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
         "    file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$2\") ;;\n"
         "    esac\n"
         "}\n"

@@ -162,6 +162,20 @@ char **session_guest_names(Session *session)
         return names;
 }
 
+char **session_network_names(Session *session)
+{
+        WireConnectListAllNetworksRet found;
+        char **names;
+
+        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_NETWORKS, &(WireConnectListAllNetworksArgs){ 1, 0 },
+                         &found, NULL) < 0)
+                return NULL;
+        names = mem_new_array(char *, found.n_nets + 1);
+        for (uint32_t i = 0; i < found.n_nets; i++)
+                names[i] = str_dup(found.nets[i].name);
+        return names;
+}
+
 static void input_ready(void *arg, uint32_t revents UNUSED)
 {
         *(bool *)arg = true;

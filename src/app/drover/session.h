@@ -52,6 +52,7 @@ char *session_expand_uri(const char *text);
 int session_reconnect(Session *session, const char *uri, bool readonly, Error *err);
 /* Names of all guests for completion: owned, ends with NULL; NULL when there is no telling. Says nothing. */
 char **session_guest_names(Session *session);
+char **session_network_names(Session *session); /* the same for networks */
 
 /* libedit's idle hook: serve the connection of the session at the prompt until standard input can be read. */
 int session_wait_for_input(void);

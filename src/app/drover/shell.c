@@ -34,9 +34,9 @@ static void add_commands(char ***list, size_t *n, const char *prefix)
                         add_matching(list, n, command->name, prefix);
 }
 
-static void add_guests(Session *session, char ***list, size_t *n, const char *prefix)
+static void add_names(char **all, char ***list, size_t *n, const char *prefix)
 {
-        AUTO_STRLIST names = session_guest_names(session);
+        AUTO_STRLIST names = all;
 
         for (char **name = names; name && *name; name++)
                 add_matching(list, n, *name, prefix);
@@ -107,7 +107,9 @@ char **shell_complete(Session *session, const char *text, const char *prefix)
         if (place && place->choices)
                 add_choices(place, &list, &n, prefix);
         else if (place && (str_eq(place->name, "domain") || str_eq(place->placeholder, "DOMAIN")))
-                add_guests(session, &list, &n, prefix);
+                add_names(session_guest_names(session), &list, &n, prefix);
+        else if (place && str_eq(place->placeholder, "NETWORK"))
+                add_names(session_network_names(session), &list, &n, prefix);
         return list;
 }
 

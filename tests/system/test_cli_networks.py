@@ -1,0 +1,64 @@
+"""drover's commands for networks and interfaces beside those of stock virsh, on the test driver's network."""
+import pytest
+from cli import as_json, compare, drover
+from droverd import Droverd
+
+XML = "<network><name>made</name><uuid>11111111-2222-3333-4444-555555555577</uuid>{}</network>"
+LOST = ["net-info nosuch", "net-dumpxml nosuch", "net-start nosuch", "net-autostart nosuch", "net-update default add nonsense '<x/>'",
+        "net-update default add dns-txt '<txt/>'", "net-start default", "iface-dumpxml nosuch", "net-list --name --uuid"]
+
+
+@pytest.fixture(scope="module")
+def uri():
+    daemon = Droverd()
+    yield daemon.uri()
+    daemon.stop()
+
+
+@pytest.mark.parametrize("command", [
+    "net-list", "net-list --all", "net-list --inactive", "net-list --name", "net-list --uuid", "net-list --all --transient",
+    "net-list --autostart", "net-info default", "net-name dd8fe884-6c02-601e-7551-cca97df1c5df", "net-uuid default",
+    "net-dumpxml default", "net-dumpxml default --inactive", "net-dhcp-leases default", "net-port-list default",
+    "net-dumpxml default --xpath //bridge", "iface-list", "iface-list --all", "iface-list --inactive", "iface-mac lo",
+    "iface-name 00:00:00:00:00:00", "iface-dumpxml lo", *LOST])
+def test_what_is_printed_is_what_virsh_prints(uri, command):
+    compare(uri, command)
+
+
+def test_a_network_lives_and_ends(uri, tmp_path):
+    """NET-04, NET-05, NET-11 to NET-15"""
+    file = tmp_path / "net.xml"
+    file.write_text(XML.format(""))
+    host = "<host mac='52:54:00:00:00:09' ip='192.168.122.9'/>"
+    for command, says in (
+            (f"net-define {file}", f"Network made defined from {file}\n\n"), ("net-start made", "Network made started\n\n"),
+            ("net-autostart made", "Network made marked as autostarted\n\n"),
+            ("net-autostart made --disable", "Network made unmarked as autostarted\n\n"),
+            (f'net-update default add ip-dhcp-host "{host}" --live --config',
+             "Updated network default persistent config and live state\n"),
+            (f'net-update default delete ip-dhcp-host "{host}" --live', "Updated network default live state\n"),
+            (f'net-update default delete ip-dhcp-host "{host}" --config', "Updated network default persistent config\n"),
+            ("net-destroy made", "Network made destroyed\n\n"), ("net-undefine made", "Network made has been undefined\n\n"),
+            (f"net-create {file}", f"Network made created from {file}\n\n"), ("net-destroy made", "Network made destroyed\n\n")):
+        said = drover(uri, command)
+        assert (said.status, said.out.strip()) == (0, says.strip()), said
+
+
+def test_answers_come_as_json(uri):
+    assert as_json(uri, "net-list") == [{"name": "default", "state": "active", "autostart": "yes", "persistent": "yes"}]
+    assert as_json(uri, "net-info default")["bridge"] == "virbr0"
+    assert as_json(uri, "net-list --name") == ["default"]
+    assert {"name": "lo", "state": "inactive", "mac_address": "00:00:00:00:00:00"} in as_json(uri, "iface-list --all")
+
+
+def test_names_of_networks_are_completed(uri):
+    assert drover(uri, "complete network de", "-q").out == "default\n"
+
+
+def test_a_definition_is_edited(uri, tmp_path):
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i \"s/delay='0'/delay='7'/\" \"$1\"\n")
+    editor.chmod(0o755)
+    said = drover(uri, "net-edit default", env={"VISUAL": str(editor)})
+    assert said.out.strip() == "Network default XML configuration edited.", said
+    assert "delay='7'" in drover(uri, "net-dumpxml default --inactive").out
