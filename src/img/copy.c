@@ -337,7 +337,7 @@ static int slots_make(Copy *copy, Error *err)
         copy->slots = mem_new_array(Slot, copy->n_slots);
         for (size_t i = 0; i < copy->n_slots; i++) {
                 Slot *slot = &copy->slots[i];
-                size_t size = MAX((size_t)PIECE_SIZE, copy->cluster);
+                size_t size = compress ? MAX((size_t)PIECE_SIZE, copy->cluster) : PIECE_SIZE;
 
                 slot->data = image_buffer_try(size);
                 slot->packed = compress ? mem_try(size) : NULL;
