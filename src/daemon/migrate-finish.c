@@ -291,6 +291,16 @@ static void note_intent(Migration *m)
         qemu_status_save_then(m->dom, on_noted, m->intent);
 }
 
+/*
+ * QEMU tells that it runs before it tells that all has arrived. One that does not then was stopped at its source, by
+ * --timeout or by a person, and QEMU keeps it so (MIG-53).
+ */
+static void resume(Migration *m)
+{
+        m->runs_by_itself = false;
+        guest_resume(qemu_run(m->dom)->guest, on_running, m);
+}
+
 /* All memory is here. */
 static void go_on(Migration *m)
 {
@@ -304,8 +314,8 @@ static void go_on(Migration *m)
                 settle(m);
         else if (m->resumed_us)
                 settle(m);
-        else if (!m->runs_by_itself)
-                guest_resume(qemu_run(m->dom)->guest, on_running, m);
+        else if (!m->runs_by_itself || m->arrived)
+                resume(m);
         /* else: RESUME comes by itself */
 }
 
