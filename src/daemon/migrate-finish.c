@@ -84,6 +84,9 @@ static void on_going_on(void *arg UNUSED, const Error *failure)
                 log_error("a guest that had begun to run here could not be resumed: %s", failure->text);
 }
 
+static void settle(Migration *m);
+static void go_on(Migration *m);
+
 /* QEMU's answer comes behind the event that the guest runs, if it does. */
 static void on_told_to_stop(void *arg, const Error *failure)
 {
@@ -91,14 +94,27 @@ static void on_told_to_stop(void *arg, const Error *failure)
         Migration *m = w->migration;
 
         m->query = NULL;
+        m->withdrawing = false;
         if (failure && !m->failed) {
                 withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, failure);
         } else if (m->resumed_us) {
+                bool finishing = m->finishing;
+
                 guest_resume(qemu_run(m->dom)->guest, on_going_on, NULL);
                 withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
+                if (finishing) /* it came meanwhile */
+                        go_on(m);
         } else {
                 end_unrun(w);
         }
+}
+
+static void stop_and_see(Withdrawal *w)
+{
+        Migration *m = w->migration;
+
+        m->withdrawing = true;
+        m->query = qmp_stop(guest_qmp(qemu_run(m->dom)->guest), on_told_to_stop, w);
 }
 
 void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg)
@@ -115,16 +131,16 @@ void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, co
         else if (!m->runs_by_itself)
                 end_unrun(w);
         else
-                m->query = qmp_stop(guest_qmp(qemu_run(m->dom)->guest), on_told_to_stop, w);
+                stop_and_see(w);
 }
-
-static void settle(Migration *m);
 
 /* It had begun to run after all: nobody else will say that its migration is over. */
 static void on_left_withdrawn(void *arg, MigrateFate fate, const Error *failure UNUSED)
 {
-        if (fate == MIGRATE_FATE_RUNS)
-                settle(arg);
+        Migration *m = arg;
+
+        if (fate == MIGRATE_FATE_RUNS && !m->finishing)
+                settle(m);
 }
 
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. */
@@ -252,8 +268,6 @@ static void on_unexported(void *arg, const Error *failure)
                 guest_resume(qemu_run(m->dom)->guest, on_running, m);
 }
 
-static void go_on(Migration *m);
-
 struct Intent {
         Migration *migration; /* NULL: it is over */
 };
@@ -342,7 +356,7 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
         if (event->type == QMP_EVENT_RESUME && !m->resumed_us) {
                 m->resumed_us = at_us;
                 event_domain_lifecycle(m->dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_MIGRATED);
-                if (m->finishing && m->runs_by_itself && m->arrived)
+                if (m->finishing && m->runs_by_itself && m->arrived && !m->withdrawing)
                         settle(m);
                 return;
         }
@@ -352,7 +366,7 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
         migrate_relisten_on_event(m, event->migration.status);
         if (str_eq(event->migration.status, "completed")) {
                 m->arrived = true;
-                if (m->finishing)
+                if (m->finishing && !m->withdrawing)
                         go_on(m);
                 else if (m->postcopy && !m->client)
                         migrate_settle_arrived(m);
@@ -418,7 +432,7 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
         m->finishing = call;
         if (m->broken)
                 fail_finishing(m);
-        else if (m->arrived || (m->resumed_us && !m->postcopy))
+        else if ((m->arrived || (m->resumed_us && !m->postcopy)) && !m->withdrawing)
                 go_on(m);
         return 0;
 }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/migrate-converge.h"
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
@@ -26,8 +27,8 @@
 enum {
         POLL_MS = 100, /* between two looks at the figures */
         CONNECT_S = 30,
-        DOWNTIME_LAST_STEP_MS = 300, /* CON-04: steps go up to here */
-        STALLED_ROUNDS = 3,
+        STOP_AT_ONCE_MS = 200,             /* above what is left, so that QEMU's next look decides */
+        LONGEST_DOWNTIME_MS = 2000 * 1000, /* that QEMU takes */
 };
 
 struct Transfer {
@@ -50,7 +51,8 @@ struct Transfer {
         bool cancelling; /* we told it to give up */
         bool dead;       /* QEMU is gone: there is nothing left to undo in it */
         bool continued;  /* we told it to send the rest */
-        uint64_t downtime_ms, rounds, best_remaining, stalled;
+        Converge converge;
+        uint64_t memory_began_ms;
         void (*postcopy_done)(void *arg, const Error *failure);
         void *postcopy_arg;
         void (*done)(void *arg, const Error *failure);
@@ -97,13 +99,20 @@ static StepResult set_capabilities(void *state, Job *job UNUSED, Error *err UNUS
         return STEP_WAIT;
 }
 
+/* Where another way to the end was asked for, the guest is not stopped. */
+static bool stops_guest(const Migration *m)
+{
+        return str_eq(m->dom->driver->daemon->config->migration_converge, "auto") &&
+               !(m->flags & (VIR_MIGRATE_AUTO_CONVERGE | VIR_MIGRATE_POSTCOPY));
+}
+
 static StepResult set_parameters(void *state, Job *job UNUSED, Error *err UNUSED)
 {
         Transfer *t = state;
         QmpMigrateSetParameters params = { 0 };
 
         migrate_parameters(t->migration, &params);
-        t->downtime_ms = params.downtime_limit;
+        converge_init(&t->converge, params.downtime_limit, stops_guest(t->migration));
         t->call = qmp_migrate_set_parameters(t->qmp, &params, on_step_done, t);
         return STEP_WAIT;
 }
@@ -287,26 +296,60 @@ static void on_downtime_set(void *arg UNUSED, const Error *failure)
                 log_warning("the downtime limit was not changed: %s", failure->text);
 }
 
-/* A round that leaves no less than the one before: allow a longer pause, in steps (CON-04). */
-static void raise_downtime(Transfer *t)
+static void set_downtime(Transfer *t, uint64_t ms)
 {
-        uint64_t remaining = (uint64_t)MAX(t->migration->stats.ram.remaining, (int64_t)0);
-
-        if (remaining * 10 < t->best_remaining * 9) {
-                t->best_remaining = remaining;
-                t->stalled = 0;
-                return;
-        }
-        if (++t->stalled < STALLED_ROUNDS || t->migration->downtime_is_fixed ||
-            t->downtime_ms >= DOWNTIME_LAST_STEP_MS)
-                return;
-        t->stalled = 0;
-        t->downtime_ms = MIN(t->downtime_ms * 2, (uint64_t)DOWNTIME_LAST_STEP_MS);
-        log_info("guest '%s': the migration does not converge; it may pause for %llu ms now", t->migration->dom->name,
-                 (unsigned long long)t->downtime_ms);
         qmp_migrate_set_parameters(
-                t->qmp, &(QmpMigrateSetParameters){ .has_downtime_limit = true, .downtime_limit = t->downtime_ms },
+                t->qmp,
+                &(QmpMigrateSetParameters){ .has_downtime_limit = true,
+                                            .downtime_limit = MIN(ms, (uint64_t)LONGEST_DOWNTIME_MS) },
                 on_downtime_set, NULL);
+}
+
+/* QEMU's own rate is of the last 100 ms; on an idle guest that says little about the link. */
+static uint64_t line_rate(const MigrateStats *stats, uint64_t elapsed_ms)
+{
+        double now = stats->ram.mbps * 1000 * 1000 / 8;
+        double average = (double)stats->ram.transferred * 1000 / (double)MAX(elapsed_ms, (uint64_t)1);
+
+        return (uint64_t)MAX(MAX(now, average), 0.0);
+}
+
+/* A pass may have ended: see whether the guest has to be stopped for it to come to an end. */
+static void converge(Transfer *t)
+{
+        const MigrateStats *stats = &t->migration->stats;
+        uint64_t elapsed_ms = loop_now_ms(t->loop) - t->memory_began_ms;
+        ConvergeFigures f = { .pass = (uint64_t)stats->ram.dirty_sync_count,
+                              .left = (uint64_t)MAX(stats->ram.remaining, (int64_t)0),
+                              .bytes_per_s = line_rate(stats, elapsed_ms),
+                              .elapsed_ms = elapsed_ms };
+        const char *name = t->migration->dom->name;
+        uint64_t pause_ms = converge_pause_ms(&f);
+
+        switch (converge_look(&t->converge, &f, t->migration->downtime_is_fixed)) {
+        case CONVERGE_GOES_ON:
+                return;
+        case CONVERGE_RAISE:
+                log_info("guest '%s': the migration does not converge; it may pause for %llu ms now", name,
+                         (unsigned long long)t->converge.limit_ms);
+                set_downtime(t, t->converge.limit_ms);
+                return;
+        case CONVERGE_STOP:
+                log_warning(
+                        "guest '%s' writes its memory faster than it can be sent: it stops now for at most about %llu ms, in "
+                        "which the last %llu MiB go at %llu MiB/s",
+                        name, (unsigned long long)pause_ms, (unsigned long long)f.left >> 20,
+                        (unsigned long long)f.bytes_per_s >> 20);
+                set_downtime(t, pause_ms * 2 + STOP_AT_ONCE_MS);
+                return;
+        case CONVERGE_REPORT:
+                log_warning(
+                        "guest '%s' writes its memory faster than it can be sent: pass %llu leaves %llu MiB, which "
+                        "take %llu ms, and the next will leave no less. Stop it (virsh suspend), slow it "
+                        "(--auto-converge), allow a longer pause (virsh migrate-setmaxdowntime), or abort",
+                        name, (unsigned long long)f.pass, (unsigned long long)f.left >> 20,
+                        (unsigned long long)pause_ms);
+        }
 }
 
 static void on_figures(void *arg, const QmpMigrationInfo *info, const Error *failure)
@@ -318,10 +361,8 @@ static void on_figures(void *arg, const QmpMigrationInfo *info, const Error *fai
                 migrate_stats_take(&t->migration->stats, info);
                 if (info->error_desc)
                         str_replace(&t->migration->stats.error, info->error_desc);
-                if (t->migration->stats.has_ram && (uint64_t)t->migration->stats.ram.dirty_sync_count > t->rounds) {
-                        t->rounds = (uint64_t)t->migration->stats.ram.dirty_sync_count;
-                        raise_downtime(t);
-                }
+                if (t->migration->stats.has_ram && !t->ready)
+                        converge(t);
         }
         if (t->poll)
                 timer_set(t->poll, POLL_MS);
@@ -339,7 +380,7 @@ static StepResult await_converged(void *state, Job *job UNUSED, Error *err UNUSE
 {
         Transfer *t = state;
 
-        t->best_remaining = UINT64_MAX / 10;
+        t->memory_began_ms = loop_now_ms(t->loop);
         t->poll = timer_new(t->loop, POLL_MS, on_poll, t);
         /* the state may have been told while the step before still ran */
         return t->ready || t->arrived ? STEP_DONE : STEP_WAIT;
@@ -643,6 +684,8 @@ void transfer_on_event(Transfer *t, const QmpEvent *event, int64_t at_us)
         if (t->disks)
                 disks_on_event(t->disks, event);
 
+        if (event->type == QMP_EVENT_MIGRATION_PASS && t->poll)
+                on_poll(t); /* the end of a pass is when figures mean most */
         if (event->type == QMP_EVENT_STOP)
                 t->migration->stopped_us = at_us ? at_us : wall_clock_us();
         if (event->type != QMP_EVENT_MIGRATION)

@@ -152,6 +152,7 @@ struct Migration {
         int port, nbd_port;
         bool is_new; /* prepare made the Domain */
         bool arrived;
+        bool withdrawing;    /* QEMU was told to stop, and its answer says whether the guest has run */
         bool failed;         /* its memory did not come completely: it never runs here */
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
         int64_t resumed_us;

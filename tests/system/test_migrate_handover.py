@@ -184,7 +184,8 @@ def test_the_sources_qemu_dies_while_the_other_host_is_asked(pair, leaving):
             if not leaving:
                 assert "ended while it was migrated" in mover.source.answer().error()[2]
         if not leaving:
-            assert mover.finish(cancelled=False).status == frames.OK
+            answer = mover.finish(cancelled=False)
+            assert answer.status == frames.OK, answer.error()
             mover.leave()
         runs_on_b_alone(pair, pulse)
 

@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * daemon/migrate-converge.h - when may a live migration stop its guest?
+ *
+ * Pure arithmetic on the figures of each pass; whoever owns it asks QEMU and tells it.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CONVERGE_LAST_STEP_MS = 300 }; /* CON-04: the bound is raised in steps up to here */
+
+typedef struct Converge {
+        uint64_t limit_ms;      /* the bound in force */
+        bool stops;             /* the guest may be stopped for longer than that, once it is said (MIG-05) */
+        uint64_t pass;          /* the last that was looked at */
+        uint64_t first_ms;      /* that the first pass took */
+        uint64_t least, before; /* bytes that were left after the best pass, and after the one before */
+        uint64_t stalled;       /* passes since then */
+        bool told;              /* that it does not converge, or that the guest is stopped */
+} Converge;
+
+typedef struct ConvergeFigures {
+        uint64_t pass;        /* 1 while all memory is sent for the first time */
+        uint64_t left;        /* bytes */
+        uint64_t bytes_per_s; /* that the way to the other host takes */
+        uint64_t elapsed_ms;
+} ConvergeFigures;
+
+typedef enum ConvergeVerdict {
+        CONVERGE_GOES_ON,
+        CONVERGE_RAISE,  /* limit_ms has grown */
+        CONVERGE_STOP,   /* now, for about converge_pause_ms() */
+        CONVERGE_REPORT, /* it never ends like this: somebody should know (MIG-06) */
+} ConvergeVerdict;
+
+void converge_init(Converge *c, uint64_t limit_ms, bool stops);
+/* fixed: somebody set the bound, so it is neither raised nor passed over. */
+ConvergeVerdict converge_look(Converge *c, const ConvergeFigures *f, bool fixed);
+/* How long what is left takes. */
+uint64_t converge_pause_ms(const ConvergeFigures *f);

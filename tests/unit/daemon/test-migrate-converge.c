@@ -1,0 +1,93 @@
+#include "test.h"
+
+#include "daemon/migrate-converge.h"
+
+enum { MIB = 1 << 20 };
+
+/* At the end of a pass: what is left, at 100 MiB/s. */
+static ConvergeVerdict look(Converge *c, uint64_t pass, uint64_t left_mib, uint64_t elapsed_ms)
+{
+        return converge_look(
+                c,
+                &(ConvergeFigures){
+                        .pass = pass, .left = left_mib * MIB, .bytes_per_s = 100 * MIB, .elapsed_ms = elapsed_ms },
+                false);
+}
+
+TEST(what_fits_into_the_bound_is_left_to_qemu)
+{
+        Converge c;
+
+        converge_init(&c, 10, true);
+        CHECK_INT(look(&c, 1, 900, 100), CONVERGE_GOES_ON);
+        CHECK_INT(look(&c, 2, 1, 10000), CONVERGE_GOES_ON);
+}
+
+/* CON-04 */
+TEST(the_bound_grows_in_steps_and_then_it_is_said_once)
+{
+        unsigned raised = 0, reported = 0;
+        Converge c;
+
+        converge_init(&c, 10, false);
+        for (unsigned pass = 2; pass < 60; pass++) {
+                switch (look(&c, pass, 50, pass * 1000)) {
+                case CONVERGE_RAISE:
+                        raised++;
+                        CHECK_INT(reported, 0);
+                        break;
+                case CONVERGE_REPORT:
+                        reported++;
+                        break;
+                case CONVERGE_STOP:
+                        CHECK(false);
+                        break;
+                case CONVERGE_GOES_ON:
+                        break;
+                }
+        }
+        CHECK_INT(raised, 5);
+        CHECK_INT(reported, 1);
+        CHECK_INT(c.limit_ms, CONVERGE_LAST_STEP_MS);
+}
+
+/* MIG-05: all that was sent is dirty again; another pass would find no less */
+TEST(a_guest_that_writes_as_fast_as_the_link_is_stopped_after_the_first_pass)
+{
+        Converge c;
+
+        converge_init(&c, 10, true);
+        CHECK_INT(look(&c, 2, 900, 10000), CONVERGE_STOP);
+        CHECK_INT(look(&c, 3, 900, 19000), CONVERGE_GOES_ON);
+}
+
+TEST(a_guest_that_writes_little_is_sent_again_while_that_pays)
+{
+        Converge c;
+
+        converge_init(&c, 10, true);
+        CHECK_INT(look(&c, 2, 200, 10000), CONVERGE_GOES_ON); /* 2 s more */
+        CHECK_INT(look(&c, 3, 40, 12000), CONVERGE_GOES_ON);
+        CHECK_INT(look(&c, 4, 38, 12400), CONVERGE_STOP); /* its working set */
+}
+
+TEST(a_bound_that_somebody_set_is_kept)
+{
+        ConvergeFigures f = { .left = 500 * MIB, .bytes_per_s = 100 * MIB };
+        Converge c;
+
+        converge_init(&c, 10, true);
+        for (f.pass = 2; f.pass < 40; f.pass++) {
+                ConvergeVerdict verdict = converge_look(&c, &f, true);
+
+                CHECK(verdict == CONVERGE_GOES_ON || verdict == CONVERGE_REPORT);
+        }
+        CHECK_INT(c.limit_ms, 10);
+        CHECK(c.told);
+}
+
+TEST(a_pause_is_what_is_left_by_the_rate)
+{
+        CHECK_INT(converge_pause_ms(&(ConvergeFigures){ .left = 50 * MIB, .bytes_per_s = 100 * MIB }), 500);
+        CHECK_INT(converge_pause_ms(&(ConvergeFigures){ .left = 50 * MIB }), 0);
+}
