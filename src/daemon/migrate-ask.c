@@ -396,8 +396,8 @@ static void hold(const Migration *m)
 {
         QemuRun *run = qemu_run(m->dom);
 
-        if (run && guest_state(run->guest) == GUEST_RUNNING)
-                guest_suspend(run->guest, on_held, NULL);
+        if (m->broke && run && guest_is_active(run->guest))
+                qmp_stop(guest_qmp(run->guest), on_held, NULL); /* also when it is not heard yet that it runs */
 }
 
 void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg)

@@ -639,7 +639,7 @@ static void on_gave_up(Transfer *t, bool cancelled)
          * does without what follows it. So after the switch-over a failure says nothing, and the peer is asked.
          */
         if (t->continued)
-                t->migration->completed = true;
+                t->migration->completed = t->migration->broke = true;
         t->query = qmp_query_migrate(t->qmp, on_reason, t);
 }
 

@@ -140,6 +140,7 @@ struct Migration {
         /* outgoing */
         Transfer *transfer;     /* while memory moves */
         bool completed;         /* all of it has arrived: from now on only the peer knows */
+        bool broke;             /* or so it may be: QEMU here saw the transfer fail at its end */
         bool committed;         /* post-copy: the guest runs there */
         bool driven_here;       /* peer to peer: that job ends the migration, nobody else */
         bool recovered;         /* taken up after a restart of the daemon */
