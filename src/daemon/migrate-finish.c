@@ -342,13 +342,10 @@ void migrate_settle_arrived(Migration *m)
 /* finish cannot say that all is well; the guest runs on. */
 static void fail_finishing(Migration *m)
 {
-        Call *call = TAKE(m->finishing);
-        AUTO(Error) err = { 0 };
+        AUTOFREE char *why = str_format("guest '%s' runs here, but the connection to its source broke in post-copy",
+                                        m->dom->name);
 
-        err_set(&err, ERR_OPERATION_FAILED,
-                "guest '%s' runs here, but the connection to its source broke in post-copy", m->dom->name);
-        if (call)
-                call_fail(call, &err);
+        fail_finish(m, why);
 }
 
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
