@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "daemon/migrate-converge.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/migrate-pace.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "wire/dial.h"
@@ -27,8 +27,6 @@
 enum {
         POLL_MS = 100, /* between two looks at the figures */
         CONNECT_S = 30,
-        STOP_AT_ONCE_MS = 200,             /* above what is left, so that QEMU's next look decides */
-        LONGEST_DOWNTIME_MS = 2000 * 1000, /* that QEMU takes */
 };
 
 struct Transfer {
@@ -51,8 +49,7 @@ struct Transfer {
         bool cancelling; /* we told it to give up */
         bool dead;       /* QEMU is gone: there is nothing left to undo in it */
         bool continued;  /* we told it to send the rest */
-        Converge converge;
-        uint64_t memory_began_ms;
+        Pace pace;
         void (*postcopy_done)(void *arg, const Error *failure);
         void *postcopy_arg;
         void (*done)(void *arg, const Error *failure);
@@ -99,20 +96,13 @@ static StepResult set_capabilities(void *state, Job *job UNUSED, Error *err UNUS
         return STEP_WAIT;
 }
 
-/* Where another way to the end was asked for, the guest is not stopped. */
-static bool stops_guest(const Migration *m)
-{
-        return str_eq(m->dom->driver->daemon->config->migration_converge, "auto") &&
-               !(m->flags & (VIR_MIGRATE_AUTO_CONVERGE | VIR_MIGRATE_POSTCOPY));
-}
-
 static StepResult set_parameters(void *state, Job *job UNUSED, Error *err UNUSED)
 {
         Transfer *t = state;
         QmpMigrateSetParameters params = { 0 };
 
         migrate_parameters(t->migration, &params);
-        converge_init(&t->converge, params.downtime_limit, stops_guest(t->migration));
+        pace_init(&t->pace, t->migration, params.downtime_limit);
         t->call = qmp_migrate_set_parameters(t->qmp, &params, on_step_done, t);
         return STEP_WAIT;
 }
@@ -290,68 +280,6 @@ static StepResult cancel_memory(void *state, Job *job UNUSED, Error *err UNUSED)
 
 /* --- converging --- */
 
-static void on_downtime_set(void *arg UNUSED, const Error *failure)
-{
-        if (failure)
-                log_warning("the downtime limit was not changed: %s", failure->text);
-}
-
-static void set_downtime(Transfer *t, uint64_t ms)
-{
-        qmp_migrate_set_parameters(
-                t->qmp,
-                &(QmpMigrateSetParameters){ .has_downtime_limit = true,
-                                            .downtime_limit = MIN(ms, (uint64_t)LONGEST_DOWNTIME_MS) },
-                on_downtime_set, NULL);
-}
-
-/* QEMU's own rate is of the last 100 ms; on an idle guest that says little about the link. */
-static uint64_t line_rate(const MigrateStats *stats, uint64_t elapsed_ms)
-{
-        double now = stats->ram.mbps * 1000 * 1000 / 8;
-        double average = (double)stats->ram.transferred * 1000 / (double)MAX(elapsed_ms, (uint64_t)1);
-
-        return (uint64_t)MAX(MAX(now, average), 0.0);
-}
-
-/* A pass may have ended: see whether the guest has to be stopped for it to come to an end. */
-static void converge(Transfer *t)
-{
-        const MigrateStats *stats = &t->migration->stats;
-        uint64_t elapsed_ms = loop_now_ms(t->loop) - t->memory_began_ms;
-        ConvergeFigures f = { .pass = (uint64_t)stats->ram.dirty_sync_count,
-                              .left = (uint64_t)MAX(stats->ram.remaining, (int64_t)0),
-                              .bytes_per_s = line_rate(stats, elapsed_ms),
-                              .elapsed_ms = elapsed_ms };
-        const char *name = t->migration->dom->name;
-        uint64_t pause_ms = converge_pause_ms(&f);
-
-        switch (converge_look(&t->converge, &f, t->migration->downtime_is_fixed)) {
-        case CONVERGE_GOES_ON:
-                return;
-        case CONVERGE_RAISE:
-                log_info("guest '%s': the migration does not converge; it may pause for %llu ms now", name,
-                         (unsigned long long)t->converge.limit_ms);
-                set_downtime(t, t->converge.limit_ms);
-                return;
-        case CONVERGE_STOP:
-                log_warning(
-                        "guest '%s' writes its memory faster than it can be sent: it stops now for at most about %llu ms, in "
-                        "which the last %llu MiB go at %llu MiB/s",
-                        name, (unsigned long long)pause_ms, (unsigned long long)f.left >> 20,
-                        (unsigned long long)f.bytes_per_s >> 20);
-                set_downtime(t, pause_ms * 2 + STOP_AT_ONCE_MS);
-                return;
-        case CONVERGE_REPORT:
-                log_warning(
-                        "guest '%s' writes its memory faster than it can be sent: pass %llu leaves %llu MiB, which "
-                        "take %llu ms, and the next will leave no less. Stop it (virsh suspend), slow it "
-                        "(--auto-converge), allow a longer pause (virsh migrate-setmaxdowntime), or abort",
-                        name, (unsigned long long)f.pass, (unsigned long long)f.left >> 20,
-                        (unsigned long long)pause_ms);
-        }
-}
-
 static void on_figures(void *arg, const QmpMigrationInfo *info, const Error *failure)
 {
         Transfer *t = arg;
@@ -362,7 +290,7 @@ static void on_figures(void *arg, const QmpMigrationInfo *info, const Error *fai
                 if (info->error_desc)
                         str_replace(&t->migration->stats.error, info->error_desc);
                 if (t->migration->stats.has_ram && !t->ready)
-                        converge(t);
+                        pace_look(&t->pace, t->migration, t->qmp);
         }
         if (t->poll)
                 timer_set(t->poll, POLL_MS);
@@ -380,7 +308,7 @@ static StepResult await_converged(void *state, Job *job UNUSED, Error *err UNUSE
 {
         Transfer *t = state;
 
-        t->memory_began_ms = loop_now_ms(t->loop);
+        t->pace.began_ms = loop_now_ms(t->loop);
         t->poll = timer_new(t->loop, POLL_MS, on_poll, t);
         /* the state may have been told while the step before still ran */
         return t->ready || t->arrived ? STEP_DONE : STEP_WAIT;
