@@ -12,6 +12,7 @@
 #include "daemon/registry.h"
 #include "daemon/server.h"
 #include "host/identity.h"
+#include "loop/child.h"
 
 enum {
         N_WORKERS = 4,
@@ -96,6 +97,7 @@ Daemon *daemon_free(Daemon *daemon)
         daemon->workers = worker_pool_free(daemon->workers);
         for (size_t i = 0; i < N_DRIVERS; i++)
                 driver_free(daemon->drivers[i]);
+        child_forget_killed(daemon->loop);
         quota_free(daemon->quota);
         config_free(daemon->config);
         free(daemon->dirs.config);

@@ -213,19 +213,40 @@ void child_kill(Child *child, int signum)
 
 /* One that was killed and has not ended: it waits in the kernel for a disk or a server. */
 typedef struct Orphan {
+        struct Orphan *next;
+        Loop *loop;
         pid_t pid;
         Fd pidfd;
         Watch *watch;
 } Orphan;
 
-static void on_orphan_ended(void *arg, uint32_t revents UNUSED)
-{
-        Orphan *orphan = arg;
+static Orphan *orphans; /* of all loops of this thread */
 
+static void orphan_free(Orphan *orphan)
+{
+        Orphan **at = &orphans;
+
+        while (*at != orphan)
+                at = &(*at)->next;
+        *at = orphan->next;
         waitpid(orphan->pid, NULL, WNOHANG);
         watch_free(orphan->watch);
         fd_close(&orphan->pidfd);
         free(orphan);
+}
+
+static void on_orphan_ended(void *arg, uint32_t revents UNUSED)
+{
+        orphan_free(arg);
+}
+
+void child_forget_killed(const Loop *loop)
+{
+        for (Orphan *orphan = orphans, *next; orphan; orphan = next) {
+                next = orphan->next;
+                if (orphan->loop == loop)
+                        orphan_free(orphan);
+        }
 }
 
 static void abandon(Child *child)
@@ -240,7 +261,9 @@ static void abandon(Child *child)
                 return;
         }
         orphan = mem_new(Orphan);
-        *orphan = (Orphan){ .pid = child->pid, .pidfd = fd_take(&child->pidfd) };
+        *orphan =
+                (Orphan){ .next = orphans, .loop = child->loop, .pid = child->pid, .pidfd = fd_take(&child->pidfd) };
+        orphans = orphan;
         child->watch = watch_free(child->watch);
         orphan->watch = watch_new(child->loop, orphan->pidfd, EPOLLIN, on_orphan_ended, orphan);
 }

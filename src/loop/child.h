@@ -40,6 +40,8 @@ Child *child_new(Loop *loop, const ChildSpec *spec, void (*ended)(void *arg, int
 pid_t child_pid(const Child *child);
 void child_kill(Child *child, int signum);
 Child *child_free(Child *child); /* returns NULL */
+/* Killed ones that have not ended are left to init: the loop is about to be freed. */
+void child_forget_killed(const Loop *loop);
 /* "exited with status 3", "was killed by signal 9"; valid until the next call. */
 const char *child_status_text(int status);
 
