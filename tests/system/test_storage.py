@@ -265,6 +265,32 @@ def test_a_full_disk_says_so_and_leaves_nothing(storage):
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.fixture(name="device")
+def fixture_device(tmp_path):
+    image = tmp_path / "device"
+    with open(image, "wb") as file:
+        file.truncate(32 << 20)
+    made = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("no loop device is free")
+    yield made.stdout.strip()
+    subprocess.run(["losetup", "-d", made.stdout.strip()], check=True)
+
+
+def test_a_pool_on_a_partition_is_made_mounted_and_unmounted(storage, device):
+    """STO-07: build makes the file system, and not over another one; start mounts, destroy unmounts."""
+    target = storage.daemon.base / "mounted"
+    storage.virsh("pool-define-as", "f", "fs", "--source-dev", device, "--source-format", "ext4", "--target", target)
+    storage.virsh("pool-build", "f", "--overwrite")
+    assert "already holds ext4" in storage.virsh("pool-build", "f", "--no-overwrite", check=False)
+    storage.virsh("pool-start", "f")
+    assert os.path.ismount(target)
+    storage.virsh("vol-create-as", "f", "v", "1M")
+    assert (target / "v").stat().st_size == 1 << 20
+    storage.virsh("pool-destroy", "f")
+    assert not os.path.ismount(target) and not list(target.iterdir())
+
+
 def test_the_test_driver_has_a_pool_and_volumes_in_it(storage):
     daemon = storage.daemon
     assert daemon.virsh("pool-list", "--name").split() == ["default-pool"]
