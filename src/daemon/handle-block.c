@@ -129,9 +129,8 @@ static void on_sizes(void *arg)
         AUTO(Error) err = { 0 };
         BlockFigures b;
 
-        if (add_up(call, args->path, &b, &err) == 0 && !b.has_sizes)
-                err_set(&err, ERR_OPERATION_FAILED, "disk '%s' does not currently have a source assigned",
-                        args->path);
+        /* an empty drive has no size */
+        add_up(call, args->path, &b, &err);
         if (err_is_set(&err))
                 call_fail(call, &err);
         else
