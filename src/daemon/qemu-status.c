@@ -329,7 +329,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         domain_set_live(dom, TAKE(def));
         dom->state = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED : (int)status->state;
         dom->reason = status->interrupted.starting ? (int)VIR_DOMAIN_PAUSED_STARTING_UP : (int)status->reason;
-        job_claim(dom->jobs, JOB_START, dom->name, &run->adopting, on_claimed, NULL);
+        job_claim(dom->jobs, JOB_ADOPT, dom->name, &run->adopting, on_claimed, NULL);
         if (status->state == VIR_DOMAIN_RUNNING &&
             (status->reason == VIR_DOMAIN_RUNNING_POSTCOPY || status->reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED))
                 guest_expect_postcopy(run->guest);
