@@ -105,6 +105,33 @@ static void put_auth(const Args *args, Buf *xml)
         buf_put_text(xml, "    </auth>\n");
 }
 
+/* A SCSI host by its name, or a virtual one by what fibre channel calls it (STO-08). */
+static void put_adapter(const Args *args, Buf *xml)
+{
+        static const char *const fibre[][2] = {
+                { "adapter-parent", "parent" },
+                { "adapter-parent-wwnn", "parent_wwnn" },
+                { "adapter-parent-wwpn", "parent_wwpn" },
+                { "adapter-parent-fabric-wwn", "parent_fabric_wwn" },
+                { "adapter-wwnn", "wwnn" },
+                { "adapter-wwpn", "wwpn" },
+        };
+
+        if (!arg_has(args, "adapter-wwnn") || !arg_has(args, "adapter-wwpn")) {
+                put_attribute(xml, "adapter", "name", arg_text(args, "adapter-name"));
+                return;
+        }
+        buf_put_text(xml, "    <adapter type='fc_host'");
+        for (size_t i = 0; i < ARRAY_LEN(fibre); i++) {
+                if (!arg_has(args, fibre[i][0]))
+                        continue;
+                buf_format(xml, " %s='", fibre[i][1]);
+                xml_escape(arg_text(args, fibre[i][0]), xml);
+                buf_put_text(xml, "'");
+        }
+        buf_put_text(xml, "/>\n");
+}
+
 static void build_xml(const Args *args, Buf *xml)
 {
         buf_format(xml, "<pool type='%s'>\n", arg_text(args, "type"));
@@ -120,7 +147,7 @@ static void build_xml(const Args *args, Buf *xml)
                 buf_put_text(xml, "    </initiator>\n");
         }
         put_auth(args, xml);
-        put_attribute(xml, "adapter", "name", arg_text(args, "adapter-name"));
+        put_adapter(args, xml);
         put_attribute(xml, "format", "type", arg_text(args, "source-format"));
         put_attribute(xml, "protocol", "ver", arg_text(args, "source-protocol-ver"));
         buf_put_text(xml, "  </source>\n");
@@ -467,6 +494,12 @@ static int pool_capabilities(Session *s, const Args *args UNUSED, Error *err)
         "[--secret-usage=USAGE]     password, by its use\n"                                                          \
         "[--secret-uuid=UUID]       password, by its UUID\n"                                                         \
         "[--adapter-name=NAME]      SCSI host\n"                                                                     \
+        "[--adapter-wwnn=WWN]       node name of a virtual SCSI host\n"                                              \
+        "[--adapter-wwpn=WWN]       port name of it; both together\n"                                                \
+        "[--adapter-parent=NAME]    SCSI host it is made on\n"                                                       \
+        "[--adapter-parent-wwnn=WWN]  that host, by its node name\n"                                                 \
+        "[--adapter-parent-wwpn=WWN]  and port name\n"                                                               \
+        "[--adapter-parent-fabric-wwn=WWN]  that host, by its fabric\n"                                              \
         "[--source-initiator=IQN]   our iSCSI name\n"                                                                \
         "[--source-protocol-ver=N]  version of NFS\n"
 

@@ -31,6 +31,11 @@ static uint32_t prealloc_flag(const Args *args)
         return arg_has(args, "prealloc-metadata") ? VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA : 0;
 }
 
+static uint32_t validate_flag(const Args *args)
+{
+        return arg_has(args, "validate") ? VIR_STORAGE_VOL_CREATE_VALIDATE : 0;
+}
+
 static int vol_create(Session *s, const Args *args, Error *err)
 {
         const char *file = arg_text(args, "file");
@@ -40,7 +45,7 @@ static int vol_create(Session *s, const Args *args, Error *err)
 
         if (!xml || find_pool_arg(s, args, &pool, err) < 0)
                 return -1;
-        if (create(s, &pool, xml, prealloc_flag(args), &vol, err) < 0)
+        if (create(s, &pool, xml, prealloc_flag(args) | validate_flag(args), &vol, err) < 0)
                 return fail(err, "Failed to create vol from %s", file);
         out_done(s->out, "Vol %s created from %s", vol.name, file);
         return 0;
@@ -112,7 +117,7 @@ static uint32_t copy_flags(const Args *args)
 
 static int vol_create_from(Session *s, const Args *args, Error *err)
 {
-        WireStorageVolCreateXmlFromArgs call = { .flags = copy_flags(args) };
+        WireStorageVolCreateXmlFromArgs call = { .flags = copy_flags(args) | validate_flag(args) };
         AUTOFREE char *xml = read_text_file(arg_text(args, "file"), err);
         WireStorageVolCreateXmlFromRet made;
 
@@ -187,6 +192,8 @@ static int vol_delete(Session *s, const Args *args, Error *err)
 {
         WireStorageVolDeleteArgs call = { 0 };
 
+        if (arg_has(args, "delete-snapshots"))
+                call.flags = VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS;
         if (find_volume(s, args, "vol", "pool", &call.vol, err) < 0)
                 return -1;
         if (session_call(s, WIRE_PROC_STORAGE_VOL_DELETE, &call, NULL, err) < 0)
@@ -371,7 +378,8 @@ static int vol_pool(Session *s, const Args *args, Error *err)
 #define ARGS_COPY                                                                                                    \
         "[--prealloc-metadata]  make the image's tables at once\n"                                                   \
         "[--reflink]            share the blocks, or fail\n"
-#define ARGS_XML "[--xpath=EXPR]  only what this XPath expression finds\n[--wrap]        inside <nodes>\n"
+#define ARG_VALIDATE "[--validate]           refuse what the definition says and nobody knows"
+#define ARGS_XML     "[--xpath=EXPR]  only what this XPath expression finds\n[--wrap]        inside <nodes>\n"
 
 const Command volume_commands[] = {
         { .name = "vol-clone",
@@ -383,7 +391,7 @@ const Command volume_commands[] = {
         { .name = "vol-create",
           .group = GROUP_STORAGE,
           .args = ARG_POOL "FILE                   the volume's definition, XML\n"
-                           "[--prealloc-metadata]  make the image's tables at once",
+                           "[--prealloc-metadata]  make the image's tables at once\n" ARG_VALIDATE,
           .summary = "make a volume from a file",
           .run = vol_create },
         { .name = "vol-create-as",
@@ -402,12 +410,12 @@ const Command volume_commands[] = {
           .group = GROUP_STORAGE,
           .args = ARG_POOL "FILE                   the new volume's definition, XML\n"
                            "VOL                    the one to copy\n"
-                           "[--inputpool POOL]     the pool that it is in\n" ARGS_COPY,
+                           "[--inputpool POOL]     the pool that it is in\n" ARG_VALIDATE "\n" ARGS_COPY,
           .summary = "make a volume with the content of another",
           .run = vol_create_from },
         { .name = "vol-delete",
           .group = GROUP_STORAGE,
-          .args = ARG_VOL ARG_POOL_OPT,
+          .args = ARG_VOL ARG_POOL_OPT "[--delete-snapshots]  with the snapshots that the storage keeps of it",
           .summary = "remove a volume",
           .run = vol_delete },
         { .name = "vol-dumpxml",
