@@ -248,6 +248,7 @@ static void driver_unload(Driver *driver)
         free(qemu->guests_run_dir);
         free(qemu->log_dir);
         free(qemu->nvram_dir);
+        vec_done(&qemu->listening);
         free(qemu->hook);
         free(qemu->logger);
         free(qemu->saver);

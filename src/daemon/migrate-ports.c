@@ -30,12 +30,12 @@ static bool is_free(int port)
         return bind(fd, (struct sockaddr *)&address4, sizeof(address4)) == 0;
 }
 
-static bool is_taken(const DomainList *all, int port)
+static bool is_taken(const QemuDriver *qemu, int port)
 {
-        for (size_t i = 0; i < domain_list_len(all); i++) {
-                QemuRun *run = qemu_run(domain_list_at(all, i));
+        for (size_t i = 0; i < qemu->listening.len; i++) {
+                const Migration *m = qemu->listening.items[i];
 
-                if (run && run->migration && (run->migration->port == port || run->migration->nbd_port == port))
+                if (m->port == port || m->nbd_port == port)
                         return true;
         }
         return false;
@@ -46,7 +46,7 @@ static int take_one(const Migration *m, int *ret, Error *err)
         const Config *config = m->dom->driver->daemon->config;
 
         for (int port = config->migration_port_min; port <= config->migration_port_max; port++) {
-                if (port != m->port && !is_taken(m->dom->driver->domains, port) && is_free(port)) {
+                if (!is_taken(qemu_driver(m->dom->driver), port) && is_free(port)) {
                         *ret = port;
                         return 0;
                 }
@@ -61,6 +61,8 @@ int migrate_ports_take(Migration *m, Error *err)
 
         if (m->flags & VIR_MIGRATE_TUNNELLED)
                 return 0;
+        migrate_ports_release(m);
+        vec_push(&qemu_driver(m->dom->driver)->listening, m);
         if (m->params.migrate_uri && migrate_parse_uri(m->params.migrate_uri, &host, &m->port, err) < 0)
                 return -1;
         if (!m->port && take_one(m, &m->port, err) < 0)
@@ -69,6 +71,11 @@ int migrate_ports_take(Migration *m, Error *err)
                 return 0;
         m->nbd_port = m->params.disks_port;
         return m->nbd_port ? 0 : take_one(m, &m->nbd_port, err);
+}
+
+void migrate_ports_release(Migration *m)
+{
+        vec_remove_item(&qemu_driver(m->dom->driver)->listening, m);
 }
 
 char *migrate_host_address(const Config *config)

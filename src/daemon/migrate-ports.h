@@ -6,9 +6,11 @@
 
 /*
  * Give an incoming migration its port, and one for its disks if they are copied: what the caller asked for, or the
- * first of the configured range that is free. They are free again when the migration is gone.
+ * first of the configured range that is free. Its own until migrate_ports_release(), which migration_free() calls: it may
+ * be a while before its QEMU listens there, and others come meanwhile.
  */
 int migrate_ports_take(Migration *m, Error *err);
+void migrate_ports_release(Migration *m);
 /* "tcp:HOST:PORT" for the source. Owned; NULL: the caller's URI is complete. */
 char *migrate_uri_out(const Migration *m);
 /* The name or address that the other host reaches this one at. Owned. */

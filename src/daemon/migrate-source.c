@@ -16,6 +16,7 @@
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-finish.h"
+#include "daemon/migrate-ports.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/server-client.h"
@@ -65,6 +66,7 @@ Migration *migration_free(Migration *m)
         run = qemu_run(m->dom);
         if (run && run->migration == m)
                 run->migration = NULL;
+        migrate_ports_release(m);
         migrate_forget_intent(m);
         migrate_relisten_forget(m);
         if (m->client)

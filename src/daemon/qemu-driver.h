@@ -41,8 +41,9 @@ typedef struct QemuDriver {
         DefStore *store;
         char *status_dir, *save_dir, *channel_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;
-        char *hook;     /* the administrator's script; NULL: none */
-        AskServer *ask; /* NULL: no guest ever moved in */
+        char *hook;                       /* the administrator's script; NULL: none */
+        AskServer *ask;                   /* NULL: no guest ever moved in */
+        VEC(const Migration *) listening; /* incoming ones that were given ports */
 } QemuDriver;
 
 typedef struct QemuRun {

@@ -1,4 +1,7 @@
 """Stock virsh moves real guests between two droverd hosts (MIG rows); each guest verifies its own memory afterwards."""
+import concurrent.futures
+import contextlib
+
 import pytest
 from test_migrate_refusals import payload_kind
 from waiting import wait_for
@@ -148,3 +151,26 @@ def test_drover_migrate_moves_between_our_own(journey):
     journey.pair.a.run([*drover, "migrate", "--live", "g", "qemu+ssh://b/system"], timeout=MOVE_S)
     assert journey.whereabouts()[:2] == ([], ["g"])
     journey.verify()
+
+
+@pytest.mark.limit(240)
+def test_guests_that_move_at_the_same_time_do_not_meet(pair):
+    """MIG-14, MIG-28: each has a port of its own, although none of them is listened on when the next one asks."""
+    names = [f"g{number}" for number in range(4)]
+    with contextlib.ExitStack() as stack:
+        pulses = []
+        for name in names:
+            inside, outside = pair.lab.socket(name)
+            pulse = stack.enter_context(Pulse(outside))
+            pulses.append(Journey(pair, pulse, inside).payload(name).pulse)
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(names)))
+        words = ["virsh", "-q", "-c", "qemu:///system", "migrate", "--live"]
+        moves = [pool.submit(pair.a.run, [*words, name, "qemu+tcp://b/system"], timeout=MOVE_S) for name in names]
+        for move in moves:
+            move.result()
+        assert pair.a.virsh("list", "--name").split() == []
+        assert sorted(pair.b.virsh("list", "--name").split()) == names
+        for pulse in pulses:
+            pulse.wait("^beat", 10, pulse.mark())
+            right, line = pulse.verify()
+            assert right, line
