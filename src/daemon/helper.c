@@ -182,6 +182,8 @@ int helper_text_fd(const Buf *text, Fd *ret, Error *err)
 
 char *helper_program(const char *name)
 {
+        /* from the directory of droverd: a build has all in one, an installation where meson.build says */
+        static const char *const places[] = { ".", "../" DROVER_LIBEXECDIR, "../" DROVER_BINDIR };
         char self[4096];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
         char *slash;
@@ -191,5 +193,11 @@ char *helper_program(const char *name)
         self[n] = '\0';
         slash = strrchr(self, '/');
         *slash = '\0';
+        for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+                AUTOFREE char *path = str_format("%s/%s/%s", self, places[i], name);
+
+                if (access(path, X_OK) == 0)
+                        return TAKE(path);
+        }
         return str_format("%s/%s", self, name);
 }

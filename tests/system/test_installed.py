@@ -1,0 +1,34 @@
+"""What `meson install` puts in place runs from there, helpers included."""
+import os
+import subprocess
+
+import pytest
+from droverd import Droverd
+
+from lab.paths import PROGRAMS
+
+
+@pytest.fixture()
+def installed(tmp_path, monkeypatch):
+    done = subprocess.run(["meson", "install", "-C", PROGRAMS, "--no-rebuild", "--quiet", "--destdir", tmp_path],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    program = next(tmp_path.glob("**/sbin/droverd"))
+    monkeypatch.setenv("DROVERD", str(program))
+    daemon = Droverd("libvirt_sockets = 0\n")
+    yield daemon
+    daemon.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="droverd runs as root")
+def test_an_installed_droverd_finds_its_helpers(installed, tmp_path):
+    """STO-08: a pool is a helper's work."""
+    uri = f"qemu+unix:///system?socket={installed.socket()}"
+
+    def virsh(*words):
+        return subprocess.run(["virsh", "-q", "-c", uri, *words], capture_output=True, text=True, check=True).stdout
+
+    (tmp_path / "images").mkdir()
+    virsh("pool-create-as", "p", "dir", "--target", str(tmp_path / "images"))
+    virsh("vol-create-as", "p", "v.qcow2", "16M", "--format", "qcow2")
+    assert virsh("vol-list", "p").split() == ["v.qcow2", str(tmp_path / "images" / "v.qcow2")]
