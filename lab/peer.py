@@ -9,7 +9,11 @@ import shutil
 from . import debs
 from .paths import BUILD, digest, locked
 
-PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-daemon-system", "libpcap0.8")
+PACKAGES = (
+    "libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-daemon-system", "libpcap0.8",
+    # what its networks call
+    "iptables", "libip4tc2", "libip6tc2", "libxtables12", "libnetfilter-conntrack3", "libnfnetlink0",
+)  # fmt: skip
 PARTS = ("usr", "etc")
 
 
@@ -28,5 +32,7 @@ def tree():
             for part in PARTS:
                 if (source / part).is_dir():
                     shutil.copytree(source / part, work / part, symlinks=True, dirs_exist_ok=True)
+        for name in ("iptables", "ip6tables", "ebtables"):  # as the packages' alternatives have it
+            (work / "usr/sbin" / name).symlink_to("xtables-nft-multi")
         work.rename(target)
     return target
