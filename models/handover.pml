@@ -32,8 +32,9 @@
  *
  * POSTCOPY (with EARLY_RUN) lets the guest run on the destination while its pages still are on the source, which is
  * TORN then. The connection may break and is made again by somebody. Until the last page has arrived the source is
- * not ended by anybody's word: TORN_CONFIRM and TORN_ASK break that, by a confirm and by asking where the guest
- * runs. A QEMU that is killed while the guest is torn takes it along; no rule helps against that.
+ * not ended by anybody's word: TORN_ASK breaks that, by asking where the guest runs. A confirm needs no rule of its
+ * own: before the last page nobody has the token that makes the destination say "finished". A QEMU that is killed
+ * while the guest is torn takes it along; no rule helps against that.
  *
  * Each other macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
  * says cancelled), NO_TOKEN, HASTY_DENIAL (a dead QEMU is a denial), NO_INTENT, GIVE_UP (a cancelled finish ends
@@ -192,9 +193,6 @@ active proctype source_daemon()
                 :: js == TOKEN && flag -> js = ASKING
 #endif
                 :: js == FAILED -> js = ASKING /* so that the destination cleans up */
-#ifdef TORN_CONFIRM
-                :: js == MOVING && sq == TORN && !flag -> js = QUITTING
-#endif
                 :: else -> skip
                 fi }
         :: atomic { client_gone && empty(to_source) && (js == TOKEN || js == FAILED) -> js = ASKING }

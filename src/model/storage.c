@@ -120,8 +120,10 @@ static int check_needs(const PoolDef *def, const Needs *needs, const XmlNode *no
                 return fields_refuse(node, reader, "a pool of type '%s' needs <source><host name='...'/>", type);
         if (needs->dir && !source->dir)
                 return fields_refuse(node, reader, "a pool of type '%s' needs <source><dir path='...'/>", type);
-        if (needs->adapter && !source->adapter)
-                return fields_refuse(node, reader, "a pool of type '%s' needs <source><adapter .../>", type);
+        if (needs->adapter && !adapter_name(def))
+                return fields_refuse(
+                        node, reader,
+                        "a pool of type '%s' needs <source><adapter name='...'/>, or one with wwnn and wwpn", type);
         if (needs->initiator && !source->initiator_iqn)
                 return fields_refuse(node, reader, "a pool of type '%s' needs <source><initiator><iqn name='...'/>",
                                      type);

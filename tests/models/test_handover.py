@@ -58,7 +58,6 @@ def test_every_hand_over_comes_to_rest(tmp_path, defines):
     (["EARLY_RUN", "HASTY_DENIAL"], RAN_TWICE),
     (["EARLY_RUN", "LATE_CANCEL"], RAN_TWICE),
     (["EARLY_RUN", "POSTCOPY", "NAIVE"], RAN_TWICE),
-    (["EARLY_RUN", "POSTCOPY", "TORN_CONFIRM"], "(sq!="),
     (["EARLY_RUN", "POSTCOPY", "TORN_ASK"], "(sq!="),
 ], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
 def test_each_broken_rule_is_found_out(tmp_path, rules, fault):
