@@ -109,6 +109,13 @@ static const Needs needs_of[] = {
         [POOL_TYPE_VSTORAGE] = { .name = true, .target = true },
 };
 
+static bool has_control(const char *text)
+{
+        while (*text && (unsigned char)*text >= ' ')
+                text++;
+        return *text;
+}
+
 static int check_needs(const PoolDef *def, const Needs *needs, const XmlNode *node, FieldsReader *reader)
 {
         const PoolSourceDef *source = def->source;
@@ -131,6 +138,8 @@ static int check_needs(const PoolDef *def, const Needs *needs, const XmlNode *no
                 return fields_refuse(node, reader, "a pool of type '%s' needs <target><path>", type);
         if (def->target_path && def->target_path[0] != '/')
                 return fields_refuse(node, reader, "target/path '%s' is not an absolute path", def->target_path);
+        if (def->target_path && has_control(def->target_path))
+                return fields_refuse(node, reader, "target/path holds a line break or another control character");
         return 0;
 }
 
@@ -143,7 +152,7 @@ static int check_mode(const StoragePermissionsDef *permissions, const XmlNode *n
         return 0;
 }
 
-/* "/images//" as "/images": one directory, one spelling. */
+/* "/images//" as "/images": one directory, one spelling. XML text cannot end in a blank, so "/images /" is it too. */
 static const char *clean_path(const char *path, Arena *arena)
 {
         char *clean, *to;
@@ -155,6 +164,8 @@ static const char *clean_path(const char *path, Arena *arena)
                 if (*at != '/' || (at[1] != '/' && at[1]))
                         *to++ = *at;
         }
+        while (to > clean && (to[-1] == ' ' || to[-1] == '/'))
+                to--;
         if (to == clean)
                 *to++ = '/';
         *to = '\0';
