@@ -68,18 +68,18 @@ run_unit() {
         tools/results.py meson build/asan/meson-logs/testlog.json >>$results
 }
 
-run_pytest() { # NAME SECONDS ARGUMENT...
+run_pytest() { # NAME SECONDS FILE...
         local name=$1 limit=$2
         shift 2
         rm -f "$logs/$name.results"
-        TEST_RESULTS=$PWD/$logs/$name.results stage "$name" "$limit" /usr/bin/python3 -m pytest -v -rs "$@"
+        TEST_RESULTS=$PWD/$logs/$name.results stage "$name" "$limit" tools/pytest-files.sh "$@"
         tools/results.py pytest "$logs/$name.results" >>$results
 }
 
 run_lint() {
         CC=clang build build-clang build/clang -Dbuildtype=debugoptimized || return
         stage lint 900 tools/lint.sh all
-        run_pytest checkers 120 tests/tools
+        run_pytest checkers 120 tests/tools/test_*.py
 }
 
 run_fuzz() {
@@ -88,7 +88,7 @@ run_fuzz() {
 }
 
 run_models() {
-        run_pytest models 600 tests/models
+        run_pytest models 600 tests/models/test_*.py
 }
 
 build_gcc() {
@@ -97,8 +97,7 @@ build_gcc() {
 
 run_system() {
         grep -q '^pass build-gcc$' $results || build_gcc || return
-        # A file after another in each worker: a file's tests share daemons. Guests mostly wait, so a worker a processor.
-        run_pytest system 1700 -n "$(nproc)" --maxprocesses 8 --dist loadfile tests/system
+        run_pytest system 1700 tests/system/test_*.py
 }
 
 case $what in
