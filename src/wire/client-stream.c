@@ -12,6 +12,7 @@
 
 enum {
         ROOM_BYTES = 1024 * 1024, /* beyond it has_room() says no; the connection ends at 4 MiB */
+        EARLY_MOST_BYTES = 4 * 1024 * 1024,
 };
 
 typedef enum StreamState {
@@ -20,6 +21,12 @@ typedef enum StreamState {
         STREAM_ENDING, /* we said that it ends and wait for the confirmation */
         STREAM_ENDED,
 } StreamState;
+
+/* What came before the answer of the opening call: a server may send from another thread than it answers in. */
+typedef struct Early {
+        FrameHeader header;
+        Buf payload;
+} Early;
 
 struct ClientStream {
         Client *client; /* NULL once that is gone */
@@ -31,6 +38,8 @@ struct ClientStream {
         ClientDone *opened;
         void *arg;
         ClientCall *call; /* while opening */
+        VEC(Early) early;
+        size_t early_bytes;
 };
 
 static void send_packet(ClientStream *stream, FrameType type, FrameStatus status, Buf *frame)
@@ -112,6 +121,13 @@ void client_stream_abort(ClientStream *stream)
         send_end(stream, FRAME_ERROR);
 }
 
+static void forget_early(ClientStream *stream)
+{
+        for (size_t i = 0; i < stream->early.len; i++)
+                buf_done(&stream->early.items[i].payload);
+        vec_done(&stream->early);
+}
+
 ClientStream *client_stream_free(ClientStream *stream)
 {
         if (!stream)
@@ -121,17 +137,119 @@ ClientStream *client_stream_free(ClientStream *stream)
                 vec_remove_item(&stream->client->streams, stream);
                 client_call_free(stream->call);
         }
+        forget_early(stream);
         free(stream);
         return NULL;
+}
+
+static ClientStream *find_stream(Client *client, const FrameHeader *header)
+{
+        for (size_t i = 0; i < client->streams.len; i++) {
+                ClientStream *stream = client->streams.items[i];
+
+                if (stream->serial == header->serial && stream->proc->program == header->program &&
+                    stream->proc->number == header->procedure && stream->state != STREAM_ENDED)
+                        return stream;
+        }
+        return NULL;
+}
+
+static void end_stream(ClientStream *stream, const Error *failure)
+{
+        stream->state = STREAM_ENDED;
+        stream->hooks->finished(stream->arg, failure);
+}
+
+static void take_hole(ClientStream *stream, const void *payload, size_t len)
+{
+        AUTO(Arena) *arena = arena_new();
+        WireStreamHole hole = { 0 };
+        XdrReader r;
+
+        xdr_reader_init(&r, payload, len, arena);
+        wire_decode_stream_hole(&r, &hole);
+        if (!r.failure && hole.length >= 0 && stream->hooks->hole)
+                stream->hooks->hole(stream->arg, (uint64_t)hole.length);
+}
+
+static void deliver(ClientStream *stream, const FrameHeader *header, const void *payload, size_t len)
+{
+        AUTO(Error) failure = { 0 };
+
+        if (header->type == FRAME_STREAM_HOLE) {
+                take_hole(stream, payload, len);
+        } else if (header->status == FRAME_OK) {
+                end_stream(stream, NULL);
+        } else if (header->status == FRAME_ERROR) {
+                client_read_error(payload, len, &failure);
+                end_stream(stream, &failure);
+        } else if (len && stream->hooks->data) {
+                stream->hooks->data(stream->arg, payload, len);
+        } else if (!len && stream->hooks->end) {
+                stream->hooks->end(stream->arg);
+        }
+}
+
+static void keep_early(ClientStream *stream, const Frame *frame)
+{
+        Early early = { .header = frame->header };
+
+        stream->early_bytes += sizeof(early) + frame->len;
+        if (stream->early_bytes > EARLY_MOST_BYTES)
+                return;
+        buf_put(&early.payload, frame->payload, frame->len);
+        vec_push(&stream->early, early);
+}
+
+void client_stream_take(Client *client, const Frame *frame)
+{
+        ClientStream *stream = find_stream(client, &frame->header);
+
+        if (!stream)
+                return;
+        if (stream->state == STREAM_OPENING)
+                keep_early(stream, frame);
+        else
+                deliver(stream, &frame->header, frame->payload, frame->len);
+}
+
+/* In the order of arrival; each may free the stream or the client. */
+static void deliver_early(Client *client, ClientStream *stream, const FrameHeader *open)
+{
+        AUTO(Error) err = { 0 };
+
+        while (!client->freed && find_stream(client, open) == stream && stream->early.len) {
+                Early early = stream->early.items[0];
+
+                vec_remove(&stream->early, 0);
+                deliver(stream, &early.header, early.payload.data, early.payload.len);
+                buf_done(&early.payload);
+        }
+        if (client->freed || find_stream(client, open) != stream || stream->early_bytes <= EARLY_MOST_BYTES)
+                return;
+        err_set(&err, ERR_RPC, "the server sent too much of a stream before it answered the call that opens it");
+        client_stream_abort(stream);
+        end_stream(stream, &err);
 }
 
 static void on_opened(void *arg, ClientReply *reply)
 {
         ClientStream *stream = arg;
+        Client *client = stream->client;
+        FrameHeader open = { .program = stream->proc->program,
+                             .procedure = stream->proc->number,
+                             .serial = stream->serial };
 
         stream->call = NULL;
         stream->state = reply->failure ? STREAM_ENDED : STREAM_OPEN;
+        if (!client) {
+                stream->opened(stream->arg, reply);
+                return;
+        }
+        client_enter(client);
         stream->opened(stream->arg, reply);
+        deliver_early(client, stream, &open);
+        client_leave(client);
 }
 
 ClientStream *client_stream_new(Client *client, const WireProc *proc, const void *args,
@@ -144,58 +262,6 @@ ClientStream *client_stream_new(Client *client, const WireProc *proc, const void
         stream->call = client_call(client, proc, args, on_opened, stream);
         stream->serial = stream->call->serial;
         return stream;
-}
-
-static ClientStream *find_stream(Client *client, const FrameHeader *header)
-{
-        for (size_t i = 0; i < client->streams.len; i++) {
-                ClientStream *stream = client->streams.items[i];
-
-                if (stream->serial == header->serial && stream->proc->program == header->program &&
-                    stream->proc->number == header->procedure &&
-                    (stream->state == STREAM_OPEN || stream->state == STREAM_ENDING))
-                        return stream;
-        }
-        return NULL;
-}
-
-static void end_stream(ClientStream *stream, const Error *failure)
-{
-        stream->state = STREAM_ENDED;
-        stream->hooks->finished(stream->arg, failure);
-}
-
-static void take_hole(ClientStream *stream, const Frame *frame)
-{
-        AUTO(Arena) *arena = arena_new();
-        WireStreamHole hole = { 0 };
-        XdrReader r;
-
-        xdr_reader_init(&r, frame->payload, frame->len, arena);
-        wire_decode_stream_hole(&r, &hole);
-        if (!r.failure && hole.length >= 0 && stream->hooks->hole)
-                stream->hooks->hole(stream->arg, (uint64_t)hole.length);
-}
-
-void client_stream_take(Client *client, const Frame *frame)
-{
-        ClientStream *stream = find_stream(client, &frame->header);
-        AUTO(Error) failure = { 0 };
-
-        if (!stream)
-                return;
-        if (frame->header.type == FRAME_STREAM_HOLE) {
-                take_hole(stream, frame);
-        } else if (frame->header.status == FRAME_OK) {
-                end_stream(stream, NULL);
-        } else if (frame->header.status == FRAME_ERROR) {
-                client_read_error(frame->payload, frame->len, &failure);
-                end_stream(stream, &failure);
-        } else if (frame->len && stream->hooks->data) {
-                stream->hooks->data(stream->arg, frame->payload, frame->len);
-        } else if (!frame->len && stream->hooks->end) {
-                stream->hooks->end(stream->arg);
-        }
 }
 
 void client_streams_room(Client *client)

@@ -92,7 +92,8 @@ TEST(a_download_brings_data_holes_and_its_end)
 
         open_stream(&owner, &fake, loop, "storage_vol_download");
         call = fake.last;
-        fake_packet(&fake, call, FRAME_CONTINUE, "early", 5); /* before the reply it is nobody's */
+        fake_packet(&fake, call, FRAME_CONTINUE, "early",
+                    5); /* a stock daemon may be so quick: it waits for the reply */
         fake_reply(&fake, call, NULL);
         fake_packet(&fake, call, FRAME_CONTINUE, "abc", 3);
         header = call;
@@ -104,14 +105,35 @@ TEST(a_download_brings_data_holes_and_its_end)
         conn_send(fake.conn, &header, &frame, NULL, 0);
         fake_packet(&fake, call, FRAME_CONTINUE, "", 0);
         fake_settle(loop);
-        CHECK_STR(buf_text(&owner.said), "opened:yes data:abc hole:1048576 end ");
+        CHECK_STR(buf_text(&owner.said), "opened:yes data:early data:abc hole:1048576 end ");
         client_stream_finish(owner.stream);
         fake_settle(loop);
         fake_packet(&fake, fake.last, FRAME_OK, "", 0);
         fake_packet(&fake, fake.last, FRAME_CONTINUE, "late", 4);
         fake_settle(loop);
         CHECK_STR(buf_text(&fake.calls), "storage_vol_download ok0 ");
-        CHECK_STR(buf_text(&owner.said), "opened:yes data:abc hole:1048576 end finished:well ");
+        CHECK_STR(buf_text(&owner.said), "opened:yes data:early data:abc hole:1048576 end finished:well ");
+}
+
+TEST(what_comes_before_the_reply_is_dropped_with_a_refusal_or_a_free)
+{
+        for (int freed = 0; freed < 2; freed++) {
+                AUTO(Loop) *loop = loop_new(NULL);
+                AUTO(FakeServer) fake = { 0 };
+                AUTO(Owner) owner = { .free_at_end = freed };
+                FrameHeader call;
+
+                open_stream(&owner, &fake, loop, "storage_vol_download");
+                call = fake.last;
+                fake_packet(&fake, call, FRAME_CONTINUE, "", 0);
+                fake_packet(&fake, call, FRAME_CONTINUE, "late", 4);
+                if (freed)
+                        fake_reply(&fake, call, NULL);
+                else
+                        fake_fail(&fake, call, 55, "no", FRAME_REPLY);
+                fake_settle(loop);
+                CHECK_STR(buf_text(&owner.said), freed ? "opened:yes end " : "opened:no ");
+        }
 }
 
 TEST(an_upload_is_cut_into_packets_that_every_server_takes)
