@@ -94,6 +94,22 @@ int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode,
         return replace(path, data, n, mode, false, err);
 }
 
+int file_link_durable(const char *path, const char *target, Error *err)
+{
+        AUTOFREE char *beside = str_format("%s.new", path);
+
+        if (unlink(beside) < 0 && errno != ENOENT)
+                return err_errno(err, errno, "cannot remove '%s'", beside);
+        if (symlink(target, beside) < 0)
+                return err_errno(err, errno, "cannot make the link '%s'", path);
+        if (rename(beside, path) < 0) {
+                err_errno(err, errno, "cannot rename '%s' to '%s'", beside, path);
+                unlink(beside);
+                return -1;
+        }
+        return sync_directory_of(path, err);
+}
+
 int file_remove_durable(const char *path, Error *err)
 {
         if (unlink(path) < 0) {

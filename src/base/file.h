@@ -19,6 +19,8 @@ int file_read(const char *path, size_t limit, Buf *ret, Error *err);
 int file_write_durable(const char *path, const void *data, size_t n, mode_t mode, Error *err);
 /* The same without the two syncs, for what the next boot throws away. */
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode, Error *err);
+/* A symbolic link to target, durably, in place of what was at path. */
+int file_link_durable(const char *path, const char *target, Error *err);
 /* Remove durably; a file that is not there is fine. */
 int file_remove_durable(const char *path, Error *err);
 /* mkdir -p; directories made get this mode. */

@@ -1,7 +1,7 @@
 /*
  * daemon/def-store.c - definitions of one kind under the configuration directory
  */
-#include "daemon/def-store.h"
+#include "daemon/def-store-private.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -13,13 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
-
-enum { LARGEST_DEFINITION = 10 * 1024 * 1024 };
-
-struct DefStore {
-        FileQueue *files;
-        char *dir, *autostart_dir;
-};
 
 DefStore *def_store_new(FileQueue *files, const char *dir)
 {
@@ -39,7 +32,7 @@ DefStore *def_store_free(DefStore *store)
         return NULL;
 }
 
-static char *file_of(const char *dir, const char *name)
+char *def_store_file_of(const char *dir, const char *name)
 {
         return str_format("%s/%s.xml", dir, name);
 }
@@ -118,10 +111,10 @@ static int list_entries(const DefStore *store, Entries *ret, Error *err)
                 size_t len = strlen(file->d_name);
                 Entry entry = { 0 };
 
-                if (file->d_name[0] == '.' || !str_ends(file->d_name, ".xml"))
+                if (!str_ends(file->d_name, ".xml"))
                         continue;
                 entry.name = str_dup_n(file->d_name, len - strlen(".xml"));
-                entry.path = file_of(store->dir, entry.name);
+                entry.path = def_store_file_of(store->dir, entry.name);
                 vec_push(&ret->list, entry);
         }
         closedir(dir);
@@ -133,7 +126,7 @@ static int list_entries(const DefStore *store, Entries *ret, Error *err)
 /* 0, or -1 with entry->err. */
 static int read_entry(const DefStore *store, Entry *entry)
 {
-        AUTOFREE char *mark = file_of(store->autostart_dir, entry->name);
+        AUTOFREE char *mark = def_store_file_of(store->autostart_dir, entry->name);
 
         entry->autostart = access(mark, F_OK) == 0;
         return file_read(entry->path, LARGEST_DEFINITION, &entry->xml, &entry->err);
@@ -193,7 +186,7 @@ int def_store_load_many(DefStore *store, const DefReader *reader, void *arg, Err
 
 void def_store_save(DefStore *store, const char *name, Buf *xml, StoreDone *done, void *arg)
 {
-        AUTOFREE char *path = file_of(store->dir, name);
+        AUTOFREE char *path = def_store_file_of(store->dir, name);
 
         file_queue_write(store->files, path, xml, 0600, true, done, arg);
 }
@@ -201,7 +194,8 @@ void def_store_save(DefStore *store, const char *name, Buf *xml, StoreDone *done
 void def_store_remove(DefStore *store, const char *name, const char *const *others, StoreDone *done, void *arg)
 {
         enum { MOST_OTHERS = 8 };
-        AUTOFREE char *mark = file_of(store->autostart_dir, name), *path = file_of(store->dir, name);
+        AUTOFREE char *mark = def_store_file_of(store->autostart_dir, name),
+                      *path = def_store_file_of(store->dir, name);
         const char *paths[MOST_OTHERS + 3] = { mark };
         size_t n = 1;
 
@@ -213,65 +207,11 @@ void def_store_remove(DefStore *store, const char *name, const char *const *othe
 
 void def_store_autostart(DefStore *store, const char *name, bool autostart, StoreDone *done, void *arg)
 {
-        AUTOFREE char *mark = file_of(store->autostart_dir, name), *target = file_of("..", name);
+        AUTOFREE char *mark = def_store_file_of(store->autostart_dir, name), *target = def_store_file_of("..", name);
         const char *paths[] = { mark, NULL };
 
         if (autostart)
                 file_queue_link(store->files, mark, target, done, arg);
         else
                 file_queue_remove(store->files, paths, done, arg);
-}
-
-/* --- another name --- */
-
-typedef struct Rename {
-        DefStore *store;
-        char *old_name, *new_name;
-        bool autostart;
-        StoreDone *done;
-        void *arg;
-} Rename;
-
-static void end_rename(void *arg, const Error *failure)
-{
-        Rename *r = arg;
-
-        r->done(r->arg, failure);
-        free(r->old_name);
-        free(r->new_name);
-        free(r);
-}
-
-static void remove_old(void *arg, const Error *failure)
-{
-        Rename *r = arg;
-
-        if (failure)
-                end_rename(r, failure);
-        else
-                def_store_remove(r->store, r->old_name, NULL, end_rename, r);
-}
-
-static void mark_new(void *arg, const Error *failure)
-{
-        Rename *r = arg;
-
-        if (failure || !r->autostart)
-                remove_old(r, failure);
-        else
-                def_store_autostart(r->store, r->new_name, true, remove_old, r);
-}
-
-void def_store_rename(DefStore *store, const char *old_name, const char *name, Buf *xml, bool autostart,
-                      StoreDone *done, void *arg)
-{
-        Rename *r = mem_new(Rename);
-
-        *r = (Rename){ .store = store,
-                       .old_name = str_dup(old_name),
-                       .new_name = str_dup(name),
-                       .autostart = autostart,
-                       .done = done,
-                       .arg = arg };
-        def_store_save(store, name, xml, mark_new, r);
 }

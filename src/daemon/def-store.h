@@ -45,8 +45,12 @@ void def_store_save(DefStore *store, const char *name, Buf *xml, StoreDone *done
 /* Its mark, then `others` (ends with NULL; may be NULL), and the definition last: until then all can be tried again. */
 void def_store_remove(DefStore *store, const char *name, const char *const *others, StoreDone *done, void *arg);
 void def_store_autostart(DefStore *store, const char *name, bool autostart, StoreDone *done, void *arg);
-/* The new file first, then its mark, then the old ones go. */
+/* The new file first, then its mark, then the old ones go. When it fails, the old name is as it was. */
 void def_store_rename(DefStore *store, const char *old_name, const char *name, Buf *xml, bool autostart,
                       StoreDone *done, void *arg);
+/* Whether two definitions are of one object. */
+typedef bool DefSame(const char *xml, const char *other);
+/* Before the load; blocks. Finish the renamings in the middle of which a daemon was killed. */
+void def_store_settle_renames(DefStore *store, DefSame *same);
 
 DEFINE_AUTO(DefStore, def_store_free)

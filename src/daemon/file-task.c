@@ -61,11 +61,9 @@ static int make_link(const Change *change, Error *err)
         AUTOFREE char *parent = str_dup_n(change->paths[0],
                                           (size_t)(strrchr(change->paths[0], '/') - change->paths[0]));
 
-        if (dir_make(parent, 0700, err) < 0 || file_remove_durable(change->paths[0], err) < 0)
+        if (dir_make(parent, 0700, err) < 0)
                 return -1;
-        if (symlink(change->target, change->paths[0]) < 0)
-                return err_errno(err, errno, "cannot make the link '%s'", change->paths[0]);
-        return 0;
+        return file_link_durable(change->paths[0], change->target, err);
 }
 
 /* On a worker; touches nothing but the change. */

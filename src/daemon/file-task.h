@@ -21,7 +21,7 @@ void file_queue_write(FileQueue *queue, const char *path, Buf *content, mode_t m
 /* Remove each path; those that are not there are fine. paths ends with NULL. */
 void file_queue_remove(FileQueue *queue, const char *const *paths, void (*done)(void *arg, const Error *failure),
                        void *arg);
-/* A symbolic link to target, in place of what was there. */
+/* A symbolic link to target, synced, in place of what was there. */
 void file_queue_link(FileQueue *queue, const char *path, const char *target,
                      void (*done)(void *arg, const Error *failure), void *arg);
 

@@ -31,10 +31,28 @@ static int add_one(void *arg, const char *name, void *parsed, bool autostart, Er
         return 0;
 }
 
+static bool has_uuid(const char *xml, Uuid *ret)
+{
+        AUTO(DomainDef) *def = NULL;
+
+        if (domain_def_parse(xml, strlen(xml), DEF_PARSE_INACTIVE, &def, NULL, NULL) < 0)
+                return false;
+        *ret = def->uuid;
+        return true;
+}
+
+static bool is_one_guest(const char *xml, const char *other)
+{
+        Uuid a, b;
+
+        return has_uuid(xml, &a) && has_uuid(other, &b) && uuid_eq(&a, &b);
+}
+
 int qemu_store_load(QemuDriver *qemu, Error *err)
 {
         static const DefReader reader = { .parse = parse_one, .add = add_one };
 
+        def_store_settle_renames(qemu->store, is_one_guest);
         return def_store_load_many(qemu->store, &reader, qemu, err);
 }
 

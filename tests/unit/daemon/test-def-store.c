@@ -50,7 +50,7 @@ TEST(what_was_saved_marked_renamed_and_removed_is_read_so)
         AUTO(FileQueue) *files = file_queue_new(pool);
         AUTO(DefStore) *store = NULL;
         AUTO(Buf) xml = { 0 };
-        AUTOFREE char *bad = NULL, *marks = NULL;
+        AUTOFREE char *bad = NULL, *marks = NULL, *notes = NULL;
 
         CHECK(mkdtemp(dir) != NULL);
         store = def_store_new(files, dir);
@@ -75,7 +75,71 @@ TEST(what_was_saved_marked_renamed_and_removed_is_read_so)
         wait_for(loop);
         CHECK_STR(load(store), "");
         marks = str_format("%s/autostart", dir);
-        CHECK(access(bad, F_OK) < 0 && rmdir(marks) == 0 && rmdir(dir) == 0);
+        notes = str_format("%s/.rename", dir);
+        CHECK(access(bad, F_OK) < 0 && rmdir(notes) == 0 && rmdir(marks) == 0 && rmdir(dir) == 0);
+}
+
+/* Two texts are of one object when they begin alike. */
+static bool begin_alike(const char *xml, const char *other)
+{
+        return xml[0] == other[0];
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+        AUTOFREE char *path = str_format("%s/%s", dir, name);
+
+        CHECK(file_write_atomic(path, text, strlen(text), 0600, NULL) == 0);
+}
+
+static void put_link(const char *dir, const char *name, const char *target)
+{
+        AUTOFREE char *path = str_format("%s/%s", dir, name);
+
+        CHECK(file_link_durable(path, target, NULL) == 0);
+}
+
+static void take(const char *dir, const char *name)
+{
+        AUTOFREE char *path = str_format("%s/%s", dir, name);
+
+        CHECK(remove(path) == 0);
+}
+
+TEST(a_renaming_that_was_interrupted_is_finished_or_forgotten)
+{
+        static const char *const places[] = { "autostart", ".rename" };
+        static const char *const left[] = { "fellow.xml", "new.xml", "other.xml", "autostart/new.xml", "alone.xml" };
+        char dir[] = "/tmp/drover-def-store-XXXXXX";
+        AUTO(DefStore) *store = NULL;
+
+        CHECK(mkdtemp(dir) != NULL);
+        for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+                AUTOFREE char *path = str_format("%s/%s", dir, places[i]);
+
+                CHECK(dir_make(path, 0700, NULL) == 0);
+        }
+        store = def_store_new(NULL, dir);
+        put(dir, "old.xml", "x1");
+        put(dir, "new.xml", "x2");
+        put_link(dir, "autostart/old.xml", "../old.xml");
+        put_link(dir, ".rename/old.xml", "../new.xml");
+        put(dir, "fellow.xml", "y"); /* by now somebody else has the new name */
+        put(dir, "other.xml", "z");
+        put_link(dir, ".rename/fellow.xml", "../other.xml");
+        put(dir, "alone.xml", "v"); /* the new file was never written */
+        put_link(dir, ".rename/alone.xml", "../nothing.xml");
+        put_link(dir, ".rename/gone.xml", "../alone.xml"); /* only the note was left */
+        put_link(dir, ".rename/bad.xml", "../../etc/passwd.xml");
+        for (int i = 0; i < 2; i++) { /* a second time changes nothing */
+                def_store_settle_renames(store, begin_alike);
+                CHECK_STR(load(store), "alone=v;fellow=y;new=x2*;other=z;");
+        }
+        for (size_t i = 0; i < ARRAY_LEN(left); i++)
+                take(dir, left[i]);
+        for (size_t i = 0; i < ARRAY_LEN(places); i++)
+                take(dir, places[i]);
+        CHECK(rmdir(dir) == 0);
 }
 
 static void *on_parse(void *arg UNUSED, const char *xml, Error *err)

@@ -1,0 +1,112 @@
+"""The daemon is killed with -9 at every act of a change (see kill-point.c): the change is made or it is not, and what the
+next daemon says, what is on disk and what QEMU has agree about it.
+"""
+import os
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from mortal import MortalDaemon, Subject, processes, sweep
+
+DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>
+<target dev='vdb' bus='virtio'/><alias name='ua-disk'/></disk>"""
+NIC = """<interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/><alias name='ua-nic'/></interface>"""
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = MortalDaemon()
+    yield daemon
+    daemon.arm(0)
+    daemon.stop()
+
+
+@pytest.fixture()
+def subject(daemon, tmp_path):
+    tmp_path.chmod(0o755)
+    subject = Subject(daemon, tmp_path)
+    yield subject
+    subject.be("shut off")
+    subject.virsh("undefine", "k", "--managed-save")
+
+
+def xml_of(subject, *options):
+    return ElementTree.fromstring(subject.virsh("dumpxml", "k", *options, check=True))
+
+
+def test_a_new_name(subject):
+    """One file, one mark, the same guest, whenever the daemon died; LIFE-16."""
+    directory = subject.daemon.base / "etc" / "qemu"
+    names = lambda: sorted(subject.virsh("list", "--all", "--name", check=True).split())
+
+    def be_k():
+        if names() == ["l"]:
+            subject.virsh("domrename", "l", "k", check=True)
+        subject.virsh("autostart", "k", check=True)
+
+    def check(where):
+        found = names()
+        assert found in (["k"], ["l"]), found
+        assert found == ["l"] or where != "it was not killed"
+        assert subject.virsh("domuuid", found[0]).strip() == subject.identity
+        assert [path.name for path in directory.glob("*.xml")] == [f"{found[0]}.xml"]
+        assert [path.name for path in (directory / "autostart").glob("*.xml")] == [f"{found[0]}.xml"]
+        assert not [*(directory / ".rename").glob("*.xml")]
+    points = sweep(subject, be_k, lambda: subject.virsh("domrename", "k", "l"), check)
+    assert points > 5
+    be_k()
+
+
+def test_a_device_in_the_configuration(subject):
+    file = subject.directory / "device.xml"
+    file.write_text(NIC)
+    there = lambda: bool(xml_of(subject, "--inactive").findall("devices/interface"))
+
+    def without():
+        subject.virsh("detach-device", "k", file, "--config")
+        assert not there()
+
+    def check(where):
+        assert there() or where != "it was not killed"
+        subject.virsh("dumpxml", "k", "--inactive", check=True)
+    sweep(subject, without, lambda: subject.virsh("attach-device", "k", file, "--config"), check)
+
+
+def test_memory_and_processors_in_the_configuration(subject):
+    def value(path):
+        return int(xml_of(subject, "--inactive").findtext(path))
+
+    for command, path, before, after in (("setmem", "currentMemory", 16384, 8192), ("setmaxmem", "memory", 16384, 32768)):
+        def check(where):
+            assert value(path) in ((after,) if where == "it was not killed" else (before, after))
+        sweep(subject, lambda: subject.virsh(command, "k", str(before), "--config", check=True),
+              lambda: subject.virsh(command, "k", str(after), "--config"), check)
+
+    def check_vcpus(where):
+        assert value("vcpu") in ((3,) if where == "it was not killed" else (1, 3))
+    sweep(subject, lambda: subject.virsh("setvcpus", "k", "1", "--maximum", "--config", check=True),
+          lambda: subject.virsh("setvcpus", "k", "3", "--maximum", "--config"), check_vcpus)
+
+
+def test_a_larger_disk(subject):
+    disk = subject.daemon.base / "disk"  # where QEMU's user may go
+    disk.write_bytes(bytes(1 << 20))
+    file = subject.directory / "device.xml"
+    file.write_text(DISK.format(disk))
+    subject.virsh("attach-device", "k", file, "--config", check=True)
+    size = lambda: int(subject.virsh("domblkinfo", "k", "vdb", check=True).split()[1])
+
+    def prepare():
+        subject.be("shut off")
+        os.truncate(disk, 1 << 20)
+        subject.be("running")
+
+    def check(where):
+        assert subject.settled() == "running"
+        assert size() in ((2 << 20,) if where == "it was not killed" else (1 << 20, 2 << 20))
+        assert size() == disk.stat().st_size
+    sweep(subject, prepare, lambda: subject.virsh("blockresize", "k", "vdb", "2048K"), check)
+    subject.be("shut off")
+    assert not processes(subject.identity)
