@@ -13,7 +13,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -138,16 +137,20 @@ static void raise_fd_limit(void)
         }
 }
 
-/* One daemon per run directory; the lock lives as long as the descriptor. */
+/*
+ * One daemon per run directory; the lock lives as long as the descriptor. It is the process's own: a child that has not
+ * reached its exec yet must not hold it when its daemon was killed, or the next start would be refused.
+ */
 static int claim_pidfile(const char *dir, Fd *ret, Error *err)
 {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         AUTOFREE char *path = str_format("%s/droverd.pid", dir);
         AUTO(Fd) fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 
         if (fd < 0)
                 return err_errno(err, errno, "cannot open '%s'", path);
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno == EWOULDBLOCK)
+        if (fcntl(fd, F_SETLK, &lock) < 0) {
+                if (errno == EAGAIN || errno == EACCES)
                         return err_set(err, ERR_OPERATION_INVALID, "another droverd holds '%s'", path);
                 return err_errno(err, errno, "cannot lock '%s'", path);
         }

@@ -1,6 +1,9 @@
 """Stock virsh and python3-libvirt reach droverd over UNIX socket, TCP and SSH, from another host (MIG-10, REM rows)."""
+import subprocess
+
 import libvirt
 import pytest
+from droverd import find_program
 from waiting import wait_for
 
 REMOTE = ["test+unix:///default", "test+tcp://{}/default", "test+ssh://{}/default"]
@@ -62,3 +65,13 @@ def test_a_killed_daemon_starts_again_on_the_same_socket(pair):
     assert pair.daemon_a.kill() == -9
     pair.daemon_a.start()
     assert wait_for("an answer", lambda: pair.a.virsh("list", uri="test+unix:///default"))
+
+
+def test_a_second_daemon_in_the_same_place_is_refused_and_harms_nothing(droverd):
+    directories = [word for name in ("config", "state", "run", "log")
+                   for word in (f"--{name}-dir", droverd.base / {"config": "etc"}.get(name, name))]
+    second = subprocess.run([find_program(), *directories], capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert f"another droverd holds '{droverd.base}/run/droverd.pid'" in second.stdout + second.stderr
+    assert (droverd.base / "run/droverd.pid").read_text() == f"{droverd.process.pid}\n"
+    assert "Using API" in droverd.virsh("version")

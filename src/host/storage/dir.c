@@ -247,7 +247,7 @@ static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
                 return 0;
         if (flags & BUILD_NO_OVERWRITE && check_blank(device, err) < 0)
                 return -1;
-        if (str_eq(format, "auto"))
+        if (!format || str_eq(format, "auto"))
                 return err_set(err, ERR_OPERATION_INVALID,
                                "a file system needs its kind: set <source><format type='...'/>");
         program = str_format("mkfs.%s", format);
