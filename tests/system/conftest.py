@@ -9,12 +9,15 @@ import pathlib
 import sys
 import types
 
+import libvirt
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from droverd import Droverd, free_port  # noqa: E402  (the path comes first)
 from lab.hosts import Lab  # noqa: E402
+from live import LiveDaemon  # noqa: E402
+from waiting import EventLoop  # noqa: E402
 
 TAIL_BYTES = 3000
 
@@ -28,6 +31,39 @@ def droverd():
     daemon.port = port
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    """A daemon for all tests of a file, which see its test driver; a file with guests of QEMU's takes live_daemon."""
+    libvirt.virEventRegisterDefaultImpl()
+    daemon = Droverd()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def live_daemon():
+    """A daemon whose guests really run, for all tests of a file; libvirt's event loop turns."""
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    EventLoop.start()
+    daemon = LiveDaemon()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture()
+def conn(daemon):
+    conn = libvirt.open(daemon.uri())
+    yield conn
+    conn.close()
+
+
+@pytest.fixture()
+def dom(conn):
+    """The guest that a file's daemon runs, by the name that all of them give it."""
+    return conn.lookupByName("g")
 
 
 @pytest.fixture()

@@ -83,3 +83,13 @@ class Droverd:
         shutil.rmtree(self.base)
         assert "Sanitizer" not in said and "runtime error" not in said, said
         assert status == 0, f"droverd ended with {status}: {said}"
+
+
+def running_guest(conn, xml):
+    """A guest of the test driver's that runs, as the body of a fixture."""
+    dom = conn.defineXML(xml)
+    dom.create()
+    yield dom
+    if dom.isActive():
+        dom.destroy()
+    dom.undefine()

@@ -4,6 +4,7 @@ import time
 import uuid
 from xml.sax.saxutils import escape
 
+import libvirt
 from droverd import Droverd
 from lab import guest
 from lab.domains import domain_type
@@ -74,4 +75,13 @@ def read_until(stream, wanted, seconds=40, say=None):
         return wanted in seen
 
     wait_for(f"{wanted} on the console", more, seconds)
+    return seen
+
+
+def shell(dom, command, expected):
+    """Say a command to the guest's shell on its second serial port until what it prints is there."""
+    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+    seen = read_until(stream, expected, say=command + b"\n")
+    stream.abort()
     return seen

@@ -35,19 +35,8 @@ class FullDisk:
 
 
 @pytest.fixture(scope="module")
-def daemon():
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
-    yield daemon
-    daemon.stop()
-
-
-@pytest.fixture()
-def conn(daemon):
-    conn = libvirt.open(daemon.uri())
-    yield conn
-    conn.close()
+def daemon(live_daemon):
+    return live_daemon
 
 
 def definition(name="bad", devices="", extra="", memory_mib=16):

@@ -11,12 +11,8 @@ from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def daemon():
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
-    yield daemon
-    daemon.stop()
+def daemon(live_daemon):
+    return live_daemon
 
 
 def disk(path, target="vda", kind="raw", extra=""):

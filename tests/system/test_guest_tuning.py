@@ -5,18 +5,13 @@ import uuid
 
 import pytest
 
-from live import LiveDaemon
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 @pytest.fixture(scope="module")
-def daemon():
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
-    yield daemon
-    daemon.stop()
+def daemon(live_daemon):
+    return live_daemon
 
 
 @pytest.fixture()

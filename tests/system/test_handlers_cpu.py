@@ -5,21 +5,6 @@ import xml.etree.ElementTree as ET
 
 import libvirt
 import pytest
-from droverd import Droverd
-
-
-@pytest.fixture(scope="module")
-def daemon():
-    d = Droverd()
-    yield d
-    d.stop()
-
-
-@pytest.fixture()
-def conn(daemon):
-    c = libvirt.open(daemon.uri())
-    yield c
-    c.close()
 
 
 def host_cpu(conn):

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import libvirt
 import pytest
-from droverd import Droverd
+from droverd import running_guest
 
 GUEST = """
 <domain type='test'>
@@ -24,29 +24,9 @@ BOTH = LIVE | CONFIG
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
 
-@pytest.fixture(scope="module")
-def daemon():
-    libvirt.virEventRegisterDefaultImpl()
-    d = Droverd()
-    yield d
-    d.stop()
-
-
-@pytest.fixture()
-def conn(daemon):
-    c = libvirt.open(daemon.uri())
-    yield c
-    c.close()
-
-
 @pytest.fixture()
 def guest(conn):
-    dom = conn.defineXML(GUEST)
-    dom.create()
-    yield dom
-    if dom.isActive():
-        dom.destroy()
-    dom.undefine()
+    yield from running_guest(conn, GUEST)
 
 
 class Events:

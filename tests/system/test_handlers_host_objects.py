@@ -4,24 +4,8 @@ import xml.etree.ElementTree as ET
 
 import libvirt
 import pytest
-from droverd import Droverd
 
 UUID = "11111111-2222-3333-4444-555555555501"
-
-
-@pytest.fixture(scope="module")
-def daemon():
-    libvirt.virEventRegisterDefaultImpl()
-    d = Droverd()
-    yield d
-    d.stop()
-
-
-@pytest.fixture()
-def conn(daemon):
-    c = libvirt.open(daemon.uri())
-    yield c
-    c.close()
 
 
 @pytest.mark.parametrize("command", ["secret-list",

@@ -15,13 +15,6 @@ def daemon():
     d.stop()
 
 
-@pytest.fixture()
-def conn(daemon):
-    c = libvirt.open(daemon.uri())
-    yield c
-    c.close()
-
-
 def words_after(text, label):
     return next(line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith(label))
 

@@ -1,7 +1,7 @@
 """Tuning guests through stock clients: limits, processors, memory (CPU-09 to CPU-12, DOM-06)."""
 import libvirt
 import pytest
-from droverd import Droverd
+from droverd import running_guest
 
 GUEST = """
 <domain type='test'>
@@ -21,28 +21,9 @@ LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 BOTH = LIVE | CONFIG
 
 
-@pytest.fixture(scope="module")
-def daemon():
-    d = Droverd()
-    yield d
-    d.stop()
-
-
-@pytest.fixture()
-def conn(daemon):
-    c = libvirt.open(daemon.uri())
-    yield c
-    c.close()
-
-
 @pytest.fixture()
 def guest(conn):
-    dom = conn.defineXML(GUEST)
-    dom.create()
-    yield dom
-    if dom.isActive():
-        dom.destroy()
-    dom.undefine()
+    yield from running_guest(conn, GUEST)
 
 
 

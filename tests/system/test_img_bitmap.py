@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from img_tools import clean, failing, info, io, needs_stock, ours, stock
+from img_tools import clean, failing, io, needs_stock, ours, stock
 
 pytestmark = needs_stock
 

@@ -1,6 +1,5 @@
 """The guest agent, a real one in a real guest, through stock clients."""
 import json
-import os
 import subprocess
 import time
 
@@ -8,8 +7,8 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from live import LiveDaemon, linux, read_until, start, state, wait_state
-from waiting import EventLoop, wait_for
+from live import linux, read_until, start, state
+from waiting import wait_for
 
 DEVICES = """<disk type='file'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
 <serial type='pty'/><interface type='user'><mac address='52:54:00:aa:bb:cc'/><model type='virtio'/></interface>"""
@@ -25,13 +24,8 @@ def in_guest(conn, name, command, expected):
 
 
 @pytest.fixture(scope="module")
-def daemon():
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
-    yield daemon
-    daemon.stop()
+def daemon(live_daemon):
+    return live_daemon
 
 
 @pytest.fixture()

@@ -1,22 +1,18 @@
 """Disks, memory and policies of a running guest, looked at and changed, through stock clients."""
-import os
 import subprocess
 
 import libvirt
 import pytest
 
-from live import LiveDaemon, linux, read_until, start
-from waiting import EventLoop, wait_for
+from live import linux, shell, start
+from waiting import wait_for
 
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
+def daemon(live_daemon, tmp_path_factory):
+    daemon = live_daemon
     image = daemon.base / "disk"
     image.write_bytes(bytes(8 * MIB))
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", daemon.base / "second", "16M"], check=True)
@@ -25,23 +21,7 @@ def daemon(tmp_path_factory):
       <disk type='file'><driver name='qemu' type='qcow2'/><source file='{daemon.base / "second"}'/>
         <target dev='vdb' bus='virtio'/></disk>
       <serial type='pty'/><input type='keyboard' bus='ps2'/>""", shell="ttyS1"))
-    yield daemon
-    daemon.stop()
-
-
-@pytest.fixture()
-def dom(daemon):
-    conn = libvirt.open(daemon.uri())
-    yield conn.lookupByName("g")
-    conn.close()
-
-
-def shell(dom, command, expected):
-    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
-    dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-    seen = read_until(stream, expected, say=command + b"\n")
-    stream.abort()
-    return seen
+    return daemon
 
 
 def test_counters_rise_with_what_the_guest_does(daemon, dom):

@@ -1,35 +1,23 @@
 """Consoles, screens, keys and the monitor of a running guest, through stock clients."""
 import json
-import os
 import socket
 
 import libvirt
 import libvirt_qemu
 import pytest
 
-from live import LiveDaemon, linux, read_until, start
-from waiting import EventLoop, wait_for
+from live import linux, read_until, start
+from waiting import wait_for
 
 DEVICES = """<graphics type='vnc' port='-1' autoport='yes'/><video><model type='vga'/></video>
 <channel type='unix'><target type='virtio' name='org.test.0'/></channel>"""
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
+def daemon(live_daemon, tmp_path_factory):
+    daemon = live_daemon
     start(daemon, tmp_path_factory.mktemp("xml"), linux("g", DEVICES, shell="ttyS0"))
-    yield daemon
-    daemon.stop()
-
-
-@pytest.fixture()
-def conn(daemon):
-    conn = libvirt.open(daemon.uri())
-    yield conn
-    conn.close()
+    return daemon
 
 
 def test_a_console_carries_both_ways(conn):

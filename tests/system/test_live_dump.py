@@ -9,18 +9,15 @@ import threading
 import libvirt
 import pytest
 
-from live import LiveDaemon, linux, read_until, start, state, wait_state
-from waiting import EventLoop, wait_for
+from live import linux, read_until, start, state, wait_state
+from waiting import wait_for
 
 MEMORY_MIB = 256
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
+def daemon(live_daemon, tmp_path_factory):
+    daemon = live_daemon
     start(daemon, tmp_path_factory.mktemp("xml"), linux("g", "<serial type='pty'/>", memory_mib=MEMORY_MIB, shell="ttyS1"))
     conn = libvirt.open(daemon.uri())
     stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
@@ -28,8 +25,7 @@ def daemon(tmp_path_factory):
     read_until(stream, b"42-ok", say=b"echo $((40+2))-ok\n")  # before, its processor is in another mode
     stream.abort()
     conn.close()
-    yield daemon
-    daemon.stop()
+    return daemon
 
 
 def program_headers(path):

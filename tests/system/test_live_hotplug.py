@@ -1,12 +1,11 @@
 """Devices into and out of a running guest, through stock clients."""
-import os
 import subprocess
 
 import libvirt
 import pytest
 
-from live import LiveDaemon, linux, read_until, start
-from waiting import EventLoop, wait_for
+from live import linux, shell, start
+from waiting import wait_for
 
 RNG = "<rng model='virtio'><backend model='random'>/dev/urandom</backend><alias name='ua-rng'/></rng>"
 SCSI = "<controller type='scsi' index='0' model='virtio-scsi'/>"
@@ -15,11 +14,8 @@ DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><sourc
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
+def daemon(live_daemon, tmp_path_factory):
+    daemon = live_daemon
     (daemon.base / "disk").write_bytes(bytes(4 << 20))
     start(daemon, tmp_path_factory.mktemp("xml"),
           linux("g", "<serial type='pty'/><graphics type='vnc' port='-1' autoport='yes' passwd='first'/>",
@@ -27,22 +23,7 @@ def daemon(tmp_path_factory):
     conn = libvirt.open(daemon.uri())
     shell(conn.lookupByName("g"), b"echo up-$((1+1))", b"up-2")
     conn.close()
-    yield daemon
-    daemon.stop()
-
-
-@pytest.fixture()
-def dom(daemon):
-    conn = libvirt.open(daemon.uri())
-    yield conn.lookupByName("g")
-    conn.close()
-
-
-def shell(dom, command, expected):
-    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
-    dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-    read_until(stream, expected, say=command + b"\n")
-    stream.abort()
+    return daemon
 
 
 def device(tmp_path, xml):

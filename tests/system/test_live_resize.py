@@ -1,38 +1,19 @@
 """Processors and memory of a running guest, changed while it runs, through stock clients."""
-import os
 import pathlib
 
 import libvirt
 import pytest
 
-from live import LiveDaemon, linux, read_until, start
-from waiting import EventLoop, wait_for
+from live import linux, shell, start
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
+def daemon(live_daemon, tmp_path_factory):
+    daemon = live_daemon
     start(daemon, tmp_path_factory.mktemp("xml"),
           linux("g", "<serial type='pty'/>", shell="ttyS1", vcpus=4).replace("<vcpu>", "<vcpu current='2'>"))
-    yield daemon
-    daemon.stop()
-
-
-@pytest.fixture()
-def dom(daemon):
-    conn = libvirt.open(daemon.uri())
-    yield conn.lookupByName("g")
-    conn.close()
-
-
-def shell(dom, command, expected):
-    stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
-    dom.openConsole("serial1", stream)
-    read_until(stream, expected, say=command + b"\n")
-    stream.abort()
+    return daemon
 
 
 def threads(daemon):

@@ -8,18 +8,13 @@ import threading
 import libvirt
 import pytest
 
-from live import LiveDaemon, linux, start, state, wait_state
-from waiting import EventLoop, wait_for
+from live import linux, start, state, wait_state
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def daemon():
-    EventLoop.start()
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = LiveDaemon()
-    yield daemon
-    daemon.stop()
+def daemon(live_daemon):
+    return live_daemon
 
 
 @pytest.fixture()

@@ -109,7 +109,7 @@ def test_nonsense_is_refused_before_anything_is_touched(pair):
 def test_what_is_missing_there_is_said_at_once(pair):
     """MIG-21, MIG-23: all problems in one sentence, before anything is touched."""
     pair.a.ip("link add only-here type bridge", "link set only-here up")
-    nics = "".join(f"<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>"
+    nics = "".join("<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>"
                    for _ in range(2))
     with running(pair, devices=nics):
         with pytest.raises(LabError, match="no bridge 'only-here' here; there is no bridge 'only-here' here"):
