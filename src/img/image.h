@@ -24,7 +24,8 @@ typedef struct ImageExtent {
         bool compressed;
         bool has_offset; /* it stands at `offset` of the file, as it is */
         uint64_t offset;
-        unsigned depth; /* image_map_chain(): 0 this image, 1 its backing image, ... */
+        const ImageFile *file; /* which one that is, until the image is closed; NULL: its own */
+        unsigned depth;        /* image_map_chain(): 0 this image, 1 its backing image, ... */
 } ImageExtent;
 
 typedef enum ImagePreallocation {

@@ -107,7 +107,7 @@ int image_measure(Image *from, ImageFormat format, const ImageCreate *how, Measu
         if (how->preallocation >= PREALLOCATE_FALLOC)
                 data = whole;
         *ret = (Measurement){ 0 };
-        if (from && measure_bitmaps(from, cluster, ret, err) < 0)
+        if (from && how->version != 2 && measure_bitmaps(from, cluster, ret, err) < 0)
                 return -1;
         ret->fully_allocated = qcow2_tables(whole, cluster, how) + round_up(header, cluster) + whole;
         ret->required = ret->fully_allocated - whole + data;

@@ -69,13 +69,23 @@ static void use_table(Check *c, const char *what, uint64_t offset, uint64_t byte
         c->found->corruptions++;
 }
 
+/* A cluster that stands as it is. */
+static void count_place(Check *c, uint64_t offset)
+{
+        c->found->allocated_clusters++;
+        if (c->next && c->next != offset)
+                c->found->fragmented_clusters++;
+        c->next = offset + c->q->cluster;
+}
+
 static void walk_entry(Check *c, uint64_t entry, uint64_t guest, bool active)
 {
         Qcow2 *q = c->q;
         uint64_t offset = entry & QCOW2_OFFSET, length = q->cluster;
 
         if (!(entry & QCOW2_COMPRESSED) && (q->h.incompatible & QCOW2_EXTERNAL_DATA)) {
-                c->found->allocated_clusters += active && (entry & (QCOW2_COPIED | QCOW2_OFFSET));
+                if (active && entry & (QCOW2_COPIED | QCOW2_OFFSET))
+                        count_place(c, offset);
                 return;
         }
         if (!(entry & QCOW2_COMPRESSED) && !offset)
@@ -103,15 +113,13 @@ static void walk_entry(Check *c, uint64_t entry, uint64_t guest, bool active)
         }
         if (!active)
                 return;
-        c->found->allocated_clusters++;
-        if (entry & QCOW2_COMPRESSED) {
-                c->found->compressed_clusters++;
-                c->found->fragmented_clusters++;
+        if (!(entry & QCOW2_COMPRESSED)) {
+                count_place(c, offset);
                 return;
         }
-        if (c->next && c->next != offset)
-                c->found->fragmented_clusters++;
-        c->next = offset + q->cluster;
+        c->found->allocated_clusters++;
+        c->found->compressed_clusters++;
+        c->found->fragmented_clusters++;
 }
 
 static int walk_tables(Check *c, const uint64_t *l1, uint32_t n, bool active, Error *err)
@@ -280,11 +288,12 @@ static int compare_counts(Check *c, Error *err)
 
                         if (stored == 1 && cluster < c->n)
                                 c->single[cluster / 8] |= (uint8_t)(1 << cluster % 8);
-                        if (stored || used)
-                                compare_one(c, cluster, stored, used);
-                        if (used)
-                                c->found->image_end_offset = MAX(c->found->image_end_offset,
-                                                                 (cluster + 1) << q->cluster_bits);
+                        /* A count behind the end of the file is nobody's loss. */
+                        if (cluster >= c->n || (!stored && !used))
+                                continue;
+                        compare_one(c, cluster, stored, used);
+                        c->found->image_end_offset = MAX(c->found->image_end_offset, (cluster + 1)
+                                                                                             << q->cluster_bits);
                 }
         }
         return 0;
@@ -457,7 +466,8 @@ static int check_held(Check *c, ImageRepair how, Error *err)
 
         if (qcow2_refcounts_load(q, err) < 0 || count_anew(c, err) < 0 || compare_counts(c, err) < 0)
                 return -1;
-        if (c->found->corruptions == 0 && check_flags(c, false, &wrong, err) < 0)
+        /* A repair of the counts sets flags right too. */
+        if ((how == REPAIR_NONE || c->found->corruptions == 0) && check_flags(c, false, &wrong, err) < 0)
                 return -1;
         c->found->total_clusters = div_up(q->image->size, q->cluster);
         c->found->corruptions += wrong;

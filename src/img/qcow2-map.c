@@ -224,7 +224,10 @@ int qcow2_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, 
         ret->zero = place.kind == QCOW2_ZEROS || place.kind == QCOW2_ZEROS_HELD;
         ret->data = place.kind == QCOW2_NORMAL || place.kind == QCOW2_PACKED;
         ret->compressed = place.kind == QCOW2_PACKED;
-        ret->has_offset = (place.kind == QCOW2_NORMAL || place.kind == QCOW2_ZEROS_HELD) && !q->h.crypt;
+        /* A part of a cluster may be absent where another part of it stands. */
+        ret->has_offset = (place.host || place.kind == QCOW2_NORMAL || place.kind == QCOW2_ZEROS_HELD) &&
+                          place.kind != QCOW2_PACKED && !q->h.crypt;
         ret->offset = place.host;
+        ret->file = ret->has_offset ? image->data_file : NULL;
         return 0;
 }

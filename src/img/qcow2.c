@@ -148,11 +148,6 @@ static int qcow2_attach(Image *image, size_t i, ImageFile *file, Error *err)
         return 0;
 }
 
-static uint64_t qcow2_disk_usage(const Image *image)
-{
-        return image->data_file ? image_file_disk_usage(image->data_file) : 0;
-}
-
 static int qcow2_flush(Image *image, Error *err)
 {
         return qcow2_flush_all(qcow2_of(image), err);
@@ -221,7 +216,6 @@ const ImageDriver image_driver_qcow2 = {
         .open = qcow2_open,
         .close = qcow2_close,
         .attach = qcow2_attach,
-        .disk_usage = qcow2_disk_usage,
         .unlock = qcow2_unlock,
         .map = qcow2_map,
         .read = qcow2_read,

@@ -1,5 +1,5 @@
 /*
- * img/qed.c - qed, a format between qcow2 version 2 and 3 (read only)
+ * img/qed.c - qed, a format between qcow2 version 2 and 3 (read and checked only)
  *
  * An L1 table of L2 tables of clusters, without counts. What an image that was
  * not closed cleanly may have wrong is its tables' entries behind the end of
@@ -29,7 +29,7 @@ enum {
 };
 
 typedef struct Qed {
-        uint64_t l1_at, per_table;
+        uint64_t l1_at, per_table; /* entries, of either kind of table */
 } Qed;
 
 static bool qed_probe(const uint8_t *head, size_t n)
@@ -101,7 +101,27 @@ static int qed_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
         return table ? 0 : -1;
 }
 
-static const BlockMapOps qed_ops = { .load = qed_load };
+static int qed_tables(Image *image, BlockRanges *ret, Error *err)
+{
+        const Qed *q = block_map_of(image)->more;
+        uint64_t n = div_up(block_map_of(image)->n, q->per_table);
+        AUTOFREE uint8_t *l1 = block_map_read_table(image, q->l1_at, n, 8, err);
+        BlockRange header = { .start = 0, .end = image->about.cluster_size, .block = UINT64_MAX };
+
+        if (!l1)
+                return -1;
+        vec_push(ret, header);
+        for (uint64_t i = 0; i <= n; i++) {
+                uint64_t at = i == n ? q->l1_at : load_le64(l1 + 8 * i);
+                BlockRange range = { .start = at, .end = at + 8 * q->per_table, .block = UINT64_MAX };
+
+                if (at)
+                        vec_push(ret, range);
+        }
+        return 0;
+}
+
+static const BlockMapOps qed_ops = { .load = qed_load, .tables = qed_tables };
 
 static int qed_open(Image *image, Error *err)
 {
@@ -130,4 +150,5 @@ const ImageDriver image_driver_qed = {
         .close = block_map_close,
         .map = block_map_map,
         .read = block_map_read,
+        .check = block_map_check,
 };

@@ -292,6 +292,7 @@ static int map_flat(Part *part, uint64_t inside, uint64_t length, ImageExtent *r
         *ret = (ImageExtent){ .length = MIN(run, length), .present = true, .has_offset = true, .offset = at };
         ret->data = true; /* room was taken, whatever the file system made of it */
         ret->zero = kind != FILE_EXTENT_DATA;
+        ret->file = part->flat;
         return 0;
 }
 
@@ -308,6 +309,8 @@ static int vmdk_map(Image *image, uint64_t offset, uint64_t length, ImageExtent 
                 r = map_flat(part, offset - part->start, length, ret, err);
         else
                 r = image_map(part->sparse, offset - part->start, length, ret, err);
+        if (r == 0 && part->sparse && ret->has_offset)
+                ret->file = part->sparse->file;
         ret->start = offset;
         return r;
 }

@@ -65,6 +65,51 @@ static void read_through(Image *image)
         image_read(image, image_size(image) / 2, buffer, 1000, NULL);
 }
 
+/* Lists that a header points to, and what each of their items names. */
+static void read_lists(Image *image)
+{
+        ImageSnapshots snapshots;
+        ImageBitmaps bitmaps;
+
+        if (image_bitmaps(image, &bitmaps, NULL) == 0) {
+                for (size_t i = 0; i < bitmaps.len && i < 3; i++) {
+                        ImageBitmapContent content = { 0 };
+
+                        if (image_bitmap_load(image, bitmaps.items[i].name, &content, NULL) == 0)
+                                free(content.bits);
+                }
+                image_bitmaps_done(&bitmaps);
+        }
+        if (image_snapshots(image, &snapshots, NULL) == 0) {
+                if (snapshots.len && image_snapshot_show(image, snapshots.items[0].id, NULL) == 0)
+                        read_through(image);
+                image_snapshots_done(&snapshots);
+        }
+}
+
+/* What is not done through the disk's content. */
+static void change_more(Image *image)
+{
+        ImageSnapshot what = { .name = (char *)"new", .icount = UINT64_MAX };
+        ImageSnapshots snapshots;
+
+        image_resize(image, image_size(image) + 100000 / 512 * 512, PREALLOCATE_OFF, NULL);
+        image_bitmap_change(image, &(ImageBitmapChange){ .act = BITMAP_ADD, .name = "new" }, NULL);
+        image_write(image, 0, "again", MIN((uint64_t)5, image_size(image)), NULL);
+        image_snapshot_create(image, &what, NULL);
+        if (image_snapshots(image, &snapshots, NULL) == 0) {
+                if (snapshots.len)
+                        image_snapshot_apply(image, snapshots.items[0].id, NULL);
+                if (snapshots.len)
+                        image_snapshot_delete(image, snapshots.items[0].id, NULL);
+                image_snapshots_done(&snapshots);
+        }
+        image_resize(image, image_size(image) / 2 / 512 * 512, PREALLOCATE_OFF, NULL);
+        image_set_backing_name(image, "below", "raw", NULL);
+        image_make_empty(image, NULL);
+        image_flush(image, NULL);
+}
+
 static void change(Image *image)
 {
         static const char text[] = "written";
@@ -78,6 +123,7 @@ static void change(Image *image)
         image_write(image, image_size(image) / 2, text, MIN(sizeof(text), (size_t)(image_size(image) / 2)), NULL);
         image_flush(image, NULL);
         image_check(image, REPAIR_ALL, &found, NULL);
+        change_more(image);
 }
 
 int image_fuzz(ImageFormat format, const uint8_t *data, size_t n)
@@ -91,6 +137,7 @@ int image_fuzz(ImageFormat format, const uint8_t *data, size_t n)
                 read_through(image);
                 if (image_size(image) / MAX(image_cluster_size(image), (uint64_t)512) < LARGEST_CHECKED)
                         image_check(image, REPAIR_NONE, &found, NULL);
+                read_lists(image);
         }
         image_free(image);
         image = open_image(format, IMAGE_WRITE | IMAGE_CHECKING, data, n);

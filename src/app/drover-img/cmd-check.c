@@ -33,7 +33,7 @@ static void put_number(JsonWriter *w, const char *name, uint64_t value)
                 json_put_u64(w, name, value);
 }
 
-static void print_json(Image *image, const ImageCheck *found)
+static void print_json(Image *image, const char *argument, const ImageCheck *found)
 {
         AUTO(JsonWriter) w = { 0 };
 
@@ -48,7 +48,7 @@ static void print_json(Image *image, const ImageCheck *found)
         put_number(&w, "allocated-clusters", found->allocated_clusters);
         put_number(&w, "fragmented-clusters", found->fragmented_clusters);
         put_number(&w, "compressed-clusters", found->compressed_clusters);
-        json_put_text(&w, "filename", image_name(image));
+        json_put_text(&w, "filename", argument);
         json_put_text(&w, "format", image_format_name(image_format(image)));
         json_close_object(&w);
         puts(json_text(&w));
@@ -145,7 +145,7 @@ static int check(const Args *args, const char *argument, Error *err)
                                found.leaks_fixed, found.corruptions_fixed);
         }
         if (args->json)
-                print_json(image, &found);
+                print_json(image, argument, &found);
         else if (!args->source.quiet)
                 print_human(&found);
         return image_close(TAKE(image), err) < 0 ? -1 : verdict(&found);

@@ -72,7 +72,7 @@ static int compare(const Args *args, char **names, Error *err)
 {
         AUTO(Image) *a = source_open(&args->a, names[0], 0, err);
         AUTO(Image) *b = a ? source_open(&args->b, names[1], 0, err) : NULL;
-        Comparison result;
+        Comparison result, allocation = { .same = true };
         Progress progress;
         uint64_t length;
 
@@ -83,6 +83,11 @@ static int compare(const Args *args, char **names, Error *err)
                 return EXIT_DIFFERENT;
         }
         length = MAX(image_size(a), image_size(b));
+        if (args->strict && compare_allocation(a, b, length, &allocation, err) < 0)
+                return -1;
+        /* The first difference is told, whatever it is. */
+        if (!allocation.same)
+                length = allocation.differs_at;
         progress_begin(&progress, args->show_progress);
         if (image_compare(a, b, length, progress_report, &progress, &result, err) < 0)
                 return -1;
@@ -92,11 +97,9 @@ static int compare(const Args *args, char **names, Error *err)
                         printf("Content mismatch at offset %" PRIu64 "!\n", result.differs_at);
                 return EXIT_DIFFERENT;
         }
-        if (args->strict && compare_allocation(a, b, length, &result, err) < 0)
-                return -1;
-        if (!result.same) {
+        if (!allocation.same) {
                 if (!args->quiet)
-                        printf("Strict mode: Offset %" PRIu64 " block status mismatch!\n", result.differs_at);
+                        printf("Strict mode: Offset %" PRIu64 " block status mismatch!\n", allocation.differs_at);
                 return EXIT_DIFFERENT;
         }
         if (image_size(a) != image_size(b) && !args->quiet)

@@ -79,24 +79,6 @@ static int look_at_backing(const Args *args, const char *path, ImageCreate *how,
         return 0;
 }
 
-static void announce(const char *path, ImageFormat format, const ImageCreate *how)
-{
-        printf("Formatting '%s', fmt=%s", path, image_format_name(format));
-        if (how->encrypt)
-                printf(" encrypt.format=luks");
-        if (format == IMAGE_FORMAT_QCOW2)
-                printf(" cluster_size=%u extended_l2=%s compression_type=%s",
-                       how->cluster_size ? how->cluster_size : 65536, how->extended_l2 ? "on" : "off",
-                       how->zstd ? "zstd" : "zlib");
-        printf(" size=%llu", (unsigned long long)how->size);
-        if (how->backing_file)
-                printf(" backing_file=%s backing_fmt=%s", how->backing_file, how->backing_format ?: "");
-        if (format == IMAGE_FORMAT_QCOW2)
-                printf(" lazy_refcounts=%s refcount_bits=%u", how->lazy_refcounts ? "on" : "off",
-                       how->refcount_bits ? how->refcount_bits : 16);
-        printf("\n");
-}
-
 static int create(Args *args, const char *path, const char *size, Error *err)
 {
         AUTO(NewImage) made = { 0 };
@@ -117,7 +99,7 @@ static int create(Args *args, const char *path, const char *size, Error *err)
         if (!sized && !how.backing_file)
                 return err_set(err, ERR_INVALID_ARG, "Image creation needs a size parameter");
         if (!args->quiet)
-                announce(path, format, &how);
+                options_announce(&args->options, path, format, &how);
         policy.skip_flush = true;
         image = new_image_make(&made, path, format, &how, false, &policy, err);
         if (!image)

@@ -47,8 +47,9 @@ static int print(Printer *p, Error *err)
                         return err_set(err, ERR_OPERATION_UNSUPPORTED,
                                        "File contains external, encrypted or compressed "
                                        "clusters.");
-                printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", e->start, e->length, e->offset,
-                       image_name(image_at(p->top, e->depth)));
+                if (!e->zero)
+                        printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", e->start, e->length, e->offset,
+                               e->file ? e->file->name : image_name(image_at(p->top, e->depth)));
         }
         p->printed = true;
         return 0;
@@ -57,8 +58,21 @@ static int print(Printer *p, Error *err)
 static bool continues(const ImageExtent *run, const ImageExtent *next)
 {
         return run->length && run->depth == next->depth && run->present == next->present && run->zero == next->zero &&
-               run->data == next->data && run->has_offset == next->has_offset &&
+               run->data == next->data && run->has_offset == next->has_offset && run->file == next->file &&
                (!run->has_offset || run->offset + run->length == next->offset);
+}
+
+/* What nobody holds belongs to the image below which there is nothing at this offset, and so does what lies behind. */
+static void settle_depth(Image *top, ImageExtent *extent)
+{
+        unsigned depth = 0;
+
+        if (extent->present && extent->start < image_size(image_at(top, extent->depth)))
+                return;
+        while (depth < extent->depth && extent->start < image_size(image_at(top, depth + 1)))
+                depth++;
+        extent->depth = depth;
+        extent->present = false;
 }
 
 static int map(const Args *args, const char *argument, Error *err)
@@ -78,11 +92,7 @@ static int map(const Args *args, const char *argument, Error *err)
 
                 if (image_map_chain(image, NULL, at, end - at, &extent, err) < 0)
                         return -1;
-                /* What nobody holds, and what lies behind the end of a backing image, is shown as the top image's. */
-                if (extent.depth && (!extent.present || at >= image_size(image_at(image, extent.depth)))) {
-                        extent.depth = 0;
-                        extent.present = false;
-                }
+                settle_depth(image, &extent);
                 if (continues(&p.run, &extent)) {
                         p.run.length += extent.length;
                 } else {

@@ -96,6 +96,8 @@ int options_apply(const Options *options, ImageFormat format, ImageCreate *how, 
 /* -o help: what the format takes, on stdout. */
 bool options_help_wanted(const Options *options);
 int options_help(const char *format_name, Error *err);
+/* "Formatting ...": what is being made, as qemu-img says it. */
+void options_announce(const Options *options, const char *path, ImageFormat format, const ImageCreate *how);
 DEFINE_AUTO_VALUE(Options, options_done)
 
 /* It is there, and not a plain file. */

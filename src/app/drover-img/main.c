@@ -18,7 +18,8 @@ static void help(void)
                "usage: drover-img [standard options] command [command options]\n"
                "Disk images: create, convert, check and change them. Options are those of qemu-img.\n\n"
                "    '-h', '--help'       display this help and exit\n"
-               "    '-V', '--version'    output version information and exit\n\n"
+               "    '-V', '--version'    output version information and exit\n"
+               "    '-T', '--trace' WORD taken, and of no effect\n\n"
                "Command syntax:\n");
         for (size_t i = 0; i < ARRAY_LEN(commands); i++)
                 printf("  %s %s\n      %s\n", commands[i]->name, commands[i]->args, commands[i]->summary);
@@ -28,10 +29,47 @@ static void help(void)
         printf("\nA directory is read as a FAT disk: fat:[floppy:][12:|16:|32:]DIRECTORY\n");
 }
 
+static void help_of(const Command *command)
+{
+        printf("usage: drover-img %s %s\n%s.\n", command->name, command->args, command->summary);
+}
+
+static const Command *find(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+                if (str_eq(commands[i]->name, name))
+                        return commands[i];
+        return NULL;
+}
+
+static int run(const Command *command, int argc, char **argv)
+{
+        int status;
+
+        if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))) {
+                help_of(command);
+                return 0;
+        }
+        interrupt_catch();
+        confine_look_at(argc, argv);
+        status = command->run(argc, argv);
+        secrets_wipe();
+        return status;
+}
+
 int main(int argc, char **argv)
 {
-        const char *name = argc > 1 ? argv[1] : NULL;
+        const Command *command;
+        const char *name;
 
+        /* What QEMU's programs trace is of no meaning here. */
+        while (argc > 1 && (str_eq(argv[1], "-T") || str_starts(argv[1], "--trace"))) {
+                int words = MIN(argc - 1, strchr(argv[1], '=') ? 1 : 2);
+
+                argv += words;
+                argc -= words;
+        }
+        name = argc > 1 ? argv[1] : NULL;
         if (!name)
                 return complain("Not enough arguments\nTry 'drover-img --help' for more information");
         if (str_eq(name, "-h") || str_eq(name, "--help")) {
@@ -42,16 +80,8 @@ int main(int argc, char **argv)
                 printf("drover-img version " DROVER_VERSION "\n");
                 return 0;
         }
-        for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-                if (str_eq(commands[i]->name, name)) {
-                        int status;
-
-                        interrupt_catch();
-                        confine_look_at(argc, argv);
-                        status = commands[i]->run(argc - 1, argv + 1);
-                        secrets_wipe();
-                        return status;
-                }
-        }
+        command = find(name);
+        if (command)
+                return run(command, argc - 1, argv + 1);
         return complain("Command not found: %s\nTry 'drover-img --help' for more information", name);
 }

@@ -114,73 +114,76 @@ typedef struct OptionRow {
         const char *name;
         OptionKind kind;
         size_t at;
+        const char *usual; /* what qemu-img prints when nobody gave it; NULL: nothing */
         const char *help;
 } OptionRow;
 
-#define ROW(format, name, kind, field, help)                                                                         \
+#define USUAL(format, name, kind, field, usual, help)                                                                \
         {                                                                                                            \
-                IMAGE_FORMAT_##format, name, OPTION_##kind, offsetof(ImageCreate, field), help                       \
+                IMAGE_FORMAT_##format, name, OPTION_##kind, offsetof(ImageCreate, field), usual, help                \
         }
+#define ROW(format, name, kind, field, help) USUAL(format, name, kind, field, NULL, help)
 
 #define LUKS_ROWS(format, prefix)                                                                                    \
-        ROW(format, prefix "cipher-alg", TEXT, luks.cipher, "Name of encryption cipher algorithm"),                  \
+        ROW(format, prefix "key-secret", SECRET, luks.secret, "ID of the secret that holds the password"),           \
+                ROW(format, prefix "cipher-alg", TEXT, luks.cipher, "Name of encryption cipher algorithm"),          \
                 ROW(format, prefix "cipher-mode", TEXT, luks.mode, "Name of encryption cipher mode"),                \
-                ROW(format, prefix "hash-alg", TEXT, luks.digest, "Name of hash of the password"),                   \
-                ROW(format, prefix "iter-time", NUMBER, luks.iter_time_ms, "Time to spend on a password in ms"),     \
                 ROW(format, prefix "ivgen-alg", TEXT, luks.iv, "Name of IV generator algorithm"),                    \
                 ROW(format, prefix "ivgen-hash-alg", TEXT, luks.iv_digest, "Name of IV generator hash algorithm"),   \
-                ROW(format, prefix "key-secret", SECRET, luks.secret, "ID of the secret that holds the password")
+                ROW(format, prefix "hash-alg", TEXT, luks.digest, "Name of hash of the password"),                   \
+                ROW(format, prefix "iter-time", NUMBER, luks.iter_time_ms, "Time to spend on a password in ms")
 
-/* The creation options of every format that is written, by name. */
+/* The creation options of every format that is written, in the order in which qemu-img prints them. */
 static const OptionRow rows[] = {
-        ROW(RAW, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, falloc, full)"),
         ROW(RAW, "size", SIZE, size, "Virtual disk size"),
+        ROW(RAW, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, falloc, full)"),
+        ROW(QCOW2, "encryption", OLD_ENCRYPTION, encrypt, "Old AES encryption, which is only read: off"),
+        ROW(QCOW2, "encrypt.format", ENCRYPT_FORMAT, encrypt, "Encrypt the image (luks)"),
+        LUKS_ROWS(QCOW2, "encrypt."),
+        USUAL(QCOW2, "cluster_size", UNIT, cluster_size, "65536", "qcow2 cluster size"),
+        USUAL(QCOW2, "extended_l2", BOOL, extended_l2, "off", "Extended L2 tables"),
+        ROW(QCOW2, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata, falloc, full)"),
+        USUAL(QCOW2, "compression_type", COMPRESSION, zstd, "zlib", "How clusters are compressed (zlib, zstd)"),
+        ROW(QCOW2, "size", SIZE, size, "Virtual disk size"),
+        ROW(QCOW2, "compat", COMPAT, version, "Compatibility level (v2 [0.10] or v3 [1.1])"),
         ROW(QCOW2, "backing_file", TEXT, backing_file, "File name of a base image"),
         ROW(QCOW2, "backing_fmt", TEXT, backing_format, "Image format of the base image"),
-        ROW(QCOW2, "cluster_size", UNIT, cluster_size, "qcow2 cluster size"),
-        ROW(QCOW2, "compat", COMPAT, version, "Compatibility level (v2 [0.10] or v3 [1.1])"),
-        ROW(QCOW2, "compression_type", COMPRESSION, zstd, "How clusters are compressed (zlib, zstd)"),
         ROW(QCOW2, "data_file", TEXT, data_file_name, "File name of an external data file"),
         ROW(QCOW2, "data_file_raw", BOOL, data_file_raw, "The external data file must stay valid as a raw image"),
-        LUKS_ROWS(QCOW2, "encrypt."),
-        ROW(QCOW2, "encrypt.format", ENCRYPT_FORMAT, encrypt, "Encrypt the image (luks)"),
-        ROW(QCOW2, "encryption", OLD_ENCRYPTION, encrypt, "Old AES encryption, which is only read: off"),
-        ROW(QCOW2, "extended_l2", BOOL, extended_l2, "Extended L2 tables"),
-        ROW(QCOW2, "lazy_refcounts", BOOL, lazy_refcounts, "Postpone refcount updates"),
-        ROW(QCOW2, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata, falloc, full)"),
-        ROW(QCOW2, "refcount_bits", NUMBER, refcount_bits, "Width of a reference count entry in bits"),
-        ROW(QCOW2, "size", SIZE, size, "Virtual disk size"),
+        USUAL(QCOW2, "lazy_refcounts", BOOL, lazy_refcounts, "off", "Postpone refcount updates"),
+        USUAL(QCOW2, "refcount_bits", NUMBER, refcount_bits, "16", "Width of a reference count entry in bits"),
+        ROW(LUKS, "size", SIZE, size, "Virtual disk size"),
         LUKS_ROWS(LUKS, ""),
         ROW(LUKS, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, falloc, full)"),
-        ROW(LUKS, "size", SIZE, size, "Virtual disk size"),
+        ROW(QCOW, "size", SIZE, size, "Virtual disk size"),
         ROW(QCOW, "backing_file", TEXT, backing_file, "File name of a base image"),
         ROW(QCOW, "backing_fmt", TEXT, backing_format, "Format of the backing image; the header does not keep it"),
-        ROW(QCOW, "size", SIZE, size, "Virtual disk size"),
+        ROW(VMDK, "size", SIZE, size, "Virtual disk size"),
         ROW(VMDK, "adapter_type", TEXT, adapter_type,
             "Virtual adapter: ide (default), lsilogic, buslogic or legacyESX"),
         ROW(VMDK, "backing_file", TEXT, backing_file, "File name of a base image"),
         ROW(VMDK, "backing_fmt", TEXT, backing_format, "Must be 'vmdk' if present"),
-        ROW(VMDK, "compat6", BOOL, compat6, "VMDK version 6 image"),
-        ROW(VMDK, "hwversion", TEXT, hardware_version, "VMDK hardware version"),
-        ROW(VMDK, "size", SIZE, size, "Virtual disk size"),
+        USUAL(VMDK, "compat6", BOOL, compat6, "off", "VMDK version 6 image"),
+        USUAL(VMDK, "hwversion", TEXT, hardware_version, "undefined", "VMDK hardware version"),
+        ROW(VMDK, "toolsversion", TEXT, tools_version, "VMware guest tools version"),
         ROW(VMDK, "subformat", TEXT, subformat,
             "Files of the disk: monolithicSparse (default), monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat or "
             "streamOptimized"),
-        ROW(VMDK, "toolsversion", TEXT, tools_version, "VMware guest tools version"),
         ROW(VMDK, "zeroed_grain", BOOL, zeroed_grain, "Zeros can be told by the table alone"),
-        ROW(VDI, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata: as static)"),
         ROW(VDI, "size", SIZE, size, "Virtual disk size"),
-        ROW(VDI, "static", BOOL, is_static, "VDI static (pre-allocated) image"),
-        ROW(VPC, "force_size", BOOL, force_size, "Take exactly this size, not the next one that has a geometry"),
+        USUAL(VDI, "static", BOOL, is_static, "off", "VDI static (pre-allocated) image"),
+        ROW(VDI, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata: as static)"),
         ROW(VPC, "size", SIZE, size, "Virtual disk size"),
         ROW(VPC, "subformat", TEXT, subformat, "Kind of image: dynamic (default) or fixed"),
-        ROW(VHDX, "block_size", UNIT, cluster_size, "Block size; min 1MB, max 256MB; 0: chosen by the image's size"),
-        ROW(VHDX, "block_state_zero", BOOL, zero_blocks, "Taken, of no effect: what is not written has no block"),
-        ROW(VHDX, "log_size", SIZE, log_size, "Log size; min 1MB"),
+        ROW(VPC, "force_size", BOOL, force_size, "Take exactly this size, not the next one that has a geometry"),
         ROW(VHDX, "size", SIZE, size, "Virtual disk size; max of 64TB"),
+        USUAL(VHDX, "log_size", SIZE, log_size, "1048576", "Log size; min 1MB"),
+        USUAL(VHDX, "block_size", UNIT, cluster_size, "0",
+              "Block size; min 1MB, max 256MB; 0: chosen by the image's size"),
         ROW(VHDX, "subformat", TEXT, subformat, "Kind of image: dynamic (default) or fixed"),
-        ROW(PARALLELS, "cluster_size", UNIT, cluster_size, "Parallels image cluster size"),
+        ROW(VHDX, "block_state_zero", BOOL, zero_blocks, "Taken, of no effect: what is not written has no block"),
         ROW(PARALLELS, "size", SIZE, size, "Virtual disk size"),
+        USUAL(PARALLELS, "cluster_size", UNIT, cluster_size, "1048576", "Parallels image cluster size"),
 };
 
 static const OptionRow *find_row(ImageFormat format, const char *name)
@@ -211,22 +214,64 @@ bool options_help_wanted(const Options *options)
         return options_find(options, "help") || options_find(options, "?");
 }
 
+static int by_name(const void *a, const void *b)
+{
+        const OptionRow *const *x = a, *const *y = b;
+
+        return strcmp((*x)->name, (*y)->name);
+}
+
 int options_help(const char *format_name, Error *err)
 {
+        const OptionRow *listed[ARRAY_LEN(rows)];
         ImageFormat format;
+        size_t n = 0;
 
         if (image_format_from_name(format_name, &format, err) < 0)
                 return -1;
         printf("Supported %s options:\n", format_name);
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                if (rows[i].format == format)
+                        listed[n++] = &rows[i];
+        qsort(listed, n, sizeof(listed[0]), by_name);
+        for (size_t i = 0; i < n; i++) {
                 char value[64];
 
-                if (rows[i].format != format)
-                        continue;
-                snprintf(value, sizeof(value), "%s=<%s>", rows[i].name, kind_text(rows[i].kind));
-                printf("  %-22s - %s\n", value, rows[i].help);
+                snprintf(value, sizeof(value), "%s=<%s>", listed[i]->name, kind_text(listed[i]->kind));
+                printf("  %-22s - %s\n", value, listed[i]->help);
         }
         return 0;
+}
+
+/* One option as it came to be: what stands in `how`, or what was written. */
+static void announce_one(const OptionRow *row, const char *given, const ImageCreate *how)
+{
+        const void *field = (const char *)how + row->at;
+
+        if (row->at == offsetof(ImageCreate, size)) {
+                printf(" size=%llu", (unsigned long long)how->size);
+        } else if (row->at == offsetof(ImageCreate, backing_file) ||
+                   row->at == offsetof(ImageCreate, backing_format)) {
+                if (*(const char *const *)field)
+                        printf(" %s=%s", row->name, *(const char *const *)field);
+        } else if (given && row->kind == OPTION_SIZE) {
+                printf(" %s=%llu", row->name, (unsigned long long)*(const uint64_t *)field);
+        } else if (given && (row->kind == OPTION_UNIT || row->kind == OPTION_NUMBER)) {
+                printf(" %s=%u", row->name, *(const unsigned *)field);
+        } else if (given && row->kind == OPTION_BOOL) {
+                printf(" %s=%s", row->name, *(const bool *)field ? "on" : "off");
+        } else if (given || row->usual) {
+                printf(" %s=%s", row->name, given ?: row->usual);
+        }
+}
+
+void options_announce(const Options *options, const char *path, ImageFormat format, const ImageCreate *how)
+{
+        printf("Formatting '%s', fmt=%s", path, image_format_name(format));
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+                if (rows[i].format == format)
+                        announce_one(&rows[i], options_find(options, rows[i].name), how);
+        printf("\n");
 }
 
 int bool_from_text(const char *name, const char *value, bool *ret, Error *err)
