@@ -6,7 +6,9 @@ are none.
 """
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 import types
 
 import libvirt
@@ -20,6 +22,20 @@ from live import LiveDaemon  # noqa: E402
 from waiting import EventLoop  # noqa: E402
 
 TAIL_BYTES = 3000
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Temporary directories of this run's own: each pytest that starts closes the directory that all share to QEMU's user."""
+    if not config.option.basetemp:
+        config.drover_temporary = tempfile.mkdtemp(prefix="drover-pytest-")
+        os.chmod(config.drover_temporary, 0o755)
+        config.option.basetemp = os.path.join(config.drover_temporary, "t")
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "drover_temporary"):
+        shutil.rmtree(config.drover_temporary, ignore_errors=True)
 
 
 @pytest.fixture
