@@ -9,7 +9,9 @@ has (0 is a value of its own: a member has_NAME says whether it was given), keep
 something), always (written even when 0), verbatim (blanks and the empty text count), width (hex digits),
 default_unit, kept_prefix and live_prefix (for names that drover makes: which values outlive a run), placed (drover may have filled it in: an update without it
 changes nothing),
-device (the list is a list of this kind of device), most (how many of it), doc.
+device (the list is a list of this kind of device), most (how many of it), doc. What drover does not do says so:
+idle (it has no effect, and why: a warning), unmet (what has it is not started, and why), each perhaps only for the
+words of `only`; covered (no code of ours names it, and why that is right).
 """
 import re
 
@@ -82,7 +84,8 @@ class Model:
 
     def check(self):
         known = {"xml", "type", "name", "required", "default", "range", "when", "abi", "live", "runtime", "secret", "has",
-                 "keep", "always", "verbatim", "width", "default_unit", "kept_prefix", "live_prefix", "placed", "device", "most", "doc"}
+                 "keep", "always", "verbatim", "width", "default_unit", "kept_prefix", "live_prefix", "placed", "device", "most",
+                 "idle", "unmet", "covered", "only", "doc"}
         for struct in self.structs.values():
             for row in struct.rows:
                 unknown = set(row.keys) - known
@@ -262,6 +265,9 @@ class Tables:
         for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim", "placed"):
             if row.get(key):
                 extra.append(f".{key} = true")
+        for key in ("idle", "unmet", "only"):
+            if row.get(key):
+                extra.append(f'.{key} = "{row.get(key)}"')
         if shared:
             extra.append(".shared = true")
         if row.get("when"):

@@ -38,7 +38,15 @@ def notes(row):
         out.append("Shown while the guest runs.")
     if row.get("secret"):
         out.append("Shown on request only.")
+    if row.get("idle"):
+        out.append(f"No effect{words(row)}: {row.get('idle')}.")
+    if row.get("unmet"):
+        out.append(f"Prevents a start{words(row)}: {row.get('unmet')}.")
     return " ".join(out)
+
+
+def words(row):
+    return f" when `{row.get('only').replace(' ', '`, `')}`" if row.get("only") else ""
 
 
 def marks(row):

@@ -34,6 +34,7 @@ offence format "$(list '*.c' '*.h' | xargs -r -n 16 -P "$jobs" clang-format --dr
         grep -E '(error|warning):' | cut -d: -f1 | sort | uniq -c |
         sed 's/ *\([0-9]*\) \(.*\)/\2: \1 places differ; run clang-format -i/')"
 offence layers "$(tools/check-layers.py 2>&1)"
+offence 'fields that nobody looks at' "$(tools/check-fields.py 2>&1)"
 offence 'files that are not built' "$(tools/check-built.py 2>&1)"
 
 if [ "$how" = all ]; then verbose=-v; else verbose=; fi

@@ -76,6 +76,7 @@ int def_parse(const StructInfo *info, const char *what, const char *xml, size_t 
                 def_unref(def);
                 return -1;
         }
+        fields_warn_idle(info, def, reader.warnings);
         *ret = def_copy(info, def); /* packed: there may be thousands of them */
         def_unref(def);
         return 0;

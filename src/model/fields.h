@@ -79,6 +79,9 @@ typedef struct Field {
         bool required, keep, always, runtime, secret, abi, live, verbatim, placed;
         bool shared; /* an earlier field has the same member, under another condition */
         const FieldWhen *when;
+        const char *idle;  /* why it has no effect */
+        const char *unmet; /* why it cannot be had */
+        const char *only;  /* ... when it is one of these words */
 } Field;
 
 /* One element of the XML below a struct's own: its fields and children are runs in the tables. */
@@ -160,6 +163,11 @@ void fields_compare_abi(const StructInfo *info, const void *old, const void *new
 bool fields_equal(const StructInfo *info, const void *a, const void *b);
 /* The first field that differs and may not change while the guest runs; NULL: none. */
 const Field *fields_find_fixed(const StructInfo *info, const void *old, const void *new);
+
+/* A warning for each field that is given and has no effect, or that will prevent a start. */
+void fields_warn_idle(const StructInfo *info, const void *def, Warnings *ret);
+/* ERR_CONFIG_UNSUPPORTED when def asks for something that cannot be had: it names it and says why. */
+int fields_check_met(const StructInfo *info, const void *def, Error *err);
 
 bool field_applies(const Field *field, const void *def);
 /* One value from its text; the error names the field's path. */

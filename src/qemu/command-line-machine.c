@@ -414,6 +414,20 @@ static void put_smbios(CommandLine *line, unsigned type, SysinfoEntryDef *const 
                 line_put_pair(line, "-smbios", "type=%u%s", type, buf_text(&value));
 }
 
+/* Strings have no names; their order is what the guest sees. */
+static void put_oem_strings(CommandLine *line, SysinfoEntryDef *const *entries, uint32_t n)
+{
+        AUTO(Buf) value = { 0 };
+
+        for (uint32_t i = 0; i < n; i++) {
+                AUTOFREE char *text = option_escape(entries[i]->value ?: "");
+
+                buf_format(&value, ",value=%s", text);
+        }
+        if (value.len)
+                line_put_pair(line, "-smbios", "type=11%s", buf_text(&value));
+}
+
 static void put_sysinfo(const DomainDef *def, CommandLine *line)
 {
         for (uint32_t i = 0; i < def->n_sysinfos; i++) {
@@ -435,6 +449,7 @@ static void put_sysinfo(const DomainDef *def, CommandLine *line)
                 for (uint32_t b = 0; b < s->n_baseboards; b++)
                         put_smbios(line, 2, s->baseboards[b]->entries, s->baseboards[b]->n_entries);
                 put_smbios(line, 3, s->chassis, s->n_chassis);
+                put_oem_strings(line, s->oem_strings, s->n_oem_strings);
         }
 }
 

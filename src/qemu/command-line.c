@@ -362,6 +362,8 @@ int command_line_build(const CommandLineSpec *spec, CommandLine *ret, Error *err
                                              DEVICE_TPM,   DEVICE_FILESYSTEM, DEVICE_SMARTCARD };
         AUTO(CommandLine) line = { .next_fd = COMMAND_LINE_MONITOR_FD + 1 };
 
+        if (fields_check_met(&domain_def_info, spec->def, err) < 0)
+                return -1;
         put_head(spec, &line);
         if (command_line_machine(spec, &line, err) < 0 || command_line_cpu(spec, &line, err) < 0 ||
             command_line_memory(spec, &line, err) < 0 || put_iothreads(spec, &line) < 0)
