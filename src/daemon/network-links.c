@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "daemon/network-floors.h"
 #include "daemon/network-host.h"
 #include "daemon/registry.h"
 #include "host/net-bandwidth.h"
@@ -117,6 +118,8 @@ static int check_devices(const Network *net, const NetworkDef *def, Error *err)
 
 int network_links_check(const Network *net, const NetworkDef *def, Error *err)
 {
+        if (fields_check_met(&network_def_info, def, err) < 0)
+                return -1;
         if (def->forward && def->forward->mode == FORWARD_MODE_HOSTDEV)
                 return err_set(
                         err, ERR_CONFIG_UNSUPPORTED,
@@ -301,11 +304,14 @@ bool network_links_are_there(const NetworkDef *def)
 void network_links_join_guests(const Network *net)
 {
         AUTO(Arena) *arena = arena_new();
+        AUTO(Error) why = { 0 };
         NetworkPort *ports;
         size_t n;
 
         if (!net->live->bridge)
                 return;
+        if (network_floors_forget(net, NULL, &why) < 0)
+                log_warning("guests on the network '%s' receive what they can get: %s", net->name, why.text);
         n = network_ports(net, arena, &ports);
         for (size_t i = 0; i < n; i++) {
                 AUTO(Error) err = { 0 };

@@ -129,11 +129,6 @@ static void set_stats_period(QemuRun *run, const DomainDef *def, DriverDone *don
 
 /* --- devices --- */
 
-static bool is_same_limit(const BandwidthDef *a, const BandwidthDef *b)
-{
-        return a == b || (a && b && fields_equal(&bandwidth_def_info, a, b));
-}
-
 /* The display asks for a password since its start, or never will. */
 static void set_password(QemuRun *run, const GraphicsDef *old, const GraphicsDef *new, DriverDone *done, void *arg)
 {
@@ -170,7 +165,7 @@ static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, 
                 const InterfaceDef *old = run->dom->live->interfaces[what->index];
 
                 if (qemu_nic_move(run->dom, old, interface, domain_def_arena(def), &err) < 0 ||
-                    (!is_same_limit(old->bandwidth, interface->bandwidth) && qemu_nic_limit(interface, &err) < 0)) {
+                    qemu_nic_limit(run->dom, old, interface, &err) < 0) {
                         done(arg, &err);
                         return;
                 }
@@ -204,7 +199,8 @@ static int change_now(QemuRun *run, const DomainDef *def, const LiveChange *what
         case LIVE_NUMA:
                 return qemu_limit_nodes(cgroup, def, err);
         case LIVE_INTERFACE_LIMITS:
-                return qemu_nic_limit(def->interfaces[what->index], err);
+                return qemu_nic_limit(run->dom, run->dom->live->interfaces[what->index], def->interfaces[what->index],
+                                      err);
         case LIVE_PIN_VCPU:
                 return set_vcpu_pin(run, def, what->number, err);
         default:

@@ -8,6 +8,7 @@
 #include "daemon/qemu-nic.h"
 
 #include "base/str.h"
+#include "daemon/network-floors.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
 #include "host/net.h"
@@ -70,6 +71,9 @@ static int take_settings(const NetworkDef *def, InterfaceDef *nic, Arena *arena,
                 nic->port_isolated = def->port_isolated;
         if (!nic->mtu)
                 nic->mtu = def->mtu;
+        if (!nic->trust_guest_rx_filters)
+                nic->trust_guest_rx_filters = group && group->trust_guest_rx_filters ? group->trust_guest_rx_filters
+                                                                                     : def->trust_guest_rx_filters;
         return 0;
 }
 
@@ -114,12 +118,40 @@ static int check_place(const InterfaceDef *nic, Error *err)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED,
                                "interface: VLANs of a guest need a bridge that filters them, which '%s' does not",
                                nic->bridge ?: nic->source_dev ?: "it");
+        if (is_direct(nic) && nic->trust_guest_rx_filters == SWITCH_ON)
+                return err_set(
+                        err, ERR_CONFIG_UNSUPPORTED,
+                        "interface: '@trustGuestRxFilters' cannot be had: drover tells '%s' nothing of addresses "
+                        "that the guest gives itself",
+                        nic->source_dev);
         return 0;
+}
+
+/* --- what it is sure to receive --- */
+
+static const Network *network_of(const Domain *dom, const InterfaceDef *nic)
+{
+        return nic && nic->type == INTERFACE_TYPE_NETWORK ? network_find(dom->driver, nic->network) : NULL;
+}
+
+/* gone or come may be NULL. */
+static int change_floors(const Domain *dom, const InterfaceDef *gone, const InterfaceDef *come, Error *err)
+{
+        const Network *left = network_of(dom, gone), *joined = network_of(dom, come);
+
+        if (come && !joined && come->bandwidth && come->bandwidth->inbound_floor)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "Invalid use of 'floor' on an interface of type '%s': only a virtual network with a "
+                               "bridge of its own can promise anything",
+                               interface_type_text(come->type));
+        if (joined && network_floors_change(joined, left == joined ? gone : NULL, come, err) < 0)
+                return -1;
+        return left && left != joined ? network_floors_change(left, gone, NULL, err) : 0;
 }
 
 /* --- its device on the host --- */
 
-int qemu_nic_limit(const InterfaceDef *nic, Error *err)
+static int set_limits(const InterfaceDef *nic, Error *err)
 {
         const BandwidthDef *b = nic->bandwidth;
         NetRate in = { 0 }, out = { 0 };
@@ -133,6 +165,18 @@ int qemu_nic_limit(const InterfaceDef *nic, Error *err)
                 out = (NetRate){ b->outbound_average, b->outbound_peak, b->outbound_burst };
         }
         return net_set_bandwidth(nic->target_dev, &in, &out, err);
+}
+
+static bool is_same_limit(const BandwidthDef *a, const BandwidthDef *b)
+{
+        return a == b || (a && b && fields_equal(&bandwidth_def_info, a, b));
+}
+
+int qemu_nic_limit(const Domain *dom, const InterfaceDef *old, const InterfaceDef *new, Error *err)
+{
+        if (change_floors(dom, old, new, err) < 0)
+                return -1;
+        return is_same_limit(old->bandwidth, new->bandwidth) ? 0 : set_limits(new, err);
 }
 
 /* A bridge takes the lowest address of its ports: none of ours shall be that. */
@@ -149,7 +193,7 @@ static int plug_tap(const InterfaceDef *nic, Error *err)
         const char *name = nic->target_dev;
 
         if (set_tap_mac(name, &nic->mac, err) < 0 || (nic->mtu && net_link_set_mtu(name, nic->mtu, err) < 0) ||
-            (nic->bandwidth && qemu_nic_limit(nic, err) < 0))
+            (nic->bandwidth && set_limits(nic, err) < 0))
                 return -1;
         if (nic->type != INTERFACE_TYPE_ETHERNET && net_link_set_master(name, nic->bridge, err) < 0)
                 return -1;
@@ -193,7 +237,7 @@ int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fd
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "an interface has at most %d queues",
                                COMMAND_LINE_MOST_QUEUES);
         if ((nic->type == INTERFACE_TYPE_NETWORK && join_network(dom, nic, arena, err) < 0) ||
-            check_place(nic, err) < 0)
+            check_place(nic, err) < 0 || change_floors(dom, NULL, nic, err) < 0)
                 return -1;
         if (is_direct(nic)) {
                 if (open_direct(nic, wanted, fds, name, err) < 0)
@@ -217,10 +261,28 @@ void qemu_nic_close(NicFds *fds)
         fds->n_taps = fds->n_vhosts = 0;
 }
 
-void qemu_nic_remove(const InterfaceDef *nic)
+static void remove_link(const InterfaceDef *nic)
 {
         if (is_direct(nic) && nic->target_dev)
                 net_link_delete(nic->target_dev, NULL);
+}
+
+void qemu_nic_remove(const Domain *dom, const InterfaceDef *nic)
+{
+        change_floors(dom, nic, NULL, NULL);
+        remove_link(nic);
+}
+
+void qemu_nic_remove_all(const Domain *dom)
+{
+        for (uint32_t i = 0; dom->live && i < dom->live->n_interfaces; i++) {
+                const InterfaceDef *nic = dom->live->interfaces[i];
+                const Network *net = network_of(dom, nic);
+
+                if (net && nic->bandwidth && nic->bandwidth->inbound_floor)
+                        network_floors_forget(net, dom, NULL);
+                remove_link(nic);
+        }
 }
 
 /* --- while the guest runs --- */

@@ -10,9 +10,11 @@
  */
 int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fds, Error *err);
 void qemu_nic_close(NicFds *fds);
-/* What does not end with QEMU's descriptors: macvtaps. */
-void qemu_nic_remove(const InterfaceDef *nic);
+/* What does not end with QEMU's descriptors: macvtaps, and what the network promised. */
+void qemu_nic_remove(const Domain *dom, const InterfaceDef *nic);
+/* The same for all interfaces of a guest that ended. */
+void qemu_nic_remove_all(const Domain *dom);
 /* Move a running interface to where new says, with its limits; the guest sees its cable as before (NET-29). */
 int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err);
-/* The limits of a running interface are what nic says now. */
-int qemu_nic_limit(const InterfaceDef *nic, Error *err);
+/* The limits of a running interface are what new says now, and its network promises what new asks for. */
+int qemu_nic_limit(const Domain *dom, const InterfaceDef *old, const InterfaceDef *new, Error *err);

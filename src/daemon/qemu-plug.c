@@ -150,7 +150,7 @@ static void finish(Plug *p, const Error *failure)
         if (qmp && p->disk)
                 settle_images(p, failure != NULL);
         if (failure && p->nic)
-                qemu_nic_remove(p->nic);
+                qemu_nic_remove(p->dom, p->nic);
         p->done(p->arg, failure);
         plug_free(p);
 }
@@ -363,6 +363,8 @@ static int plan(Plug *p, DomainDef *def, const LiveChange *what, Error *err)
         const void *device = domain_def_device(def, what->device, what->index);
         AUTO(QemuParts) parts = { 0 };
 
+        if (fields_check_met(device_lists[what->device].of, device, err) < 0)
+                return -1;
         if (what->device == DEVICE_INTERFACE && plan_taps(p, def, def->interfaces[what->index], err) < 0)
                 return -1;
         if (parts_of(def, what->device, device, &parts, err) < 0)
@@ -464,6 +466,6 @@ void qemu_device_gone(QemuRun *run, const char *alias)
         if (kind == DEVICE_DISK)
                 drop_images(run, ((const DiskDef *)device)->target_dev);
         if (kind == DEVICE_INTERFACE)
-                qemu_nic_remove(device);
+                qemu_nic_remove(dom, device);
         change_device_gone(dom, alias);
 }

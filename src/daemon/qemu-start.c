@@ -69,8 +69,6 @@ void qemu_run_let_go(QemuRun *run)
         domain_unref(dom);
 }
 
-static void remove_nics(const Domain *dom);
-
 void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
 {
         Domain *dom = domain_ref(run->dom);
@@ -83,7 +81,7 @@ void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
         qemu_status_remove(run->qemu, dom->name);
         hook_tell_end(run->qemu, dom->live, true);
         qemu_run_let_go(run);
-        remove_nics(dom);
+        qemu_nic_remove_all(dom);
         domain_stopped(dom, shutoff_reason, event, event_detail);
         if (start_done) {
                 err_set(&err, ERR_OPERATION_FAILED, "guest '%s' ended while it was started", dom->name);
@@ -105,7 +103,7 @@ static void abandon(QemuRun *run, const Error *failure)
         qemu_status_remove(run->qemu, dom->name);
         hook_tell_end(run->qemu, dom->live, false);
         qemu_run_let_go(run);
-        remove_nics(dom);
+        qemu_nic_remove_all(dom);
         domain_list_deactivate(dom->driver->domains, dom);
         if (dom->persistent)
                 domain_set_live(dom, NULL);
@@ -131,12 +129,6 @@ static void close_nics(NicFds *fds, size_t n)
         for (size_t i = 0; i < n; i++)
                 qemu_nic_close(&fds[i]);
         free(fds);
-}
-
-static void remove_nics(const Domain *dom)
-{
-        for (uint32_t i = 0; dom->live && i < dom->live->n_interfaces; i++)
-                qemu_nic_remove(dom->live->interfaces[i]);
 }
 
 /* --- displays --- */

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "host/netlink.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
@@ -14,7 +15,8 @@
 
 enum {
         ROOT = 0x10000,       /* 1:0 */
-        CLASS = 0x10001,      /* 1:1, the default one */
+        CLASS = 0x10001,      /* 1:1, all that is sent */
+        OTHERS = 0x10002,     /* 1:2, where receivers have floors: what goes to others */
         INGRESS = 0xffff0000, /* ffff:0 */
         CELL_LOG = 8,         /* a rate table has 256 entries, for packets up to 64 KiB */
         N_CELLS = 256,
@@ -70,30 +72,67 @@ static int explain(int errnum, const char *link, const char *what, Error *err)
         return errnum ? err_errno(err, errnum, "cannot limit the traffic of '%s'", link) : 0;
 }
 
-static int limit_sending(const char *link, const NetRate *rate, Error *err)
+/* The root of what a link sends; packets that no filter sends elsewhere are of the class `others`. */
+static int add_tree(const char *link, uint32_t others, Error *err)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
-        struct tc_htb_glob tree = { .version = 3, .rate2quantum = 10, .defcls = CLASS & 0xffff };
+        struct tc_htb_glob tree = { .version = 3, .rate2quantum = 10, .defcls = others & 0xffff };
+        struct nlmsghdr *message = message_new(buffer, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, link, TC_H_ROOT, ROOT,
+                                               "htb", NULL);
+        struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+
+        mnl_attr_put(message, TCA_HTB_INIT, sizeof(tree), &tree);
+        mnl_attr_nest_end(message, options);
+        return explain(netlink_ask(message), link, "the queueing discipline 'htb' (sch_htb)", err);
+}
+
+/* A class is sure of its average, and may have up to its peak of what its parent has left. */
+static int add_class(const char *link, uint32_t parent, uint32_t class, const NetRate *rate, Error *err)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
         uint32_t average = rate_bytes(rate->average), peak = MAX(average, rate_bytes(rate->peak));
         struct tc_htb_opt leaf = { .rate = { .rate = average, .linklayer = LINKLAYER },
                                    .ceil = { .rate = peak, .linklayer = LINKLAYER },
                                    .buffer = ticks(burst_bytes(rate), average),
                                    .cbuffer = ticks(SMALLEST_BURST, peak) };
-        struct nlmsghdr *message = message_new(buffer, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, link, TC_H_ROOT, ROOT,
+        struct nlmsghdr *message = message_new(buffer, RTM_NEWTCLASS, NLM_F_CREATE | NLM_F_EXCL, link, parent, class,
                                                "htb", NULL);
         struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
-        int errnum;
 
-        mnl_attr_put(message, TCA_HTB_INIT, sizeof(tree), &tree);
-        mnl_attr_nest_end(message, options);
-        errnum = netlink_ask(message);
-        if (errnum)
-                return explain(errnum, link, "the queueing discipline 'htb' (sch_htb)", err);
-        message = message_new(buffer, RTM_NEWTCLASS, NLM_F_CREATE | NLM_F_EXCL, link, ROOT, CLASS, "htb", NULL);
-        options = mnl_attr_nest_start(message, TCA_OPTIONS);
         mnl_attr_put(message, TCA_HTB_PARMS, sizeof(leaf), &leaf);
         mnl_attr_nest_end(message, options);
         return explain(netlink_ask(message), link, "classes of 'htb'", err);
+}
+
+static int limit_sending(const char *link, const NetRate *rate, Error *err)
+{
+        return add_tree(link, CLASS, err) < 0 ? -1 : add_class(link, ROOT, CLASS, rate, err);
+}
+
+/* Packets to this address are of the class. The address is 14 bytes before where the kernel counts from. */
+static int add_receiver(const char *link, uint32_t class, const uint8_t mac[6], Error *err)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct {
+                struct tc_u32_sel sel;
+                struct tc_u32_key keys[2];
+        } match = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 2 } };
+        struct tcmsg *tc;
+        struct nlmsghdr *message = message_new(buffer, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, link, ROOT, 0,
+                                               "u32", &tc);
+        struct nlattr *options;
+
+        tc->tcm_info = 1u << 16 | __builtin_bswap16(ETH_P_ALL);
+        /* words at multiples of four: the first has two bytes before the frame */
+        match.keys[0] = (struct tc_u32_key){ .mask = htonl(0xffff), .off = -16 };
+        match.keys[0].val = htonl((uint32_t)mac[0] << 8 | mac[1]);
+        match.keys[1] = (struct tc_u32_key){ .mask = UINT32_MAX, .off = -12 };
+        memcpy(&match.keys[1].val, mac + 2, sizeof(match.keys[1].val));
+        options = mnl_attr_nest_start(message, TCA_OPTIONS);
+        mnl_attr_put_u32(message, TCA_U32_CLASSID, class);
+        mnl_attr_put(message, TCA_U32_SEL, sizeof(match), &match);
+        mnl_attr_nest_end(message, options);
+        return explain(netlink_ask(message), link, "the classifier 'u32' (cls_u32)", err);
 }
 
 static void put_policer(struct nlmsghdr *message, const NetRate *rate)
@@ -136,14 +175,43 @@ static int limit_receiving(const char *link, const NetRate *rate, Error *err)
         return explain(netlink_ask(message), link, "the classifier 'matchall' or the action 'police'", err);
 }
 
+/* What is not there cannot be removed, and that is fine. */
+static void remove_root(const char *link)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
+
+        netlink_ask(message_new(buffer, RTM_DELQDISC, 0, link, TC_H_ROOT, ROOT, NULL, NULL));
+}
+
 int net_set_bandwidth(const char *link, const NetRate *send, const NetRate *receive, Error *err)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
 
-        /* what is not there cannot be removed, and that is fine */
-        netlink_ask(message_new(buffer, RTM_DELQDISC, 0, link, TC_H_ROOT, ROOT, NULL, NULL));
+        remove_root(link);
         netlink_ask(message_new(buffer, RTM_DELQDISC, 0, link, TC_H_INGRESS, INGRESS, NULL, NULL));
         if (send->average && limit_sending(link, send, err) < 0)
                 return -1;
         return receive->average ? limit_receiving(link, receive, err) : 0;
+}
+
+int net_set_floors(const char *link, const NetRate *send, const NetFloor *floors, size_t n, Error *err)
+{
+        NetRate rest = { .average = send->average, .peak = MAX(send->average, send->peak) };
+
+        for (size_t i = 0; i < n; i++)
+                rest.average -= MIN(rest.average, floors[i].rate);
+        rest.average = MAX(rest.average, 1U); /* nobody starves */
+        remove_root(link);
+        if (add_tree(link, OTHERS, err) < 0 || add_class(link, ROOT, CLASS, send, err) < 0 ||
+            add_class(link, CLASS, OTHERS, &rest, err) < 0)
+                return -1;
+        for (size_t i = 0; i < n; i++) {
+                NetRate sure = { .average = floors[i].rate, .peak = rest.peak };
+                uint32_t class = OTHERS + 1 + (uint32_t)i;
+
+                if (add_class(link, CLASS, class, &sure, err) < 0 ||
+                    add_receiver(link, class, floors[i].mac, err) < 0)
+                        return -1;
+        }
+        return 0;
 }

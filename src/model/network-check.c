@@ -358,6 +358,14 @@ static int check_dns(const NetworkDnsDef *dns, Error *err)
         return 0;
 }
 
+/* A floor is a share of what the network has, for one interface. */
+static int check_bandwidth(const char *what, const BandwidthDef *bandwidth, Error *err)
+{
+        if (bandwidth && bandwidth->inbound_floor)
+                return err_set(err, ERR_XML, "'%s/inbound/@floor' is for interfaces of guests", what);
+        return 0;
+}
+
 static int check_portgroups(const NetworkDef *def, Error *err)
 {
         const PortgroupDef *by_default = NULL;
@@ -365,6 +373,8 @@ static int check_portgroups(const NetworkDef *def, Error *err)
         for (uint32_t i = 0; i < def->n_portgroups; i++) {
                 const PortgroupDef *group = def->portgroups[i];
 
+                if (check_bandwidth("portgroup/bandwidth", group->bandwidth, err) < 0)
+                        return -1;
                 for (uint32_t j = 0; j < i; j++) {
                         if (str_eq(def->portgroups[j]->name, group->name))
                                 return err_set(err, ERR_XML, "network '%s' has two portgroups named '%s'", def->name,
@@ -412,6 +422,7 @@ int network_def_check(const NetworkDef *def, Error *err)
         if (mac_is_multicast(&def->mac))
                 return err_set(err, ERR_XML, "'mac/@address' is a multicast address");
         if (check_forward(def, err) < 0 || check_ips(def, err) < 0 || check_portgroups(def, err) < 0 ||
+            check_bandwidth("bandwidth", def->bandwidth, err) < 0 ||
             check_dns_name("domain/@name", def->domain_name, err) < 0 || check_options(def, err) < 0 ||
             (def->dns && check_dns(def->dns, err) < 0))
                 return -1;

@@ -1,0 +1,150 @@
+"""What a network promises its guests, and what it cannot: floors, and settings that are refused by name (NET-*)."""
+import os
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from lab import domains
+from lab.hosts import Lab
+
+VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
+SHARED = """<network><name>shared</name><bridge name='shared0' stp='off' delay='0'/>
+  <bandwidth><inbound average='4000' peak='8000'/></bandwidth><ip address='10.67.0.1' prefix='24'/></network>"""
+MACS = ["52:54:00:67:00:01", "52:54:00:67:00:02"]
+
+
+@pytest.fixture(scope="module")
+def host():
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    with Lab() as lab:
+        host = lab.host("a", kvm=True)
+        host.daemon = host.droverd()
+        define(host, SHARED)
+        host.virsh("net-start", "shared")
+        yield host
+        assert host.daemon.stop() == 0, host.daemon.tail()
+        assert "Sanitizer" not in host.daemon.log.read_text(errors="replace"), host.daemon.tail()
+
+
+def define(host, xml):
+    host.write_file("/root/net.xml", xml)
+    host.virsh("net-define", "/root/net.xml")
+
+
+def card(mac, inner, source="network='shared'", kind="network"):
+    return (f"<interface type='{kind}'><mac address='{mac}'/><source {source}/>{inner}<model type='virtio'/></interface>")
+
+
+def create(host, name, *cards):
+    host.write_file(f"/root/{name}.xml", domains.bare(name, kind="qemu", devices="".join(cards)))
+    return host.run([*VIRSH, "create", f"/root/{name}.xml"], check=False)
+
+
+def floor(rate):
+    return f"<bandwidth><inbound average='1000' floor='{rate}'/></bandwidth>"
+
+
+def classes(host):
+    """Rates of the bridge's classes in Mbit/s by number."""
+    said = host.run(["tc", "class", "show", "dev", "shared0"]).stdout
+    return {number: float(rate) * (0.001 if unit == "K" else 1)
+            for number, rate, unit in re.findall(r"class htb 1:(\d+) .*?rate ([\d.]+)(K|M)bit", said)}
+
+
+def sent(host, number):
+    """Packets that went through a class of the bridge."""
+    said = host.run(["tc", "-s", "class", "show", "dev", "shared0"]).stdout
+    return int(re.search(rf"class htb 1:{number} .*?Sent \d+ bytes (\d+) pkt", said, re.S)[1])
+
+
+def test_guests_are_sure_of_their_floors(host):
+    """A floor is a class of the bridge that the guest's packets go through; it goes with the guest."""
+    assert classes(host) == {"1": 32}
+    for name, mac, rate in (("one", MACS[0], 1000), ("two", MACS[1], 2000)):
+        done = create(host, name, card(mac, floor(rate)))
+        assert done.returncode == 0, done.stderr
+    assert classes(host) == {"1": 32, "2": 8, "3": 8, "4": 16}
+    for number, mac in enumerate(MACS):
+        host.ip(f"neigh replace 10.67.0.{number + 5} lladdr {mac} dev shared0 nud permanent")
+        before = [sent(host, 3), sent(host, 4)]
+        host.run(["busybox", "ping", "-c", "3", "-i", "0.01", "-W", "1", f"10.67.0.{number + 5}"], check=False)
+        after = [sent(host, 3), sent(host, 4)]
+        assert [b - a for a, b in zip(before, after)] == [3 * (number == 0), 3 * (number == 1)]
+    host.virsh("destroy", "one")
+    assert classes(host) == {"1": 32, "2": 16, "3": 16}
+    host.virsh("destroy", "two")
+    assert classes(host) == {"1": 32, "2": 32}
+
+
+def test_floors_change_while_the_guest_runs_and_outlive_network_and_daemon(host):
+    assert create(host, "one", card(MACS[0], floor(1000))).returncode == 0
+    assert classes(host)["3"] == 8
+    host.virsh("domiftune", "one", MACS[0], "--inbound", "1000,0,0,2000", "--live")
+    assert classes(host)["3"] == 16
+    said = host.run([*VIRSH, "domiftune", "one", MACS[0], "--inbound", "1000,0,0,4001", "--live"], check=False)
+    assert "overcommit" in said.stderr and classes(host)["3"] == 16
+    host.daemon.kill()
+    host.daemon.start()
+    assert classes(host)["3"] == 16
+    host.virsh("net-destroy", "shared")
+    host.virsh("net-start", "shared")
+    assert classes(host)["3"] == 16
+    host.virsh("destroy", "one")
+    assert "3" not in classes(host)
+
+
+def test_what_cannot_be_promised_is_refused(host):
+    define(host, "<network><name>plain</name><bridge name='plain0'/></network>")
+    host.virsh("net-start", "plain")
+    for cards, says in (
+            ([card(MACS[0], floor(3000)), card(MACS[1], floor(2000))], "would overcommit 'average'"),
+            ([card(MACS[0], floor(10), "network='plain'")], "network 'plain' has no inbound QoS set"),
+            ([card(MACS[0], floor(10), "bridge='br0'", "bridge")], "Invalid use of 'floor' on an interface of type 'bridge'")):
+        done = create(host, "x", *cards)
+        assert done.returncode != 0 and says in done.stderr, done
+    assert set(classes(host)) <= {"1", "2"}  # nothing of it stays
+    for xml in ("<network><name>x</name><bandwidth><inbound average='1' floor='1'/></bandwidth></network>",
+                "<network><name>x</name><portgroup name='p'><bandwidth><inbound average='1' floor='1'/></bandwidth></portgroup></network>"):
+        host.write_file("/root/net.xml", xml)
+        assert "is for interfaces of guests" in host.run([*VIRSH, "net-define", "/root/net.xml"], check=False).stderr
+    host.virsh("net-destroy", "plain")
+
+
+@pytest.mark.parametrize("inner, says", [
+    ("<bridge zone='home'/>", "'network/bridge/@zone' cannot be had: drover does not talk to firewalld"),
+    ("<bridge macTableManager='libvirt'/>", "'network/bridge/@macTableManager' cannot be had"),
+    ("<domain name='x.test' register='yes'/>", "'network/domain/@register' cannot be had"),
+    ("<forward mode='passthrough'><pf dev='br0'/></forward>", "'network/forward/pf' cannot be had"),
+    ("<forward mode='bridge'/><bridge name='br0'/><virtualport type='openvswitch'/>", "'network/virtualport' cannot be had"),
+])
+def test_a_network_that_asks_for_more_than_there_is_does_not_start(host, inner, says):
+    define(host, f"<network><name>more</name>{inner}</network>")
+    assert "prevents a start" in host.daemon.log.read_text()
+    assert says in host.run([*VIRSH, "net-start", "more"], check=False).stderr
+    host.virsh("net-undefine", "more")
+
+
+def test_a_guest_that_relies_on_what_is_not_done_is_not_started(host):
+    host.write_file("/srv/image", "\0" * 65536)
+    host.ip("link add ve0 type veth peer name ve1", "link set ve0 up")
+    for devices, says in (
+            ("<disk type='file' device='disk'><source file='/srv/image'/><target dev='vdb'/><transient/></disk>", "disk[2]/transient' cannot be had"),
+            (card(MACS[0], "<virtualport type='openvswitch'/>", "bridge='br0'", "bridge"), "interface/virtualport' cannot be had"),
+            ("<interface type='direct' trustGuestRxFilters='yes'><source dev='ve0'/></interface>", "'@trustGuestRxFilters' cannot be had")):
+        done = create(host, "x", devices)
+        assert done.returncode != 0 and says in done.stderr, done
+    assert create(host, "one").returncode == 0
+    host.write_file("/root/d.xml", "<disk type='file' device='disk'><source file='/srv/image'/><target dev='vdb'/><transient/></disk>")
+    assert "'disk/transient' cannot be had" in host.run([*VIRSH, "attach-device", "one", "/root/d.xml"], check=False).stderr
+    host.virsh("destroy", "one")
+
+
+def test_what_has_no_effect_is_among_a_guests_messages(host):
+    xml = domains.bare("quiet", kind="qemu").replace("<vcpu>", "<vcpu placement='auto'>")
+    host.write_file("/root/quiet.xml", xml)
+    host.virsh("define", "/root/quiet.xml")
+    assert ET.fromstring(host.virsh("dumpxml", "quiet")).find("vcpu").get("placement") == "auto"
+    assert "/domain/vcpu/@placement has no effect" in host.virsh("dominfo", "quiet")
+    host.virsh("undefine", "quiet")
