@@ -134,6 +134,7 @@ static int make_environment(QemuDriver *qemu, Error *err)
         qemu->env.loop = daemon->loop;
         qemu->env.cgroups = qemu->cgroups;
         qemu->env.run_dir = qemu->guests_run_dir;
+        qemu->env.host_uuid = qemu->driver->daemon->host_uuid;
         qemu->env.log_dir = qemu->log_dir;
         qemu->env.logger = qemu->logger;
         qemu->env.log_bytes = (uint64_t)daemon->config->guest_log_max_bytes;

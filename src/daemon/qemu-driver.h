@@ -78,6 +78,7 @@ typedef struct QemuRun {
         Dump *dump;                 /* while its memory goes to a file */
         Save *save;                 /* while its state goes to a file */
         Restore *restore;           /* while it comes from one */
+        const DomainDef *plugging;  /* the definition with a device that is being plugged in; NULL: none is */
         VEC(Unplug *) unplugs;      /* that the guest was asked for */
         VEC(ConsoleUse *) consoles; /* open ones, each owned by its stream */
         uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
@@ -136,6 +137,8 @@ StatusNote *qemu_status_note(Domain *dom, DriverDone *done, void *arg);
 StatusNote *status_note_free(StatusNote *note); /* returns NULL */
 /* A guest that was found again answers now, for the first time or after a silence. */
 void qemu_status_found(QemuRun *run);
+/* qemu-settle.c: devices that came or went while no daemon looked. */
+void qemu_settle_devices(QemuRun *run);
 void qemu_status_remove(QemuDriver *qemu, const char *name);
 int qemu_status_load(QemuDriver *qemu, Error *err); /* and take up every guest that still runs */
 
@@ -159,9 +162,9 @@ void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
 /* The guest is to be destroyed before there is a QEMU. */
 void qemu_start_give_up(QemuRun *run);
 
-/* qemu-recover.c: a start, save or restore that a daemon's death cut off, from the status file. */
+/* qemu-recover.c: a start, save, restore or dump that a daemon's death cut off, from the status file. */
 typedef struct InterruptedFacts {
-        int64_t starting, restoring, saving, managed, was_running, helper_pid, helper_start;
+        int64_t starting, restoring, saving, dumping, managed, was_running, helper_pid, helper_start;
         const char *path, *nonce; /* of the image */
 } InterruptedFacts;
 /* NULL: nothing was cut off. */

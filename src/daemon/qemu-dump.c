@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "daemon/qemu-save.h"
 #include "daemon/save-helper.h"
+#include "host/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,8 @@ struct Dump {
         Watch *file;
         Timer *look;
         QmpCall *query;
+        StatusNote *noting;
+        uint64_t helper_start;
         MigrateStats stats;
         Error failure, complaint; /* complaint: QEMU's own, where the helper knows nothing better */
         bool was_running;
@@ -63,6 +66,7 @@ static void dump_free(Dump *dump)
         fd_close(&dump->commit);
         timer_free(dump->look);
         qmp_call_free(dump->query);
+        status_note_free(dump->noting);
         migrate_stats_done(&dump->stats);
         err_done(&dump->failure);
         err_done(&dump->complaint);
@@ -81,6 +85,7 @@ static void finish(Dump *dump)
                 dump->run->dump = NULL;
                 dump->run->pause_reason = VIR_DOMAIN_PAUSED_USER;
                 dump->run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
+                qemu_status_save(dump->dom);
         }
         err_move(&failure, &dump->failure);
         if (!err_is_set(&failure)) {
@@ -345,13 +350,30 @@ static void on_still(void *arg, const Error *failure)
                 qemu_plain_migration(guest_qmp(dump->run->guest), give_fd, dump);
 }
 
-static void begin(Dump *dump)
+void qemu_dump_put_status(const Dump *dump, Buf *ret)
 {
-        dump->asking = true;
+        buf_format(ret, "dumping 1\nimage-was-running %d\nhelper-pid %d\nhelper-start %llu\n", dump->was_running,
+                   dump->helper ? helper_pid(dump->helper) : 0, (unsigned long long)dump->helper_start);
+}
+
+/* A later daemon knows that the guest stands still for a dump only. */
+static void on_noted(void *arg, const Error *failure)
+{
+        Dump *dump = arg;
+
+        dump->noting = NULL;
+        if (!may_go_on(dump, failure))
+                return;
         if (dump->was_running && !dump->options.live)
                 guest_suspend(dump->run->guest, on_still, dump);
         else
                 on_still(dump, NULL);
+}
+
+static void begin(Dump *dump)
+{
+        dump->asking = true;
+        dump->noting = qemu_status_note(dump->dom, on_noted, dump);
 }
 
 static void on_capability(void *arg, const QmpDumpCapability *known, const Error *failure)
@@ -414,6 +436,7 @@ static int start_helper(Dump *dump, const char *path, Error *err)
         AUTO(Fd) reader = -1;
         AUTO(Fd) commit = -1;
         int ends[2], sockets[2];
+        ProcessStat stat;
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
                 return err_errno(err, errno, "cannot make a socket pair");
@@ -426,7 +449,11 @@ static int start_helper(Dump *dump, const char *path, Error *err)
                 dump->to = ends[1];
         }
         dump->helper = save_helper_new(dump->run->qemu, &spec, on_helper_done, dump, err);
-        return dump->helper ? 0 : -1;
+        if (!dump->helper)
+                return -1;
+        if (process_stat(helper_pid(dump->helper), 0, &stat, NULL) == 0)
+                dump->helper_start = stat.start_ticks;
+        return 0;
 }
 
 int qemu_dump(Domain *dom, const DumpOptions *options, DriverDone *done, void *arg, Error *err)

@@ -27,3 +27,5 @@ const MigrateStats *qemu_dump_stats(const Dump *dump);
 void qemu_dump_on_event(Dump *dump, const QmpEvent *event);
 /* The guest's QEMU ended and its run is over. */
 void qemu_dump_on_guest_ended(Dump *dump);
+/* What a later daemon must know to let the guest go on. */
+void qemu_dump_put_status(const Dump *dump, Buf *ret);

@@ -46,10 +46,13 @@ typedef struct Plug {
         const DiskDef *disk; /* whose files QEMU will open; NULL: none */
         DomainDef *def;      /* which holds it; referenced */
         ImageLook *looking;
+        StatusNote *noting;
         RootUser user;
+        char holder[UUID_TEXT_LEN + 1];
         Child *child;
         NicFds taps;             /* until QEMU has them */
         const InterfaceDef *nic; /* whose they are */
+        bool plugs;              /* a device that was not there */
         DriverDone *done;
         void *arg;
 } Plug;
@@ -63,6 +66,7 @@ static void plug_free(Plug *p)
         }
         vec_done(&p->steps);
         image_look_free(p->looking);
+        status_note_free(p->noting);
         domain_def_unref(p->def);
         qemu_nic_close(&p->taps);
         child_free(p->child);
@@ -76,6 +80,7 @@ static Plug *plug_new(QemuRun *run, DomainDef *def, DriverDone *done, void *arg)
 
         *p = (Plug){ .run = run, .dom = domain_ref(run->dom), .def = domain_def_ref(def), .done = done, .arg = arg };
         p->user = run->qemu->env.user;
+        guest_files_holder(&run->qemu->env, &run->dom->uuid, p->holder);
         return p;
 }
 
@@ -107,13 +112,25 @@ static void give_back(QemuRun *run, const char *path)
         guest_files_give_back_one(&run->qemu->env, &run->dom->uuid, path);
 }
 
+/* Another disk of the guest is in the same file. */
+static bool is_used_by_another(const QemuRun *run, const ImageUse *use)
+{
+        for (size_t i = 0; i < run->images.items.len; i++) {
+                const ImageUse *other = &run->images.items.items[i];
+
+                if (!str_eq(other->target, use->target) && str_eq(other->path, use->path))
+                        return true;
+        }
+        return false;
+}
+
 /* The disk with this target is in no image any more. */
 static void drop_images(QemuRun *run, const char *target)
 {
         for (size_t i = 0; i < run->images.items.len; i++) {
                 const ImageUse *use = &run->images.items.items[i];
 
-                if (!use->owner && str_eq(use->target, target))
+                if (!use->owner && str_eq(use->target, target) && !is_used_by_another(run, use))
                         give_back(run, use->path);
         }
         image_uses_drop(&run->images, target, NULL);
@@ -126,7 +143,7 @@ static void settle_images(Plug *p, bool failed)
 
         if (failed) {
                 for (size_t i = 0; i < uses->items.len; i++) {
-                        if (uses->items.items[i].owner == p)
+                        if (uses->items.items[i].owner == p && !is_used_by_another(p->run, &uses->items.items[i]))
                                 give_back(p->run, uses->items.items[i].path);
                 }
                 image_uses_drop(uses, NULL, p);
@@ -149,6 +166,11 @@ static void finish(Plug *p, const Error *failure)
         }
         if (qmp && p->disk)
                 settle_images(p, failure != NULL);
+        if (qmp && p->run->plugging == p->def) {
+                p->run->plugging = NULL;
+                if (failure)
+                        qemu_status_save(p->dom);
+        }
         if (failure && p->nic)
                 qemu_nic_remove(p->dom, p->nic);
         p->done(p->arg, failure);
@@ -232,6 +254,30 @@ static void next(Plug *p)
         }
 }
 
+/* --- what a later daemon must know --- */
+
+static void on_noted(void *arg, const Error *failure)
+{
+        Plug *p = arg;
+
+        p->noting = NULL;
+        if (failure)
+                finish(p, failure);
+        else
+                next(p);
+}
+
+/* The status names the device before QEMU has any of it, see daemon/qemu-settle.c. */
+static void note(Plug *p)
+{
+        if (!p->plugs || !domain_is_active(p->dom) || p->dom->guest != p->run) {
+                next(p);
+                return;
+        }
+        p->run->plugging = p->def;
+        p->noting = qemu_status_note(p->dom, on_noted, p);
+}
+
 /* --- the file --- */
 
 /* In the child. What it cannot do QEMU will meet, and name. */
@@ -243,7 +289,7 @@ static int give_files(void *arg)
                 const ImageUse *use = &p->run->images.items.items[i];
 
                 if (use->owner == p)
-                        root_give_file(use->path, &p->user, use->write);
+                        root_give_file(use->path, &p->user, p->holder, use->write);
         }
         _exit(0);
 }
@@ -257,7 +303,7 @@ static void on_given(void *arg, int status UNUSED)
         Plug *p = arg;
 
         p->child = child_free(p->child);
-        next(p);
+        note(p);
 }
 
 static void on_looked(void *arg, ImageUses *uses, const Error *failure)
@@ -284,7 +330,7 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
                 guest_files_add(&p->run->qemu->env, &p->dom->uuid, uses->items.items[i].path, NULL);
         image_uses_add(&p->run->images, uses, p);
         if (!guest_files_are_given(&p->run->qemu->env)) {
-                next(p);
+                note(p);
                 return;
         }
         p->child = child_new(p->dom->driver->daemon->loop, &spec, on_given, p, &err);
@@ -297,7 +343,7 @@ static void begin(Plug *p)
         AUTO(Error) err = { 0 };
 
         if (!p->disk) {
-                next(p);
+                note(p);
                 return;
         }
         p->looking = image_look_new(p->run->qemu, p->def, p->disk, on_looked, p, &err);
@@ -328,7 +374,7 @@ static char *tap_names(const InterfaceDef *nic)
         return buf_take(&names);
 }
 
-static int parts_of(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err)
+int qemu_plug_parts(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err)
 {
         AUTOFREE char *taps = kind == DEVICE_INTERFACE ? tap_names(device) : NULL;
 
@@ -367,7 +413,7 @@ static int plan(Plug *p, DomainDef *def, const LiveChange *what, Error *err)
                 return -1;
         if (what->device == DEVICE_INTERFACE && plan_taps(p, def, def->interfaces[what->index], err) < 0)
                 return -1;
-        if (parts_of(def, what->device, device, &parts, err) < 0)
+        if (qemu_plug_parts(def, what->device, device, &parts, err) < 0)
                 return -1;
         for (size_t i = 0; i < parts.items.len; i++) {
                 const QemuPart *part = &parts.items.items[i];
@@ -396,6 +442,7 @@ void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone 
         }
         domain_def_assign_aliases(def);
         qemu_number_sources(def);
+        p->plugs = true;
         if (plan(p, def, what, &err) < 0)
                 finish(p, &err);
         else
@@ -456,7 +503,7 @@ void qemu_device_gone(QemuRun *run, const char *alias)
 
         if (!device)
                 return;
-        if (qmp && parts_of(dom->live, kind, device, &parts, NULL) == 0) {
+        if (qmp && qemu_plug_parts(dom->live, kind, device, &parts, NULL) == 0) {
                 for (size_t i = parts.items.len; i-- > 0;) {
                         if (parts.items.items[i].kind != QEMU_PART_DEVICE &&
                             parts.items.items[i].kind != QEMU_PART_CHARDEV)

@@ -1,9 +1,10 @@
 /*
- * daemon/qemu-recover.c - a start, save or restore that the death of an earlier daemon cut off
+ * daemon/qemu-recover.c - a start, save, restore or dump that the death of an earlier daemon cut off
  *
  * What never ran is ended, as if it had not been asked for; what runs goes on. A
  * save counts when its image has its name and its nonce, because then nobody could
- * tell which of the two is the guest: QEMU is ended. Else the guest goes on.
+ * tell which of the two is the guest: QEMU is ended. Else the guest goes on. After
+ * a dump it always does, once QEMU has let go of the file.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,7 +36,7 @@ Interrupted *interrupted_new(QemuRun *run, const InterruptedFacts *facts)
 {
         Interrupted *i;
 
-        if (!facts->starting && !facts->restoring && !facts->saving)
+        if (!facts->starting && !facts->restoring && !facts->saving && !facts->dumping)
                 return NULL;
         i = mem_new(Interrupted);
         *i = (Interrupted){
@@ -65,11 +66,12 @@ void interrupted_put_status(const Interrupted *i, Buf *ret)
 {
         const InterruptedFacts *f = &i->facts;
 
-        buf_format(ret,
-                   "starting %d\nrestoring %d\nsaving %d\nimage-managed %d\nimage-was-running %d\nhelper-pid %lld\n"
-                   "helper-start %lld\n",
-                   (int)f->starting, (int)f->restoring, (int)f->saving, (int)f->managed, (int)f->was_running,
-                   (long long)f->helper_pid, (long long)f->helper_start);
+        buf_format(
+                ret,
+                "starting %d\nrestoring %d\nsaving %d\ndumping %d\nimage-managed %d\nimage-was-running %d\nhelper-pid %lld\n"
+                "helper-start %lld\n",
+                (int)f->starting, (int)f->restoring, (int)f->saving, (int)f->dumping, (int)f->managed,
+                (int)f->was_running, (long long)f->helper_pid, (long long)f->helper_start);
         if (i->path)
                 buf_format(ret, "image-path %s\n", i->path);
         if (i->nonce)
@@ -128,7 +130,7 @@ static void drop_image(Interrupted *i)
         file_queue_remove(i->run->qemu->files, paths, on_image_gone, domain_ref(i->run->dom));
 }
 
-/* --- save --- */
+/* --- save and dump --- */
 
 static void go_back(void *arg);
 
@@ -136,7 +138,8 @@ static void settled(Interrupted *i)
 {
         QemuRun *run = i->run;
 
-        log_info("guest '%s' was not saved; it goes on", run->dom->name);
+        log_info("guest '%s' was being %s when an earlier droverd ended; it goes on", run->dom->name,
+                 i->facts.dumping ? "dumped" : "saved");
         run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
         run->interrupted = interrupted_free(i);
         qemu_status_found(run);
@@ -163,6 +166,28 @@ static void on_cancelled(void *arg, const Error *failure UNUSED)
         go_back_later(((QemuRun *)arg)->interrupted);
 }
 
+/* QEMU does nothing with its state any more. */
+static void let_run(QemuRun *run)
+{
+        if (run->interrupted->facts.was_running && guest_state(run->guest) == GUEST_PAUSED) {
+                run->resume_reason = run->interrupted->facts.dumping ? VIR_DOMAIN_RUNNING_UNPAUSED
+                                                                     : VIR_DOMAIN_RUNNING_SAVE_CANCELED;
+                guest_resume(run->guest, on_resumed, run);
+        } else {
+                settled(run->interrupted);
+        }
+}
+
+static void on_dump(void *arg, const QmpDump *dump, const Error *failure)
+{
+        QemuRun *run = arg;
+
+        if (failure || str_eq(dump->status, "active"))
+                go_back_later(run->interrupted);
+        else
+                let_run(run);
+}
+
 static void on_migration(void *arg, const QmpMigrationInfo *info, const Error *failure)
 {
         static const char *const goes_on[] = { "setup", "active", "cancelling", "device", "wait-unplug" };
@@ -171,16 +196,14 @@ static void on_migration(void *arg, const QmpMigrationInfo *info, const Error *f
 
         for (size_t k = 0; !failure && info->status && k < ARRAY_LEN(goes_on); k++)
                 busy = busy || str_eq(info->status, goes_on[k]);
-        if (failure) {
+        if (failure)
                 go_back_later(run->interrupted);
-        } else if (busy) {
+        else if (busy)
                 qmp_migrate_cancel(guest_qmp(run->guest), on_cancelled, run);
-        } else if (run->interrupted->facts.was_running && guest_state(run->guest) == GUEST_PAUSED) {
-                run->resume_reason = VIR_DOMAIN_RUNNING_SAVE_CANCELED;
-                guest_resume(run->guest, on_resumed, run);
-        } else {
-                settled(run->interrupted);
-        }
+        else if (run->interrupted->facts.dumping)
+                qmp_query_dump(guest_qmp(run->guest), on_dump, run);
+        else
+                let_run(run);
 }
 
 static void go_back(void *arg)
@@ -224,22 +247,33 @@ static void look_at_image(void *arg)
         }
 }
 
-static void settle_save(Interrupted *i)
+static void on_helper_gone(void *arg)
 {
-        job_claim(i->run->dom->jobs, JOB_SAVE, i->run->dom->name, &i->claim, on_claimed, NULL);
+        Interrupted *i = arg;
+
+        if (i->facts.saving)
+                look_at_image(i);
+        else
+                go_back(i);
+}
+
+static void settle_file(Interrupted *i)
+{
+        job_claim(i->run->dom->jobs, i->facts.saving ? JOB_SAVE : JOB_DUMP, i->run->dom->name, &i->claim, on_claimed,
+                  NULL);
         if (i->facts.helper_pid > 0)
                 i->helper = process_adopt(i->run->qemu->env.loop, (pid_t)i->facts.helper_pid,
-                                          (uint64_t)i->facts.helper_start, look_at_image, i, NULL);
+                                          (uint64_t)i->facts.helper_start, on_helper_gone, i, NULL);
         if (i->helper)
                 process_signal(i->helper, SIGKILL, NULL);
         else
-                look_at_image(i);
+                on_helper_gone(i);
 }
 
 bool interrupted_settle(Interrupted *i)
 {
-        if (i->facts.saving && i->path) {
-                settle_save(i);
+        if (i->facts.dumping || (i->facts.saving && i->path)) {
+                settle_file(i);
                 return true;
         }
         if (!has_run(i)) {

@@ -17,6 +17,7 @@
 #include "daemon/migrate-postcopy.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-dump.h"
 #include "daemon/qemu-hook.h"
 #include "daemon/qemu-save.h"
 #include "wire/constants.h"
@@ -51,6 +52,8 @@ static int format_status(const QemuRun *run, Buf *ret)
         image_uses_format(&run->images, &text);
         if (run->save)
                 qemu_save_put_status(run->save, &text);
+        if (run->dump)
+                qemu_dump_put_status(run->dump, &text);
         if (run->image)
                 buf_format(&text, "restoring 1\nimage-managed %d\nimage-path %s\n", run->options.managed_image,
                            run->image);
@@ -61,7 +64,7 @@ static int format_status(const QemuRun *run, Buf *ret)
         buf_format(&text, "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\n\n",
                    dom->id, run->agent_timeout_s, guest_pid(run->guest),
                    (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason, dom->persistent);
-        if (domain_def_format(dom->live, DEF_FORMAT_SECURE, &text) < 0)
+        if (domain_def_format(run->plugging ?: dom->live, DEF_FORMAT_SECURE, &text) < 0)
                 return -1;
         *ret = text;
         text = (Buf){ 0 };
@@ -159,6 +162,7 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "starting", &ret->interrupted.starting },
                      { "restoring", &ret->interrupted.restoring },
                      { "saving", &ret->interrupted.saving },
+                     { "dumping", &ret->interrupted.dumping },
                      { "image-managed", &ret->interrupted.managed },
                      { "image-was-running", &ret->interrupted.was_running },
                      { "helper-pid", &ret->interrupted.helper_pid },
@@ -255,6 +259,7 @@ void qemu_status_found(QemuRun *run)
         run->interrupted = interrupted_free(run->interrupted);
         qemu_agent_start(run);
         take_state(run);
+        qemu_settle_devices(run);
         if (run->moving_nonce)
                 migrate_recover(dom, run->moving_nonce, run->moving_peer, run->moving_flags, run->moving_was_running);
         else if (run->nonce && dom->state == VIR_DOMAIN_RUNNING &&

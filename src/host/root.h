@@ -17,11 +17,12 @@ typedef struct RootUser {
 } RootUser;
 
 /*
- * Let user open a file or device, by owning it when its mode does not allow it otherwise. Who owned it
- * before, and how many guests use it, is kept with the file. 0, or an errno that QEMU will meet again.
+ * Let user open a file or device, by owning it when its mode does not allow it otherwise. Who owned it before, and which
+ * holders (words without a blank) need it, is kept with the file. To give it to one holder twice is to give it once.
+ * 0, or an errno that QEMU will meet again.
  */
-int root_give_file(const char *path, const RootUser *user, bool write);
-/* The last guest that used it is done: the owner before gets it back. */
-int root_take_back_file(const char *path, const RootUser *user);
+int root_give_file(const char *path, const RootUser *user, const char *holder, bool write);
+/* This holder is done with it: after the last one the owner before gets it back. */
+int root_take_back_file(const char *path, const RootUser *user, const char *holder);
 /* Become user for good and give up every way back. 0 or errno. */
 int root_drop_to(const RootUser *user);

@@ -20,6 +20,7 @@ typedef struct GiveBack {
         FileReturns *all;
         Child *child;
         RootUser user;
+        char holder[UUID_TEXT_LEN + 1];
         Buf list; /* paths, each with its NUL */
 } GiveBack;
 
@@ -42,6 +43,15 @@ static char *list_path(const GuestEnv *env, const Uuid *uuid)
 bool guest_files_are_given(const GuestEnv *env)
 {
         return env->user.uid != 0 && !env->leave_files;
+}
+
+const char *guest_files_holder(const GuestEnv *env, const Uuid *uuid, char text[UUID_TEXT_LEN + 1])
+{
+        Uuid both = *uuid; /* a guest that moves has its images on two hosts at once */
+
+        for (size_t i = 0; i < sizeof(both.bytes); i++)
+                both.bytes[i] ^= env->host_uuid.bytes[i];
+        return uuid_format(&both, text);
 }
 
 int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err)
@@ -136,7 +146,7 @@ static int give_back(void *arg)
         const GiveBack *g = arg;
 
         for (size_t at = 0; at < g->list.len; at += strlen(g->list.data + at) + 1)
-                root_take_back_file(g->list.data + at, &g->user);
+                root_take_back_file(g->list.data + at, &g->user, g->holder);
         _exit(0);
 }
 
@@ -194,6 +204,7 @@ void guest_files_give_back(const GuestEnv *env, const Uuid *uuid)
         GiveBack *g = mem_new(GiveBack);
 
         g->user = env->user;
+        guest_files_holder(env, uuid, g->holder);
         if (file_read(path, MOST_LIST, &g->list, NULL) < 0 || g->list.len == 0) {
                 unlink(path);
                 give_back_free(g);
@@ -212,6 +223,7 @@ void guest_files_give_back_one(const GuestEnv *env, const Uuid *uuid, const char
                 return;
         g = mem_new(GiveBack);
         g->user = env->user;
+        guest_files_holder(env, uuid, g->holder);
         buf_put(&g->list, path, strlen(path) + 1);
         if (change_list(env, uuid, path, false, &err) < 0)
                 log_warning("%s", err.text);

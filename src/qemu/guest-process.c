@@ -57,7 +57,8 @@ struct GuestProcess {
 /* What the child needs; it lives on the stack of the starting function, which the child has a copy of. */
 typedef struct Preparation {
         const GuestEnv *env;
-        const char *note; /* where the child says who it is */
+        const char *note;   /* where the child says who it is */
+        const char *holder; /* who it is for the files it is given */
         pid_t daemon;
         const CommandLine *line;
         size_t n_cgroups;
@@ -138,7 +139,7 @@ static int prepare(void *arg)
                 make_copy(&p->line->copies.items[i]);
         /* before what may fail, so that whatever is given is given back */
         for (size_t i = 0; !p->env->leave_files && i < p->line->files.len; i++)
-                root_give_file(p->line->files.items[i].path, &p->env->user, p->line->files.items[i].write);
+                root_give_file(p->line->files.items[i].path, &p->env->user, p->holder, p->line->files.items[i].write);
         for (size_t i = 0; i < p->n_cgroups; i++) {
                 int fd = CGROUP_FDS_AT + (int)i;
 
@@ -372,7 +373,12 @@ static int spawn(GuestProcess *process, const CommandLine *line, int monitor, co
 {
         Fd cgroups[CGROUP_MOST_DIRS + 1] = { -1 };
         AUTOFREE char *note = note_path(process->dir);
-        Preparation preparation = { .env = process->env, .line = line, .note = note, .daemon = getpid() };
+        char holder[UUID_TEXT_LEN + 1];
+        Preparation preparation = { .env = process->env,
+                                    .line = line,
+                                    .note = note,
+                                    .holder = guest_files_holder(process->env, &process->uuid, holder),
+                                    .daemon = getpid() };
         ChildFd fds[MOST_FDS];
         ChildSpec spec = {
                 .argv = (const char *const *)line->argv.items,

@@ -21,6 +21,7 @@ typedef struct GuestEnv {
         const char *log_dir;
         const char *logger; /* path of drover-log */
         RootUser user;      /* what QEMU runs as */
+        Uuid host_uuid;     /* tells this host's guests from another's with the same images */
         uint64_t log_bytes; /* cap of one log file, and how many old ones are kept */
         unsigned log_backups;
         uint64_t most_files; /* open descriptors of QEMU; 0: as inherited */
@@ -79,6 +80,8 @@ GuestProcess *guest_process_free(GuestProcess *process);
 FileReturns *file_returns_new(void);
 FileReturns *file_returns_free(FileReturns *all); /* those that are under way go on; returns NULL */
 bool guest_files_are_given(const GuestEnv *env);
+/* The name of this guest among those that hold a file, for host/root.h; returns text. */
+const char *guest_files_holder(const GuestEnv *env, const Uuid *uuid, char text[UUID_TEXT_LEN + 1]);
 int guest_files_keep(const GuestEnv *env, const Uuid *uuid, const CommandLine *line, Error *err);
 /* In the child, as QEMU's user: say on standard error which file it will not be able to open, and why. */
 void guest_files_explain(const CommandLine *line, const RootUser *user);

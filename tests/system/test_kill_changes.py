@@ -1,12 +1,14 @@
 """The daemon is killed with -9 at every act of a change (see kill-point.c): the change is made or it is not, and what the
 next daemon says, what is on disk and what QEMU has agree about it.
 """
+import json
 import os
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from mortal import MortalDaemon, Subject, processes, sweep
+from waiting import wait_for
 
 DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>
 <target dev='vdb' bus='virtio'/><alias name='ua-disk'/></disk>"""
@@ -36,6 +38,10 @@ def xml_of(subject, *options):
     return ElementTree.fromstring(subject.virsh("dumpxml", "k", *options, check=True))
 
 
+def has_alias(subject, alias, *options):
+    return any(e.get("name") == alias for e in xml_of(subject, *options).iter("alias"))
+
+
 def test_a_new_name(subject):
     """One file, one mark, the same guest, whenever the daemon died; LIFE-16."""
     directory = subject.daemon.base / "etc" / "qemu"
@@ -57,6 +63,46 @@ def test_a_new_name(subject):
     points = sweep(subject, be_k, lambda: subject.virsh("domrename", "k", "l"), check)
     assert points > 5
     be_k()
+
+
+def live_change(subject, device, alias, in_qemu):
+    """Plug and unplug it; QEMU and the live definition must agree, and the device must come out afterwards."""
+    file = subject.directory / "device.xml"
+    file.write_text(device)
+
+    def without():
+        subject.be("running")
+        if has_alias(subject, alias):
+            subject.virsh("detach-device", "k", file, "--live")
+            if has_alias(subject, alias):  # the payloadless guest never answers the request
+                subject.be("shut off")
+                subject.be("running")
+
+    def agrees(where):
+        assert subject.settled() == "running"
+        wait_for("QEMU and the definition to agree", lambda: has_alias(subject, alias) == in_qemu())
+        assert has_alias(subject, alias) or where != "it was not killed"
+    sweep(subject, without, lambda: subject.virsh("attach-device", "k", file, "--live"), agrees)
+    # a guest without an operating system never lets go: the request is all there is, and the device stays
+    def kept(_):
+        assert subject.settled() == "running"
+        assert has_alias(subject, alias) == in_qemu()
+    sweep(subject, lambda: None, lambda: subject.virsh("detach-device-alias", "k", alias, "--live"), kept)
+
+
+def test_a_disk_plugged_into_a_running_guest(subject):
+    disk = subject.daemon.base / "disk"  # where QEMU's user may go
+    disk.write_bytes(bytes(1 << 20))
+    node = lambda: [b for b in json.loads(subject.qmp("query-block"))["return"] if "ua-disk" in b.get("qdev", "")]
+    live_change(subject, DISK.format(disk), "ua-disk", lambda: bool(node()))
+    # nothing holds the image any more
+    subject.be("shut off")
+    wait_for("its owner to get it back", lambda: os.stat(disk).st_uid == os.geteuid())
+
+
+def test_an_interface_plugged_into_a_running_guest(subject):
+    there = lambda: "52:54:00:12:34:56" in subject.virsh("qemu-monitor-command", "k", "--hmp", "info network")
+    live_change(subject, NIC, "ua-nic", there)
 
 
 def test_a_device_in_the_configuration(subject):
@@ -88,6 +134,22 @@ def test_memory_and_processors_in_the_configuration(subject):
         assert value("vcpu") in ((3,) if where == "it was not killed" else (1, 3))
     sweep(subject, lambda: subject.virsh("setvcpus", "k", "1", "--maximum", "--config", check=True),
           lambda: subject.virsh("setvcpus", "k", "3", "--maximum", "--config"), check_vcpus)
+
+
+def test_a_core_dump(subject):
+    core = subject.daemon.base / "core"
+
+    def check(where):
+        assert subject.settled() == "running"
+        assert core.exists() or where != "it was not killed"
+
+    def prepare():
+        subject.be("running")
+        core.unlink(missing_ok=True)
+    sweep(subject, prepare, lambda: subject.virsh("dump", "k", core, "--memory-only"), check)
+    prepare()
+    subject.virsh("dump", "k", core, "--memory-only", check=True)  # whatever the last ones left
+    assert core.read_bytes()[:4] == b"\x7fELF"
 
 
 def test_a_larger_disk(subject):

@@ -1,4 +1,5 @@
 """Devices into and out of a running guest, through stock clients."""
+import socket
 import subprocess
 
 import libvirt
@@ -62,6 +63,29 @@ def test_a_random_number_device_goes_by_its_alias(daemon, dom, tmp_path):
     daemon.virsh("attach-device", "g", device(tmp_path, RNG))  # nothing of it was left behind
     daemon.virsh("detach-device-alias", "g", "ua-rng")
     wait_for("its going", lambda: "ua-rng" not in dom.XMLDesc())
+
+
+def test_a_device_that_goes_while_no_daemon_looks(daemon, dom, tmp_path):
+    """LIFE-39: the next daemon asks QEMU what is left."""
+    daemon.virsh("attach-device", "g", device(tmp_path, RNG))
+    daemon.virsh("suspend", "g")
+    daemon.virsh("detach-device-alias", "g", "ua-rng")
+    assert "ua-rng" in dom.XMLDesc()  # a guest that stands still cannot let go of it
+    daemon.process.kill()
+    daemon.process.wait()
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(str(next((daemon.base / "run" / "guests").glob("*/monitor"))))
+        monitor.settimeout(40)
+        monitor.sendall(b'{"execute":"qmp_capabilities"}{"execute":"cont"}')
+        said = b""
+        while b"DEVICE_DELETED" not in said:
+            said += monitor.recv(4096)
+    daemon.start()
+    wait_for("its going", lambda: "ua-rng" not in daemon.virsh("dumpxml", "g"))
+    assert "running" in daemon.virsh("domstate", "g")
+    daemon.virsh("attach-device", "g", device(tmp_path, RNG))  # nothing of it was left behind
+    daemon.virsh("detach-device-alias", "g", "ua-rng")
+    wait_for("its going", lambda: "ua-rng" not in daemon.virsh("dumpxml", "g"))
 
 
 def test_what_cannot_be_plugged_is_refused_by_name(daemon, dom, tmp_path):
