@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from droverd import Droverd, free_port  # noqa: E402  (the path comes first)
 from lab.hosts import Lab  # noqa: E402
 from live import LiveDaemon  # noqa: E402
+from mortal import MortalDaemon, Subject  # noqa: E402
 from waiting import EventLoop  # noqa: E402
 
 TAIL_BYTES = 3000
@@ -89,6 +90,26 @@ def place(tmp_path):
         if directory.stat().st_uid == os.getuid() and str(directory).startswith("/tmp/"):
             directory.chmod(0o755)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def mortal_daemon():
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    daemon = MortalDaemon()
+    yield daemon
+    daemon.arm(0)
+    daemon.stop()
+
+
+@pytest.fixture()
+def subject(mortal_daemon, tmp_path):
+    """The guest of a daemon that is killed at any of its acts."""
+    tmp_path.chmod(0o755)
+    subject = Subject(mortal_daemon, tmp_path)
+    yield subject
+    subject.be("shut off")
+    subject.virsh("undefine", "k", "--managed-save")
 
 
 @pytest.fixture()

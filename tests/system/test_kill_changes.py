@@ -5,33 +5,12 @@ import json
 import os
 import xml.etree.ElementTree as ElementTree
 
-import pytest
-
-from mortal import MortalDaemon, Subject, processes, sweep
+from mortal import processes, sweep
 from waiting import wait_for
 
 DISK = """<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>
 <target dev='vdb' bus='virtio'/><alias name='ua-disk'/></disk>"""
 NIC = """<interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/><alias name='ua-nic'/></interface>"""
-
-
-@pytest.fixture(scope="module")
-def daemon():
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = MortalDaemon()
-    yield daemon
-    daemon.arm(0)
-    daemon.stop()
-
-
-@pytest.fixture()
-def subject(daemon, tmp_path):
-    tmp_path.chmod(0o755)
-    subject = Subject(daemon, tmp_path)
-    yield subject
-    subject.be("shut off")
-    subject.virsh("undefine", "k", "--managed-save")
 
 
 def xml_of(subject, *options):

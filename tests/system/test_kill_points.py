@@ -7,29 +7,8 @@ import os
 import signal
 import uuid
 
-import pytest
-
-from mortal import MortalDaemon, Subject, definition, processes, sweep
+from mortal import definition, processes, sweep
 from waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def daemon():
-    if os.geteuid() != 0:
-        pytest.skip("guests need root")
-    daemon = MortalDaemon()
-    yield daemon
-    daemon.arm(0)
-    daemon.stop()
-
-
-@pytest.fixture()
-def subject(daemon, tmp_path):
-    tmp_path.chmod(0o755)
-    subject = Subject(daemon, tmp_path)
-    yield subject
-    subject.be("shut off")
-    subject.virsh("undefine", "k", "--managed-save")
 
 
 def test_a_start(subject):
