@@ -8,14 +8,14 @@
 #include <stdarg.h>
 #include <string.h>
 
-static void replace(Error *err, ErrCode code, char *text)
+static void replace(Error *err, ErrCode code, char *text, int number)
 {
         if (!err) {
                 free(text);
                 return;
         }
         free(err->text);
-        *err = (Error){ .code = code, .text = text };
+        *err = (Error){ .code = code, .text = text, .number = number };
 }
 
 int err_set(Error *err, ErrCode code, const char *fmt, ...)
@@ -23,7 +23,7 @@ int err_set(Error *err, ErrCode code, const char *fmt, ...)
         va_list ap;
 
         va_start(ap, fmt);
-        replace(err, code, str_vformat(fmt, ap));
+        replace(err, code, str_vformat(fmt, ap), 0);
         va_end(ap);
         return -1;
 }
@@ -36,7 +36,7 @@ int err_errno(Error *err, int errnum, const char *fmt, ...)
         va_start(ap, fmt);
         what = str_vformat(fmt, ap);
         va_end(ap);
-        replace(err, ERR_SYSTEM, str_format("%s: %s", what, strerror(errnum)));
+        replace(err, ERR_SYSTEM, str_format("%s: %s", what, strerror(errnum)), errnum);
         return -1;
 }
 
@@ -50,18 +50,18 @@ int err_prefix(Error *err, const char *fmt, ...)
         va_start(ap, fmt);
         prefix = str_vformat(fmt, ap);
         va_end(ap);
-        replace(err, err->code, str_format("%s: %s", prefix, err->text ?: "unknown error"));
+        replace(err, err->code, str_format("%s: %s", prefix, err->text ?: "unknown error"), err->number);
         return -1;
 }
 
 void err_copy(Error *to, const Error *from)
 {
-        replace(to, from->code, from->text ? str_dup(from->text) : NULL);
+        replace(to, from->code, from->text ? str_dup(from->text) : NULL, from->number);
 }
 
 int err_move(Error *to, Error *from)
 {
-        replace(to, from->code, from->text);
+        replace(to, from->code, from->text, from->number);
         *from = (Error){ 0 };
         return -1;
 }

@@ -14,6 +14,7 @@
 typedef struct Error {
         ErrCode code; /* generated from facts/errors.toml; ERR_OK: none */
         char *text;   /* owned */
+        int number;   /* the errno it came from; 0: from none */
 } Error;
 
 /* Set *err; a second set replaces the first. Always returns -1. */

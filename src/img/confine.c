@@ -115,6 +115,19 @@ static const unsigned networking[] = {
 #endif
 };
 
+/* Needed where clients are served. */
+static const unsigned serving[] = {
+        SYS_accept4,    SYS_accept,      SYS_recvfrom,    SYS_recvmsg, SYS_sendto,   SYS_sendmsg,  SYS_shutdown,
+        SYS_setsockopt, SYS_getsockname, SYS_getpeername, SYS_ppoll,   SYS_unlinkat, SYS_eventfd2,
+#ifdef SYS_poll
+        SYS_poll,       SYS_unlink,
+#endif
+};
+
+/* Needed to give up more. */
+static const unsigned confining[] = { SYS_prctl, SYS_landlock_create_ruleset, SYS_landlock_add_rule,
+                                      SYS_landlock_restrict_self };
+
 static void put(struct sock_filter *program, size_t *n, struct sock_filter what)
 {
         program[(*n)++] = what;
@@ -130,8 +143,9 @@ static void put_allowed(struct sock_filter *program, size_t *n, const unsigned *
 
 static int filter_calls(const Confinement *how, Error *err)
 {
-        struct sock_filter
-                program[2 * (sizeof(allowed) + sizeof(opening) + sizeof(networking)) / sizeof(*allowed) + 8];
+        struct sock_filter program[2 * (ARRAY_LEN(allowed) + ARRAY_LEN(opening) + ARRAY_LEN(networking) +
+                                        ARRAY_LEN(serving) + ARRAY_LEN(confining)) +
+                                   8];
         struct sock_fprog filter = { .filter = program };
         size_t n = 0;
 
@@ -144,6 +158,10 @@ static int filter_calls(const Confinement *how, Error *err)
                 put_allowed(program, &n, opening, ARRAY_LEN(opening));
         if (how->network)
                 put_allowed(program, &n, networking, ARRAY_LEN(networking));
+        if (how->serving)
+                put_allowed(program, &n, serving, ARRAY_LEN(serving));
+        if (how->more_later)
+                put_allowed(program, &n, confining, ARRAY_LEN(confining));
         put(program, &n, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
         filter.len = (unsigned short)n;
         if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
@@ -182,6 +200,12 @@ static int limit_files(const Confinement *how, Error *err)
                 for (size_t i = 0; r == 0 && how->writable && how->writable[i]; i++)
                         r = allow_below(rules, how->writable[i], reading | writing, err);
         }
+#if defined(UNDER_SANITIZER)
+        if (r == 0 && !how->may_open) /* it looks for leaks there, at the end */
+                r = allow_below(rules, "/proc", reading, err);
+#endif
+        if (r == 0 && how->removable)
+                r = allow_below(rules, how->removable, LANDLOCK_ACCESS_FS_REMOVE_FILE, err);
         if (r == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
                 r = err_errno(err, errno, "cannot limit the files");
         close(rules);

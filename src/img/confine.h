@@ -14,6 +14,9 @@
 
 typedef struct Confinement {
         bool network;                /* sockets may be made and connected */
+        bool serving;                /* connections are accepted on sockets that are there */
+        bool more_later;             /* this is called again, and gives up more */
+        const char *removable;       /* a directory out of which files may be removed; NULL: none */
         bool may_open;               /* files can be opened (else only what is open already is reached) */
         const char *const *writable; /* directories and files below which may be written; ends with NULL */
         uint64_t memory_bytes;       /* address space; 0: no limit */

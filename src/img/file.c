@@ -422,6 +422,17 @@ int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep
         return length ? file->ops->zero(file, offset, length, keep, err) : 0;
 }
 
+bool image_file_zeroes_fast(const ImageFile *file)
+{
+        const DiskFile *disk = file->ops == &disk_ops ? container_of(file, const DiskFile, file) : NULL;
+        struct stat st;
+
+        /* Behind the end there is nothing to lose. A device may do it, and may write. */
+        return disk && !disk->is_block && fstat(disk->fd, &st) == 0 &&
+               fallocate(disk->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                         (off_t)round_up((uint64_t)st.st_size, DIRECT_ALIGN), DIRECT_ALIGN) == 0;
+}
+
 int image_file_write_zeros(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
 {
         size_t size = (size_t)MIN(length, (uint64_t)BOUNCE_SIZE);

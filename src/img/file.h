@@ -67,6 +67,8 @@ int image_file_write(ImageFile *file, uint64_t offset, const void *data, size_t 
 int image_file_flush(ImageFile *file, Error *err);
 int image_file_truncate(ImageFile *file, uint64_t size, Error *err);
 int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err);
+/* Giving room back makes zeros here without writing them. */
+bool image_file_zeroes_fast(const ImageFile *file);
 /* Zeros as data, not as a hole. */
 int image_file_write_zeros(ImageFile *file, uint64_t offset, uint64_t length, Error *err);
 int image_file_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err);

@@ -295,6 +295,13 @@ int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, E
         return length ? image->driver->zero(image, offset, length, flags, err) : 0;
 }
 
+bool image_zeroes_fast(const Image *image)
+{
+        if (image->about.format == IMAGE_FORMAT_QCOW2)
+                return image->about.version >= 3 && !image->data_file;
+        return image->about.format == IMAGE_FORMAT_RAW && image_file_zeroes_fast(image->file);
+}
+
 int image_flush(Image *image, Error *err)
 {
         return image->writable ? image->driver->flush(image, err) : 0;

@@ -8,8 +8,9 @@
  * an image claims is opened without the caller's consent.
  *
  * image_read(), image_write(), image_zero() and image_map() may be called by
- * several threads at once on ranges that do not overlap; everything else by
- * one thread with no such call under way.
+ * several threads at once on ranges that do not overlap, image_flush() at any
+ * time (it makes durable what had returned before); everything else by one
+ * thread with no such call under way.
  */
 #include "img/format.h"
 #include "img/luks.h"
@@ -186,6 +187,8 @@ enum {
         IMAGE_ZERO_DROP = 1 << 1,  /* discard: afterwards the backing image may show through */
 };
 int image_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
+/* image_zero() with IMAGE_ZERO_UNMAP takes no longer for much than for little. */
+bool image_zeroes_fast(const Image *image);
 int image_flush(Image *image, Error *err);
 int image_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
 /* Record another backing file, or none (name NULL); what the guest sees changes with it unless the caller copied. */

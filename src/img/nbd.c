@@ -167,8 +167,11 @@ static int failed(const NbdFile *nbd, const char *what, Error *err)
 {
         int number = nbd->nbd.get_errno();
 
-        return err_set(err, number == ENOSPC ? ERR_OPERATION_FAILED : ERR_SYSTEM, "cannot %s '%s': %s", what,
-                       nbd->file.name, nbd->nbd.get_error());
+        err_set(err, number == ENOSPC ? ERR_OPERATION_FAILED : ERR_SYSTEM, "cannot %s '%s': %s", what, nbd->file.name,
+                nbd->nbd.get_error());
+        if (err)
+                err->number = number;
+        return -1;
 }
 
 /* One that is free, or the next in turn. */
