@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-NUMBER = {"base": 0, "loop": 1, "wire": 2, "model": 2, "img": 2, "host": 3, "qemu": 4, "daemon": 5, "app": 6}
+NUMBER = {"base": 0, "loop": 1, "wire": 2, "model": 2, "img": 2, "nbd": 3, "host": 3, "qemu": 4, "daemon": 5, "app": 6}
 BASE_ONLY = {"model", "img"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 
