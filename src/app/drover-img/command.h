@@ -15,11 +15,12 @@ typedef struct Command {
         const char *name;
         const char *args; /* for the help */
         const char *summary;
+        bool helps_itself;                 /* --help is its own option */
         int (*run)(int argc, char **argv); /* the exit status */
 } Command;
 
 extern const Command cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create,
-        cmd_dd, cmd_describe, cmd_info, cmd_map, cmd_measure, cmd_rebase, cmd_resize, cmd_snapshot;
+        cmd_dd, cmd_describe, cmd_info, cmd_map, cmd_measure, cmd_rebase, cmd_resize, cmd_serve, cmd_snapshot;
 
 /* "drover-img: sentence" on stderr; returns 1. */
 int complain(const char *fmt, ...) PRINTF(1, 2);
@@ -64,10 +65,22 @@ int source_format(const Source *source, const char *path, bool write, ImageForma
 /* A raw image of a directory; takes the file, which may be NULL after an error. */
 Image *fat_image_open(ImageFile *file, Error *err);
 Image *source_open(const Source *source, const char *argument, unsigned flags, Error *err);
-/* Takes in what follows --object: secrets. They are found by their id until secrets_wipe(). */
+/* Takes in what follows --object. What it describes is found by its id until objects_wipe(). */
 int object_add(const char *text, Error *err);
+void objects_wipe(void);
 const ImageSecret *secret_find(const char *id, Error *err); /* NULL: there is none */
-void secrets_wipe(void);
+
+/* --object tls-creds-x509 or tls-creds-psk: files in a directory, by QEMU's names. */
+typedef struct TlsCreds {
+        char *id, *dir;              /* owned */
+        bool psk, server;            /* endpoint */
+        bool verify_peer;            /* of x509 */
+        char *priority, *username;   /* owned; NULL: the usual ones */
+        const ImageSecret *password; /* of the key; NULL: it is in the clear */
+} TlsCreds;
+const TlsCreds *tls_creds_find(const char *id, bool server, Error *err); /* NULL: there is none */
+/* --object authz-simple: the one name it lets in. NULL: there is none. */
+const char *authz_find(const char *id, Error *err);
 
 /* -o a=b,c=d; a comma in a value is written twice. */
 typedef struct Option {
@@ -91,6 +104,12 @@ Image *image_opts_open(const Source *source, const char *text, unsigned flags, E
 Image *source_open_file(const Source *source, const char *path, const ImageSecret *secret, unsigned flags,
                         Error *err);
 void options_done(Options *options);
+/* secret.c and tls-creds.c: one --object; what was used of it is marked. */
+int secret_add(Options *options, Error *err);
+void secrets_wipe(void);
+int tls_creds_add(Options *options, bool psk, Error *err);
+int authz_add(Options *options, Error *err);
+void tls_creds_wipe(void);
 /* The creation options of a format. Strings stay those of `options`. */
 int options_apply(const Options *options, ImageFormat format, ImageCreate *how, Error *err);
 /* -o help: what the format takes, on stdout. */

@@ -8,8 +8,9 @@
 #include <stdio.h>
 
 static const Command *const commands[] = {
-        &cmd_amend, &cmd_bench,    &cmd_bitmap, &cmd_check, &cmd_commit,  &cmd_compare, &cmd_convert, &cmd_create,
-        &cmd_dd,    &cmd_describe, &cmd_info,   &cmd_map,   &cmd_measure, &cmd_rebase,  &cmd_resize,  &cmd_snapshot,
+        &cmd_amend,   &cmd_bench,  &cmd_bitmap, &cmd_check,    &cmd_commit,   &cmd_compare,
+        &cmd_convert, &cmd_create, &cmd_dd,     &cmd_describe, &cmd_info,     &cmd_map,
+        &cmd_measure, &cmd_rebase, &cmd_resize, &cmd_serve,    &cmd_snapshot,
 };
 
 static void help(void)
@@ -46,14 +47,14 @@ static int run(const Command *command, int argc, char **argv)
 {
         int status;
 
-        if (argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))) {
+        if (!command->helps_itself && argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))) {
                 help_of(command);
                 return 0;
         }
         interrupt_catch();
         confine_look_at(argc, argv);
         status = command->run(argc, argv);
-        secrets_wipe();
+        objects_wipe();
         return status;
 }
 

@@ -144,24 +144,11 @@ static int fill(Secret *secret, Options *options, Error *err)
         return 0;
 }
 
-int object_add(const char *text, Error *err)
+int secret_add(Options *options, Error *err)
 {
-        AUTOFREE char *typed = str_starts(text, "qom-type=") ? str_dup(text) : str_format("qom-type=%s", text);
-        AUTO(Options) options = { 0 };
-        Secret *secret;
-        int r;
+        Secret *secret = mem_new(Secret);
 
-        if (options_add(&options, typed, err) < 0)
-                return -1;
-        explicit_bzero(typed, strlen(typed));
-        if (!str_eq(options_take(&options, "qom-type"), "secret"))
-                return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "objects other than secrets are not supported: '%s'",
-                               options.items[0].value);
-        secret = mem_new(Secret);
-        r = fill(secret, &options, err);
-        for (size_t i = 0; i < options.len; i++)
-                explicit_bzero(options.items[i].value, strlen(options.items[i].value));
-        if (r < 0) {
+        if (fill(secret, options, err) < 0) {
                 secret_free(secret);
                 return -1;
         }

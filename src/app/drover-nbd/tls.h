@@ -1,0 +1,21 @@
+#pragma once
+/*
+ * app/drover-nbd/tls.h - TLS of the NBD server, by GnuTLS
+ *
+ * Credentials are loaded once, before anything is given up; each session takes
+ * over the channel of a client. Who is let in is decided here: a client without
+ * a certificate that the authority signed, or with a name that is not allowed,
+ * sees its connection closed.
+ */
+#include "app/drover-img/command.h"
+#include "nbd/channel.h"
+
+typedef struct NbdTls NbdTls;
+
+/* allowed: patterns of distinguished names (or PSK user names), any of which a client must fit; none: all. */
+NbdTls *nbd_tls_new(const TlsCreds *creds, char *const *allowed, size_t n_allowed, Error *err);
+NbdTls *nbd_tls_free(NbdTls *tls);
+/* A function for NbdSession.start_tls; tls is an NbdTls. */
+int nbd_tls_start(void *tls, NbdChannel **channel, Error *err);
+
+DEFINE_AUTO(NbdTls, nbd_tls_free)
