@@ -113,7 +113,8 @@ int image_rebase(Image *image, Image *onto, ImageProgress progress, void *arg, E
         return result;
 }
 
-int image_commit(Image *image, const Image *base, Image *to, ImageProgress progress, void *arg, Error *err)
+int image_commit(Image *image, const Image *base, Image *to, uint64_t rate, ImageProgress progress, void *arg,
+                 Error *err)
 {
         if (image_size(to) < image_size(image) && image_resize(to, image_size(image), PREALLOCATE_OFF, err) < 0)
                 return err_prefix(err, "cannot grow the backing file");
@@ -122,6 +123,7 @@ int image_commit(Image *image, const Image *base, Image *to, ImageProgress progr
                                   .length = image_size(image),
                                   .sparse = 4096,
                                   .until = base,
+                                  .rate = rate,
                                   .progress = progress,
                                   .progress_arg = arg,
                           },

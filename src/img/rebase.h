@@ -9,5 +9,6 @@
  * stays the same. The header is not changed.
  */
 int image_rebase(Image *image, Image *onto, ImageProgress progress, void *arg, Error *err);
-/* Store what stands in the image above `base` of its chain in `to`, the base opened for writing. */
-int image_commit(Image *image, const Image *base, Image *to, ImageProgress progress, void *arg, Error *err);
+/* Store what stands in the image above `base` of its chain in `to`, the base opened for writing. rate: bytes/s; 0: any. */
+int image_commit(Image *image, const Image *base, Image *to, uint64_t rate, ImageProgress progress, void *arg,
+                 Error *err);

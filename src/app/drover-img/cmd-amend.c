@@ -5,10 +5,12 @@
 
 #include "base/str.h"
 
+#include <stdio.h>
+
 typedef struct Args {
         Source source;
         Options options;
-        bool force;
+        bool force, show_progress;
 } Args;
 
 static int parse(int argc, char **argv, Args *args, Error *err)
@@ -21,9 +23,11 @@ static int parse(int argc, char **argv, Args *args, Error *err)
 
                 if (r < 0)
                         return -1;
-                if (r || c == 'p') /* it is done before a bar could be drawn */
+                if (r)
                         continue;
-                if (c == 'x')
+                if (c == 'p')
+                        args->show_progress = true;
+                else if (c == 'x')
                         args->force = true;
                 else if (c == 'o')
                         r = options_add(&args->options, optarg, err);
@@ -115,6 +119,9 @@ static int run(int argc, char **argv)
                 r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)
                 r = amend(&args, argv[optind], &err);
+        /* It is done before a bar could be drawn. */
+        if (r == 0 && args.show_progress && !args.source.quiet)
+                printf("    (0.00/100%%)\r    (100.00/100%%)\r\n");
         options_done(&args.options);
         return r < 0 ? complain_err(&err) : 0;
 }

@@ -79,9 +79,10 @@ static int commit_into(const Args *args, Image *image, Image *base, Error *err)
         to = source_open_file(&target, image_name(base), NULL, IMAGE_WRITE, err);
         if (!to || (encrypted && image_unlock_as(to, base, err) < 0))
                 return -1;
-        progress_begin(&progress, args->show_progress);
-        if (image_commit(image, base, to, progress_report, &progress, err) < 0 || image_flush(to, err) < 0 ||
-            image_close(TAKE(to), err) < 0)
+        progress_begin(&progress, args->show_progress && !args->source.quiet,
+                       "the overlay still holds everything, and a part of it stands in the backing file already");
+        if (image_commit(image, base, to, args->rate, progress_report, &progress, err) < 0 ||
+            image_flush(to, err) < 0 || image_close(TAKE(to), err) < 0)
                 return -1;
         progress_end(&progress);
         return 0;

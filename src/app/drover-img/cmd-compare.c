@@ -88,7 +88,7 @@ static int compare(const Args *args, char **names, Error *err)
         /* The first difference is told, whatever it is. */
         if (!allocation.same)
                 length = allocation.differs_at;
-        progress_begin(&progress, args->show_progress);
+        progress_begin(&progress, args->show_progress && !args->quiet, "nothing was found out");
         if (image_compare(a, b, length, progress_report, &progress, &result, err) < 0)
                 return -1;
         progress_end(&progress);

@@ -301,7 +301,8 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
                 image_compress_best(to);
         if (args->copy.salvaged && args->source.quiet)
                 args->copy.salvaged = tell_nothing;
-        progress_begin(&progress, args->show_progress);
+        progress_begin(&progress, args->show_progress && !args->source.quiet,
+                       made.temporary ? "nothing was kept" : "a part of the target has been written");
         if (args->bitmaps && check_bitmaps(sources[0], to, args->skip_broken, err) < 0)
                 return -1;
         if (copy_all(args, sources, n, to, &progress, err) < 0)

@@ -68,6 +68,7 @@ static int dd(const Args *args, Error *err)
         ChainPolicy policy = policy_usual();
         ImageCreate how = { 0 };
         ImageFormat format;
+        Progress progress;
         uint64_t end, skip;
 
         if (!from || image_format_from_name(args->format ?: "raw", &format, err) < 0)
@@ -80,15 +81,18 @@ static int dd(const Args *args, Error *err)
         to = new_image_make(&made, args->out, format, &how, false, &policy, err);
         if (!to)
                 return -1;
+        progress_begin(&progress, false,
+                       made.temporary ? "nothing was kept" : "a part of the target has been written");
         if (image_copy(from, to,
                        &(CopyOptions){ .length = how.size,
                                        .from = skip,
                                        .sparse = 4096,
                                        .target_is_zero = !path_is_device(args->out),
                                        .progress = progress_report,
-                                       .progress_arg = &(Progress){ 0 } },
+                                       .progress_arg = &progress },
                        err) < 0)
                 return -1;
+        progress_end(&progress);
         if (image_flush(to, err) < 0 || image_close(TAKE(to), err) < 0)
                 return -1;
         return new_image_keep(&made, err);

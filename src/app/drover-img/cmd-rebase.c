@@ -68,7 +68,8 @@ static int move_content(const Args *args, Image *image, Error *err)
                 if (!onto)
                         return err_prefix(err, "Could not open new backing file '%s'", args->backing);
         }
-        progress_begin(&progress, args->show_progress);
+        progress_begin(&progress, args->show_progress && !args->source.quiet,
+                       "the image shows what it did, on the backing file that it had");
         if (image_rebase(image, onto, progress_report, &progress, err) < 0)
                 return -1;
         progress_end(&progress);

@@ -124,10 +124,11 @@ bool path_is_device(const char *path);
 
 /* What `create` and `convert` do: a new image under a temporary name. */
 typedef struct NewImage {
-        char *path, *temporary; /* owned; temporary NULL: written in place */
-        ImageFile *data_file;   /* owned */
-        ImageFile **files;      /* those of other formats that hold the disk; owned */
-        char **file_paths;      /* where they shall stand; NULL: there already; owned */
+        char *path, *temporary;  /* owned; temporary NULL: written in place */
+        ImageFile *data_file;    /* owned */
+        ImageFile **files;       /* those of other formats that hold the disk; owned */
+        char **file_paths;       /* where they shall stand; owned */
+        char **file_temporaries; /* where they stand until then; NULL: not any more; owned */
         size_t n_files;
 } NewImage;
 /* Lay out the image and open it for writing. in_place: no temporary name. */
@@ -137,19 +138,24 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
 int new_image_keep(NewImage *made, Error *err);
 /* Removes what has no name yet. */
 void new_image_done(NewImage *made);
+void new_image_unlink(const NewImage *made); /* only that; may be called from a signal handler */
 DEFINE_AUTO_VALUE(NewImage, new_image_done)
 
 /* The bar of -p: on a terminal with rate and time left, else "    (12.34/100%)" as qemu-img prints it. */
 typedef struct Progress {
         bool shown;
+        const char *left; /* when it is interrupted: what then is left, for the error */
         double begun, last;
         int percent_x100;
 } Progress;
-void progress_begin(Progress *progress, bool shown);
-/* A function for CopyOptions.progress; fails when SIGINT or SIGTERM came. */
+/* From here to progress_end() SIGINT and the like make progress_report() fail; before and after they end the program. */
+void progress_begin(Progress *progress, bool shown, const char *left);
+/* A function for CopyOptions.progress. */
 int progress_report(void *progress, uint64_t done, uint64_t total, Error *err);
 void progress_end(Progress *progress);
 void interrupt_catch(void);
+/* A signal that ends the program removes what of this has no name yet; NULL: there is nothing. */
+void interrupt_removes(NewImage *made);
 
 /* A row of the list of snapshots. */
 void snapshot_print(const ImageSnapshot *snapshot);

@@ -14,89 +14,9 @@
 #include "img/nbd.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-        interrupted = number;
-}
-
-void interrupt_catch(void)
-{
-        struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
-        sigaction(SIGHUP, &action, NULL);
-}
-
-static double now(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-void progress_begin(Progress *progress, bool shown)
-{
-        *progress = (Progress){ .shown = shown, .begun = now(), .percent_x100 = -1 };
-}
-
-static void draw(Progress *progress, uint64_t done, uint64_t total, double at)
-{
-        enum { WIDTH = 30 };
-        double share = total ? (double)done / (double)total : 1, spent = at - progress->begun;
-        int full = (int)(share * WIDTH), left = share > 0 ? (int)(spent / share - spent + 0.5) : 0;
-        char rate[32], bar[WIDTH + 1];
-
-        for (int i = 0; i < WIDTH; i++)
-                bar[i] = i < full ? '#' : '.';
-        bar[WIDTH] = '\0';
-        printf("\r    (%.2f/100%%) [%s] %s/s, %d:%02d left \033[K", share * 100, bar,
-               size_to_text(spent > 0 ? (uint64_t)((double)done / spent) : 0, rate), left / 60, left % 60);
-        fflush(stdout);
-}
-
-int progress_report(void *arg, uint64_t done, uint64_t total, Error *err)
-{
-        Progress *progress = arg;
-        int percent = total ? (int)((double)done / (double)total * 10000) : 10000;
-
-        if (interrupted)
-                return err_set(err, ERR_OPERATION_ABORTED, "interrupted by signal %d, nothing was kept",
-                               (int)interrupted);
-        if (!progress->shown || percent == progress->percent_x100)
-                return 0;
-        if (isatty(STDOUT_FILENO)) {
-                double at = now();
-
-                if (at - progress->last < 0.1 && done < total)
-                        return 0;
-                progress->last = at;
-                draw(progress, done, total, at);
-        } else if (percent / 100 != progress->percent_x100 / 100 || progress->percent_x100 < 0) {
-                printf("    (%.2f/100%%)\r", (double)percent / 100);
-                fflush(stdout);
-        }
-        progress->percent_x100 = percent;
-        return 0;
-}
-
-void progress_end(Progress *progress)
-{
-        if (!progress->shown)
-                return;
-        if (progress->percent_x100 < 10000 || !isatty(STDOUT_FILENO))
-                printf("    (100.00/100%%)\r");
-        printf("\n");
-}
 
 /* What stands under the final name must not be in use; its owner and mode go over to the new file. */
 static int respect_old(const char *path, ImageFile *file, const ChainPolicy *policy, Error *err)
@@ -139,14 +59,14 @@ static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, cons
                 return -1;
         made->files = mem_new_array(ImageFile *, str_list_len(names) + 1);
         made->file_paths = mem_new_array(char *, str_list_len(names) + 1);
+        made->file_temporaries = mem_new_array(char *, str_list_len(names) + 1);
         for (char **name = names; *name; name++) {
-                AUTOFREE char *temporary = NULL;
                 size_t i = made->n_files;
 
                 made->file_paths[i] = str_format("%s/%s", dir, *name);
+                made->file_temporaries[i] = temporary_of(made->file_paths[i]);
                 made->n_files++;
-                temporary = temporary_of(made->file_paths[i]);
-                made->files[i] = image_chain_file(temporary, FILE_WRITE | FILE_CREATE, policy, err);
+                made->files[i] = image_chain_file(made->file_temporaries[i], FILE_WRITE | FILE_CREATE, policy, err);
                 if (!made->files[i])
                         return -1;
         }
@@ -203,6 +123,7 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
         ImageFile *file;
 
         made->path = str_dup(path);
+        interrupt_removes(made);
         how->path = path;
         if (!in_place && !path_is_device(path))
                 to = made->temporary = temporary_of(path);
@@ -232,11 +153,10 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
 int new_image_keep(NewImage *made, Error *err)
 {
         for (size_t i = 0; i < made->n_files; i++) {
-                AUTOFREE char *temporary = temporary_of(made->file_paths[i]);
-
-                if (rename(temporary, made->file_paths[i]) < 0)
-                        return err_errno(err, errno, "cannot rename '%s' to '%s'", temporary, made->file_paths[i]);
-                free(TAKE(made->file_paths[i]));
+                if (rename(made->file_temporaries[i], made->file_paths[i]) < 0)
+                        return err_errno(err, errno, "cannot rename '%s' to '%s'", made->file_temporaries[i],
+                                         made->file_paths[i]);
+                free(TAKE(made->file_temporaries[i]));
         }
         if (made->temporary && rename(made->temporary, made->path) < 0)
                 return err_errno(err, errno, "cannot rename '%s' to '%s'", made->temporary, made->path);
@@ -244,20 +164,27 @@ int new_image_keep(NewImage *made, Error *err)
         return 0;
 }
 
-void new_image_done(NewImage *made)
+void new_image_unlink(const NewImage *made)
 {
         if (made->temporary)
                 unlink(made->temporary);
-        for (size_t i = 0; i < made->n_files; i++) {
-                AUTOFREE char *temporary = made->file_paths[i] ? temporary_of(made->file_paths[i]) : NULL;
+        for (size_t i = 0; i < made->n_files; i++)
+                if (made->file_temporaries[i])
+                        unlink(made->file_temporaries[i]);
+}
 
-                if (temporary) /* it has no name of its own yet */
-                        unlink(temporary);
+void new_image_done(NewImage *made)
+{
+        new_image_unlink(made);
+        interrupt_removes(NULL);
+        for (size_t i = 0; i < made->n_files; i++) {
                 image_file_close(made->files[i]);
                 free(made->file_paths[i]);
+                free(made->file_temporaries[i]);
         }
         free(made->files);
         free(made->file_paths);
+        free(made->file_temporaries);
         image_file_close(made->data_file);
         free(made->temporary);
         free(made->path);
