@@ -321,7 +321,7 @@ int block_map_write_packed(Image *image, uint64_t offset, const void *packed, si
         pthread_mutex_lock(&map->lock);
         r = begin(image, err);
         if (r == 0)
-                r = block_map_packed(image, map->end, n, map->end, &entry, err);
+                r = block_map_packed(image, map->end, map->ops->packed_length ? 0 : n, map->end, &entry, err);
         if (r == 0) {
                 map->broken = true;
                 if (image_file_write(image->file, map->end, packed, n, err) < 0 ||

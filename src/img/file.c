@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 enum {
+        SECTOR = 512,
         DIRECT_ALIGN = 4096,
         BOUNCE_SIZE = 1 << 20,
 };
@@ -64,9 +65,10 @@ static int read_plain(DiskFile *disk, uint64_t offset, void *data, size_t n, siz
                 if (got < 0)
                         return err_errno(err, errno, "cannot read %zu bytes at offset %llu of '%s'", n - at,
                                          (unsigned long long)(offset + at), disk->file.name);
-                if (got == 0)
-                        break;
                 at += (size_t)got;
+                /* Past the page cache only the end of the file is between two sectors, and nothing can be asked there. */
+                if (got == 0 || (disk->file.align > 1 && at % SECTOR))
+                        break;
         }
         *done = at;
         return 0;
@@ -81,8 +83,9 @@ static int write_plain(DiskFile *disk, uint64_t offset, const void *data, size_t
 
                 if (put < 0 && errno == EINTR)
                         continue;
-                if (put < 0)
-                        return err_errno(err, errno, "cannot write %zu bytes at offset %llu of '%s'", n - at,
+                if (put <= 0)
+                        return err_errno(err, put < 0 ? errno : ENOSPC,
+                                         "cannot write %zu bytes at offset %llu of '%s'", n - at,
                                          (unsigned long long)(offset + at), disk->file.name);
                 at += (size_t)put;
         }
@@ -130,6 +133,17 @@ static int disk_read(ImageFile *file, uint64_t offset, void *data, size_t n, siz
         return 0;
 }
 
+/* A signal may come in between. */
+static int cut_or_grow(int fd, uint64_t size)
+{
+        int r;
+
+        do
+                r = ftruncate(fd, (off_t)size);
+        while (r < 0 && errno == EINTR);
+        return r;
+}
+
 /* A write that O_DIRECT does not take: read what is around it, put it in, write it back. */
 static int write_through_bounce(DiskFile *disk, uint64_t offset, const void *data, size_t n, Error *err)
 {
@@ -158,7 +172,7 @@ static int write_through_bounce(DiskFile *disk, uint64_t offset, const void *dat
         }
         /* The last window may have made the file longer than what was asked for. */
         if (!disk->is_block && (uint64_t)st.st_size < offset + n && ((offset + n) & (disk->file.align - 1)) &&
-            ftruncate(disk->fd, (off_t)(offset + n)) < 0)
+            cut_or_grow(disk->fd, offset + n) < 0)
                 return err_errno(err, errno, "cannot set the size of '%s'", disk->file.name);
         return 0;
 }
@@ -212,10 +226,21 @@ static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
                                        file->name, (unsigned long long)now, (unsigned long long)size);
                 return 0;
         }
-        if (ftruncate(disk->fd, (off_t)size) < 0)
+        if (cut_or_grow(disk->fd, size) < 0)
                 return err_errno(err, errno, "cannot set the size of '%s' to %llu bytes", file->name,
                                  (unsigned long long)size);
         return 0;
+}
+
+/* The same for a range that is to be zeros. */
+static int change_room(int fd, int mode, uint64_t offset, uint64_t length)
+{
+        int r;
+
+        do
+                r = fallocate(fd, mode, (off_t)offset, (off_t)length);
+        while (r < 0 && errno == EINTR);
+        return r;
 }
 
 static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
@@ -236,7 +261,7 @@ static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool kee
         if (!atomic_load(&disk->no_holes)) {
                 int mode = keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-                if (fallocate(disk->fd, mode, (off_t)offset, (off_t)length) == 0)
+                if (change_room(disk->fd, mode, offset, length) == 0)
                         return 0;
                 if (errno != EOPNOTSUPP && errno != ENODEV && errno != EINVAL)
                         return err_errno(err, errno, "cannot zero %llu bytes at offset %llu of '%s'",
@@ -253,7 +278,9 @@ static int disk_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error
 
         if (disk->is_block || length == 0)
                 return 0;
-        failure = posix_fallocate(disk->fd, (off_t)offset, (off_t)length);
+        do
+                failure = posix_fallocate(disk->fd, (off_t)offset, (off_t)length);
+        while (failure == EINTR);
         if (failure)
                 return err_errno(err, failure, "cannot take %llu bytes of room for '%s'", (unsigned long long)length,
                                  file->name);

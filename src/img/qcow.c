@@ -169,9 +169,13 @@ static Qcow *read_l1(Image *image, Error *err)
                 return NULL;
         n = div_up(div_up(image->size, image->about.cluster_size), 1ULL << head[AT_L2_BITS]);
         table = block_map_read_table(image, load_be64(head + AT_L1_OFFSET), n, 8, err);
-        q = table ? mem_try(sizeof(*q) + 9 * n) : NULL;
-        if (!q)
+        if (!table)
                 return NULL;
+        q = mem_try(sizeof(*q) + 9 * n);
+        if (!q) {
+                err_set(err, ERR_NO_MEMORY, "'%s': no memory for its table of blocks", image_name(image));
+                return NULL;
+        }
         *q = (Qcow){ .cluster_bits = head[AT_CLUSTER_BITS], .per_table = 1ULL << head[AT_L2_BITS] };
         q->n_l1 = n;
         q->l1_at = load_be64(head + AT_L1_OFFSET);

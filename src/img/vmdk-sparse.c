@@ -41,6 +41,7 @@ enum {
         ZLIB_HEADER = 2,
         ZLIB_CHECK = 4,
         GRAIN_OF_ZEROS = 1,
+        MOST_TABLES = 1 << 22,
 };
 #define DIRECTORY_AT_END UINT64_MAX
 #define LARGEST_OFFSET   ((uint64_t)UINT32_MAX * 512)
@@ -316,11 +317,17 @@ static int read_directory(Image *image, uint64_t at, uint64_t n, uint32_t *ret, 
 static Sparse *sparse_new(Image *image, const VmdkSparse *h, Error *err)
 {
         uint64_t n = div_up(div_up(h->capacity, h->grain), h->per_table);
-        AUTOFREE Sparse *s = n > 1 << 22 ? NULL : mem_try(sizeof(*s) + 9 * n);
+        AUTOFREE Sparse *s = NULL;
 
-        if (!s) {
+        if (n > MOST_TABLES) {
                 err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': an extent with %llu tables is too large here",
                         image->file->name, (unsigned long long)n);
+                return NULL;
+        }
+        s = mem_try(sizeof(*s) + 9 * n);
+        if (!s) {
+                err_set(err, ERR_NO_MEMORY, "'%s': no memory for its %llu tables", image->file->name,
+                        (unsigned long long)n);
                 return NULL;
         }
         *s = (Sparse){ .h = *h, .n_tables = n };

@@ -9,8 +9,7 @@
 
 enum { LARGEST_FILE = 8 << 20, LARGEST_BLOCK = 4 << 20, LARGEST_CHECKED = 1 << 20, STEPS = 64, READ_SIZE = 70000 };
 
-/* The parts, where they belong. */
-static ImageFile *lay_out(const uint8_t *data, size_t n)
+ImageFile *image_fuzz_file(const uint8_t *data, size_t n)
 {
         uint32_t size = n >= 4 ? load_le32(data) % (LARGEST_FILE + 1) : 0;
         AUTOFREE uint8_t *bytes = mem_alloc(size + 1);
@@ -31,7 +30,7 @@ static ImageFile *lay_out(const uint8_t *data, size_t n)
 
 static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data, size_t n)
 {
-        ImageFile *file = lay_out(data, n);
+        ImageFile *file = image_fuzz_file(data, n);
         Image *image = image_open(file, format, flags, NULL);
 
         if (!image) {
@@ -40,7 +39,7 @@ static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data
         }
         /* Formats in many files: the same bytes for each of the first few. */
         for (size_t i = 0; i < image_description(image)->data_files.len && i < 3; i++) {
-                file = lay_out(data, n);
+                file = image_fuzz_file(data, n);
                 if (image_attach(image, i, file, NULL) < 0)
                         image_file_close(file);
         }

@@ -8,5 +8,7 @@
  */
 #include "img/image.h"
 
+/* The file that they make; owned. */
+ImageFile *image_fuzz_file(const uint8_t *data, size_t n);
 /* Returns 0, for LLVMFuzzerTestOneInput(). */
 int image_fuzz(ImageFormat format, const uint8_t *data, size_t n);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { SECTOR = 512 };
 #define LARGEST (1ULL << 30)
@@ -24,7 +25,10 @@ typedef struct Change {
         ChangeKind kind;
         uint64_t offset, length;
         uint8_t *data; /* owned */
+        size_t moment;
 } Change;
+
+static atomic_size_t moments;
 
 typedef struct Content {
         uint8_t *bytes;
@@ -102,6 +106,7 @@ static int change(ImageFile *file, ChangeKind kind, uint64_t offset, uint64_t le
         } else {
                 if (data)
                         made.data = mem_dup(data, (size_t)length);
+                made.moment = atomic_fetch_add(&moments, 1);
                 apply(&memory->now, &made, 0, length);
                 if (memory->recording)
                         vec_push(&memory->changes, made);
@@ -227,6 +232,21 @@ void memory_file_record(ImageFile *file)
 size_t memory_file_changes(const ImageFile *file)
 {
         return memory_file(file)->changes.len;
+}
+
+size_t memory_file_moment(void)
+{
+        return atomic_load(&moments);
+}
+
+size_t memory_file_changes_before(const ImageFile *file, size_t moment)
+{
+        const MemoryFile *memory = memory_file(file);
+        size_t n = 0;
+
+        while (n < memory->changes.len && memory->changes.items[n].moment < moment)
+                n++;
+        return n;
 }
 
 static unsigned next_random(unsigned *state)

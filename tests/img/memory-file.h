@@ -16,6 +16,9 @@ const uint8_t *memory_file_data(ImageFile *file, size_t *n);
 void memory_file_record(ImageFile *file);
 /* Changes recorded: writes, flushes, truncations, zeroings. */
 size_t memory_file_changes(const ImageFile *file);
+/* A moment counts the changes of all files; how many of one file's recorded changes were before it. */
+size_t memory_file_moment(void);
+size_t memory_file_changes_before(const ImageFile *file, size_t moment);
 /* What may be on the disk when the power goes before change number `cut`; seed picks one of the possibilities. */
 ImageFile *memory_file_after_crash(const ImageFile *file, size_t cut, unsigned seed);
 /* A disk that is full at this size; otherwise it takes 1 GiB. */
