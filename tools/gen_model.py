@@ -27,7 +27,7 @@ SCALARS = {  # type: (C type, alignment)
 UNITS = {None: 1024, "MiB": 1 << 20, "bytes": 1}
 LIMITS = {"uint": (0, 2**32 - 1), "hex": (0, 2**32 - 1), "int": (-2**31, 2**31 - 1)}
 FILES = ["common", "domain", "cpu", "clock", "disk", "interface", "chardev", "devices", "network",
-         "storage-pool", "volume"]
+         "storage-pool", "volume", "secret"]
 
 
 def snake(camel):

@@ -48,6 +48,12 @@ void call_done(void *arg, const Error *failure);
 /* 0, or -1 with the error that clients expect for flags a call does not know. */
 int call_check_flags(const Call *call, uint32_t flags, uint32_t known, Error *err);
 
+/* One pair of a list's filter: no bit of the group is set, or both are, or the one that is true. */
+static inline bool list_passes(uint32_t flags, uint32_t group, uint32_t is)
+{
+        return !(flags & group) || flags & is;
+}
+
 /*
  * Find the guest an argument names. It stays referenced until the call is answered. While more than a quarter of
  * max_workers calls wait for this guest, one that would wait too is refused.

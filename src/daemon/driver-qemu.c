@@ -13,6 +13,7 @@
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-hook.h"
 #include "daemon/qemu-save.h"
+#include "daemon/secret.h"
 #include "host/process.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -218,8 +219,9 @@ static int driver_load(Driver *driver, Error *err)
         probe(qemu);
         qemu->hook = hook_find(driver->daemon);
         /* guests are autostarted when the networks and pools are there that they may be on */
-        if (qemu_store_load(qemu, err) < 0 || storage_load(driver, qemu->files, err) < 0 ||
-            qemu_status_load(qemu, err) < 0 || network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
+        if (secrets_load(driver, qemu->files, err) < 0 || qemu_store_load(qemu, err) < 0 ||
+            storage_load(driver, qemu->files, err) < 0 || qemu_status_load(qemu, err) < 0 ||
+            network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);
         return 0;
@@ -237,6 +239,7 @@ static void driver_unload(Driver *driver)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
         }
         driver->storage = storage_free(driver->storage);
+        driver->secrets = secrets_free(driver->secrets);
         ask_server_free(qemu->ask);
         driver->network_host = network_host_free(driver->network_host);
         def_store_free(qemu->store);

@@ -13,6 +13,7 @@
 #include "daemon/figures.h"
 #include "daemon/network-test.h"
 #include "daemon/pool.h"
+#include "daemon/secret.h"
 #include "daemon/vcpu.h"
 #include "model/complete.h"
 #include "wire/constants.h"
@@ -366,12 +367,15 @@ static int test_load(Driver *driver, Error *err)
         dom->persistent = true;
         domain_set_config(dom, domain_def_ref(def));
         become_active(dom, domain_def_copy(def), false);
-        return network_test_load(driver, err) < 0 ? -1 : storage_load_imaginary(driver, err);
+        if (secrets_load(driver, NULL, err) < 0 || network_test_load(driver, err) < 0)
+                return -1;
+        return storage_load_imaginary(driver, err);
 }
 
 static void test_unload(Driver *driver)
 {
         driver->storage = storage_free(driver->storage);
+        driver->secrets = secrets_free(driver->secrets);
         for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
                 Domain *dom = domain_list_at(driver->domains, i);
 

@@ -23,6 +23,7 @@ typedef struct HostCapabilities HostCapabilities;
 typedef struct LiveChange LiveChange;
 typedef struct Figures Figures;
 typedef struct NetworkHost NetworkHost;
+typedef struct Secrets Secrets;
 typedef struct ServerClient ServerClient;
 typedef struct Storage Storage;
 
@@ -118,7 +119,8 @@ struct Driver {
         NetworkHost *network_host; /* NULL: this driver's networks are not of this machine */
         EventHub *events;
         Storage *storage; /* its pools */
-        void *state;      /* the driver's own */
+        Secrets *secrets;
+        void *state; /* the driver's own */
 };
 
 extern const DriverOps driver_qemu_ops;

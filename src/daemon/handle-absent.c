@@ -1,9 +1,9 @@
 /*
  * daemon/handle-absent.c - kinds of objects of which this host has none
  *
- * Clients that manage guests also look at pools, secrets and filters, and give
- * up on a daemon that cannot answer. There are none here, so lists are empty,
- * numbers are zero and look-ups find nothing.
+ * Clients that manage guests also look at packet filters, and give up on a
+ * daemon that cannot answer. There are none here, so lists are empty, numbers
+ * are zero and look-ups find nothing.
  */
 #include "daemon/call.h"
 #include "daemon/handlers.h"
@@ -15,35 +15,6 @@ static int answer_none(Call *call)
 
         call_reply(call, &none);
         return 0;
-}
-
-/* --- secrets --- */
-
-int handle_connect_num_of_secrets(Call *call, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_secrets(Call *call, const WireConnectListSecretsArgs *args UNUSED, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_connect_list_all_secrets(Call *call, const WireConnectListAllSecretsArgs *args UNUSED, Error *err UNUSED)
-{
-        return answer_none(call);
-}
-
-int handle_secret_lookup_by_uuid(Call *call UNUSED, const WireSecretLookupByUuidArgs *args, Error *err)
-{
-        char text[UUID_TEXT_LEN + 1];
-
-        return err_set(err, ERR_NO_SECRET, "no secret with matching uuid '%s'", uuid_format(&args->uuid, text));
-}
-
-int handle_secret_lookup_by_usage(Call *call UNUSED, const WireSecretLookupByUsageArgs *args, Error *err)
-{
-        return err_set(err, ERR_NO_SECRET, "no secret with matching usage '%s'", args->usageID);
 }
 
 /* --- packet filters --- */

@@ -20,12 +20,6 @@ enum {
         LIST_MOST = 16384,
 };
 
-/* One pair of the filter: no bit of the group set, both set, or the one that is true. */
-static bool passes(uint32_t flags, uint32_t group, uint32_t is)
-{
-        return !(flags & group) || flags & is;
-}
-
 static uint32_t state_bit(int state)
 {
         switch (state) {
@@ -42,18 +36,21 @@ static uint32_t state_bit(int state)
 
 bool domain_passes_filter(const Domain *dom, uint32_t flags)
 {
-        return passes(flags, LIST_ACTIVITY,
-                      domain_is_active(dom) ? VIR_CONNECT_LIST_DOMAINS_ACTIVE : VIR_CONNECT_LIST_DOMAINS_INACTIVE) &&
-               passes(flags, LIST_PERSISTENCE,
-                      dom->persistent ? VIR_CONNECT_LIST_DOMAINS_PERSISTENT : VIR_CONNECT_LIST_DOMAINS_TRANSIENT) &&
-               passes(flags, LIST_STATE, state_bit(dom->state)) &&
-               passes(flags, LIST_MANAGED_SAVE,
-                      dom->has_managed_save ? VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
-                                            : VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE) &&
-               passes(flags, LIST_AUTOSTART,
-                      dom->autostart ? VIR_CONNECT_LIST_DOMAINS_AUTOSTART : VIR_CONNECT_LIST_DOMAINS_NO_AUTOSTART) &&
-               passes(flags, LIST_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_NO_SNAPSHOT) &&
-               passes(flags, LIST_CHECKPOINT, VIR_CONNECT_LIST_DOMAINS_NO_CHECKPOINT);
+        return list_passes(flags, LIST_ACTIVITY,
+                           domain_is_active(dom) ? VIR_CONNECT_LIST_DOMAINS_ACTIVE
+                                                 : VIR_CONNECT_LIST_DOMAINS_INACTIVE) &&
+               list_passes(flags, LIST_PERSISTENCE,
+                           dom->persistent ? VIR_CONNECT_LIST_DOMAINS_PERSISTENT
+                                           : VIR_CONNECT_LIST_DOMAINS_TRANSIENT) &&
+               list_passes(flags, LIST_STATE, state_bit(dom->state)) &&
+               list_passes(flags, LIST_MANAGED_SAVE,
+                           dom->has_managed_save ? VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+                                                 : VIR_CONNECT_LIST_DOMAINS_NO_MANAGEDSAVE) &&
+               list_passes(flags, LIST_AUTOSTART,
+                           dom->autostart ? VIR_CONNECT_LIST_DOMAINS_AUTOSTART
+                                          : VIR_CONNECT_LIST_DOMAINS_NO_AUTOSTART) &&
+               list_passes(flags, LIST_SNAPSHOT, VIR_CONNECT_LIST_DOMAINS_NO_SNAPSHOT) &&
+               list_passes(flags, LIST_CHECKPOINT, VIR_CONNECT_LIST_DOMAINS_NO_CHECKPOINT);
 }
 
 int handle_connect_list_all_domains(Call *call, const WireConnectListAllDomainsArgs *args, Error *err)

@@ -112,20 +112,16 @@ int handle_connect_list_defined_networks(Call *call, const WireConnectListDefine
         return list_names(call, args->maxnames, false, err);
 }
 
-/* One pair of the filter: no bit of the group set, both set, or the one that is true. */
-static bool passes(uint32_t flags, uint32_t group, uint32_t is)
-{
-        return !(flags & group) || flags & is;
-}
-
 static bool is_wanted(const Network *net, uint32_t flags)
 {
-        return passes(flags, LIST_ACTIVITY,
-                      net->active ? VIR_CONNECT_LIST_NETWORKS_ACTIVE : VIR_CONNECT_LIST_NETWORKS_INACTIVE) &&
-               passes(flags, LIST_PERSISTENCE,
-                      net->persistent ? VIR_CONNECT_LIST_NETWORKS_PERSISTENT : VIR_CONNECT_LIST_NETWORKS_TRANSIENT) &&
-               passes(flags, LIST_AUTOSTART,
-                      net->autostart ? VIR_CONNECT_LIST_NETWORKS_AUTOSTART : VIR_CONNECT_LIST_NETWORKS_NO_AUTOSTART);
+        return list_passes(flags, LIST_ACTIVITY,
+                           net->active ? VIR_CONNECT_LIST_NETWORKS_ACTIVE : VIR_CONNECT_LIST_NETWORKS_INACTIVE) &&
+               list_passes(flags, LIST_PERSISTENCE,
+                           net->persistent ? VIR_CONNECT_LIST_NETWORKS_PERSISTENT
+                                           : VIR_CONNECT_LIST_NETWORKS_TRANSIENT) &&
+               list_passes(flags, LIST_AUTOSTART,
+                           net->autostart ? VIR_CONNECT_LIST_NETWORKS_AUTOSTART
+                                          : VIR_CONNECT_LIST_NETWORKS_NO_AUTOSTART);
 }
 
 int handle_connect_list_all_networks(Call *call, const WireConnectListAllNetworksArgs *args, Error *err)

@@ -44,11 +44,6 @@ int call_reply_pool(Call *call, const Pool *pool)
         return 0;
 }
 
-static bool passes(uint32_t flags, uint32_t group, uint32_t is)
-{
-        return !(flags & group) || flags & is;
-}
-
 static uint32_t type_bit(PoolType type)
 {
         static const uint32_t bits[] = {
@@ -72,16 +67,16 @@ static uint32_t type_bit(PoolType type)
 
 static bool passes_filter(const Pool *pool, uint32_t flags)
 {
-        return passes(flags, LIST_ACTIVITY,
-                      pool_is_active(pool) ? VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
-                                           : VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE) &&
-               passes(flags, LIST_PERSISTENCE,
-                      pool->config ? VIR_CONNECT_LIST_STORAGE_POOLS_PERSISTENT
-                                   : VIR_CONNECT_LIST_STORAGE_POOLS_TRANSIENT) &&
-               passes(flags, LIST_AUTOSTART,
-                      pool->autostart ? VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART
-                                      : VIR_CONNECT_LIST_STORAGE_POOLS_NO_AUTOSTART) &&
-               passes(flags, LIST_TYPES, type_bit(pool_def(pool)->type));
+        return list_passes(flags, LIST_ACTIVITY,
+                           pool_is_active(pool) ? VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+                                                : VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE) &&
+               list_passes(flags, LIST_PERSISTENCE,
+                           pool->config ? VIR_CONNECT_LIST_STORAGE_POOLS_PERSISTENT
+                                        : VIR_CONNECT_LIST_STORAGE_POOLS_TRANSIENT) &&
+               list_passes(flags, LIST_AUTOSTART,
+                           pool->autostart ? VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART
+                                           : VIR_CONNECT_LIST_STORAGE_POOLS_NO_AUTOSTART) &&
+               list_passes(flags, LIST_TYPES, type_bit(pool_def(pool)->type));
 }
 
 int handle_connect_list_all_storage_pools(Call *call, const WireConnectListAllStoragePoolsArgs *args, Error *err)

@@ -16,6 +16,7 @@ int graphics_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int network_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int pool_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int volume_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
+int secret_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int usbdev_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 void chardev_def_shown(void *def, unsigned flags);
 void graphics_def_shown(void *def, unsigned flags);

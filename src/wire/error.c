@@ -26,6 +26,7 @@ static int component_of(ErrCode code, int from)
         case ERR_NO_NODE_DEVICE:
                 return VIR_FROM_NODEDEV;
         case ERR_NO_SECRET:
+        case ERR_INVALID_SECRET:
                 return VIR_FROM_SECRET;
         case ERR_NO_NWFILTER:
                 return VIR_FROM_NWFILTER;

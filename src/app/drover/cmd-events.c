@@ -4,43 +4,20 @@
 #include "app/drover/commands.h"
 #include "app/drover/common.h"
 #include "app/drover/event-text.h"
+#include "app/drover/event-wait.h"
 
 #include "base/str.h"
 
 #include <regex.h>
-#include <signal.h>
-#include <time.h>
 
 typedef struct Waiting {
-        Session *session;
-        bool timestamp, loop, pretty;
+        EventWait wait;
+        bool pretty;
         regex_t *pattern; /* of QEMU's event names; NULL: any */
         const char *name; /* exactly this one; NULL: any */
         int32_t callbacks[N_DOMAIN_EVENTS];
         size_t n_callbacks;
-        size_t count;
-        const char *ended; /* why the wait is over; NULL: it goes on */
 } Waiting;
-
-static void got_one(Waiting *waiting)
-{
-        waiting->count++;
-        out_flush(waiting->session->out);
-        if (!waiting->loop)
-                waiting->ended = "";
-}
-
-static void print_time(Session *s, time_t seconds, long micros)
-{
-        struct tm parts;
-        char text[64], zone[16];
-
-        localtime_r(&seconds, &parts);
-        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts);
-        strftime(zone, sizeof(zone), "%z", &parts);
-        out_print(s->out, "%s.%03ld%s: ", text, micros / 1000, zone);
-        out_set(s->out, "time", json_object_new_int64(seconds));
-}
 
 static bool is_ours(const Waiting *waiting, const void *msg)
 {
@@ -53,64 +30,19 @@ static bool is_ours(const Waiting *waiting, const void *msg)
 static void domain_event(void *arg, const WireEvent *event, const void *msg)
 {
         Waiting *waiting = arg;
+        Output *out = waiting->wait.session->out;
         AUTO(Buf) text = { 0 };
-        struct timespec now;
 
-        if (waiting->ended || event->class != WIRE_CLASS_DOMAIN || !is_ours(waiting, msg) ||
+        if (waiting->wait.ended || event->class != WIRE_CLASS_DOMAIN || !is_ours(waiting, msg) ||
             !event_format(event, msg, &text))
                 return;
-        clock_gettime(CLOCK_REALTIME, &now);
-        if (waiting->timestamp)
-                print_time(waiting->session, now.tv_sec, now.tv_nsec / 1000);
-        out_print(waiting->session->out, "%s", buf_text(&text));
-        out_set_text(waiting->session->out, "event", event_name(event->event_id));
+        event_wait_time(&waiting->wait, NULL);
+        out_print(out, "%s", buf_text(&text));
+        out_set_text(out, "event", event_name(event->event_id));
         if (text.len)
                 text.data[--text.len] = '\0';
-        out_set_text(waiting->session->out, "text", buf_text(&text));
-        got_one(waiting);
-}
-
-static void timed_out(void *arg)
-{
-        Waiting *waiting = arg;
-
-        waiting->ended = "event loop timed out\n";
-}
-
-static void interrupted(void *arg)
-{
-        Waiting *waiting = arg;
-
-        waiting->ended = "event loop interrupted\n";
-}
-
-/* Until enough came, the time is over, ^C, or the connection ends. */
-static int wait_for_events(Waiting *waiting, const Args *args, Error *err)
-{
-        Session *s = waiting->session;
-        AUTO(Timer) *timer = NULL;
-        AUTO(SignalWatch) *signals = signal_watch_new(s->loop, SIGINT, interrupted, waiting, err);
-        uint64_t seconds = 0;
-        int given = arg_u64(args, "timeout", &seconds, err);
-
-        if (!signals || given < 0)
-                return -1;
-        if (given && seconds == 0)
-                return err_set(err, ERR_INVALID_ARG, "invalid timeout");
-        if (given)
-                timer = timer_new(s->loop, seconds * 1000, timed_out, waiting);
-        while (!waiting->ended) {
-                if (s->lost)
-                        return err_set(err, ERR_INTERNAL, "the connection to the daemon ended");
-                if (loop_turn(s->loop, -1, err) < 0)
-                        return -1;
-        }
-        out_print(s->out, "%s", waiting->ended);
-        out_print(s->out, "events received: %zu\n", waiting->count);
-        if (waiting->count == 0)
-                out_set_u64(s->out, "events_received", 0);
-        /* As in virsh, a wait that ended without what was waited for is no success. */
-        return waiting->count > 0 ? 0 : -1;
+        out_set_text(out, "text", buf_text(&text));
+        event_wait_got(&waiting->wait);
 }
 
 static int register_events(Waiting *waiting, const WireDomain *dom, int only, Error *err)
@@ -121,8 +53,8 @@ static int register_events(Waiting *waiting, const WireDomain *dom, int only, Er
 
                 if (only >= 0 && only != id)
                         continue;
-                if (session_call(waiting->session, WIRE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &call, &ret,
-                                 err) < 0)
+                if (session_call(waiting->wait.session, WIRE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, &call,
+                                 &ret, err) < 0)
                         return -1;
                 waiting->callbacks[waiting->n_callbacks++] = ret.callbackID;
         }
@@ -131,8 +63,8 @@ static int register_events(Waiting *waiting, const WireDomain *dom, int only, Er
 
 static void deregister_events(Waiting *waiting)
 {
-        for (size_t i = 0; i < waiting->n_callbacks && !waiting->session->lost; i++)
-                session_call(waiting->session, WIRE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY,
+        for (size_t i = 0; i < waiting->n_callbacks && !waiting->wait.session->lost; i++)
+                session_call(waiting->wait.session, WIRE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY,
                              &(WireConnectDomainEventCallbackDeregisterAnyArgs){ waiting->callbacks[i] }, NULL, NULL);
 }
 
@@ -164,7 +96,7 @@ static int which_event(const Args *args, int *ret, Error *err)
 
 static int event(Session *s, const Args *args, Error *err)
 {
-        Waiting waiting = { .session = s, .loop = arg_has(args, "loop"), .timestamp = arg_has(args, "timestamp") };
+        Waiting waiting = { .wait = event_wait_of(s, args) };
         WireDomain dom;
         bool one = arg_has(args, "domain");
         int only, result;
@@ -180,7 +112,7 @@ static int event(Session *s, const Args *args, Error *err)
         s->on_event_arg = &waiting;
         result = register_events(&waiting, one ? &dom : NULL, only, err);
         if (result == 0)
-                result = wait_for_events(&waiting, args, err);
+                result = event_wait_run(&waiting.wait, args, err);
         deregister_events(&waiting);
         s->on_event = NULL;
         return result;
@@ -204,21 +136,20 @@ static void monitor_event(void *arg, const WireEvent *event, const void *data)
 {
         Waiting *waiting = arg;
         const WireQemuDomainMonitorEventMsg *msg = data;
-        Session *s = waiting->session;
+        Session *s = waiting->wait.session;
         AUTOFREE char *details = NULL;
 
-        if (waiting->ended || event->class != WIRE_CLASS_QEMU_MONITOR || !is_ours(waiting, data) ||
+        if (waiting->wait.ended || event->class != WIRE_CLASS_QEMU_MONITOR || !is_ours(waiting, data) ||
             (waiting->name && !str_eq(waiting->name, msg->event)) ||
             (waiting->pattern && regexec(waiting->pattern, msg->event, 0, NULL, 0) != 0))
                 return;
         details = waiting->pretty && msg->details ? pretty_details(msg->details) : str_dup(msg->details);
-        if (waiting->timestamp)
-                print_time(s, msg->seconds, msg->micros);
+        event_wait_time(&waiting->wait, &(struct timespec){ msg->seconds, (long)msg->micros * 1000 });
         out_print(s->out, "event %s for domain '%s': %s\n", msg->event, msg->dom.name, details ?: "<null>");
         out_set_text(s->out, "event", msg->event);
         out_set_text(s->out, "domain", msg->dom.name);
         out_set(s->out, "details", msg->details ? json_tokener_parse(msg->details) : NULL);
-        got_one(waiting);
+        event_wait_got(&waiting->wait);
 }
 
 static int monitor_pattern(const Args *args, regex_t *pattern, Waiting *waiting, Error *err)
@@ -241,10 +172,7 @@ static int monitor_pattern(const Args *args, regex_t *pattern, Waiting *waiting,
 
 static int qemu_monitor_event(Session *s, const Args *args, Error *err)
 {
-        Waiting waiting = { .session = s,
-                            .loop = arg_has(args, "loop"),
-                            .timestamp = arg_has(args, "timestamp"),
-                            .pretty = arg_has(args, "pretty") };
+        Waiting waiting = { .wait = event_wait_of(s, args), .pretty = arg_has(args, "pretty") };
         WireQemuConnectDomainMonitorEventRegisterArgs call = { 0 };
         WireQemuConnectDomainMonitorEventRegisterRet ret;
         WireDomain dom;
@@ -263,7 +191,7 @@ static int qemu_monitor_event(Session *s, const Args *args, Error *err)
         result = session_call_qemu(s, WIRE_PROC_QEMU_CONNECT_DOMAIN_MONITOR_EVENT_REGISTER, &call, &ret, err);
         if (result == 0) {
                 waiting.callbacks[waiting.n_callbacks++] = ret.callbackID;
-                result = wait_for_events(&waiting, args, err);
+                result = event_wait_run(&waiting.wait, args, err);
                 if (!s->lost)
                         session_call_qemu(s, WIRE_PROC_QEMU_CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER,
                                           &(WireQemuConnectDomainMonitorEventDeregisterArgs){ ret.callbackID }, NULL,
@@ -280,11 +208,8 @@ const Command events_commands[] = {
           .group = GROUP_EVENTS,
           .args = "[--domain DOMAIN]  of this guest only\n"
                   "[--event NAME]     this kind of event\n"
-                  "[--all]            every kind\n"
-                  "[--loop]           go on after the first\n"
-                  "[--timeout=NUMBER]  seconds to wait\n"
-                  "[--list]           list the kinds there are\n"
-                  "[--timestamp]      with the time",
+                  "[--all]            every kind\n" ARGS_EVENT_WAIT
+                  "[--list]           list the kinds there are\n" ARG_EVENT_TIMESTAMP,
           .summary = "wait for something to happen to a guest",
           .text = "Ends after the first event, with --loop at the end of the time or with ^C.",
           .run = event },
@@ -292,12 +217,9 @@ const Command events_commands[] = {
           .group = GROUP_DOMAIN,
           .args = "[--domain DOMAIN]  of this guest only\n"
                   "[--event NAME]     events of this name\n"
-                  "[--pretty]         lay the details out\n"
-                  "[--loop]           go on after the first\n"
-                  "[--timeout=NUMBER]  seconds to wait\n"
+                  "[--pretty]         lay the details out\n" ARGS_EVENT_WAIT
                   "[--regex]          the name is a regular expression\n"
-                  "[--no-case]        upper and lower case are the same\n"
-                  "[--timestamp]      with the time",
+                  "[--no-case]        upper and lower case are the same\n" ARG_EVENT_TIMESTAMP,
           .summary = "wait for an event of QEMU's monitor",
           .run = qemu_monitor_event },
         { 0 },

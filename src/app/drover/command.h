@@ -19,6 +19,7 @@ typedef enum CommandGroup {
         GROUP_STORAGE,
         GROUP_NETWORK,
         GROUP_INTERFACE,
+        GROUP_SECRET,
         GROUP_SHELL,
         GROUP_LAST,
 } CommandGroup;

@@ -33,4 +33,6 @@ extern const Command volume_commands[];
 extern const Command volume_data_commands[];
 extern const Command network_commands[];
 extern const Command interface_commands[];
+extern const Command secret_commands[];
+extern const Command object_events_commands[];
 extern const Command shell_commands[];
