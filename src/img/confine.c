@@ -51,6 +51,7 @@ static const unsigned allowed[] = {
         SYS_statx,
         SYS_fdatasync,
         SYS_fsync,
+        SYS_sync_file_range,
         SYS_ftruncate,
         SYS_fallocate,
         SYS_fcntl,

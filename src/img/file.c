@@ -287,11 +287,37 @@ static int disk_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error
         return 0;
 }
 
+/* Where data begins at or behind offset: `size` when there is none, offset where the file system cannot tell. */
+static uint64_t seek_data(const DiskFile *disk, uint64_t offset, uint64_t size)
+{
+        off_t data = lseek(disk->fd, (off_t)offset, SEEK_DATA);
+
+        if (data < 0)
+                return errno == ENXIO ? size : offset;
+        return (uint64_t)data;
+}
+
+/*
+ * What is on its way to the disk is neither a hole nor data yet, and file systems have been known to call it a hole
+ * for a moment. Data would be lost with it, so a hole counts only when it still is one after what may be dirty in it
+ * was written, which costs nothing for a hole.
+ */
+static uint64_t data_from(const DiskFile *disk, uint64_t offset, uint64_t size)
+{
+        uint64_t data = seek_data(disk, offset, size);
+
+        if (data == offset)
+                return offset;
+        sync_file_range(disk->fd, (off_t)offset, (off_t)(data - offset),
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        return seek_data(disk, offset, size);
+}
+
 static int disk_extent(ImageFile *file, uint64_t offset, FileExtentKind *kind, uint64_t *length, Error *err)
 {
         DiskFile *disk = disk_file(file);
-        uint64_t size;
-        off_t data, hole;
+        uint64_t size, data;
+        off_t hole;
 
         if (disk_size(file, &size, err) < 0)
                 return -1;
@@ -302,15 +328,10 @@ static int disk_extent(ImageFile *file, uint64_t offset, FileExtentKind *kind, u
         *length = size - offset;
         if (disk->is_block)
                 return 0;
-        data = lseek(disk->fd, (off_t)offset, SEEK_DATA);
-        if (data < 0) {
-                if (errno == ENXIO)
-                        *kind = FILE_EXTENT_HOLE;
-                return 0;
-        }
-        if ((uint64_t)data > offset) {
+        data = data_from(disk, offset, size);
+        if (data != offset) {
                 *kind = FILE_EXTENT_HOLE;
-                *length = MIN((uint64_t)data, size) - offset;
+                *length = MIN(data, size) - offset;
                 return 0;
         }
         hole = lseek(disk->fd, (off_t)offset, SEEK_HOLE);
