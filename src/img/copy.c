@@ -2,9 +2,9 @@
  * img/copy.c - the copying pipeline
  *
  * A ring of slots, each a piece of guest data. The calling thread fills slots
- * with work in guest order, the workers read (and compress) them in any order,
- * and the calling thread stores them in guest order again. Errors stop the
- * ring; the first one in guest order is reported.
+ * with work in guest order, the workers read them and compress them or look for
+ * zeros in any order, and the calling thread stores them in guest order again.
+ * Errors stop the ring; the first one in guest order is reported.
  */
 #include "img/copy.h"
 
@@ -22,15 +22,20 @@ enum {
         MOST_THREADS = 16,
         USUAL_THREADS = 8,
         SALVAGE_SIZE = 512,
+        ZERO_STEP = 4096,
+        SPARE_SLOTS = 4, /* besides two for each thread: what is read ahead while a thread waits for its turn */
+        SPARE_PLAIN_SLOTS = 12, /* without compression a slot is half as large */
 };
+#define RUN_OF_ZEROS (1U << 31)
 
 typedef struct Slot {
         bool ready; /* to be stored */
         uint64_t start;
         size_t length;
-        uint8_t *data;     /* PIECE_SIZE */
-        uint8_t *packed;   /* the same, cluster by cluster */
-        uint32_t *lengths; /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
+        uint8_t *data;                             /* PIECE_SIZE */
+        uint8_t *packed;                           /* the same, cluster by cluster */
+        uint32_t *lengths;                         /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
+        uint32_t runs[PIECE_SIZE / ZERO_STEP + 1]; /* without compression: bytes of data, or RUN_OF_ZEROS | bytes */
         Error failure;
 } Slot;
 
@@ -60,6 +65,19 @@ static void pack_clusters(Copy *copy, Slot *slot)
                         slot->lengths[i] = UINT32_MAX;
                 else
                         slot->lengths[i] = (uint32_t)image_pack(copy->to, slot->data + at, slot->packed + at);
+        }
+}
+
+static void find_runs(const Copy *copy, Slot *slot)
+{
+        size_t least = MAX(copy->options->sparse, (size_t)ZERO_STEP);
+
+        for (size_t at = 0, i = 0; at < slot->length; i++) {
+                bool zero;
+                size_t n = zero_run(slot->data + at, slot->length - at, ZERO_STEP, least, &zero);
+
+                slot->runs[i] = (uint32_t)n | (zero ? RUN_OF_ZEROS : 0);
+                at += n;
         }
 }
 
@@ -94,6 +112,8 @@ static void fill_slot(Copy *copy)
         }
         if (r == 0 && copy->options->compress)
                 pack_clusters(copy, slot);
+        else if (r == 0 && copy->options->sparse)
+                find_runs(copy, slot);
         pthread_mutex_lock(&copy->lock);
         slot->ready = true;
         if (copy->waiting)
@@ -131,11 +151,11 @@ static int store_plain(Copy *copy, const Slot *slot, Error *err)
 
         if (!o->sparse)
                 return image_write(copy->to, o->at + slot->start, slot->data, slot->length, err);
-        while (at < slot->length) {
-                bool zero;
-                size_t n = zero_run(slot->data + at, slot->length - at, 4096, MAX(o->sparse, (size_t)4096), &zero);
-                int r = zero ? store_zeros(copy, slot->start + at, n, err)
-                             : image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err);
+        for (size_t i = 0; at < slot->length; i++) {
+                size_t n = slot->runs[i] & ~RUN_OF_ZEROS;
+                int r = slot->runs[i] & RUN_OF_ZEROS
+                                ? store_zeros(copy, slot->start + at, n, err)
+                                : image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err);
 
                 if (r < 0)
                         return -1;
@@ -333,7 +353,7 @@ static int slots_make(Copy *copy, Error *err)
 {
         bool compress = copy->options->compress;
 
-        copy->n_slots = 2 * copy->n_threads + 4;
+        copy->n_slots = 2 * copy->n_threads + (compress ? SPARE_SLOTS : SPARE_PLAIN_SLOTS);
         copy->slots = mem_new_array(Slot, copy->n_slots);
         for (size_t i = 0; i < copy->n_slots; i++) {
                 Slot *slot = &copy->slots[i];
@@ -354,8 +374,8 @@ static unsigned threads_for(const CopyOptions *o)
 
         if (o->threads)
                 return MIN(o->threads, MOST_THREADS);
-        /* The calling thread works too. */
-        return cores < 2 ? 1 : (unsigned)MIN(cores - 1, USUAL_THREADS);
+        /* The calling thread works too, but mostly it writes. */
+        return cores < 2 ? 1 : (unsigned)MIN(cores, USUAL_THREADS);
 }
 
 int image_copy(Image *from, Image *to, const CopyOptions *options, Error *err)
