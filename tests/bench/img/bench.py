@@ -21,6 +21,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[3]
 OURS = os.environ.get("DROVER_IMG", str(TOP / "build" / "drover-img"))
 STOCK = "qemu-img"
+FORMATS = ("vdi", "vpc", "vhdx", "parallels", "vmdk", "qcow")
 
 
 def make_disk(path, size_mib, data_mib):
@@ -69,22 +70,24 @@ class Bench:
         print(f"{'figure':34}{'qemu-img s':>11}{'cpu':>7}{'MiB':>6}{'drover-img s':>14}{'cpu':>7}{'MiB':>6}"
               f"{'wall':>7}{'cpu':>6}{'mem':>6}  size")
 
+    def wants(self, name):
+        return self.only in name
+
     def pair(self, name, ours, stock, prepare=lambda: None, outputs=None):
         """Run both in turn; ours and stock are argument lists, outputs the files whose sizes are compared."""
-        if self.only and self.only not in name:
+        if not self.wants(name):
             return
-        results = {True: [], False: []}
+        results, blocks = {True: [], False: []}, {}
         for turn in range(self.rounds + 1):
             for mine in (False, True):
                 command = [OURS, *map(str, ours)] if mine else [STOCK, *map(str, stock)]
                 result = measure(command, prepare)
+                if outputs:
+                    blocks[mine] = os.stat(outputs[mine]).st_blocks
                 if turn:
                     results[mine].append(result)
         (a, a_cpu, a_mem), (b, b_cpu, b_mem) = best(results[False]), best(results[True])
-        size = ""
-        if outputs:
-            theirs, mine = (os.stat(path).st_blocks for path in outputs)
-            size = f"{mine / theirs:.3f}"
+        size = f"{blocks[True] / blocks[False]:.3f}" if outputs else ""
         print(f"{name:34}{a:11.3f}{a_cpu:7.2f}{a_mem / 1024:6.0f}{b:14.3f}{b_cpu:7.2f}{b_mem / 1024:6.0f}"
               f"{b / a:7.2f}{b_cpu / max(a_cpu, 1e-3):6.2f}{b_mem / a_mem:6.2f}  {size}", flush=True)
 
@@ -98,29 +101,57 @@ def copies(bench, d):
         a.unlink(missing_ok=True)
         b.unlink(missing_ok=True)
 
-    def convert(name, source, source_format, target, *options, stock_options=(), best=()):
+    def convert(name, source, source_format, target, *options, best=()):
+        # Both write a new file: what an old one costs differs, as ours stands until the new one is whole.
         bench.pair(name, ["convert", "-f", source_format, "-O", target, *options, *best, source, b],
-                   ["convert", "-f", source_format, "-O", target, *options, *stock_options, source, a], lambda: None,
+                   ["convert", "-f", source_format, "-O", target, *options, *fast, source, a], gone,
                    (a, b))
         gone()
 
-    convert("convert raw -> qcow2", raw, "raw", "qcow2", stock_options=fast)
-    convert("convert qcow2 -> raw", q, "qcow2", "raw", stock_options=fast)
-    convert("convert qcow2 -> qcow2", q, "qcow2", "qcow2", stock_options=fast)
-    convert("convert -c zlib", raw, "raw", "qcow2", "-c", stock_options=fast)
-    convert("convert -c zlib, best", raw, "raw", "qcow2", "-c", stock_options=fast, best=["--compress-best"])
-    convert("convert -c zstd", raw, "raw", "qcow2", "-c", "-o", "compression_type=zstd", stock_options=fast)
+    convert("convert raw -> qcow2", raw, "raw", "qcow2")
+    convert("convert qcow2 -> raw", q, "qcow2", "raw")
+    convert("convert qcow2 -> qcow2", q, "qcow2", "qcow2")
+    convert("convert -c zlib", raw, "raw", "qcow2", "-c")
+    convert("convert -c zlib, best", raw, "raw", "qcow2", "-c", best=["--compress-best"])
+    convert("convert -c zstd", raw, "raw", "qcow2", "-c", "-o", "compression_type=zstd")
+    for kind in FORMATS:
+        convert(f"convert raw -> {kind}", raw, "raw", kind)
+        image = d / f"disk.{kind}"
+        if bench.wants(f"convert {kind} -> raw"):
+            subprocess.run([STOCK, "convert", "-O", kind, raw, image], check=True)
+            convert(f"convert {kind} -> raw", image, kind, "raw")
+            image.unlink()
+    encrypted(bench, d, gone)
     for kind in ("zlib", "zstd"):
         packed = d / f"{kind}.qcow2"
+        if not bench.wants(f"compressed qcow2 -> raw, {kind}"):
+            continue
         subprocess.run([STOCK, "convert", "-c", "-m", "16", "-W", "-O", "qcow2", "-o", f"compression_type={kind}", raw,
                         packed], check=True)
-        convert(f"compressed qcow2 -> raw, {kind}", packed, "qcow2", "raw", stock_options=fast)
+        convert(f"compressed qcow2 -> raw, {kind}", packed, "qcow2", "raw")
         packed.unlink()
     bench.pair("compare raw, qcow2", ["compare", "-f", "raw", "-F", "qcow2", raw, q],
                ["compare", "-f", "raw", "-F", "qcow2", raw, q])
     bench.pair("dd", ["dd", "-f", "raw", "-O", "raw", "bs=1M", f"if={raw}", f"of={b}"],
                ["dd", "-f", "raw", "-O", "raw", "bs=1M", f"if={raw}", f"of={a}"], gone)
     gone()
+
+
+def encrypted(bench, d, gone):
+    """Raw to LUKS and back; few key iterations, so that the data counts."""
+    raw, image = d / "disk.raw", d / "disk.luks"
+    secret = ["--object", "secret,id=s,data=bench"]
+    options = ["-o", "key-secret=s,iter-time=10"]
+    bench.pair("convert raw -> luks", ["convert", *secret, "-f", "raw", "-O", "luks", *options, raw, d / "ours.out"],
+               ["convert", *secret, "-m", "16", "-W", "-f", "raw", "-O", "luks", *options, raw, d / "stock.out"], gone)
+    gone()
+    if bench.wants("convert luks -> raw"):
+        subprocess.run([STOCK, "convert", *secret, "-O", "luks", *options, raw, image], check=True)
+        source = ["--image-opts", f"driver=luks,key-secret=s,file.filename={image}"]
+        bench.pair("convert luks -> raw", ["convert", *secret, "-O", "raw", *source, d / "ours.out"],
+                   ["convert", *secret, "-m", "16", "-W", "-O", "raw", *source, d / "stock.out"], gone)
+        image.unlink()
+        gone()
 
 
 def changes(bench, d):
