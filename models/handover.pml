@@ -36,6 +36,10 @@
  * own: before the last page nobody has the token that makes the destination say "finished". A QEMU that is killed
  * while the guest is torn takes it along; no rule helps against that.
  *
+ * A guest that waits at the destination for its source's word may be taken by a person (`virsh resume` there). Who does
+ * that vouches for one thing: the source's guest does not run, nor will QEMU there let it. A source that has sent all and
+ * comes back later asks, and hears that it runs. RASH is who does not look.
+ *
  * Each other macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
  * says cancelled), NO_TOKEN, HASTY_DENIAL (a dead QEMU is a denial), NO_INTENT, GIVE_UP (a cancelled finish ends
  * the loaded QEMU). P2P: the source daemon drives, so that the client dies with it.
@@ -295,6 +299,12 @@ active proctype dest_daemon()
         :: atomic { jd == STARTING && dq == DEAD && finish_owed -> finish_owed = false; reply(REFUSED, 0) }
         :: atomic { jd == EXPECTING && dq == DEAD -> jd = after_death }
         :: atomic { jd == EXPECTING && dq == INCOMING && client_gone -> end_dest(); jd = IDLE }
+        /* a person takes it */
+#ifdef RASH
+        :: atomic { jd == EXPECTING && dq == LOADED && client_gone -> jd = STARTING }
+#else
+        :: atomic { jd == EXPECTING && dq == LOADED && client_gone && (sq == DEAD || sq == SENT) -> jd = STARTING }
+#endif
         :: atomic { to_dest?ASK, attempt, flag ->
                 if
                 :: attempt != d_attempt || jd == IDLE ->

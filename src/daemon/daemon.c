@@ -93,6 +93,10 @@ Daemon *daemon_free(Daemon *daemon)
 {
         if (!daemon)
                 return NULL;
+        for (size_t i = 0; daemon->server && i < N_DRIVERS; i++) {
+                if (daemon->drivers[i]->ops->retire)
+                        daemon->drivers[i]->ops->retire(daemon->drivers[i]);
+        }
         server_free(daemon->server);
         daemon->workers = worker_pool_free(daemon->workers);
         for (size_t i = 0; i < N_DRIVERS; i++)

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "daemon/def-store.h"
 #include "daemon/helper.h"
+#include "daemon/migrate-give.h"
 #include "daemon/network-host.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
@@ -228,6 +229,11 @@ static int driver_load(Driver *driver, Error *err)
 }
 
 /* The daemon ends; the guests do not. */
+static void driver_retire(Driver *driver)
+{
+        migrate_retire(driver->state);
+}
+
 static void driver_unload(Driver *driver)
 {
         QemuDriver *qemu = driver->state;
@@ -241,6 +247,7 @@ static void driver_unload(Driver *driver)
         driver->storage = storage_free(driver->storage);
         driver->secrets = secrets_free(driver->secrets);
         ask_server_free(qemu->ask);
+        migrate_give_forget(qemu);
         driver->network_host = network_host_free(driver->network_host);
         def_store_free(qemu->store);
         file_queue_free(qemu->files);
@@ -412,6 +419,7 @@ const DriverOps driver_qemu_ops = {
         .networks = &network_host_ops,
         .error_domain = ERROR_FROM_QEMU,
         .load = driver_load,
+        .retire = driver_retire,
         .unload = driver_unload,
         .version = driver_version,
         .max_vcpus = qemu_max_vcpus,

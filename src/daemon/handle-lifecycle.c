@@ -8,6 +8,7 @@
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
 #include "daemon/migrate-postcopy.h"
+#include "daemon/migrate-take.h"
 #include "daemon/server-client.h"
 #include "wire/constants.h"
 
@@ -283,5 +284,7 @@ int handle_domain_resume(Call *call, const WireDomainResumeArgs *args, Error *er
 {
         Domain *dom = call_find_domain(call, &args->dom, err);
 
+        if (dom && migrate_waits(dom)) /* it has the slot of a move that nobody will end */
+                return migrate_take_by_hand(call, dom, err);
         return dom ? call_run_job(call, dom, JOB_PAUSE, resume) : -1;
 }

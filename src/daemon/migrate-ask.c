@@ -1,10 +1,10 @@
 /*
  * daemon/migrate-ask.c - where does the guest run?
  *
- * One line each way: "drover-ask 1 UUID NONCE", answered by "absent" or "runs".
- * What does not look like that is closed without an answer; so is one that takes
- * longer than ten seconds. The port is kept in the run directory, so that a
- * daemon that was restarted listens where its cookies say.
+ * The side that is asked. One line each way: "drover-ask 1 UUID NONCE" asks for the guest back, "drover-take 1 UUID NONCE"
+ * says that nobody has it there any more; both are answered by "absent" or "runs". What does not look like that is closed
+ * without an answer; so is one that takes longer than ten seconds. The port is kept in the run directory, so that a daemon
+ * that was restarted listens where its cookies say.
  */
 #include "daemon/migrate-ask.h"
 
@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/migrate-ports.h"
-#include "daemon/migrate-source.h"
-#include "wire/dial.h"
+#include "daemon/migrate-question.h"
+#include "daemon/migrate-take.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -36,6 +36,7 @@ typedef struct Asker {
         Watch *watch;
         Timer *patience, *again;
         Buf line;
+        bool takes; /* it does not want it back */
         bool answering;
 } Asker;
 
@@ -117,7 +118,34 @@ static bool has_left(const QemuDriver *qemu, const char *nonce)
         return nonce[strspn(nonce, "0123456789abcdef")] || access(path, F_OK) == 0;
 }
 
+static void on_taken(void *arg, const Error *failure)
+{
+        if (failure)
+                asker_free(arg); /* it is asked again */
+        else
+                answer(arg, "runs\n");
+}
+
 static void on_again(void *arg);
+
+static void look_again(Asker *asker)
+{
+        asker->again = timer_free(asker->again);
+        asker->again = timer_new(asker->server->driver->daemon->loop, LOOK_AGAIN_MS, on_again, asker);
+}
+
+/* It has not run here and its source is dead: it is taken, unless its client still may say what is to become of it. */
+static void take(Asker *asker, Domain *dom)
+{
+        if (!migrate_waits(dom)) {
+                look_again(asker);
+                return;
+        }
+        log_info("guest '%s' has arrived and its QEMU at the source is gone: it is taken over here", dom->name);
+        asker->answering = true;
+        asker->patience = timer_free(asker->patience);
+        migrate_take(qemu_run(dom)->migration, on_taken, asker);
+}
 
 /* The question is well formed: find out, and make the answer true. */
 static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
@@ -138,14 +166,21 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
                 asker_free(asker); /* somebody else's question */
                 return;
         }
+        if (!run->found) { /* a daemon that has just come back does not know yet what it has */
+                look_again(asker);
+                return;
+        }
         if (has_run_here(run)) {
                 answer(asker, "runs\n");
                 return;
         }
+        if (asker->takes && run->migration) {
+                take(asker, dom);
+                return;
+        }
         if (run->migration &&
-            (run->migration->query || run->migration->intent)) { /* it is being prepared or given up: soon we know */
-                asker->again = timer_free(asker->again);
-                asker->again = timer_new(asker->server->driver->daemon->loop, LOOK_AGAIN_MS, on_again, asker);
+            migrate_is_deciding(run->migration)) { /* being prepared, run or given up: soon we know */
+                look_again(asker);
                 return;
         }
         log_info("guest '%s': its source asks whether it runs here", dom->name);
@@ -166,7 +201,9 @@ static void on_line(Asker *asker)
         Uuid uuid;
         int used = 0;
 
-        if (sscanf(asker->line.data, "drover-ask 1 %60s %60s%n", uuid_text, nonce, &used) != 2 ||
+        asker->takes = str_starts(asker->line.data, QUESTION_TAKE " ");
+        if (sscanf(asker->line.data, asker->takes ? QUESTION_TAKE " %60s %60s%n" : QUESTION_ASK " %60s %60s%n",
+                   uuid_text, nonce, &used) != 2 ||
             asker->line.data[used] != '\n' || uuid_parse(uuid_text, &uuid) < 0)
                 asker_free(asker);
         else
@@ -294,137 +331,4 @@ char *migrate_ask_address(const Migration *m)
         buf_format(&text, "%d", qemu->ask->port);
         file_queue_write(qemu->files, path, &text, 0600, false, NULL, NULL);
         return str_format(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, qemu->ask->port);
-}
-
-/* --- source --- */
-
-struct Question {
-        Migration *migration; /* its owner */
-        Loop *loop;
-        Uri *uri;
-        Dial *dial;
-        Fd fd;
-        Watch *watch;
-        Timer *patience;
-        Idle *later;
-        char *text;
-        Buf answer;
-        void (*answered)(void *arg, MigrateFate fate, const Error *failure);
-        void *arg;
-};
-
-static void settle(Question *q, MigrateFate fate, const Error *failure)
-{
-        void (*answered)(void *arg, MigrateFate fate, const Error *failure) = q->answered;
-        void *arg = q->arg;
-
-        q->migration->question = NULL;
-        dial_free(q->dial);
-        uri_free(q->uri);
-        watch_free(q->watch);
-        timer_free(q->patience);
-        idle_free(q->later);
-        fd_close(&q->fd);
-        buf_done(&q->answer);
-        free(q->text);
-        free(q);
-        answered(arg, fate, failure);
-}
-
-static void settle_unknown(Question *q, const char *why)
-{
-        AUTO(Error) err = { 0 };
-
-        err_set(&err, ERR_OPERATION_FAILED, "%s", why);
-        settle(q, MIGRATE_FATE_UNKNOWN, &err);
-}
-
-static void on_answer(void *arg, uint32_t revents UNUSED)
-{
-        Question *q = arg;
-        char *at = buf_reserve(&q->answer, LONGEST_LINE);
-        ssize_t n = recv(q->fd, at, LONGEST_LINE, MSG_DONTWAIT);
-
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return;
-        if (n > 0)
-                buf_grow(&q->answer, (size_t)n);
-        if (str_eq(buf_text(&q->answer), "absent\n"))
-                settle(q, MIGRATE_FATE_ABSENT, NULL);
-        else if (str_eq(buf_text(&q->answer), "runs\n"))
-                settle(q, MIGRATE_FATE_RUNS, NULL);
-        else if (n <= 0 || q->answer.len >= LONGEST_LINE)
-                settle_unknown(q, "the other host gave no answer");
-}
-
-static void on_dialled(void *arg, Fd fd, const Error *failure)
-{
-        Question *q = arg;
-        Error err = { 0 };
-
-        if (failure) {
-                settle(q, MIGRATE_FATE_UNKNOWN, failure);
-                return;
-        }
-        q->fd = fd;
-        if (fd_write_all(fd, q->text, strlen(q->text), &err) < 0) {
-                settle(q, MIGRATE_FATE_UNKNOWN, &err);
-                err_done(&err);
-                return;
-        }
-        q->watch = watch_new(q->loop, fd, EPOLLIN, on_answer, q);
-}
-
-static void on_no_answer(void *arg)
-{
-        settle_unknown(arg, "the other host does not answer");
-}
-
-static void on_no_address(void *arg)
-{
-        settle_unknown(arg, "it gave no address to ask at");
-}
-
-static void on_held(void *arg UNUSED, const Error *failure)
-{
-        if (failure)
-                log_error("a guest whose migration broke could not be stopped: %s", failure->text);
-}
-
-/* QEMU lets a guest go on when its transfer fails, also where the other side has all of it: not before that is known. */
-static void hold(const Migration *m)
-{
-        QemuRun *run = qemu_run(m->dom);
-
-        if (m->broke && run && guest_is_active(run->guest))
-                qmp_stop(guest_qmp(run->guest), on_held, NULL); /* also when it is not heard yet that it runs */
-}
-
-void migrate_ask(Migration *m, void (*answered)(void *arg, MigrateFate fate, const Error *failure), void *arg)
-{
-        Loop *loop = m->dom->driver->daemon->loop;
-        Question *q = mem_new(Question);
-        AUTOFREE char *uri = NULL;
-        char *host = NULL, uuid[UUID_TEXT_LEN + 1];
-        int port = 0;
-
-        *q = (Question){ .migration = m, .loop = loop, .fd = -1, .answered = answered, .arg = arg };
-        m->question = q;
-        hold(m);
-        q->text = str_format("drover-ask 1 %s %s\n", uuid_format(&m->dom->uuid, uuid), m->nonce);
-        uri = str_format("tcp:%s", m->ask ?: "");
-        if (!m->ask || migrate_parse_uri(uri, &host, &port, NULL) < 0 || !port) {
-                free(host);
-                q->later = idle_new(loop, on_no_address, q);
-                return;
-        }
-        q->uri = mem_new(Uri);
-        *q->uri = (Uri){ .driver = str_dup("qemu"), .transport = URI_TCP, .host = host, .port = (uint16_t)port };
-        q->patience = timer_new(loop, PATIENCE_MS, on_no_answer, q);
-        q->dial = dial_new(loop, q->uri, &(DialOptions){ 0 }, on_dialled, q);
-}
-
-void migrate_ask_drop(Migration *m, const Error *why)
-{
-        settle(m->question, MIGRATE_FATE_MOOT, why);
 }

@@ -3,7 +3,7 @@
  * daemon/migrate-ask.h - where does the guest run? asked by the source when an answer was lost
  *
  * While guests move in, droverd listens on one port of the migration range for
- * this one question. The asker names the guest and the nonce that only the two
+ * this one question (migrate-ask.c; migrate-question.c asks it). The asker names the guest and the nonce that only the two
  * daemons know. A guest that has not run here is ended before "absent" is said,
  * so the answer stays true.
  */

@@ -23,14 +23,32 @@
 #include "daemon/stream.h"
 
 /* A prepare on its way: the call that waits, and the guest that is made ready. */
-typedef struct Preparing {
+struct Preparing {
         Call *call;
         Migration *migration;
         Domain *dom;
         DomainDef *def; /* until QEMU is started with it */
         StartOptions options;
         Fd tunnel; /* the memory comes through it from the client's stream; -1: QEMU listens by itself */
-} Preparing;
+};
+
+static Preparing *preparing_new(Call *call, Domain *dom, Migration *m)
+{
+        Preparing *p = mem_new(Preparing);
+
+        *p = (Preparing){ .call = call, .tunnel = -1, .dom = domain_ref(dom), .migration = m };
+        vec_push(&qemu_driver(dom->driver)->preparing, p);
+        return p;
+}
+
+static void preparing_free(Preparing *p)
+{
+        vec_remove_item(&qemu_driver(p->dom->driver)->preparing, p);
+        fd_close(&p->tunnel);
+        domain_def_unref(p->def);
+        domain_unref(p->dom);
+        free(p);
+}
 
 static void fail_prepare(Preparing *p, const Error *failure)
 {
@@ -42,10 +60,14 @@ static void fail_prepare(Preparing *p, const Error *failure)
                 migrate_drop_incoming(m);
         else
                 migration_free(m);
-        fd_close(&p->tunnel);
-        domain_def_unref(p->def);
-        domain_unref(p->dom);
-        free(p);
+        preparing_free(p);
+}
+
+void migrate_prepare_retire(Preparing *p, const Error *why)
+{
+        call_fail(p->call, why);
+        migration_free(p->migration);
+        preparing_free(p);
 }
 
 /* --- prepare --- */
@@ -84,8 +106,7 @@ static void answer_prepare(Preparing *p)
                 fail_prepare(p, &err);
                 return;
         }
-        domain_unref(p->dom);
-        free(p);
+        preparing_free(p);
 }
 
 /*
@@ -231,6 +252,7 @@ static void on_incoming_started(void *arg, const Error *failure)
         qemu_run(m->dom)->migration = m;
         str_replace(&qemu_run(m->dom)->nonce, m->nonce);
         qemu_run(m->dom)->unrun = waits_for_finish(m);
+        qemu_run(m->dom)->coming_flags = m->flags;
         qemu_status_save(m->dom);
         n = migrate_capabilities(m, caps);
         m->query = qmp_migrate_set_capabilities(
@@ -316,8 +338,7 @@ static void on_offline_defined(void *arg, const Error *failure)
         ret.n_cookie_out = (uint32_t)text.len;
         ret.cookie_out = (const uint8_t *)text.data;
         call_reply(p->call, &ret);
-        domain_unref(dom);
-        free(p);
+        preparing_free(p);
 }
 
 /* Only the definition moves (MIG-36). */
@@ -330,8 +351,7 @@ static int prepare_offline(Call *call, Driver *driver, DomainDef *def, Domain *d
                 return err_set(err, ERR_OPERATION_FAILED, "domain '%s' is already defined here", def->name);
         dom = define_add(driver, def);
         domain_set_config(dom, domain_def_ref(own));
-        p = mem_new(Preparing);
-        *p = (Preparing){ .call = call, .dom = domain_ref(dom), .tunnel = -1 };
+        p = preparing_new(call, dom, NULL);
         driver->ops->save_config(dom, own, on_offline_defined, p);
         return 0;
 }
@@ -345,8 +365,7 @@ static void on_listens_again(void *arg, const Error *failure)
                 return;
         }
         call_fail(p->call, failure);
-        domain_unref(p->dom);
-        free(p);
+        preparing_free(p);
 }
 
 /* The guest runs here and its source wants to send the rest of it over a new connection. */
@@ -362,8 +381,7 @@ static int prepare_again(Call *call, Domain *dom, const MigrateCookie *from, uin
         if (m->query || m->relisten || m->finishing)
                 return err_set(err, ERR_RESOURCE_BUSY, "the migration of guest '%s' is being resumed", dom->name);
         m->flags |= flags & VIR_MIGRATE_PERSIST_DEST;
-        p = mem_new(Preparing);
-        *p = (Preparing){ .call = call, .tunnel = -1, .dom = domain_ref(dom), .migration = m };
+        p = preparing_new(call, dom, m);
         call_use_domain(call, dom);
         migrate_listen_again(m, on_listens_again, p);
         return 0;
@@ -405,14 +423,11 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
                 dom = define_add(driver, def);
                 domain_set_live(dom, domain_def_ref(def));
         }
-        p = mem_new(Preparing);
-        *p = (Preparing){ .call = call,
-                          .tunnel = -1,
-                          .dom = domain_ref(dom),
-                          .migration = migration_new(dom, MIGRATE_IN, flags, params) };
+        p = preparing_new(call, dom, migration_new(dom, MIGRATE_IN, flags, params));
         p->def = TAKE(def);
         p->migration->is_new = is_new;
         p->migration->nonce = str_dup(from.nonce);
+        p->migration->source_name = str_dup(from.hostname);
         call_use_domain(call, dom);
         job_claim(dom->jobs, JOB_MIGRATION_IN, dom->name, &p->migration->claim, on_claimed, p);
         return 0;

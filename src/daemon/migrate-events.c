@@ -5,7 +5,9 @@
 #include "base/str.h"
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-postcopy.h"
+#include "daemon/migrate-take.h"
 #include "daemon/migrate-transfer.h"
 
 #include <json-c/json.h>
@@ -45,12 +47,14 @@ void migration_on_event(Migration *m, const QmpEvent *event, struct json_object 
 static void on_incoming_ended(Migration *m, const Error *why)
 {
         Call *call = TAKE(m->finishing);
+        Take *take = TAKE(m->take);
 
         if (m->failed)
                 qemu_run(m->dom)->unrun = true; /* whoever told it to run: it could not */
         if (call)
                 call_fail(call, why);
         migration_free(m);
+        migrate_taken(take, why);
 }
 
 void migration_on_guest_ended(Migration *m)
@@ -71,8 +75,10 @@ void migration_on_guest_ended(Migration *m)
                           m->dom->name);
         else if (m->completed)
                 log_warning("guest '%s' was sent completely and has ended here: the other host has it", m->dom->name);
-        if (m->question)
+        if (m->question) {
                 migrate_ask_drop(m, &err);
-        else if (!m->driven_here)
+        } else if (!m->driven_here) {
+                migrate_give(m);
                 migration_free(m);
+        }
 }

@@ -15,6 +15,8 @@
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
+#include "daemon/migrate-take.h"
+#include "daemon/server-client.h"
 
 /* --- giving up --- */
 
@@ -40,11 +42,11 @@ void migrate_drop_incoming(Migration *m)
 }
 
 /* A guest that must not run here is on its way out. */
-typedef struct Withdrawal {
+struct Withdrawal {
         Migration *migration;
         void (*done)(void *arg, MigrateFate fate, const Error *failure);
         void *arg;
-} Withdrawal;
+};
 
 static void withdrawal_settle(Withdrawal *w, MigrateFate fate, const Error *failure)
 {
@@ -85,7 +87,6 @@ static void on_going_on(void *arg UNUSED, const Error *failure)
 }
 
 static void settle(Migration *m);
-static void go_on(Migration *m);
 
 /* QEMU's answer comes behind the event that the guest runs, if it does. */
 static void on_told_to_stop(void *arg, const Error *failure)
@@ -94,7 +95,7 @@ static void on_told_to_stop(void *arg, const Error *failure)
         Migration *m = w->migration;
 
         m->query = NULL;
-        m->withdrawing = false;
+        m->withdrawal = NULL;
         if (failure && !m->failed) {
                 withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, failure);
         } else if (m->resumed_us) {
@@ -103,7 +104,7 @@ static void on_told_to_stop(void *arg, const Error *failure)
                 guest_resume(qemu_run(m->dom)->guest, on_going_on, NULL);
                 withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
                 if (finishing) /* it came meanwhile */
-                        go_on(m);
+                        migrate_go_on(m);
         } else {
                 end_unrun(w);
         }
@@ -113,8 +114,16 @@ static void stop_and_see(Withdrawal *w)
 {
         Migration *m = w->migration;
 
-        m->withdrawing = true;
+        m->withdrawal = w;
         m->query = qmp_stop(guest_qmp(qemu_run(m->dom)->guest), on_told_to_stop, w);
+}
+
+void migrate_withdraw_retire(Migration *m, const Error *why)
+{
+        Withdrawal *w = TAKE(m->withdrawal);
+
+        if (w)
+                withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, why);
 }
 
 void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg)
@@ -126,7 +135,7 @@ void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, co
         *w = (Withdrawal){ .migration = m, .done = done, .arg = arg };
         if (m->resumed_us)
                 withdrawal_settle(w, MIGRATE_FATE_RUNS, NULL);
-        else if (m->query || m->intent || m->postcopy)
+        else if (migrate_is_deciding(m) || m->postcopy)
                 withdrawal_settle(w, MIGRATE_FATE_UNKNOWN, &busy); /* it is being finished or withdrawn already */
         else if (!m->runs_by_itself)
                 end_unrun(w);
@@ -160,7 +169,8 @@ void migrate_on_preparer_left(void *arg)
         }
         if (m->arrived) {
                 log_warning(
-                        "guest '%s' has arrived, but nobody finished its migration; it waits for the source to ask",
+                        "guest '%s' has arrived, but nobody finished its migration; it waits for its source to say what is "
+                        "to become of it. If that host is gone for good: virsh resume here",
                         m->dom->name);
                 return;
         }
@@ -174,6 +184,7 @@ void migrate_on_preparer_left(void *arg)
 static void answer_finish(Migration *m)
 {
         Call *call = TAKE(m->finishing);
+        Take *take = TAKE(m->take);
         Domain *dom = m->dom;
         AUTO(MigrateCookie) cookie = { 0 };
         AUTO(Buf) text = { 0 };
@@ -190,6 +201,7 @@ static void answer_finish(Migration *m)
         domain_keep_stats(dom, &m->stats);
         migration_free(m);
         qemu_status_save(dom);
+        migrate_taken(take, NULL);
 }
 
 /* The guest runs (or stands ready) here; a definition that could not be written does not change that. */
@@ -251,6 +263,12 @@ static void on_running(void *arg, const Error *failure)
                 settle(m);
                 return;
         }
+        if (m->take) { /* it may be the last copy: it waits as before */
+                qemu_run(m->dom)->unrun = true;
+                qemu_status_save(m->dom);
+                migrate_taken(TAKE(m->take), failure);
+                return;
+        }
         call = TAKE(m->finishing);
         call_fail(call, failure);
         migrate_drop_incoming(m);
@@ -289,7 +307,7 @@ static void on_noted(void *arg, const Error *failure)
                 return;
         m->intent = NULL;
         if (!failure) {
-                go_on(m);
+                migrate_go_on(m);
                 return;
         }
         qemu_run(m->dom)->unrun = true;
@@ -316,7 +334,7 @@ static void resume(Migration *m)
 }
 
 /* All memory is here. */
-static void go_on(Migration *m)
+void migrate_go_on(Migration *m)
 {
         if (qemu_run(m->dom)->unrun) {
                 note_intent(m);
@@ -348,13 +366,21 @@ static void fail_finishing(Migration *m)
         fail_finish(m, why);
 }
 
+void migrate_settle_unattended(Migration *m)
+{
+        if (m->arrived && m->resumed_us && !m->client && !m->finishing && !m->withdrawal && !m->take)
+                migrate_settle_arrived(m);
+}
+
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
 {
         if (event->type == QMP_EVENT_RESUME && !m->resumed_us) {
                 m->resumed_us = at_us;
                 event_domain_lifecycle(m->dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_MIGRATED);
-                if (m->finishing && m->runs_by_itself && m->arrived && !m->withdrawing)
+                if (m->finishing && m->runs_by_itself && m->arrived && !m->withdrawal)
                         settle(m);
+                else
+                        migrate_settle_unattended(m);
                 return;
         }
         if (event->type != QMP_EVENT_MIGRATION)
@@ -363,10 +389,10 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
         migrate_relisten_on_event(m, event->migration.status);
         if (str_eq(event->migration.status, "completed")) {
                 m->arrived = true;
-                if (m->finishing && !m->withdrawing)
-                        go_on(m);
-                else if (m->postcopy && !m->client)
-                        migrate_settle_arrived(m);
+                if (m->finishing && !m->withdrawal)
+                        migrate_go_on(m);
+                else
+                        migrate_settle_unattended(m);
         } else if (str_eq(event->migration.status, "postcopy-paused")) {
                 fail_finishing(m);
         } else if (str_eq(event->migration.status, "failed") && !m->resumed_us) {
@@ -412,25 +438,29 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
                 }
                 return err_set(err, ERR_OPERATION_INVALID, "no migration of guest '%s' waits to be finished", name);
         }
-        if (m->finishing)
+        if (m->finishing || m->take)
                 return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' is being finished", name);
         call_use_domain(call, dom);
         if (cancelled) {
                 /* rule 5: a client may be wrong; our source asks by itself when it wants the guest back */
-                if (m->arrived && !m->resumed_us && m->nonce)
+                if (m->arrived && !m->resumed_us && m->nonce) {
+                        if (m->client) /* it has said its last word */
+                                server_client_forget(m->client, m);
+                        m->client = NULL;
                         return err_set(
                                 err, ERR_OPERATION_FAILED,
                                 "guest '%s' has arrived here; it waits paused for its source to say whether it goes "
                                 "on there",
                                 name);
+                }
                 migrate_withdraw(m, on_cancelled, call);
                 return 0;
         }
         m->finishing = call;
         if (m->broken)
                 fail_finishing(m);
-        else if ((m->arrived || (m->resumed_us && !m->postcopy)) && !m->withdrawing)
-                go_on(m);
+        else if ((m->arrived || (m->resumed_us && !m->postcopy)) && !m->withdrawal)
+                migrate_go_on(m);
         return 0;
 }
 

@@ -10,5 +10,13 @@ void migrate_drop_incoming(Migration *m);
 void migrate_forget_intent(Migration *m);
 /* All of it is here and runs, and nobody waits for it to be finished. */
 void migrate_settle_arrived(Migration *m);
+/* The same if it is so. */
+void migrate_settle_unattended(Migration *m);
 /* Who prepared it left. A guest whose memory is here is kept: it may be the only one. arg: the Migration. */
 void migrate_on_preparer_left(void *arg);
+/* All memory is here: it runs, after that was written where it has to be, and the migration ends. */
+void migrate_go_on(Migration *m);
+/* The daemon ends: who waits for a withdrawal hears that nobody knows. */
+void migrate_withdraw_retire(Migration *m, const Error *why);
+/* ... and what is being prepared is not. */
+void migrate_prepare_retire(Preparing *preparing, const Error *why);

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer.h"
@@ -23,7 +24,7 @@ enum {
         FEATURE_MIGRATION_PARAMS = 13,
 };
 
-typedef struct PeerMove {
+struct PeerMove {
         Migration *migration; /* NULL for a definition only */
         Domain *dom;
         Call *call;
@@ -41,7 +42,7 @@ typedef struct PeerMove {
         Buf cookie;    /* begin's */
         bool finished; /* the peer has answered finish */
         int64_t resumed_us;
-} PeerMove;
+};
 
 /* What the peer is told: the source's own business is left out. */
 static uint32_t peer_flags(const PeerMove *p)
@@ -427,6 +428,7 @@ static const JobStep steps[] = {
 
 static void move_free(PeerMove *p)
 {
+        vec_remove_item(&qemu_driver(p->dom->driver)->moves, p);
         drop_pending(p);
         tunnel_free(p->tunnel);
         client_free(p->client);
@@ -438,6 +440,14 @@ static void move_free(PeerMove *p)
         free(p->uri);
         free(p->nonce);
         free(p);
+}
+
+void migrate_p2p_retire(PeerMove *p, const Error *why)
+{
+        call_fail(p->call, why);
+        if (p->migration)
+                migration_free(p->migration);
+        move_free(p);
 }
 
 static void answer(Call *call)
@@ -465,6 +475,8 @@ static void on_finished(void *state, const Error *why)
                         m->driven_here = false; /* it waits for somebody to connect it again */
                 } else if (m) {
                         str_replace(&m->stats.error, why->text);
+                        if (m->completed && !runs_here(p))
+                                migrate_give(m);
                         migrate_stay(m);
                 }
                 call_fail(call, why);
@@ -522,6 +534,7 @@ int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32
                          .arena = arena_new() };
         migrate_params_copy(&p->params, params, p->arena);
         p->job = job_new(dom->driver->daemon->loop, &kind, p);
+        vec_push(&qemu_driver(dom->driver)->moves, p);
         if (flags & VIR_MIGRATE_OFFLINE) {
                 job_start(p->job);
                 return 0;

@@ -73,11 +73,18 @@ Migration *migrate_find_broken(const Domain *dom, MigrateSide side, Error *err)
 int migrate_check_resume(const Domain *dom, Error *err)
 {
         QemuRun *run = dom->driver->ops == &driver_qemu_ops ? qemu_run(dom) : NULL;
-        const Migration *m = run ? run->migration : NULL;
+        Migration *m = run ? run->migration : NULL;
 
-        if (m && m->side == MIGRATE_OUT && (migrate_is_torn(m) || (m->completed && !m->asking)))
+        if (!m || m->side != MIGRATE_OUT)
+                return 0;
+        if (migrate_is_torn(m) || (m->completed && !m->asking))
                 return err_set(err, ERR_OPERATION_INVALID,
                                "guest '%s' has been handed to the other host and cannot be resumed here", dom->name);
+        if (m->completed && m->asked_in_vain && !m->waiting && !m->driven_here) {
+                log_warning("guest '%s': a person says that it goes on here; the other host is not asked any more",
+                            dom->name);
+                migration_free(m);
+        }
         return 0;
 }
 

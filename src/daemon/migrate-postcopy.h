@@ -19,7 +19,10 @@ static inline bool migrate_is_torn(const Migration *m)
 void migrate_postcopy_status(Migration *m, const char *status);
 /* Refuse a resume of what is not broken. NULL: it is. */
 Migration *migrate_find_broken(const Domain *dom, MigrateSide side, Error *err);
-/* The guest may be let run here by somebody's word: -1 when it runs on another host. */
+/*
+ * The guest may be let run here by somebody's word: -1 when it runs on another host. Where that host was asked and did not
+ * answer, this word ends the migration.
+ */
 int migrate_check_resume(const Domain *dom, Error *err);
 
 /*

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/migrate-ask.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 
@@ -46,13 +47,15 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
                 migrate_stay(m);
                 return;
         case MIGRATE_FATE_UNKNOWN:
-                log_warning(
-                        "guest '%s' was sent completely; the other host does not say whether it runs it (%s). It stays "
-                        "paused and the other host is asked again",
-                        m->dom->name, failure ? failure->text : "no reason");
-                again(m, ASK_AGAIN_MS, ask);
+                if (!m->asked_in_vain)
+                        log_warning(
+                                "guest '%s' was sent completely; the other host does not say whether it runs it (%s). It "
+                                "stays paused and the other host is asked again",
+                                m->dom->name, failure ? failure->text : "no reason");
+                migrate_ask_later(m);
                 return;
         case MIGRATE_FATE_MOOT:
+                migrate_give(m);
                 migration_free(m);
         }
 }
@@ -60,6 +63,12 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
 static void ask(void *arg)
 {
         migrate_ask(arg, on_asked, arg);
+}
+
+void migrate_ask_later(Migration *m)
+{
+        m->asking = m->asked_in_vain = true;
+        again(m, ASK_AGAIN_MS, ask);
 }
 
 static void on_cancel_sent(void *arg, const Error *failure UNUSED)

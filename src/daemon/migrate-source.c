@@ -16,8 +16,10 @@
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-finish.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-ports.h"
 #include "daemon/migrate-postcopy.h"
+#include "daemon/migrate-question.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/server-client.h"
 
@@ -80,6 +82,9 @@ Migration *migration_free(Migration *m)
         arena_free(m->arena);
         free(m->nonce);
         free(m->ask);
+        free(m->source_name);
+        free(m->take);
+        question_free(m->question);
         domain_unref(m->dom);
         free(m);
         return NULL;
@@ -164,19 +169,12 @@ static int answer_begin(Call *call, Domain *dom, uint32_t flags, const MigratePa
         return 0;
 }
 
-typedef struct Beginning {
-        Call *call;
-        Migration *migration;
-} Beginning;
-
 static void on_begin_claimed(void *arg, const Error *refused)
 {
-        Beginning *b = arg;
-        Call *call = b->call;
-        Migration *m = b->migration;
+        Migration *m = arg;
+        Call *call = TAKE(m->waiting);
         AUTO(Error) err = { 0 };
 
-        free(b);
         if (refused) {
                 call_fail(call, refused);
                 migration_free(m);
@@ -207,7 +205,7 @@ static int begin_again(Call *call, Domain *dom, uint32_t flags, const MigratePar
 static int begin(Call *call, const WireDomain *wire, uint32_t flags, const MigrateParams *params, Error *err)
 {
         Domain *dom = call_find_domain(call, wire, err);
-        Beginning *b;
+        Migration *m;
 
         if (!dom || migrate_check_flags(flags, params, err) < 0 || migrate_check_source(dom, flags, params, err) < 0)
                 return -1;
@@ -220,10 +218,10 @@ static int begin(Call *call, const WireDomain *wire, uint32_t flags, const Migra
                 return begin_again(call, dom, flags, params, err);
         if (migration_of(dom))
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is busy with a migration already", dom->name);
-        b = mem_new(Beginning);
-        *b = (Beginning){ .call = call, .migration = migration_new(dom, MIGRATE_OUT, flags, params) };
-        b->migration->nonce = migrate_new_nonce();
-        job_claim(dom->jobs, JOB_MIGRATION_OUT, dom->name, &b->migration->claim, on_begin_claimed, b);
+        m = migration_new(dom, MIGRATE_OUT, flags, params);
+        m->waiting = call;
+        m->nonce = migrate_new_nonce();
+        job_claim(dom->jobs, JOB_MIGRATION_OUT, dom->name, &m->claim, on_begin_claimed, m);
         return 0;
 }
 
@@ -300,27 +298,20 @@ static void stay_paused(Migration *m, const Error *why, Error *ret)
 {
         err_set(ret, ERR_OPERATION_FAILED,
                 "guest '%s' was sent completely and the other host does not say whether it runs it (%s); it stays paused "
-                "here. If it does not run there: virsh resume; if it does: virsh destroy",
+                "here, and the other host is asked again. If it does not run there: virsh resume; if it does: virsh destroy",
                 m->dom->name, why ? why->text : "no address to ask");
         log_error("%s", ret->text);
         domain_set_state(m->dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
-        migration_free(m);
+        migrate_ask_later(m);
 }
-
-typedef struct Performing {
-        Call *call;
-        Migration *migration;
-} Performing;
 
 /* The transfer broke where it may have been complete: what the peer says is what happened. */
 static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
 {
-        Performing *p = arg;
-        Migration *m = p->migration;
-        Call *call = p->call;
+        Migration *m = arg;
+        Call *call = TAKE(m->waiting);
         AUTO(Error) err = { 0 };
 
-        free(p);
         m->asking = false;
         if (fate == MIGRATE_FATE_RUNS) {
                 answer_perform(call, m); /* it did arrive; finish and confirm follow */
@@ -331,6 +322,7 @@ static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
                 migrate_stay(m);
                 call_fail(call, &err);
         } else if (fate == MIGRATE_FATE_MOOT) {
+                migrate_give(m);
                 migration_free(m);
                 call_fail(call, failure);
         } else {
@@ -341,22 +333,23 @@ static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
 
 static void on_transferred(void *arg, const Error *failure)
 {
-        Performing *p = arg;
-        Migration *m = p->migration;
-        Call *call = p->call;
+        Migration *m = arg;
+        Call *call;
 
         if (failure && m->completed && guest_is_active(qemu_run(m->dom)->guest)) {
                 m->asking = true;
-                migrate_ask(m, on_break_asked, p);
+                migrate_ask(m, on_break_asked, m);
                 return;
         }
-        free(p);
+        call = TAKE(m->waiting);
         if (!failure) {
                 answer_perform(call, m); /* what follows is confirm */
                 if (!m->client)
                         migrate_settle_alone(m);
                 return;
         }
+        if (m->completed) /* its QEMU is gone */
+                migrate_give(m);
         /* stock clients do not confirm a move that failed here: it is over now */
         if (!m->committed)
                 migrate_stay(m);
@@ -384,7 +377,6 @@ static int perform(Call *call, const WireDomain *wire, uint32_t flags, const cha
         AUTOFREE char *host = NULL;
         bool again = flags & VIR_MIGRATE_POSTCOPY_RESUME;
         Migration *m;
-        Performing *p;
         int port;
 
         if (!dom || domain_must_be_active(dom, err) < 0)
@@ -392,7 +384,7 @@ static int perform(Call *call, const WireDomain *wire, uint32_t flags, const cha
         m = again ? migrate_find_broken(dom, MIGRATE_OUT, err) : migration_of(dom);
         if (again && !m)
                 return -1;
-        if (!m || m->side != MIGRATE_OUT || (m->transfer && !again))
+        if (!m || m->side != MIGRATE_OUT || m->waiting || (m->transfer && !again))
                 return err_set(err, ERR_OPERATION_INVALID, "no migration of guest '%s' waits to be performed",
                                dom->name);
         if (take_peer_cookie(m, cookie, n_cookie, &peer, err) < 0 || migrate_parse_uri(uri, &host, &port, err) < 0)
@@ -400,12 +392,11 @@ static int perform(Call *call, const WireDomain *wire, uint32_t flags, const cha
         if (!port)
                 return err_set(err, ERR_INVALID_ARG, "'%s' has no port", uri);
         m->flags |= flags & (VIR_MIGRATE_LIVE | VIR_MIGRATE_POSTCOPY);
-        p = mem_new(Performing);
-        *p = (Performing){ .call = call, .migration = m };
+        m->waiting = call;
         if (again)
-                transfer_resume(m, host, port, on_transferred, p);
+                transfer_resume(m, host, port, on_transferred, m);
         else
-                transfer_start(m, host, port, peer.nbd_port, -1, on_transferred, p);
+                transfer_start(m, host, port, peer.nbd_port, -1, on_transferred, m);
         return 0;
 }
 
@@ -537,12 +528,10 @@ void migrate_stay(Migration *m)
 /* The peer was asked. Only a clear "it is not here" lets the guest go on. */
 static void on_asked(void *arg, MigrateFate fate, const Error *failure)
 {
-        Performing *p = arg;
-        Migration *m = p->migration;
-        Call *call = p->call;
+        Migration *m = arg;
+        Call *call = TAKE(m->waiting);
         AUTO(Error) err = { 0 };
 
-        free(p);
         switch (fate) {
         case MIGRATE_FATE_ABSENT:
                 migrate_stay(m);
@@ -558,6 +547,7 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
                 call_fail(call, &err);
                 return;
         case MIGRATE_FATE_MOOT:
+                migrate_give(m);
                 migration_free(m);
                 call_fail(call, failure);
         }
@@ -569,7 +559,6 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
         Domain *dom = call_find_domain(call, wire, err);
         AUTO(MigrateCookie) peer = { 0 };
         Migration *m;
-        Performing *p;
 
         if (!dom)
                 return -1;
@@ -584,6 +573,9 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
                 }
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is not being migrated", dom->name);
         }
+        if (m->waiting || m->driven_here)
+                return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' is still going on",
+                               dom->name);
         if (!cancelled) {
                 if (!m->completed)
                         return err_set(err, ERR_OPERATION_INVALID, "the migration of guest '%s' was not performed",
@@ -604,10 +596,9 @@ static int confirm(Call *call, const WireDomain *wire, const uint8_t *cookie, ui
                 call_reply(call, NULL);
                 return 0;
         }
-        p = mem_new(Performing);
-        *p = (Performing){ .call = call, .migration = m };
+        m->waiting = call;
         m->asking = true;
-        migrate_ask(m, on_asked, p);
+        migrate_ask(m, on_asked, m);
         return 0;
 }
 

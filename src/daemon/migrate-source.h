@@ -22,3 +22,5 @@ void migrate_undefine_source(Domain *dom);
 /* The source does everything by itself (flag PEER2PEER). */
 int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32_t flags, const MigrateParams *params,
                 Error *err);
+/* The daemon ends in the middle of it. */
+void migrate_p2p_retire(PeerMove *move, const Error *why);

@@ -105,6 +105,10 @@ typedef struct Transfer Transfer;
 typedef struct Intent Intent;
 /* What the other host was asked and has not answered; see migrate-ask.c. */
 typedef struct Question Question;
+/* The guest is being taken over here without its move being finished; see migrate-take.c. */
+typedef struct Take Take;
+/* It is on its way out, because it must not run here; see migrate-finish.c. */
+typedef struct Withdrawal Withdrawal;
 typedef struct Relisten Relisten;
 
 typedef enum MigrateFate {
@@ -138,6 +142,7 @@ struct Migration {
         ServerClient *client; /* who began it; NULL: it left, or the move does not depend on it */
         char *nonce;
         /* outgoing */
+        Call *waiting;          /* for what it does now: begin, perform or confirm */
         Transfer *transfer;     /* while memory moves */
         bool completed;         /* all of it has arrived: from now on only the peer knows */
         bool broke;             /* or so it may be: QEMU here saw the transfer fail at its end */
@@ -153,7 +158,6 @@ struct Migration {
         int port, nbd_port;
         bool is_new; /* prepare made the Domain */
         bool arrived;
-        bool withdrawing;    /* QEMU was told to stop, and its answer says whether the guest has run */
         bool failed;         /* its memory did not come completely: it never runs here */
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
         int64_t resumed_us;
@@ -162,11 +166,16 @@ struct Migration {
         Relisten *relisten; /* it is about to */
         bool broken;        /* both sides: QEMU waits for a new connection in post-copy */
         bool asking;        /* outgoing: the peer is being asked, or will be soon */
+        bool asked_in_vain; /* ... once at least */
         Question *question; /* outgoing, owned: while no answer is here */
         Timer *recovery;    /* outgoing, after a restart: the next look */
         Call *finishing;    /* a finish that waits for the memory */
         Intent *intent;     /* incoming: that it is about to run is being written */
         QmpCall *query;
+        Take *take;             /* incoming, owned */
+        Withdrawal *withdrawal; /* incoming, owned: while QEMU stops */
+        char *source_name;      /* incoming: the host it comes from; NULL: not known */
+        uint64_t warned_ms;     /* incoming: loop time at which a person heard what taking it risks; 0: never */
 };
 
 /*
@@ -176,9 +185,13 @@ struct Migration {
 void migrate_recover(Domain *dom, const char *nonce, const char *peer, uint32_t flags, bool was_running);
 /* Outgoing, all was sent, and nobody is left to confirm: the peer decides. */
 void migrate_settle_alone(Migration *m);
+/* The same when it has just given no answer. */
+void migrate_ask_later(Migration *m);
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us);
 /* Ends it on this side, giving the slot back. Returns NULL. */
 Migration *migration_free(Migration *migration);
+/* The daemon ends, with its clients still there: who waits is told so, and the rest is left to the next one. */
+void migrate_retire(QemuDriver *qemu);
 /* A QMP event of a guest that moves. */
 void migration_on_event(Migration *migration, const QmpEvent *event, struct json_object *json);
 /* The guest's QEMU ended while it moved. */

@@ -21,10 +21,13 @@ typedef struct AskServer AskServer;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
 typedef struct Dump Dump;
+typedef struct Gift Gift;
 typedef struct Interrupted Interrupted;
 typedef struct Hook Hook;
 typedef struct Migration Migration;
 typedef struct PathDial PathDial;
+typedef struct PeerMove PeerMove;
+typedef struct Preparing Preparing;
 typedef struct Restore Restore;
 typedef struct Save Save;
 typedef struct StatusNote StatusNote;
@@ -44,6 +47,9 @@ typedef struct QemuDriver {
         char *hook;                       /* the administrator's script; NULL: none */
         AskServer *ask;                   /* NULL: no guest ever moved in */
         VEC(const Migration *) listening; /* incoming ones that were given ports */
+        VEC(PeerMove *) moves;            /* that this host drives */
+        VEC(Preparing *) preparing;       /* guests that another host is about to send */
+        VEC(Gift *) gifts;                /* guests that the other host is told to take */
 } QemuDriver;
 
 typedef struct QemuRun {
@@ -84,6 +90,7 @@ typedef struct QemuRun {
         uint64_t migrate_speed_mib; /* limit of later migrations; 0: none */
         char *nonce;                /* of the migration that brought it here; NULL: none */
         bool unrun;                 /* that has not told it to run: it may be denied whatever becomes of it */
+        uint32_t coming_flags;      /* of that migration */
         /* found again after a restart: the migration that it was in */
         char *moving_nonce, *moving_peer;
         uint32_t moving_flags;

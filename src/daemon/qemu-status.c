@@ -14,7 +14,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-postcopy.h"
+#include "daemon/migrate-take.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-dump.h"
@@ -48,7 +50,7 @@ static int format_status(const QemuRun *run, Buf *ret)
                         buf_format(&text, "moving-peer %s\n", m->ask);
         }
         if (run->nonce)
-                buf_format(&text, "nonce %s\nunrun %d\n", run->nonce, run->unrun);
+                buf_format(&text, "nonce %s\nunrun %d\ncoming-flags %u\n", run->nonce, run->unrun, run->coming_flags);
         image_uses_format(&run->images, &text);
         if (run->save)
                 qemu_save_put_status(run->save, &text);
@@ -142,7 +144,7 @@ typedef struct Status {
         ImageUses images;
         const char *nonce;                      /* of the migration that brought it here, or NULL */
         const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
-        int64_t moving_flags, moving_was_running, unrun, agent_timeout;
+        int64_t moving_flags, moving_was_running, coming_flags, unrun, agent_timeout;
         const char *xml;
 } Status;
 
@@ -158,6 +160,7 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "reason", &ret->reason },
                      { "persistent", &ret->persistent },
                      { "unrun", &ret->unrun },
+                     { "coming-flags", &ret->coming_flags },
                      { "agent-timeout", &ret->agent_timeout },
                      { "starting", &ret->interrupted.starting },
                      { "restoring", &ret->interrupted.restoring },
@@ -213,6 +216,7 @@ static int parse_status(char *text, Status *ret, Error *err)
 static void report_lost(QemuRun *run, int last_state, const char *why)
 {
         log_info("guest '%s' ended while droverd did not run: %s", run->dom->name, why);
+        migrate_give_lost(run);
         if (last_state == VIR_DOMAIN_SHUTDOWN)
                 qemu_run_end(run, VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_EVENT_STOPPED,
                              VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
@@ -265,6 +269,8 @@ void qemu_status_found(QemuRun *run)
         else if (run->nonce && dom->state == VIR_DOMAIN_RUNNING &&
                  (dom->reason == VIR_DOMAIN_RUNNING_POSTCOPY || dom->reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED))
                 migrate_recover_incoming(dom);
+        else if (run->nonce && (run->unrun || guest_state(run->guest) == GUEST_INCOMING))
+                migrate_recover_coming(dom);
         qemu_status_save(dom);
         log_info("guest '%s' (pid %d) goes on", dom->name, guest_pid(run->guest));
         hook_tell_found(run->qemu, dom->live);
@@ -324,6 +330,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         run = qemu_run_new(dom, (int)status->id);
         run->nonce = str_dup(status->nonce);
         run->unrun = status->unrun;
+        run->coming_flags = (uint32_t)status->coming_flags;
         run->moving_nonce = str_dup(status->moving_nonce);
         run->moving_peer = str_dup(status->moving_peer);
         run->moving_flags = (uint32_t)status->moving_flags;

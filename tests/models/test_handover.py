@@ -54,6 +54,7 @@ def test_every_hand_over_comes_to_rest(tmp_path, defines):
     (["HASTY_DENIAL"], RAN_TWICE),
     (["NO_INTENT"], RAN_TWICE),
     (["GIVE_UP"], "asked_to_give_up"),
+    (["RASH"], "((sq!="),
     (["EARLY_RUN", "NAIVE"], RAN_TWICE),
     (["EARLY_RUN", "HASTY_DENIAL"], RAN_TWICE),
     (["EARLY_RUN", "LATE_CANCEL"], RAN_TWICE),

@@ -1,0 +1,14 @@
+#pragma once
+/*
+ * daemon/migrate-give.h - the source tells the destination to take a guest that is dead here
+ */
+#include "daemon/migrate.h"
+
+/*
+ * The guest was sent completely and its QEMU here is gone, without anybody having brought the move to its end: the other
+ * host is told until it answers. Nothing where the guest was not sent completely. The migration may be freed then.
+ */
+void migrate_give(const Migration *m);
+/* The same for a guest that was moving when an earlier daemon ended, and has ended since. */
+void migrate_give_lost(const QemuRun *run);
+void migrate_give_forget(QemuDriver *qemu);
