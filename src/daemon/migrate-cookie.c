@@ -1,16 +1,15 @@
 /*
  * daemon/migrate-cookie.c - what one side of a migration tells the other
  *
- * Lines of "key value", the first one names the format. A key that is not known
- * here comes from a later drover and is passed over, unless it begins with "!":
- * that one must be understood.
+ * XML as libvirt writes it, so that guests move between drover and libvirt too; what only two drover understand is in an
+ * element of its own, <drover>, which libvirt passes over. An element that is not known here comes from a later one and is
+ * passed over, unless a <feature> says that it must be understood.
  */
 #include "base/str.h"
 #include "daemon/migrate.h"
+#include "model/xml.h"
 
 #include <inttypes.h>
-
-#define FIRST_LINE "drover-migration 1"
 
 void migrate_cookie_done(MigrateCookie *cookie)
 {
@@ -21,110 +20,143 @@ void migrate_cookie_done(MigrateCookie *cookie)
         *cookie = (MigrateCookie){ 0 };
 }
 
-static void put_text(Buf *buf, const char *key, const char *value)
+static void put_element(Buf *buf, const char *name, const char *value)
 {
-        if (value)
-                buf_format(buf, "%s %s\n", key, value);
+        buf_format(buf, "  <%s>", name);
+        xml_put_escaped(buf, value ?: "");
+        buf_format(buf, "</%s>\n", name);
+}
+
+static void put_own(const MigrateCookie *cookie, Buf *ret)
+{
+        buf_put_text(ret, "  <drover");
+        if (cookie->nonce)
+                buf_format(ret, " nonce='%s'", cookie->nonce);
+        if (cookie->ask) {
+                buf_put_text(ret, " ask='");
+                xml_put_escaped(ret, cookie->ask);
+                buf_put_text(ret, "'");
+        }
+        if (cookie->stopped_us)
+                buf_format(ret, " stopped-us='%" PRId64 "'", cookie->stopped_us);
+        if (cookie->resumed_us)
+                buf_format(ret, " resumed-us='%" PRId64 "'", cookie->resumed_us);
+        buf_put_text(ret, "/>\n");
 }
 
 void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret)
 {
         char uuid[UUID_TEXT_LEN + 1];
 
-        buf_put_text(ret, FIRST_LINE "\n");
-        put_text(ret, "name", cookie->name);
-        put_text(ret, "uuid", uuid_format(&cookie->uuid, uuid));
-        put_text(ret, "hostname", cookie->hostname);
-        put_text(ret, "hostuuid", uuid_format(&cookie->host_uuid, uuid));
-        put_text(ret, "nonce", cookie->nonce);
-        put_text(ret, "ask", cookie->ask);
+        buf_put_text(ret, "<qemu-migration>\n");
+        put_element(ret, "name", cookie->name);
+        put_element(ret, "uuid", uuid_format(&cookie->uuid, uuid));
+        put_element(ret, "hostname", cookie->hostname);
+        put_element(ret, "hostuuid", uuid_format(&cookie->host_uuid, uuid));
         if (cookie->nbd_port)
-                buf_format(ret, "nbd-port %d\n", cookie->nbd_port);
-        if (cookie->stopped_us)
-                buf_format(ret, "stopped-us %" PRId64 "\n", cookie->stopped_us);
-        if (cookie->resumed_us)
-                buf_format(ret, "resumed-us %" PRId64 "\n", cookie->resumed_us);
+                buf_format(ret, "  <nbd port='%d'/>\n", cookie->nbd_port);
+        put_own(cookie, ret);
+        buf_put_text(ret, "</qemu-migration>\n");
         buf_put_char(ret, '\0');
 }
 
-static int set_uuid(const char *value, Uuid *ret, Error *err)
+static int take_uuid(const XmlNode *root, const char *name, Uuid *ret, Error *err)
 {
-        if (uuid_parse(value, ret) < 0)
-                return err_set(err, ERR_INTERNAL, "migration cookie: '%s' is not a UUID", value);
+        const XmlNode *node = xml_find(root, name);
+
+        if (!node || !node->text || uuid_parse(node->text, ret) < 0)
+                return err_set(err, ERR_INTERNAL, "migration cookie: '%s' is not a UUID",
+                               node && node->text ? node->text : name);
         return 0;
 }
 
-static int set_number(const char *value, int64_t *ret, Error *err)
+static int take_text(const XmlNode *root, const char *name, char **ret, Error *err)
 {
-        if (str_to_i64(value, ret) < 0 || *ret < 0)
-                return err_set(err, ERR_INTERNAL, "migration cookie: '%s' is not a number", value);
+        const XmlNode *node = xml_find(root, name);
+
+        if (!node || !node->text)
+                return err_set(err, ERR_INTERNAL, "migration cookie: there is no %s", name);
+        str_replace(ret, node->text);
         return 0;
 }
 
-static int set_nonce(const char *value, char **ret, Error *err)
+static int take_number(const XmlNode *node, const char *attr, int64_t most, int64_t *ret, Error *err)
 {
-        if (strlen(value) != 32 || strspn(value, "0123456789abcdef") != 32)
+        const char *value = xml_attr(node, attr);
+
+        *ret = 0;
+        if (value && (str_to_i64(value, ret) < 0 || *ret < 0 || *ret > most))
+                return err_set(err, ERR_INTERNAL, "migration cookie: %s='%s' is not a number that can be right", attr,
+                               value);
+        return 0;
+}
+
+static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
+{
+        const char *nonce = xml_attr(node, "nonce"), *ask = xml_attr(node, "ask");
+
+        if (nonce && (strlen(nonce) != 32 || strspn(nonce, "0123456789abcdef") != 32))
                 return err_set(err, ERR_INTERNAL, "migration cookie: the nonce is malformed");
-        str_replace(ret, value);
-        return 0;
+        str_replace(&ret->nonce, nonce);
+        str_replace(&ret->ask, ask);
+        if (take_number(node, "stopped-us", INT64_MAX, &ret->stopped_us, err) < 0)
+                return -1;
+        return take_number(node, "resumed-us", INT64_MAX, &ret->resumed_us, err);
 }
 
-static int take_line(const char *key, const char *value, MigrateCookie *ret, Error *err)
+/* libvirt demands it always; only a lock manager has something in it that would have to be taken over. */
+static bool has_locks(const XmlNode *root)
 {
-        int64_t port = 0;
+        const XmlNode *node = xml_find(root, "lockstate");
+        const char *driver = node ? xml_attr(node, "driver") : NULL;
 
-        if (str_eq(key, "name"))
-                str_replace(&ret->name, value);
-        else if (str_eq(key, "hostname"))
-                str_replace(&ret->hostname, value);
-        else if (str_eq(key, "ask"))
-                str_replace(&ret->ask, value);
-        else if (str_eq(key, "nonce"))
-                return set_nonce(value, &ret->nonce, err);
-        else if (str_eq(key, "uuid"))
-                return set_uuid(value, &ret->uuid, err);
-        else if (str_eq(key, "hostuuid"))
-                return set_uuid(value, &ret->host_uuid, err);
-        else if (str_eq(key, "stopped-us"))
-                return set_number(value, &ret->stopped_us, err);
-        else if (str_eq(key, "resumed-us"))
-                return set_number(value, &ret->resumed_us, err);
-        else if (str_eq(key, "nbd-port")) {
-                if (set_number(value, &port, err) < 0 || port > UINT16_MAX)
-                        return err_set(err, ERR_INTERNAL, "migration cookie: '%s' is not a port", value);
-                ret->nbd_port = (int)port;
-        } else if (*key == '!')
-                return err_set(err, ERR_CONFIG_UNSUPPORTED,
-                               "the other host needs '%s' to be understood here; this drover is too old", key + 1);
+        return node && (!driver || !str_eq(driver, "nop"));
+}
+
+/* What of libvirt's parts may be demanded: those that ask nothing of us beyond the definition. */
+static int check_features(const XmlNode *root, Error *err)
+{
+        static const char *const known[] = { "persistent", "network", "nbd", "statistics", "cpu", "caps" };
+
+        for (const XmlNode *node = xml_next(root->first, "feature"); node; node = xml_next(node->next, "feature")) {
+                const char *name = xml_attr(node, "name");
+                bool found = false;
+
+                for (size_t i = 0; name && i < ARRAY_LEN(known); i++)
+                        found = found || str_eq(name, known[i]);
+                if (!found && !(name && str_eq(name, "lockstate") && !has_locks(root)))
+                        return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                                       "the other host needs '%s' to be understood here, which it is not",
+                                       name ?: "");
+        }
         return 0;
 }
 
 int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error *err)
 {
-        AUTOFREE char *text = NULL;
-        char *line, *end;
+        AUTO(XmlDoc) doc = { 0 };
+        const XmlNode *nbd, *own;
+        int64_t port = 0;
 
         if (!len)
                 return err_set(err, ERR_INVALID_ARG, "the migration cookie is missing");
         if (len > MIGRATE_COOKIE_MOST)
                 return err_set(err, ERR_INTERNAL, "the migration cookie has %zu bytes; at most %d are taken", len,
                                MIGRATE_COOKIE_MOST);
-        text = str_dup_n(data, len);
-        if (!str_is_utf8(text, strlen(text)))
-                return err_set(err, ERR_INTERNAL, "the migration cookie is not text");
-        if (!str_starts(text, FIRST_LINE "\n"))
-                return err_set(err, ERR_CONFIG_UNSUPPORTED,
-                               "the migration cookie is not drover's: guests move between two droverd only");
-        for (line = text + strlen(FIRST_LINE "\n"); *line; line = end) {
-                char *value = strchr(line, ' ');
-
-                end = strchr(line, '\n');
-                if (!end || !value || value > end)
-                        return err_set(err, ERR_INTERNAL, "the migration cookie is cut off");
-                *end++ = '\0';
-                *value++ = '\0';
-                if (take_line(line, value, ret, err) < 0)
-                        return -1;
-        }
-        return 0;
+        if (xml_parse(data, strnlen(data, len), "migration cookie", &doc, err) < 0)
+                return -1;
+        if (!str_eq(doc.root->name, "qemu-migration"))
+                return err_set(err, ERR_INTERNAL, "the migration cookie is a <%s>, not a <qemu-migration>",
+                               doc.root->name);
+        if (check_features(doc.root, err) < 0 || take_text(doc.root, "name", &ret->name, err) < 0 ||
+            take_text(doc.root, "hostname", &ret->hostname, err) < 0 ||
+            take_uuid(doc.root, "uuid", &ret->uuid, err) < 0 ||
+            take_uuid(doc.root, "hostuuid", &ret->host_uuid, err) < 0)
+                return -1;
+        nbd = xml_find(doc.root, "nbd");
+        if (nbd && take_number(nbd, "port", UINT16_MAX, &port, err) < 0)
+                return -1;
+        ret->nbd_port = (int)port;
+        own = xml_find(doc.root, "drover");
+        return own ? take_own(own, ret, err) : 0;
 }

@@ -112,12 +112,12 @@ static void answer_prepare(Preparing *p)
 /*
  * Copies of disks are let go of before the guest runs, and a guest that was paused for the move arrives paused: these
  * wait for finish. So does one that comes through a tunnel: it is not for the shortest pause, and a daemon between the
- * two QEMUs can die at any byte.
+ * two QEMUs can die at any byte. And so does one of another daemon than drover, which may cancel at any moment.
  */
 static bool waits_for_finish(const Migration *m)
 {
         return m->flags & (VIR_MIGRATE_PAUSED | MIGRATE_COPIES_DISKS | VIR_MIGRATE_TUNNELLED) ||
-               !(m->flags & VIR_MIGRATE_LIVE);
+               !(m->flags & VIR_MIGRATE_LIVE) || (!m->nonce && !(m->flags & VIR_MIGRATE_POSTCOPY));
 }
 
 static void on_told_to_run(void *arg, const Error *failure)

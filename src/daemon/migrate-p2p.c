@@ -41,6 +41,7 @@ struct PeerMove {
         bool prepared; /* there is something to give up on the other side */
         Buf cookie;    /* begin's */
         bool finished; /* the peer has answered finish */
+        bool unknown;  /* it has not, and cannot be asked: it is not drover's */
         int64_t resumed_us;
 };
 
@@ -261,7 +262,7 @@ static StepResult abort_peer(void *state, Job *job UNUSED, Error *err UNUSED)
                 return STEP_DONE; /* it runs there */
         if (!p->migration || !p->prepared || !p->client || !client_is_open(p->client))
                 return STEP_DONE; /* the peer gives up when the connection ends */
-        if (p->migration->completed && !runs_here(p))
+        if (p->unknown || (p->migration->completed && !runs_here(p)))
                 return STEP_DONE; /* what the peer has may be the last of the guest */
         p->pending = call_finish(p, true, on_aborted);
         return STEP_WAIT;
@@ -358,6 +359,13 @@ static void on_finish_answered(void *arg, ClientReply *reply)
         AUTO(MigrateCookie) cookie = { 0 };
 
         p->pending = NULL;
+        if (reply->failure && !p->peer.ask && client_is_open(p->client)) {
+                /* no drover: its refusal means that the guest is not there, or no more */
+                if (p->migration)
+                        p->migration->completed = false;
+                job_resume(p->job, reply->failure);
+                return;
+        }
         if (reply->failure) {
                 /* refused or lost: whether the guest runs there is asked, not guessed */
                 job_lost(p->job, reply->failure);
@@ -411,6 +419,10 @@ static StepResult ask_peer(void *state, Job *job UNUSED, Error *err)
                 return err_set(err, ERR_OPERATION_FAILED, "guest '%s' ended here; the other host may have it",
                                p->dom->name),
                        STEP_FAILED;
+        if (!p->migration->ask) {
+                p->unknown = true;
+                return err_set(err, ERR_OPERATION_FAILED, "it gave no address to ask at"), STEP_FAILED;
+        }
         if (!p->migration->question)
                 migrate_ask(p->migration, on_fate, p);
         return STEP_WAIT;
@@ -469,10 +481,14 @@ static void on_finished(void *state, const Error *why)
         Migration *m = p->migration;
         Call *call = p->call;
         bool undefine = p->flags & VIR_MIGRATE_UNDEFINE_SOURCE;
+        AUTO(Error) err = { 0 };
 
         if (why->code != ERR_OK) {
                 if (m && migrate_is_torn(m) && runs_here(p)) {
                         m->driven_here = false; /* it waits for somebody to connect it again */
+                } else if (m && p->unknown) {
+                        migrate_stay_paused(m, why, &err);
+                        why = &err;
                 } else if (m) {
                         str_replace(&m->stats.error, why->text);
                         if (m->completed && !runs_here(p))

@@ -36,6 +36,7 @@ static void on_left(void *arg UNUSED, const Error *failure)
 static void on_asked(void *arg, MigrateFate fate, const Error *failure)
 {
         Migration *m = arg;
+        AUTO(Error) err = { 0 };
 
         switch (fate) {
         case MIGRATE_FATE_RUNS:
@@ -47,6 +48,10 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
                 migrate_stay(m);
                 return;
         case MIGRATE_FATE_UNKNOWN:
+                if (!m->ask) {
+                        migrate_stay_paused(m, failure, &err);
+                        return;
+                }
                 if (!m->asked_in_vain)
                         log_warning(
                                 "guest '%s' was sent completely; the other host does not say whether it runs it (%s). It "

@@ -294,15 +294,18 @@ static void answer_perform(Call *call, const Migration *m)
 }
 
 /* Nobody can tell where the guest runs: it stays as it is, and a person is told what to do. */
-static void stay_paused(Migration *m, const Error *why, Error *ret)
+void migrate_stay_paused(Migration *m, const Error *why, Error *ret)
 {
         err_set(ret, ERR_OPERATION_FAILED,
                 "guest '%s' was sent completely and the other host does not say whether it runs it (%s); it stays paused "
-                "here, and the other host is asked again. If it does not run there: virsh resume; if it does: virsh destroy",
-                m->dom->name, why ? why->text : "no address to ask");
+                "here%s. If it does not run there: virsh resume; if it does: virsh destroy",
+                m->dom->name, why->text, m->ask ? ", and the other host is asked again" : "");
         log_error("%s", ret->text);
         domain_set_state(m->dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION);
-        migrate_ask_later(m);
+        if (m->ask)
+                migrate_ask_later(m);
+        else
+                migration_free(m); /* the other host is not drover's */
 }
 
 /* The transfer broke where it may have been complete: what the peer says is what happened. */
@@ -326,7 +329,7 @@ static void on_break_asked(void *arg, MigrateFate fate, const Error *failure)
                 migration_free(m);
                 call_fail(call, failure);
         } else {
-                stay_paused(m, failure, &err);
+                migrate_stay_paused(m, failure, &err);
                 call_fail(call, &err);
         }
 }
@@ -543,7 +546,7 @@ static void on_asked(void *arg, MigrateFate fate, const Error *failure)
                 migrate_leave(m, 0, call_done, call);
                 return;
         case MIGRATE_FATE_UNKNOWN:
-                stay_paused(m, failure, &err);
+                migrate_stay_paused(m, failure, &err);
                 call_fail(call, &err);
                 return;
         case MIGRATE_FATE_MOOT:

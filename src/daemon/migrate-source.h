@@ -17,6 +17,8 @@ int migrate_parse_uri(const char *uri, char **ret_host, int *ret_port, Error *er
 void migrate_leave(Migration *m, int64_t resumed_us, void (*done)(void *arg, const Error *failure), void *arg);
 /* It does not run there: go on here. The migration is over then or soon. */
 void migrate_stay(Migration *m);
+/* Nobody says where it runs: it stands still here. ret says so; the migration goes on asking, or is over. */
+void migrate_stay_paused(Migration *m, const Error *why, Error *ret);
 void migrate_undefine_source(Domain *dom);
 
 /* The source does everything by itself (flag PEER2PEER). */

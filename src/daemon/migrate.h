@@ -53,20 +53,20 @@ enum {
 };
 
 /*
- * The cookie: what one side tells the other through the client, a few lines of text that end with a NUL. It comes
+ * The cookie: what one side tells the other through the client, a small XML document that ends with a NUL. It comes
  * from a peer and is checked like anything from outside.
  */
 typedef struct MigrateCookie {
         char *name, *hostname;
         Uuid uuid, host_uuid;
         char *ask;          /* destination: host:port where the guest's fate can be asked, or NULL */
-        char *nonce;        /* known to the two daemons only, 32 hex digits */
+        char *nonce;        /* known to the two daemons only, 32 hex digits; NULL: the other host is not drover */
         int nbd_port;       /* destination: of its NBD server; 0: none */
         int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
         int64_t stopped_us; /* source, after perform: wall clock at which it stopped; 0: unknown */
 } MigrateCookie;
 
-enum { MIGRATE_COOKIE_MOST = 64 * 1024 };
+enum { MIGRATE_COOKIE_MOST = 256 * 1024 };
 
 void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret);
 int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error *err);

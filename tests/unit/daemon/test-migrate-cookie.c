@@ -1,0 +1,74 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "daemon/migrate.h"
+
+#define BEGIN "<qemu-migration><name>g</name><uuid>5d7d9d3c-1f3b-4e0e-8f4f-3b1f4d9a1c11</uuid><hostname>a</hostname>"
+#define HOST  "<hostuuid>9b2f2a70-65a0-4d43-9a53-0f6a0b9d7f21</hostuuid>"
+#define END   "</qemu-migration>"
+
+static int parse(const char *text, MigrateCookie *ret, Error *err)
+{
+        return migrate_cookie_parse(text, strlen(text) + 1, ret, err);
+}
+
+TEST(what_was_said_is_understood)
+{
+        AUTO(MigrateCookie)
+        said = { .name = str_dup("a<b"),
+                 .hostname = str_dup("h"),
+                 .ask = str_dup("[::1]:49215"),
+                 .nonce = str_dup("00112233445566778899aabbccddeeff"),
+                 .nbd_port = 49153,
+                 .stopped_us = 5 };
+        AUTO(MigrateCookie) heard = { 0 };
+        AUTO(Buf) text = { 0 };
+
+        migrate_cookie_format(&said, &text);
+        CHECK_INT(migrate_cookie_parse(text.data, text.len, &heard, NULL), 0);
+        CHECK_STR(heard.name, "a<b");
+        CHECK_STR(heard.ask, "[::1]:49215");
+        CHECK_STR(heard.nonce, said.nonce);
+        CHECK_INT(heard.nbd_port, 49153);
+        CHECK_INT(heard.stopped_us, 5);
+        CHECK_INT(heard.resumed_us, 0);
+}
+
+TEST(a_cookie_of_libvirt_is_understood)
+{
+        AUTO(MigrateCookie) heard = { 0 };
+
+        CHECK_INT(
+                parse(BEGIN HOST
+                      "<feature name='persistent'/><feature name='lockstate'/><lockstate driver='nop'/><nbd port='49200'/><capabilities/>" END,
+                      &heard, NULL),
+                0);
+        CHECK_STR(heard.hostname, "a");
+        CHECK_INT(heard.nbd_port, 49200);
+        CHECK(!heard.nonce);
+        CHECK(!heard.ask);
+}
+
+TEST(what_cannot_be_right_is_refused_by_name)
+{
+        static const struct {
+                const char *text, *complaint;
+        } bad[] = {
+                { BEGIN HOST "<feature name='memory-hotplug'/>" END, "'memory-hotplug'" },
+                { BEGIN HOST "<feature name='lockstate'/><lockstate driver='sanlock'/>" END, "'lockstate'" },
+                { BEGIN END, "hostuuid" },
+                { BEGIN HOST "<nbd port='65536'/>" END, "port='65536'" },
+                { BEGIN HOST "<drover nonce='short'/>" END, "nonce" },
+                { "<other/>", "<other>" },
+                { "drover-migration 1\n", "migration cookie" },
+                { BEGIN, "migration cookie" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+                AUTO(MigrateCookie) heard = { 0 };
+                AUTO(Error) err = { 0 };
+
+                CHECK_INT(parse(bad[i].text, &heard, &err), -1);
+                CHECK(strstr(err.text, bad[i].complaint));
+        }
+}
