@@ -103,6 +103,46 @@ int image_uses_parse(ImageUses *uses, const char *line)
         return 0;
 }
 
+/* --- what is below --- */
+
+/* The images from the second one on, as far as they are this disk's; an empty element ends the chain. */
+static BackingStoreDef *make_chain(const ImageUse *use, const ImageUse *end, Arena *arena)
+{
+        BackingStoreDef *top = fields_new(arena, &backing_store_def_info), *at = top;
+
+        for (; use < end; use++) {
+                if (use->data)
+                        continue;
+                at->type = use->block_device ? DISK_TYPE_BLOCK : DISK_TYPE_FILE;
+                at->format = (DiskFormat)use->format;
+                at->source.path = arena_dup(arena, use->path);
+                at = at->backing = fields_new(arena, &backing_store_def_info);
+        }
+        return top;
+}
+
+static void put_chain(const ImageUses *uses, DomainDef *def, DiskDef *disk)
+{
+        const ImageUse *first = uses->items.items, *end = first + uses->items.len, *last;
+
+        while (first < end && !str_eq(first->target, disk->target_dev))
+                first++;
+        for (last = first; last < end && str_eq(last->target, disk->target_dev); last++) {
+                if (last->closed || !last->format)
+                        return;
+        }
+        if (first < last)
+                disk->backing = make_chain(first + 1, last, domain_def_arena(def));
+}
+
+void image_uses_put_chains(const ImageUses *uses, DomainDef *def, const DiskDef *only)
+{
+        for (uint32_t i = 0; i < def->n_disks; i++) {
+                if (!only || def->disks[i] == only)
+                        put_chain(uses, def, def->disks[i]);
+        }
+}
+
 /* --- who else uses them --- */
 
 static bool is_same(const ImageUse *a, const ImageUse *b)
@@ -193,6 +233,9 @@ static void take_layer(const DiskDef *disk, json_object *json, bool is_top, Imag
                          .inode = (uint64_t)qmp_json_get_i64(json, "inode", 0),
                          .block_device = (uint64_t)qmp_json_get_i64(json, "block-device", 0),
                          .shareable = disk->shareable,
+                         .format = enum_find(&disk_format_words, qmp_json_get_text(json, "format") ?: ""),
+                         .data = data,
+                         .closed = qmp_json_get_bool(json, "closed", false),
                          .write = (is_top || data) && !disk->readonly && disk->device != DISK_DEVICE_CDROM };
 
         vec_push(&uses->items, use);

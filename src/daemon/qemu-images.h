@@ -23,6 +23,10 @@ typedef struct ImageUse {
         char *path;
         uint64_t device, inode, block_device; /* block_device 0: it is a file */
         bool write, shareable;
+        /* of a look only */
+        unsigned format;   /* DISK_FORMAT_...; 0: none that a definition names */
+        bool data;         /* holds the data of the image before it */
+        bool closed;       /* what is below it is not known */
         const void *owner; /* who is about to plug it; NULL: it is in the guest */
 } ImageUse;
 
@@ -49,6 +53,13 @@ int image_uses_parse(ImageUses *uses, const char *line);
 ImageLook *image_look_new(QemuDriver *qemu, DomainDef *def, const DiskDef *only,
                           void (*done)(void *arg, ImageUses *uses, const Error *failure), void *arg, Error *err);
 ImageLook *image_look_free(ImageLook *look); /* returns NULL */
+
+/*
+ * Write down in def, which nobody shares yet, what is below each disk (below `only`) that was looked at: QEMU is told each
+ * image and its format then, and opens nothing because an image's header names it. A disk whose chain could not be
+ * looked at to its end stays as it is.
+ */
+void image_uses_put_chains(const ImageUses *uses, DomainDef *def, const DiskDef *only);
 
 /* May dom use these as well? The error names the other guest. */
 int image_uses_check(const Domain *dom, const ImageUses *uses, Error *err);

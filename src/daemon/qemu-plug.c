@@ -38,7 +38,9 @@ typedef struct Step {
         size_t number;
 } Step;
 
-typedef struct Plug {
+typedef struct Plug Plug;
+
+struct Plug {
         QemuRun *run;
         Domain *dom;
         VEC(Step) steps;
@@ -53,9 +55,11 @@ typedef struct Plug {
         NicFds taps;             /* until QEMU has them */
         const InterfaceDef *nic; /* whose they are */
         bool plugs;              /* a device that was not there */
+        LiveChange what;
+        int (*plan)(Plug *p, Error *err); /* the steps, once it is known what is below the disk */
         DriverDone *done;
         void *arg;
-} Plug;
+};
 
 static void plug_free(Plug *p)
 {
@@ -74,11 +78,16 @@ static void plug_free(Plug *p)
         free(p);
 }
 
-static Plug *plug_new(QemuRun *run, DomainDef *def, DriverDone *done, void *arg)
+static Plug *plug_new(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         Plug *p = mem_new(Plug);
 
-        *p = (Plug){ .run = run, .dom = domain_ref(run->dom), .def = domain_def_ref(def), .done = done, .arg = arg };
+        *p = (Plug){ .run = run,
+                     .dom = domain_ref(run->dom),
+                     .def = domain_def_ref(def),
+                     .what = *what,
+                     .done = done,
+                     .arg = arg };
         p->user = run->qemu->env.user;
         guest_files_holder(&run->qemu->env, &run->dom->uuid, p->holder);
         return p;
@@ -306,6 +315,12 @@ static void on_given(void *arg, int status UNUSED)
         note(p);
 }
 
+static int make_plan(Plug *p, Error *err)
+{
+        qemu_number_sources(p->def);
+        return p->plan(p, err);
+}
+
 static void on_looked(void *arg, ImageUses *uses, const Error *failure)
 {
         static const char *const argv[] = { "drover-give", NULL };
@@ -328,7 +343,12 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
         }
         for (size_t i = 0; i < uses->items.len; i++)
                 guest_files_add(&p->run->qemu->env, &p->dom->uuid, uses->items.items[i].path, NULL);
+        image_uses_put_chains(uses, p->def, p->disk);
         image_uses_add(&p->run->images, uses, p);
+        if (make_plan(p, &err) < 0) {
+                finish(p, &err);
+                return;
+        }
         if (!guest_files_are_given(&p->run->qemu->env)) {
                 note(p);
                 return;
@@ -343,7 +363,10 @@ static void begin(Plug *p)
         AUTO(Error) err = { 0 };
 
         if (!p->disk) {
-                note(p);
+                if (make_plan(p, &err) < 0)
+                        finish(p, &err);
+                else
+                        note(p);
                 return;
         }
         p->looking = image_look_new(p->run->qemu, p->def, p->disk, on_looked, p, &err);
@@ -404,8 +427,10 @@ static int plan_taps(Plug *p, DomainDef *def, InterfaceDef *nic, Error *err)
         return 0;
 }
 
-static int plan(Plug *p, DomainDef *def, const LiveChange *what, Error *err)
+static int plan_device(Plug *p, Error *err)
 {
+        const LiveChange *what = &p->what;
+        DomainDef *def = p->def;
         const void *device = domain_def_device(def, what->device, what->index);
         AUTO(QemuParts) parts = { 0 };
 
@@ -424,15 +449,13 @@ static int plan(Plug *p, DomainDef *def, const LiveChange *what, Error *err)
                                        device_lists[what->device].element);
                 push(p, STEP_ADD, part->kind, part->text, part->id, NULL);
         }
-        if (what->device == DEVICE_DISK)
-                p->disk = device;
         return 0;
 }
 
 void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         static const CompletionFacts facts = { .running = true };
-        Plug *p = plug_new(run, def, done, arg);
+        Plug *p = plug_new(run, def, what, done, arg);
         AUTO(Error) err = { 0 };
 
         if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0 ||
@@ -441,12 +464,11 @@ void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone 
                 return;
         }
         domain_def_assign_aliases(def);
-        qemu_number_sources(def);
         p->plugs = true;
-        if (plan(p, def, what, &err) < 0)
-                finish(p, &err);
-        else
-                begin(p);
+        p->plan = plan_device;
+        if (what->device == DEVICE_DISK)
+                p->disk = domain_def_device(def, what->device, what->index);
+        begin(p);
 }
 
 void qemu_unplug(QemuRun *run, const DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
@@ -456,23 +478,16 @@ void qemu_unplug(QemuRun *run, const DomainDef *def, const LiveChange *what, Dri
         qemu_unplug_device(run, info->alias, false, done, arg);
 }
 
-void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+static int plan_medium(Plug *p, Error *err)
 {
-        const DiskDef *old = run->dom->live->disks[what->index];
-        DiskDef *new = def->disks[what->index];
+        const DiskDef *old = p->dom->live->disks[p->what.index], *new = p->disk;
         AUTO(QemuParts) before = { 0 }, after = { 0 };
-        AUTOFREE char *qdev = qemu_disk_qdev(old), *node = NULL;
-        Plug *p = plug_new(run, def, done, arg);
-        AUTO(Error) err = { 0 };
+        AUTOFREE char *qdev = qemu_disk_qdev(old), *node = new->source.path ? qemu_disk_node(p->def, new) : NULL;
 
-        qemu_number_sources(def);
-        if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0 ||
-            qemu_disk_parts(run->dom->live, old, &before, &err) < 0 || qemu_disk_parts(def, new, &after, &err) < 0) {
-                finish(p, &err);
-                return;
-        }
+        if (qemu_disk_parts(p->dom->live, old, &before, err) < 0 || qemu_disk_parts(p->def, new, &after, err) < 0)
+                return -1;
         push(p, STEP_OPEN_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
-        p->steps.items[0].force = what->force;
+        p->steps.items[0].force = p->what.force;
         push(p, STEP_REMOVE_MEDIUM, QEMU_PART_DEVICE, NULL, qdev, NULL);
         for (size_t i = before.items.len; i-- > 0;) {
                 if (before.items.items[i].kind == QEMU_PART_BLOCKDEV)
@@ -483,11 +498,23 @@ void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, Dr
                         push(p, STEP_ADD, QEMU_PART_BLOCKDEV, after.items.items[i].text, after.items.items[i].id,
                              NULL);
         }
-        node = new->source.path ? qemu_disk_node(def, new) : NULL;
         if (node)
                 push(p, STEP_INSERT_MEDIUM, QEMU_PART_DEVICE, NULL, qdev, node);
         push(p, STEP_CLOSE_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
-        p->disk = new;
+        return 0;
+}
+
+void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
+{
+        Plug *p = plug_new(run, def, what, done, arg);
+        AUTO(Error) err = { 0 };
+
+        if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0) {
+                finish(p, &err);
+                return;
+        }
+        p->disk = def->disks[what->index];
+        p->plan = plan_medium;
         begin(p);
 }
 

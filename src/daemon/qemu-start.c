@@ -398,6 +398,7 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
                 abandon(run, &err);
                 return;
         }
+        image_uses_put_chains(uses, run->dom->live, NULL);
         image_uses_add(&run->images, uses, NULL);
         run->noting = qemu_status_note(run->dom, on_noted, run);
 }

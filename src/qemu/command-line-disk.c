@@ -244,6 +244,13 @@ static const char *format_driver(DiskFormat format)
         }
 }
 
+/* Formats whose header can name an image below. */
+static bool can_have_backing(DiskFormat format)
+{
+        return format == DISK_FORMAT_QCOW2 || format == DISK_FORMAT_QCOW || format == DISK_FORMAT_QED ||
+               format == DISK_FORMAT_VMDK;
+}
+
 /* The chain below, when the definition says what it is; left out, QEMU follows the image's header. */
 static int put_backing(const DiskDef *disk, const BackingStoreDef *backing, QemuParts *ret, char **name, Error *err)
 {
@@ -270,7 +277,7 @@ static int put_backing(const DiskDef *disk, const BackingStoreDef *backing, Qemu
         json_put_text(&w, "file", file);
         if (below)
                 json_put_text(&w, "backing", below);
-        else if (backing->backing && backing->format == DISK_FORMAT_QCOW2)
+        else if (backing->backing && can_have_backing(backing->format))
                 json_put_null(&w, "backing");
         part_close(&w, ret, QEMU_PART_BLOCKDEV, *name);
         return 0;
@@ -303,7 +310,7 @@ static int put_nodes(const DomainDef *def, const DiskDef *disk, QemuParts *ret, 
         json_put_text(&w, "file", file);
         if (below)
                 json_put_text(&w, "backing", below);
-        else if (disk->backing && disk->format == DISK_FORMAT_QCOW2)
+        else if (disk->backing && can_have_backing(disk->format))
                 json_put_null(&w, "backing"); /* <backingStore/>: the definition says there is none */
         part_close(&w, ret, QEMU_PART_BLOCKDEV, node);
         return 0;

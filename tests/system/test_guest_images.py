@@ -1,8 +1,10 @@
 """Disk images under running guests: looked at before they are used, refused when another guest writes to them, owned by QEMU's
 user meanwhile (DOM rows on disks; section 3 of the main job)."""
+import json
 import os
 import subprocess
 import uuid
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -148,6 +150,56 @@ def test_what_is_wrong_with_an_image_is_said(guests, raw, place):
     qcow2(one, two, "qcow2")
     subprocess.run(["qemu-img", "rebase", "-u", "-b", str(one), "-F", "qcow2", str(two)], check=True)
     assert "has a loop at" in guests.start("a", disk(one, kind="qcow2"))
+
+
+def chain_of(daemon, name, target):
+    """What the running guest's definition says is below its disk: (index, format, path) each, and that it ends."""
+    tree = ElementTree.fromstring(daemon.virsh("dumpxml", name))
+    at = next(d for d in tree.iter("disk") if d.find("target").get("dev") == target).find("backingStore")
+    found = []
+    while at is not None and at.get("type"):
+        found.append((at.get("index"), at.find("format").get("type"), at.find("source").get("file")))
+        at = at.find("backingStore")
+    assert at is not None, "the chain has no end"
+    return found
+
+
+def nodes_of(daemon, name):
+    said = daemon.virsh("qemu-monitor-command", name, '{"execute":"query-named-block-nodes"}')
+    return {node["node-name"]: node for node in json.loads(said)["return"]}
+
+
+@pytest.mark.parametrize("plugged", [False, True])
+def test_what_is_below_an_image_is_told_to_qemu_and_never_followed(guests, raw, place, plugged):
+    """Every node of the chain is one of ours (no '#block...' that QEMU made because a header named it), DOM-18."""
+    middle, top = place / "middle.qcow2", place / "top.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", raw, "-F", "raw", middle], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", middle, "-F", "qcow2", top], check=True)
+    xml = disk(top, kind="qcow2")
+    if plugged:
+        guests.start("a")
+        assert "attached" in guests.plug("a", xml)
+    else:
+        assert "created" in guests.start("a", xml)
+    for _ in range(2):
+        chain = chain_of(guests.daemon, "a", "vda")
+        assert [layer[1:] for layer in chain] == [("qcow2", str(middle)), ("raw", str(raw))]
+        nodes = nodes_of(guests.daemon, "a")
+        assert not [name for name in nodes if name.startswith("#")]
+        assert {f"node{index}" for index, _, _ in chain} < set(nodes)
+        guests.restart_daemon()
+    # what the header says by now is of no interest to the guest that runs, nor to the definition of one that does not
+    assert "backingStore" not in guests.daemon.virsh("dumpxml", "a", "--inactive")
+
+
+def test_a_disk_without_anything_below_has_an_end(guests, place):
+    image = place / "alone.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+    guests.start("a", disk(image, kind="qcow2"))
+    assert chain_of(guests.daemon, "a", "vda") == []
+    # a header that is changed behind QEMU's back names nothing that QEMU opens
+    nodes = nodes_of(guests.daemon, "a")
+    assert not [name for name in nodes if name.startswith("#")]
 
 
 def test_a_raw_image_is_what_its_definition_says_whatever_a_guest_wrote(guests, place):
