@@ -7,6 +7,7 @@
  */
 #include "base/str.h"
 #include "daemon/call.h"
+#include "daemon/define-call.h"
 #include "daemon/define.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
@@ -85,13 +86,13 @@ static int redefine(Call *call, Domain *dom, const void *args UNUSED, Error *err
         return 0;
 }
 
-static int define(Call *call, const char *xml, bool validate, Error *err)
+static int define(Call *call, DomainDef *taken, Error *err)
 {
         Driver *driver = call_driver(call);
-        AUTO(DomainDef) *def = define_parse(driver, xml, validate, true, err);
+        AUTO(DomainDef) *def = taken;
         Domain *dom;
 
-        if (!def || define_find(driver, def, &dom, err) < 0)
+        if (define_find(driver, def, &dom, err) < 0)
                 return -1;
         if (dom) {
                 call_keep_def(call, TAKE(def));
@@ -107,14 +108,14 @@ static int define(Call *call, const char *xml, bool validate, Error *err)
 
 int handle_domain_define_xml(Call *call, const WireDomainDefineXmlArgs *args, Error *err)
 {
-        return define(call, args->xml, false, err);
+        return define_for_call(call, args->xml, false, define, err);
 }
 
 int handle_domain_define_xml_flags(Call *call, const WireDomainDefineXmlFlagsArgs *args, Error *err)
 {
         if (call_check_flags(call, args->flags, VIR_DOMAIN_DEFINE_VALIDATE, err) < 0)
                 return -1;
-        return define(call, args->xml, args->flags & VIR_DOMAIN_DEFINE_VALIDATE, err);
+        return define_for_call(call, args->xml, args->flags & VIR_DOMAIN_DEFINE_VALIDATE, define, err);
 }
 
 /* --- undefine --- */

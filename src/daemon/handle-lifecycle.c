@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "daemon/autodestroy.h"
 #include "daemon/call.h"
+#include "daemon/define-call.h"
 #include "daemon/define.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
@@ -102,15 +103,13 @@ static int create_from_xml(Call *call, Domain *dom, const void *args, Error *err
         return 0;
 }
 
-int handle_domain_create_xml(Call *call, const WireDomainCreateXmlArgs *args, Error *err)
+static int create_parsed(Call *call, DomainDef *taken, Error *err)
 {
         Driver *driver = call_driver(call);
-        AUTO(DomainDef) *def = NULL;
+        AUTO(DomainDef) *def = taken;
         Domain *dom;
 
-        if (call_check_flags(call, args->flags, START_FLAGS, err) < 0 ||
-            !(def = define_parse(driver, args->xml_desc, args->flags & VIR_DOMAIN_START_VALIDATE, true, err)) ||
-            define_find(driver, def, &dom, err) < 0)
+        if (define_find(driver, def, &dom, err) < 0)
                 return -1;
         if (!dom) {
                 dom = define_add(driver, def);
@@ -120,6 +119,13 @@ int handle_domain_create_xml(Call *call, const WireDomainCreateXmlArgs *args, Er
         call_keep_def(call, TAKE(def));
         call_use_domain(call, dom);
         return call_run_job(call, dom, JOB_START, create_from_xml);
+}
+
+int handle_domain_create_xml(Call *call, const WireDomainCreateXmlArgs *args, Error *err)
+{
+        if (call_check_flags(call, args->flags, START_FLAGS, err) < 0)
+                return -1;
+        return define_for_call(call, args->xml_desc, args->flags & VIR_DOMAIN_START_VALIDATE, create_parsed, err);
 }
 
 /* --- stop --- */

@@ -2,11 +2,14 @@
 import array
 import os
 import pathlib
+import select
 import socket
 import struct
 import tomllib
 
 import pytest
+
+import libvirt
 
 import frames
 from frames import CALL_WITH_FDS, CONTINUE, ERROR, HOLE, KEEPALIVE, MESSAGE, OK, REPLY, STREAM, Wire, frame, string
@@ -161,3 +164,33 @@ def test_every_row_keeps_its_word_on_the_read_only_socket(droverd):
         checked += 1
     assert checked > 390
     assert w.lives()
+
+
+def large_definition(end="</domain>"):
+    """Of about 3 MiB, in which only the end is or is not wrong."""
+    notes = "<m:b>eeeeeeeeeeeeeee</m:b>" * 105_000
+    return (f"<domain type='test'><name>large</name><memory>65536</memory><os><type>hvm</type></os>"
+            f"<metadata><m:a xmlns:m='urn:m'>{notes}</m:a></metadata>{end}")
+
+
+def test_a_large_definition_makes_no_other_client_wait(droverd, wire):
+    """It is read beside the loop: who asks after it was sent is answered before it is."""
+    other = Wire(droverd.socket(), "test:///default")
+    for end, expected in ("</nonsense>", ERROR), ("</domain>", OK):
+        wire.send(frame(frames.DEFINE_XML, string(large_definition(end)), serial=77))
+        for _ in range(3):
+            assert other.lives()
+        assert not select.select([wire.socket], [], [], 0)[0], "the definition was answered first"
+        answer = wire.answer()
+        assert (answer.serial, answer.status) == (77, expected), answer.payload[:200]
+
+
+def test_a_definition_that_no_client_could_read_is_refused(droverd):
+    """Many small elements are more bytes when they are written one on a line."""
+    conn = libvirt.open(droverd.uri())
+    notes = "<m:b>e</m:b>" * 230_000
+    with pytest.raises(libvirt.libvirtError, match="definition of 'large' is too large.*4194304 are the most"):
+        conn.defineXML(f"<domain type='test'><name>large</name><memory>65536</memory><os><type>hvm</type></os>"
+                       f"<metadata><m:a xmlns:m='urn:m'>{notes}</m:a></metadata></domain>")
+    assert "large" not in [dom.name() for dom in conn.listAllDomains()]
+    conn.close()
