@@ -44,15 +44,35 @@ ControllerDef *need_controller(DomainDef *def, ControllerType type, unsigned ind
         return controller;
 }
 
+/* A companion has the number of the controller that it stands behind; they are one bus. NULL: it is none. */
+static const ControllerDef *companion_of(const DomainDef *def, uint32_t i)
+{
+        if (def->controllers[i]->type != CONTROLLER_TYPE_USB || !def->controllers[i]->has_master_startport)
+                return NULL;
+        while (i-- > 0) {
+                const ControllerDef *before = def->controllers[i];
+
+                if (before->type == CONTROLLER_TYPE_USB && !before->has_master_startport)
+                        return before;
+        }
+        return NULL;
+}
+
 /* Numbers for those without: the lowest that their kind has free. */
 static void number_controllers(DomainDef *def)
 {
         for (uint32_t i = 0; i < def->n_controllers; i++) {
                 ControllerDef *controller = def->controllers[i];
+                const ControllerDef *master = companion_of(def, i);
                 uint32_t index = 0;
 
                 if (controller->has_index)
                         continue;
+                if (master) {
+                        controller->index = master->index;
+                        controller->has_index = true;
+                        continue;
+                }
                 for (uint32_t j = 0; j < def->n_controllers; j++) {
                         const ControllerDef *other = def->controllers[j];
 

@@ -319,6 +319,23 @@ TEST(functions_of_one_slot_live_together)
         check_address(&def->disks[1]->info, 0, 8, 7);
 }
 
+TEST(companions_of_usb_are_one_bus_in_one_slot)
+{
+        AUTO(DomainDef) *def = guest("q35", "",
+                                     "<controller type='usb' model='ich9-ehci1'/>"
+                                     "<controller type='usb' model='ich9-uhci1'><master startport='0'/></controller>"
+                                     "<controller type='usb' model='ich9-uhci2'><master startport='2'/></controller>"
+                                     "<controller type='usb' model='qemu-xhci'/>");
+
+        CHECK_INT(domain_def_complete(def, &facts, NULL), 0);
+        for (unsigned i = 0; i < 3; i++)
+                CHECK_INT(def->controllers[i]->index, 0);
+        CHECK_INT(def->controllers[3]->index, 1);
+        check_address(&def->controllers[0]->info, 0, 0x1d, 7);
+        check_address(&def->controllers[1]->info, 0, 0x1d, 0);
+        check_address(&def->controllers[2]->info, 0, 0x1d, 1);
+}
+
 TEST(console_and_serial_port_are_one)
 {
         AUTO(DomainDef) *only_serial = guest("pc", "", "<serial type='pty'/>");
