@@ -20,6 +20,12 @@ def installed(tmp_path, monkeypatch):
     daemon.stop()
 
 
+def test_directories_of_stock_tools_come_with_it(installed, tmp_path):
+    """INS-20: virt-install fetches into one and puts disks into the other, and expects to find both."""
+    lines = next(tmp_path.glob("**/tmpfiles.d/drover.conf")).read_text().splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("d ")] == ["/var/lib/libvirt/images", "/var/lib/libvirt/boot"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="droverd runs as root")
 def test_an_installed_droverd_finds_its_helpers(installed, tmp_path):
     """STO-08: a pool is a helper's work."""

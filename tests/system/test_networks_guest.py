@@ -1,11 +1,10 @@
 """A guest on virtual networks: lease, names, the host, the world outside, and what is kept from it (NET-*)."""
-import contextlib
 import os
 import re
-import socket
 import xml.etree.ElementTree as ET
 
 import pytest
+from console import Console
 from waiting import wait_for
 
 from lab import domains
@@ -19,45 +18,6 @@ NAT = """<network><name>out</name><uuid>1b2f0a3e-5a0e-4b52-8a53-90d3f2a1c0de</uu
   <ip address='192.168.50.1' prefix='24'><tftp root='/srv/tftp'/><dhcp><range start='192.168.50.5' end='192.168.50.9'/></dhcp></ip>
   <ip family='ipv6' address='fd50::1' prefix='64'/>
   <portgroup name='slow'><bandwidth><inbound average='1000' peak='2000' burst='64'/></bandwidth></portgroup></network>"""
-
-
-class Console:
-    """The guest's shell, on a serial port that QEMU connects to us."""
-
-    def __init__(self, path):
-        self.path = path
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        os.chmod(path, 0o777)
-        self.listener.listen(1)
-        self.listener.settimeout(60)
-        self.link, self.text, self.number = None, "", 0
-
-    def wait(self, pattern, seconds=60):
-        """Read until the pattern is in the text. The match and what came before it; both are dropped from the text."""
-        if self.link is None:
-            self.link, _ = self.listener.accept()
-        self.link.settimeout(seconds)
-        while not (found := re.search(pattern, self.text, re.M)):
-            said = self.link.recv(4096)
-            assert said, f"the console was closed; it said {self.text!r}"
-            self.text += said.decode(errors="replace")
-        before, self.text = self.text[:found.start()], self.text[found.end():]
-        return found, before
-
-    def run(self, command, seconds=30):
-        """The exit status of a command and what it printed."""
-        self.number += 1
-        self.link.sendall(f"({command}) 2>&1; echo end{self.number}=$?\n".encode())
-        found, said = self.wait(rf"^end{self.number}=(\d+)", seconds)
-        return int(found[1]), said
-
-    def close(self):
-        for one in (self.link, self.listener):
-            if one:
-                one.close()
 
 
 @pytest.fixture(scope="module")
