@@ -9,6 +9,7 @@ from cli import as_json, drover
 from live import LiveDaemon
 
 NOTE = "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE. CHANGES TO IT ARE LIKELY TO BE\nOVERWRITTEN AND LOST.\n-->\n\n"
+SECRET = "f1dc1b6e-2a25-4e0c-9a0e-6a7f3b6f2b11"
 MAC = "52:54:00:12:34:56"
 
 
@@ -35,12 +36,16 @@ def libvirt_dir(tmp_path):
     """A configuration directory as libvirt 9.0 leaves it."""
     base = tmp_path / "libvirt"
     idents = {name: str(uuid.uuid4()) for name in ("one", "two", "lan", "images")}
+    idents[SECRET] = SECRET
     files = {
         "qemu/one.xml": guest_xml("one", idents["one"]), "qemu/two.xml": guest_xml("two", idents["two"]),
         "qemu/networks/lan.xml": f"{NOTE}<network>\n  <name>lan</name>\n  <uuid>{idents['lan']}</uuid>\n"
                                  "  <bridge name='virbr77' stp='on' delay='0'/>\n</network>\n",
         "storage/images.xml": f"{NOTE}<pool type='dir'>\n  <name>images</name>\n  <uuid>{idents['images']}</uuid>\n"
                               f"  <target><path>{tmp_path}</path></target>\n</pool>\n",
+        f"secrets/{SECRET}.xml": f"{NOTE}<secret ephemeral='no' private='no'>\n  <uuid>{SECRET}</uuid>\n"
+                                 "  <usage type='volume'>\n    <volume>/images/one</volume>\n  </usage>\n</secret>\n",
+        f"secrets/{SECRET}.base64": "b3BlbiBzZXNhbWU=",
     }
     for name, text in files.items():
         (base / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,19 +65,20 @@ def test_everything_is_taken_over_once(daemon, libvirt_dir):
     base, idents = libvirt_dir
     before = sorted((path, path.read_bytes()) for path in base.rglob("*.xml"))
     status, rows = imported(daemon, base, "--dry-run")
-    assert status == 0 and {row["outcome"] for row in rows.values()} == {"to be imported"} and len(rows) == 4
+    assert status == 0 and {row["outcome"] for row in rows.values()} == {"to be imported"} and len(rows) == 5
     assert daemon.virsh("list", "--all", "--name").split() == []
 
     status, rows = imported(daemon, base)
     assert status == 0, rows
     assert {key: row["outcome"] for key, row in rows.items()} == dict.fromkeys(
-        [("network", "lan"), ("pool", "images"), ("guest", "one"), ("guest", "two")], "imported")
+        [("secret", SECRET), ("network", "lan"), ("pool", "images"), ("guest", "one"), ("guest", "two")], "imported")
     assert {row["name"]: row["uuid"] for row in rows.values()} == idents
     assert daemon.virsh("domuuid", "one").strip() == idents["one"]
     assert MAC in daemon.virsh("dumpxml", "one")
     assert "Autostart:      enable" in daemon.virsh("dominfo", "one")
     assert "Autostart:      disable" in daemon.virsh("dominfo", "two")
     assert idents["lan"] in daemon.virsh("net-dumpxml", "lan")
+    assert daemon.virsh("secret-get-value", SECRET).strip() == "b3BlbiBzZXNhbWU="
     assert "yes" in daemon.virsh("net-info", "lan").split("Autostart:")[1].split("\n")[0]
     assert idents["images"] in daemon.virsh("pool-dumpxml", "images")
 

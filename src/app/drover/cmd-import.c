@@ -9,6 +9,7 @@
 #include "app/drover/xml.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "base/uuid.h"
 
@@ -16,53 +17,97 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+typedef struct Item Item;
+
 typedef struct Kind {
-        const char *name, *dir; /* below libvirt's configuration directory */
-        uint32_t by_name, by_uuid, set_autostart;
-        int missing; /* error code when there is none */
-        int (*define)(Session *s, const char *xml, Error *err);
+        const char *name, *dir;                   /* below libvirt's configuration directory */
+        uint32_t by_name, by_uuid, set_autostart; /* no by_name: they have no names, and do not start */
+        int missing;                              /* error code when there is none */
+        int (*define)(Session *s, const Item *item, Error *err);
 } Kind;
 
-typedef struct Item {
+struct Item {
         const Kind *kind;
         char *text, *name, *uuid;
+        char *value_path; /* where a secret's value is */
         bool autostart;
-} Item;
+};
 
-/* The reply of a look-up and the argument of set_autostart begin alike for all kinds: name and UUID. */
+/* The reply of a look-up and the argument of set_autostart begin alike for all kinds with a name: name and UUID. */
 typedef union Object {
         WireDomain domain;
         WireNetwork network;
         WireStoragePool pool;
+        WireSecret secret;
 } Object;
 
-static int define_domain(Session *s, const char *xml, Error *err)
+static int define_domain(Session *s, const Item *item, Error *err)
 {
         WireDomainDefineXmlFlagsRet ret;
 
-        return session_call(s, WIRE_PROC_DOMAIN_DEFINE_XML_FLAGS, &(WireDomainDefineXmlFlagsArgs){ .xml = xml }, &ret,
-                            err);
+        return session_call(s, WIRE_PROC_DOMAIN_DEFINE_XML_FLAGS,
+                            &(WireDomainDefineXmlFlagsArgs){ .xml = item->text }, &ret, err);
 }
 
-static int define_network(Session *s, const char *xml, Error *err)
+static int define_network(Session *s, const Item *item, Error *err)
 {
         WireNetworkDefineXmlRet ret;
 
-        return session_call(s, WIRE_PROC_NETWORK_DEFINE_XML, &(WireNetworkDefineXmlArgs){ .xml = xml }, &ret, err);
+        return session_call(s, WIRE_PROC_NETWORK_DEFINE_XML, &(WireNetworkDefineXmlArgs){ .xml = item->text }, &ret,
+                            err);
 }
 
-static int define_pool(Session *s, const char *xml, Error *err)
+static int define_pool(Session *s, const Item *item, Error *err)
 {
         WireStoragePoolDefineXmlRet ret;
 
-        return session_call(s, WIRE_PROC_STORAGE_POOL_DEFINE_XML, &(WireStoragePoolDefineXmlArgs){ .xml = xml }, &ret,
-                            err);
+        return session_call(s, WIRE_PROC_STORAGE_POOL_DEFINE_XML,
+                            &(WireStoragePoolDefineXmlArgs){ .xml = item->text }, &ret, err);
+}
+
+/* A secret whose value is not there comes without one. */
+static int set_secret_value(Session *s, const WireSecret *secret, const char *path, Error *err)
+{
+        enum { BASE64_MOST = 128 * 1024 };
+        WireSecretSetValueArgs call = { .secret = *secret };
+        AUTOFREE uint8_t *value = NULL;
+        AUTO(Buf) text = { 0 };
+        size_t n = 0;
+        int r;
+
+        if (access(path, F_OK) < 0)
+                return 0;
+        if (file_read(path, BASE64_MOST, &text, err) < 0)
+                return -1;
+        value = mem_new_array(uint8_t, text.len + 1);
+        r = str_from_base64(buf_text(&text), value, &n);
+        call.value = value;
+        call.n_value = (uint32_t)n;
+        if (r < 0)
+                err_set(err, ERR_INVALID_SECRET, "'%s' is not base64", path);
+        else
+                r = session_call(s, WIRE_PROC_SECRET_SET_VALUE, &call, NULL, err);
+        explicit_bzero(value, n);
+        explicit_bzero(text.data, text.len);
+        return r;
+}
+
+static int define_secret(Session *s, const Item *item, Error *err)
+{
+        WireSecretDefineXmlRet ret;
+
+        if (session_call(s, WIRE_PROC_SECRET_DEFINE_XML, &(WireSecretDefineXmlArgs){ .xml = item->text }, &ret, err) <
+            0)
+                return -1;
+        return set_secret_value(s, &ret.secret, item->value_path, err);
 }
 
 /* In the order in which they may need each other. */
 static const Kind kinds[] = {
+        { "secret", "secrets", 0, WIRE_PROC_SECRET_LOOKUP_BY_UUID, 0, ERR_NO_SECRET, define_secret },
         { "network", "qemu/networks", WIRE_PROC_NETWORK_LOOKUP_BY_NAME, WIRE_PROC_NETWORK_LOOKUP_BY_UUID,
           WIRE_PROC_NETWORK_SET_AUTOSTART, ERR_NO_NETWORK, define_network },
         { "pool", "storage", WIRE_PROC_STORAGE_POOL_LOOKUP_BY_NAME, WIRE_PROC_STORAGE_POOL_LOOKUP_BY_UUID,
@@ -99,8 +144,9 @@ static int read_item(const Kind *kind, const char *dir, const char *file, Item *
         xml = xml_parse(ret->text, err);
         if (!xml)
                 return err_prefix(err, "'%s'", path);
-        ret->name = xml_text(xml, NULL, "name");
         ret->uuid = xml_text(xml, NULL, "uuid");
+        ret->name = kind->by_name ? xml_text(xml, NULL, "name") : str_dup(ret->uuid);
+        ret->value_path = str_format("%.*s.base64", (int)(strlen(path) - strlen(".xml")), path);
         if (!ret->name || !ret->uuid || uuid_parse(ret->uuid, &uuid) < 0)
                 return err_set(err, ERR_XML, "'%s' has no name or no UUID", path);
         return 0;
@@ -111,6 +157,7 @@ static void item_done(Item *item)
         free(item->text);
         free(item->name);
         free(item->uuid);
+        free(item->value_path);
 }
 DEFINE_AUTO_VALUE(Item, item_done)
 
@@ -144,11 +191,13 @@ static const char *obstacle(Session *s, const Item *item, Error *err)
         if (uuid_parse(item->uuid, &by_uuid.uuid) < 0)
                 return NULL;
         n = find(s, item->kind, item->kind->by_uuid, &by_uuid, &found, err);
+        if (n > 0 && !item->kind->by_name)
+                return "there already";
         if (n > 0)
                 return str_eq(found.network.name, item->name)
                                ? "there already"
                                : arena_format(session_arena(s), "its UUID is that of '%s'", found.network.name);
-        if (n == 0)
+        if (n == 0 && item->kind->by_name)
                 n = find(s, item->kind, item->kind->by_name, &by_name, &found, err);
         return n > 0 ? "another one has its name" : NULL;
 }
@@ -197,8 +246,7 @@ static int import_item(Session *s, const Item *item, bool dry_run, Table *table)
         const char *why = obstacle(s, item, &err);
         const char *outcome = why ?: dry_run ? "to be imported" : "imported";
 
-        if (!why && !err_is_set(&err) && !dry_run &&
-            (item->kind->define(s, item->text, &err) == 0 && item->autostart))
+        if (!why && !err_is_set(&err) && !dry_run && (item->kind->define(s, item, &err) == 0 && item->autostart))
                 mark_autostart(s, item, &err);
         report(s, table, item, err_is_set(&err) ? err.text : outcome);
         return err_is_set(&err) ? -1 : 0;
@@ -282,7 +330,7 @@ const Command import_commands[] = {
           .args = "[--from=DIR]  libvirt's configuration instead of /etc/libvirt\n"
                   "[--run=DIR]   where libvirtd says what runs instead of /run/libvirt/qemu\n"
                   "[--dry-run]   only tell what would be done",
-          .summary = "take over the guests, networks and pools that libvirt has defined",
+          .summary = "take over the guests, networks, pools and secrets that libvirt has defined",
           .text = "Names, UUIDs, MAC addresses and autostart marks stay the same. Libvirt's files are left alone, and "
                   "what the daemon has already is not touched. Guests that libvirtd runs are refused; saved states "
                   "stay with libvirt.",
