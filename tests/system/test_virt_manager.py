@@ -1,0 +1,77 @@
+"""Stock virt-manager on a virtual display: it connects, lists, and its dialogs make a network, a pool and a volume."""
+import os
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import virtinst
+
+from lab.hosts import Lab
+from lab.paths import TOP
+
+DRIVE = Path(__file__).with_name("virt-manager-drive.py")
+PROGRAMS = ("virt-manager", "Xvfb", "dbus-run-session")
+SESSION = """mkdir -p -m 700 $XDG_RUNTIME_DIR
+Xvfb :7 -screen 0 1280x1024x24 -nolisten tcp -displayfd 3 3> /tmp/display > /dev/null 2>&1 &
+server=$!
+until [ -s /tmp/display ]; do kill -0 $server || exit 1; done
+virt-manager --no-fork --debug --connect qemu:///system $1 > /root/virt-manager.log 2>&1 &
+manager=$!
+timeout 100 /usr/bin/python3 $2 $3
+status=$?
+kill $manager
+wait $manager
+kill $server
+exit $status
+"""
+
+
+@pytest.fixture(scope="module")
+def host():
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    if not all(map(shutil.which, PROGRAMS)) or subprocess.run(
+            ["/usr/bin/python3", "-c", "import gi; gi.require_version('Atspi', '2.0')"], capture_output=True, check=False).returncode:
+        pytest.skip("virt-manager, xvfb, dbus or gir1.2-atspi-2.0 is not installed")
+    with Lab() as lab:
+        host = lab.host("a", kvm=True)
+        host.run(["systemd-tmpfiles", "--create", str(TOP / "packaging/drover.tmpfiles")])
+        host.daemon = host.droverd({"default_network": 1})
+        virtinst.put_payload(host, "/srv/disks/one.img")
+        console, done = virtinst.install(lab, host, "one", "--import", "--disk", "/srv/disks/one.img,format=raw", "--network", "network=default")
+        assert done.returncode == 0, done.stderr
+        host.write_file("/root/session.sh", SESSION)
+        yield host
+        console.close()
+        host.virsh("destroy", "one")
+        assert host.daemon.stop() == 0, host.daemon.tail()
+        assert "Sanitizer" not in host.daemon.log.read_text(errors="replace"), host.daemon.tail()
+
+
+def drive(host, window, steps):
+    """Run virt-manager and do the steps in it. What they printed; its log may hold no error."""
+    env = {**os.environ, "DISPLAY": ":7", "HOME": "/root", "XDG_RUNTIME_DIR": "/run/user-0", "LANG": "C.UTF-8", "NO_AT_BRIDGE": "0"}
+    host.run(["rm", "-f", "/tmp/display"])
+    done = host.run(["dbus-run-session", "--", "sh", "/root/session.sh", window, DRIVE, steps], env=env, check=False, timeout=150)
+    log = host.read_file("/root/virt-manager.log")
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{log[-4000:]}"
+    for bad in ("Traceback", "ERROR", "not supported by the connection driver", "unsupported"):
+        assert bad not in log, log[log.index(bad) - 2000:][:4000]
+    return [line for line in done.stdout.splitlines() if "registry" not in line.lower()]
+
+
+@pytest.mark.limit(170)
+def test_networks_pools_and_volumes_are_made_by_its_dialogs(host):
+    assert drive(host, "--show-host-summary", "storage_and_networks") == ["network made", "pool made", "volume made"]
+    assert {"default", "byhand"} == set(host.virsh("net-list", "--name").split())
+    assert ET.fromstring(host.virsh("net-dumpxml", "byhand")).find("forward").get("mode") == "nat"
+    assert {"default", "disks", "byhand"} == set(host.virsh("pool-list", "--name").split())
+    pools = [pool for pool in ("default", "byhand") if "made.qcow2" in host.virsh("vol-list", pool)]
+    assert len(pools) == 1 and "qcow2" in host.virsh("vol-dumpxml", "made.qcow2", "--pool", pools[0])
+
+
+@pytest.mark.limit(170)
+def test_a_guests_window_and_its_hardware_open(host):
+    assert drive(host, "--show-domain-editor one", "a_guests_hardware") == ["hardware shown"]

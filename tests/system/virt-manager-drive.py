@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+"""Drives a virt-manager of this session as a person would, by what it tells screen readers (AT-SPI).
+
+Run on a lab host by test_virt_manager.py: virt-manager-drive.py STEPS, where STEPS is a function below. Prints what it
+saw; what does not appear in time ends it with a sentence.
+"""
+import sys
+import time
+import warnings
+
+import gi
+
+gi.require_version("Atspi", "2.0")
+from gi.repository import Atspi  # noqa: E402
+
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+PATIENCE_S = 60
+
+
+def walk(node):
+    yield node
+    for i in range(node.get_child_count()):
+        child = node.get_child_at_index(i)
+        if child:
+            yield from walk(child)
+
+
+def showing(root):
+    try:
+        return [node for node in walk(root) if node.get_state_set().contains(Atspi.StateType.SHOWING)]
+    except gi.repository.GLib.Error:
+        return []  # it changed while it was looked at
+
+
+def windows():
+    desktop = Atspi.get_desktop(0)
+    apps = [desktop.get_child_at_index(i) for i in range(desktop.get_child_count())]
+    return [app for app in apps if app and "virt-manager" in (app.get_name() or "")]
+
+
+def find(name, role, root=None):
+    """The one that is shown, as soon as it is; name may be part of a longer one."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for top in [root] if root else windows():
+            for node in showing(top):
+                if name in (node.get_name() or "") and node.get_role_name() == role:
+                    return node
+        time.sleep(0.05)
+    raise SystemExit(f"no {role} '{name}' appeared")
+
+
+def press(name, root, role="push button"):
+    Atspi.Action.do_action(find(name, role, root), 0)
+
+
+def open_tab(name, root):
+    tab = find(name, "page tab", root)
+    Atspi.Selection.select_child(tab.get_parent(), tab.get_index_in_parent())
+
+
+def field(label, root):
+    """The text field that a label is for."""
+    for relation in find(label, "label", root).get_relation_set():
+        if relation.get_relation_type() == Atspi.RelationType.LABEL_FOR:
+            return relation.get_target(0)
+    raise SystemExit(f"the label '{label}' is for nothing")
+
+
+def write(label, root, text):
+    Atspi.EditableText.set_text_contents(field(label, root), text)
+
+
+def storage_and_networks():
+    """Lists both, then makes a network, a pool and a volume."""
+    host = find("Connection Details", "frame")
+    open_tab("Virtual Networks", host)
+    find("default", "table cell", host)
+    press("net-add", host)
+    dialog = find("Create a new virtual network", "frame")
+    write("Name:", dialog, "byhand")
+    press("Finish", dialog)
+    find("byhand", "table cell", host)
+    print("network made")
+    open_tab("Storage", host)
+    find("disks", "table cell", host)
+    press("pool-add", host)
+    dialog = find("Add a New Storage Pool", "frame")
+    write("Name:", dialog, "byhand")
+    press("Finish", dialog)
+    cell = find("byhand", "table cell", host)
+    print("pool made")
+    Atspi.Component.grab_focus(cell)
+    press("vol-new", host)
+    dialog = find("Add a Storage Volume", "frame")
+    write("Name:", dialog, "made")
+    press("Finish", dialog)
+    find("made.qcow2", "table cell", host)
+    print("volume made")
+
+
+def a_guests_hardware():
+    """Opens a guest's details, and what could be added to it."""
+    guest = find("one on QEMU/KVM", "frame")
+    find("NIC", "table cell", guest)
+    press("add-hardware", guest)
+    dialog = find("Add New Virtual Hardware", "frame")
+    for kind in ("Storage", "Network", "PCI Host Device", "USB Host Device"):
+        find(kind, "table cell", dialog)
+    print("hardware shown")
+
+
+globals()[sys.argv[1]]()
