@@ -27,7 +27,7 @@ SCALARS = {  # type: (C type, alignment)
 UNITS = {None: 1024, "MiB": 1 << 20, "bytes": 1}
 LIMITS = {"uint": (0, 2**32 - 1), "hex": (0, 2**32 - 1), "int": (-2**31, 2**31 - 1)}
 FILES = ["common", "domain", "cpu", "clock", "disk", "interface", "chardev", "devices", "network",
-         "storage-pool", "volume", "secret"]
+         "storage-pool", "volume", "secret", "nwfilter"]
 
 
 def snake(camel):
@@ -65,6 +65,7 @@ class Struct:
         self.root, self.origin, self.rows = row.get("root", False), gen.origin(row), rows
         self.var = snake(self.name)
         self.parsed, self.shown = row.get("parsed", False), row.get("shown", False)
+        self.alone = row.get("alone", False)  # read by hand-written code, below no other struct
 
 
 class Model:
@@ -153,7 +154,7 @@ class Model:
 
     def has_table(self, struct):
         """A struct that is only ever embedded has no table: its rows are in its holders' tables."""
-        return struct.root or any(row.of == struct.name and row.kind != "embed"
+        return struct.root or struct.alone or any(row.of == struct.name and row.kind != "embed"
                                   for other in self.structs.values() for row in other.rows)
 
     def devices(self):
