@@ -1,8 +1,13 @@
-"""facts/nwfilter.toml -> model/nwfilter-facts.[ch]: elements of rules, their attributes, and chains."""
+"""facts/nwfilter.toml -> model/nwfilter-facts.[ch]: elements of rules, their attributes, and chains; and the filters that
+every host has, from packaging/nwfilter."""
 import gen
 
 KINDS = ["mac", "ip4", "ip4mask", "ip6", "ip6mask", "u8", "u16", "u32", "vlan", "dscp", "ethertype", "ipproto",
          "arpop", "bool", "tcpflags", "state", "connlimit", "ipset", "ipsetflags", "text"]
+
+
+def quoted(value):
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def text(value):
@@ -20,6 +25,8 @@ def attribute(attr, names):
 
 def generate(facts):
     data = gen.load(facts / "nwfilter.toml")
+    stock = sorted((facts.parent / "packaging" / "nwfilter").glob("*.xml"))
+    gen.loaded.extend(stock)
     groups = {g["name"]: g["attrs"] for g in data["group"]}
     header = ["#pragma once", "/* generated from facts/nwfilter.toml by tools/gen_nwfilter.py */",
               "#include <stdbool.h>", "#include <stdint.h>", "", "typedef enum NwKind {"]
@@ -32,7 +39,9 @@ def generate(facts):
                "        bool is_stateful; /* of IP and above: connections are followed */",
                "        const NwAttr *attrs;", "        unsigned n_attrs;", "} NwProtocol;", "",
                "typedef struct NwChain {", "        const char *name, *head;", "        int priority;", "} NwChain;", "",
-               f"enum {{ N_NW_PROTOCOLS = {len(data['protocol'])}, N_NW_CHAINS = {len(data['chain'])} }};",
+               "typedef struct NwStock {", "        const char *name, *xml;", "} NwStock;", "",
+               f"enum {{ N_NW_PROTOCOLS = {len(data['protocol'])}, N_NW_CHAINS = {len(data['chain'])}, "
+               f"N_NW_STOCK = {len(stock)} }};", "extern const NwStock nw_stock[N_NW_STOCK]; /* by name */",
                "extern const NwProtocol nw_protocols[N_NW_PROTOCOLS];", "extern const NwChain nw_chains[N_NW_CHAINS];", ""]
     source = ["/* generated from facts/nwfilter.toml by tools/gen_nwfilter.py */", '#include "model/nwfilter-facts.h"',
               "", "#include <stddef.h>", ""]
@@ -49,5 +58,8 @@ def generate(facts):
                "const NwChain nw_chains[N_NW_CHAINS] = {"]
     source += [f"        {{ \"{c['name']}\", {text(c.get('head'))}, {c['priority']} }}, /* {gen.origin(c)} */"
                for c in data["chain"]]
+    source += ["};", ""]
+    source += ["const NwStock nw_stock[N_NW_STOCK] = {"]
+    source += [f"        {{ {quoted(path.stem)}, {quoted(path.read_text())} }}," for path in stock]
     source += ["};", ""]
     return {"nwfilter-facts.h": "\n".join(header), "nwfilter-facts.c": "\n".join(source)}

@@ -9,6 +9,7 @@
 #include "daemon/helper.h"
 #include "daemon/migrate-give.h"
 #include "daemon/network-host.h"
+#include "daemon/nwfilter.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-driver.h"
@@ -222,6 +223,7 @@ static int driver_load(Driver *driver, Error *err)
         /* guests are autostarted when the networks and pools are there that they may be on */
         if (secrets_load(driver, qemu->files, err) < 0 || qemu_store_load(qemu, err) < 0 ||
             storage_load(driver, qemu->files, err) < 0 || qemu_status_load(qemu, err) < 0 ||
+            nw_filters_load(driver, qemu->files, err) < 0 ||
             network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);
@@ -249,6 +251,7 @@ static void driver_unload(Driver *driver)
         ask_server_free(qemu->ask);
         migrate_give_forget(qemu);
         driver->network_host = network_host_free(driver->network_host);
+        driver->nwfilters = nw_filters_free(driver->nwfilters);
         def_store_free(qemu->store);
         file_queue_free(qemu->files);
         qemu_caps_free(qemu->caps);

@@ -23,6 +23,7 @@ typedef struct HostCapabilities HostCapabilities;
 typedef struct LiveChange LiveChange;
 typedef struct Figures Figures;
 typedef struct NetworkHost NetworkHost;
+typedef struct NwFilters NwFilters;
 typedef struct Secrets Secrets;
 typedef struct ServerClient ServerClient;
 typedef struct Storage Storage;
@@ -118,6 +119,7 @@ struct Driver {
         DomainList *domains;
         Registry *networks;        /* of Network */
         NetworkHost *network_host; /* NULL: this driver's networks are not of this machine */
+        NwFilters *nwfilters;      /* NULL: this driver has no network filters */
         EventHub *events;
         Storage *storage; /* its pools */
         Secrets *secrets;

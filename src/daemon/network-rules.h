@@ -1,12 +1,8 @@
 #pragma once
 /*
  * daemon/network-rules.h - the packet filter rules of all virtual networks
- *
- * Changes are given to nft in a child, each atomic, one at a time. When somebody
- * else touches our table, or a change finds it otherwise than it should be, all
- * of it is written anew.
  */
-#include "loop/loop.h"
+#include "daemon/nft-table.h"
 #include "model/network.h"
 
 typedef struct NetRules NetRules;
@@ -17,10 +13,9 @@ typedef size_t NetRulesAll(void *arg, Arena *arena, const NetworkDef ***ret);
 NetRules *net_rules_new(Loop *loop, NetRulesAll *all, void *arg);
 NetRules *net_rules_free(NetRules *rules); /* the rules stay; returns NULL */
 
-typedef void NetRulesDone(void *arg, const Error *failure);
-void net_rules_add(NetRules *rules, const NetworkDef *def, NetRulesDone *done, void *arg);
-void net_rules_remove(NetRules *rules, const NetworkDef *def, NetRulesDone *done, void *arg);
+void net_rules_add(NetRules *rules, const NetworkDef *def, NftTableDone *done, void *arg);
+void net_rules_remove(NetRules *rules, const NetworkDef *def, NftTableDone *done, void *arg);
 /* All of them anew; done may be NULL. Without any network the table goes. */
-void net_rules_rebuild(NetRules *rules, NetRulesDone *done, void *arg);
+void net_rules_rebuild(NetRules *rules, NftTableDone *done, void *arg);
 
 DEFINE_AUTO(NetRules, net_rules_free)

@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/nwfilter.h"
 #include "daemon/params.h"
 #include "daemon/qemu-nic.h"
 #include "daemon/qemu-plug.h"
@@ -151,6 +152,64 @@ static void set_password(QemuRun *run, const GraphicsDef *old, const GraphicsDef
                                  done, arg);
 }
 
+/* --- interfaces: their filter, their place, their limits, their cable --- */
+
+typedef struct NicChange {
+        Domain *dom;
+        QemuRun *run;
+        DomainDef *def;
+        unsigned index;
+        DriverDone *done;
+        void *arg;
+} NicChange;
+
+static void ignore(void *arg UNUSED, const Error *failure UNUSED)
+{
+}
+
+static void on_filter_changed(void *arg, const Error *failure)
+{
+        NicChange *c = arg;
+        Domain *dom = c->dom;
+        AUTO(Error) err = { 0 };
+
+        if (failure) {
+                c->done(c->arg, failure);
+        } else if (dom->guest != c->run || !guest_qmp(c->run->guest)) {
+                err_set(&err, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile", dom->name);
+                c->done(c->arg, &err);
+        } else {
+                InterfaceDef *new = c->def->interfaces[c->index], *old = dom->live->interfaces[c->index];
+
+                if (qemu_nic_move(dom, old, new, domain_def_arena(c->def), &err) < 0 ||
+                    qemu_nic_limit(dom, old, new, &err) < 0) {
+                        nw_rebind(dom, new, old, ignore, NULL);
+                        c->done(c->arg, &err);
+                } else {
+                        qmp_set_link(
+                                guest_qmp(c->run->guest),
+                                &(QmpSetLink){ .name = new->info.alias, .up = new->link_state != LINK_STATE_DOWN },
+                                c->done, c->arg);
+                }
+        }
+        domain_def_unref(c->def);
+        domain_unref(dom);
+        free(c);
+}
+
+static void update_nic(QemuRun *run, DomainDef *def, unsigned index, DriverDone *done, void *arg)
+{
+        NicChange *c = mem_new(NicChange);
+
+        *c = (NicChange){ .dom = domain_ref(run->dom),
+                          .run = run,
+                          .def = domain_def_ref(def),
+                          .index = index,
+                          .done = done,
+                          .arg = arg };
+        nw_rebind(run->dom, run->dom->live->interfaces[index], def->interfaces[index], on_filter_changed, c);
+}
+
 static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         AUTO(Error) err = { 0 };
@@ -161,18 +220,7 @@ static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, 
                 return;
         }
         if (what->device == DEVICE_INTERFACE) {
-                InterfaceDef *interface = def->interfaces[what->index];
-                const InterfaceDef *old = run->dom->live->interfaces[what->index];
-
-                if (qemu_nic_move(run->dom, old, interface, domain_def_arena(def), &err) < 0 ||
-                    qemu_nic_limit(run->dom, old, interface, &err) < 0) {
-                        done(arg, &err);
-                        return;
-                }
-                qmp_set_link(guest_qmp(run->guest),
-                             &(QmpSetLink){ .name = interface->info.alias,
-                                            .up = interface->link_state != LINK_STATE_DOWN },
-                             done, arg);
+                update_nic(run, def, what->index, done, arg);
                 return;
         }
         if (what->device == DEVICE_GRAPHICS && def->graphics[what->index]->type == GRAPHICS_TYPE_VNC) {

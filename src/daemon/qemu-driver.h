@@ -25,6 +25,7 @@ typedef struct Gift Gift;
 typedef struct Interrupted Interrupted;
 typedef struct Hook Hook;
 typedef struct Migration Migration;
+typedef struct NwBind NwBind;
 typedef struct PathDial PathDial;
 typedef struct PeerMove PeerMove;
 typedef struct Preparing Preparing;
@@ -64,6 +65,8 @@ typedef struct QemuRun {
         void *start_arg;
         ImageUses images;         /* what its disks are in, down to the last backing file */
         ImageLook *looking;       /* at them, before QEMU starts */
+        NicFds *nics;             /* of its interfaces, until QEMU has them */
+        NwBind *filtering;        /* while their filters are put into force */
         char *image;              /* the save image that it comes from, until that is done with; NULL: none */
         StatusNote *noting;       /* the intent of the start, on its way to the disk; NULL: it is there */
         JobClaim *adopting;       /* holds the guest's slot while it is found again */

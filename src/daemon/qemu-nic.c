@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "daemon/network-floors.h"
+#include "daemon/nwfilter.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
 #include "host/net.h"
@@ -261,8 +262,9 @@ void qemu_nic_close(NicFds *fds)
         fds->n_taps = fds->n_vhosts = 0;
 }
 
-static void remove_link(const InterfaceDef *nic)
+static void remove_link(const Domain *dom, const InterfaceDef *nic)
 {
+        nw_unbind(dom, nic);
         if (is_direct(nic) && nic->target_dev)
                 net_link_delete(nic->target_dev, NULL);
 }
@@ -270,7 +272,7 @@ static void remove_link(const InterfaceDef *nic)
 void qemu_nic_remove(const Domain *dom, const InterfaceDef *nic)
 {
         change_floors(dom, nic, NULL, NULL);
-        remove_link(nic);
+        remove_link(dom, nic);
 }
 
 void qemu_nic_remove_all(const Domain *dom)
@@ -281,7 +283,7 @@ void qemu_nic_remove_all(const Domain *dom)
 
                 if (net && nic->bandwidth && nic->bandwidth->inbound_floor)
                         network_floors_forget(net, dom, NULL);
-                remove_link(nic);
+                remove_link(dom, nic);
         }
 }
 

@@ -6,6 +6,7 @@
  * and made accessible to its user first, by children, because a path may hang.
  */
 #include "daemon/qemu-plug.h"
+#include "daemon/nwfilter.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -52,9 +53,10 @@ struct Plug {
         RootUser user;
         char holder[UUID_TEXT_LEN + 1];
         Child *child;
-        NicFds taps;             /* until QEMU has them */
-        const InterfaceDef *nic; /* whose they are */
-        bool plugs;              /* a device that was not there */
+        NicFds taps;       /* until QEMU has them */
+        InterfaceDef *nic; /* whose they are */
+        NwBind *filtering; /* while its filter is put into force */
+        bool plugs;        /* a device that was not there */
         LiveChange what;
         int (*plan)(Plug *p, Error *err); /* the steps, once it is known what is below the disk */
         DriverDone *done;
@@ -72,6 +74,7 @@ static void plug_free(Plug *p)
         image_look_free(p->looking);
         status_note_free(p->noting);
         domain_def_unref(p->def);
+        nw_bind_free(p->filtering);
         qemu_nic_close(&p->taps);
         child_free(p->child);
         domain_unref(p->dom);
@@ -358,6 +361,32 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
                 finish(p, &err);
 }
 
+static void on_filtered(void *arg, const Error *failure)
+{
+        Plug *p = arg;
+
+        p->filtering = NULL;
+        if (failure)
+                finish(p, failure);
+        else
+                note(p);
+}
+
+/* Nothing goes through a new interface before its filter is in force. */
+static void filter(Plug *p)
+{
+        AUTO(Error) err = { 0 };
+
+        if (p->nic)
+                p->filtering = nw_bind_new(p->dom, &p->nic, 1, on_filtered, p, &err);
+        if (p->filtering)
+                return;
+        if (err_is_set(&err))
+                finish(p, &err);
+        else
+                note(p);
+}
+
 static void begin(Plug *p)
 {
         AUTO(Error) err = { 0 };
@@ -366,7 +395,7 @@ static void begin(Plug *p)
                 if (make_plan(p, &err) < 0)
                         finish(p, &err);
                 else
-                        note(p);
+                        filter(p);
                 return;
         }
         p->looking = image_look_new(p->run->qemu, p->def, p->disk, on_looked, p, &err);

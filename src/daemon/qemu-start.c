@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/nwfilter.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-hook.h"
@@ -45,11 +46,15 @@ QemuRun *qemu_run_new(Domain *dom, int id)
         return run;
 }
 
+static void close_nics(QemuRun *run);
+
 void qemu_run_let_go(QemuRun *run)
 {
         Domain *dom = run->dom;
 
         dom->guest = NULL;
+        nw_bind_free(run->filtering);
+        close_nics(run);
         qemu_consoles_let_go(run);
         qemu_agent_stop(run);
         qemu_unplug_let_go(run);
@@ -114,21 +119,23 @@ static void abandon(QemuRun *run, const Error *failure)
 
 /* --- interfaces --- */
 
-static int open_nics(const QemuRun *run, DomainDef *def, NicFds *fds, Error *err)
+static int open_nics(QemuRun *run, DomainDef *def, Error *err)
 {
+        run->nics = mem_new_array(NicFds, def->n_interfaces);
         for (uint32_t i = 0; i < def->n_interfaces; i++) {
-                if (qemu_nic_open(run->dom, def->interfaces[i], domain_def_arena(def), &fds[i], err) < 0)
+                if (qemu_nic_open(run->dom, def->interfaces[i], domain_def_arena(def), &run->nics[i], err) < 0)
                         return -1;
         }
         return 0;
 }
 
 /* QEMU has its own copies by now; a tap lives as long as a descriptor of it. */
-static void close_nics(NicFds *fds, size_t n)
+static void close_nics(QemuRun *run)
 {
-        for (size_t i = 0; i < n; i++)
-                qemu_nic_close(&fds[i]);
-        free(fds);
+        for (uint32_t i = 0; run->nics && i < run->dom->live->n_interfaces; i++)
+                qemu_nic_close(&run->nics[i]);
+        free(run->nics);
+        run->nics = NULL;
 }
 
 /* --- displays --- */
@@ -303,14 +310,14 @@ static void on_started(void *arg, const Error *failure)
                 announce(run);
 }
 
-static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
+static int start_qemu(QemuRun *run, DomainDef *def, Error *err)
 {
         AUTOFREE char *dir = guest_dir(&run->qemu->env, &run->dom->uuid), *balloon = qemu_balloon_path(def);
         AUTO(CommandLine) line = { 0 };
         CommandLineSpec spec = { .def = def,
                                  .caps = run->qemu->caps,
                                  .guest_dir = dir,
-                                 .nics = nics,
+                                 .nics = run->nics,
                                  .reset_nvram = run->options.reset_nvram,
                                  .incoming = run->options.incoming ? "defer" : NULL };
         GuestStartOptions options = { .def = def,
@@ -337,21 +344,34 @@ static int start_qemu(QemuRun *run, DomainDef *def, NicFds *nics, Error *err)
         return guest_start(run->guest, &line, &options, on_started, run, err);
 }
 
+/* Nothing of the guest's is sent or heard before its filters are in force (NET-36). */
+static void on_filtered(void *arg, const Error *failure)
+{
+        QemuRun *run = arg;
+        AUTO(Error) err = { 0 };
+
+        run->filtering = NULL;
+        if (failure)
+                err_copy(&err, failure);
+        else
+                start_qemu(run, run->dom->live, &err);
+        close_nics(run);
+        if (err_is_set(&err))
+                abandon(run, &err);
+        else
+                qemu_status_save(run->dom);
+}
+
 static int prepare(QemuRun *run, DomainDef *def, Error *err)
 {
-        NicFds *nics;
-        int rc;
-
         if (give_ports(run->dom, def, err) < 0)
                 return -1;
         domain_def_assign_aliases(def);
         qemu_number_sources(def);
-        nics = mem_new_array(NicFds, def->n_interfaces);
-        rc = open_nics(run, def, nics, err);
-        if (rc == 0)
-                rc = start_qemu(run, def, nics, err);
-        close_nics(nics, def->n_interfaces);
-        return rc;
+        if (open_nics(run, def, err) < 0)
+                return -1;
+        run->filtering = nw_bind_new(run->dom, def->interfaces, def->n_interfaces, on_filtered, run, err);
+        return err_is_set(err) ? -1 : 0;
 }
 
 static void on_start_asked(void *arg, const char *said UNUSED, const Error *failure)
@@ -366,8 +386,8 @@ static void on_start_asked(void *arg, const char *said UNUSED, const Error *fail
                 prepare(run, run->dom->live, &err);
         if (err_is_set(&err))
                 abandon(run, &err);
-        else
-                qemu_status_save(run->dom);
+        else if (!run->filtering)
+                on_filtered(run, NULL);
 }
 
 /* From here a daemon that comes back knows that there may be a QEMU. */

@@ -60,7 +60,7 @@ static const Word protocols[] = {
 };
 
 static const Word opcodes[] = {
-        { "Request", 1 },       { "Reply", 2 },       { "Request_Reverse", 3 },
+        { "Request", 1 },       { "Reply", 2 },         { "Request_Reverse", 3 },
         { "Reply_Reverse", 4 }, { "DRARP_Request", 5 }, { "DRARP_Reply", 6 },
         { "DRARP_Error", 7 },   { "InARP_Request", 8 }, { "ARP_NAK", 10 },
 };
@@ -90,8 +90,8 @@ static int parse_mac(const char *text, Mac *ret)
                 unsigned value = 0, digits = 0;
 
                 for (; isxdigit((unsigned char)*text) && digits < 2; text++, digits++)
-                        value = value * 16 + (unsigned)(isdigit((unsigned char)*text) ? *text - '0'
-                                                                                      : tolower(*text) - 'a' + 10);
+                        value = value * 16 +
+                                (unsigned)(isdigit((unsigned char)*text) ? *text - '0' : tolower(*text) - 'a' + 10);
                 if (digits == 0 || *text != (i < 5 ? ':' : '\0'))
                         return -1;
                 text += i < 5;
@@ -130,8 +130,8 @@ static bool is_list_of(const char *text, const char *const *words, bool any_case
         while (*text) {
                 size_t n = strcspn(text, ","), i = 0;
 
-                while (words[i] && (strlen(words[i]) != n ||
-                                    (any_case ? strncasecmp : strncmp)(words[i], text, n) != 0))
+                while (words[i] &&
+                       (strlen(words[i]) != n || (any_case ? strncasecmp : strncmp)(words[i], text, n) != 0))
                         i++;
                 if (!words[i])
                         return false;

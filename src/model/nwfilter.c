@@ -92,8 +92,9 @@ static int read_protocol(XmlNode *node, const NwProtocol *protocol, NwRule *rule
         const char *match = xml_attr(node, "match");
 
         if (rule->protocol)
-                return fields_refuse(node, reader, "a rule has one element that says what it matches; this one has "
-                                                   "<%s> too",
+                return fields_refuse(node, reader,
+                                     "a rule has one element that says what it matches; this one has "
+                                     "<%s> too",
                                      rule->protocol->name);
         node->seen = true;
         rule->protocol = protocol;
@@ -108,8 +109,7 @@ static int read_protocol(XmlNode *node, const NwProtocol *protocol, NwRule *rule
                         continue;
                 if (check_value(node, &protocol->attrs[i], text, reader) < 0)
                         return -1;
-                rule->values[rule->n_values++] =
-                        (NwValue){ &protocol->attrs[i], arena_dup(reader->arena, text) };
+                rule->values[rule->n_values++] = (NwValue){ &protocol->attrs[i], arena_dup(reader->arena, text) };
         }
         return check_followers(node, rule, reader);
 }

@@ -29,6 +29,7 @@ static int component_of(ErrCode code, int from)
         case ERR_INVALID_SECRET:
                 return VIR_FROM_SECRET;
         case ERR_NO_NWFILTER:
+        case ERR_NO_NWFILTER_BINDING:
                 return VIR_FROM_NWFILTER;
         default:
                 return from;

@@ -105,8 +105,9 @@ TEST(what_is_wrong_is_named_with_line_element_and_attribute)
         check_refused("<filter name='f' priority='2000'/>", "priority");
         check_refused("<filter name='f'>\n<rule direction='in'/></filter>", "line 2: <rule>: '@action' is missing");
         check_refused("<filter name='f'>\n<rule action='eat' direction='in'/></filter>", "line 2: <rule>");
-        check_refused("<filter name='f'><rule action='drop' direction='in'>\n\n<ip srcipaddr='1.2.3'/></rule></filter>",
-                      "line 3: <ip>: '@srcipaddr' cannot be '1.2.3'");
+        check_refused(
+                "<filter name='f'><rule action='drop' direction='in'>\n\n<ip srcipaddr='1.2.3'/></rule></filter>",
+                "line 3: <ip>: '@srcipaddr' cannot be '1.2.3'");
         check_refused("<filter name='f'><rule action='drop' direction='in'><ip srcipaddr='$'/></rule></filter>",
                       "<ip>: '@srcipaddr': '$' is not a variable");
         check_refused("<filter name='f'><rule action='drop' direction='in'><tcp srcportend='3'/></rule></filter>",

@@ -1,0 +1,13 @@
+#pragma once
+/*
+ * daemon/nwfilter-learn.h - finding out a guest's address (NET-37)
+ */
+#include "daemon/nwfilter.h"
+
+/* Begin to listen on the binding's device, with what an earlier daemon knew; -1 with err. changed: nw_binding_renew(). */
+NwLearner *nw_learner_new(NwBinding *binding, Error *err);
+NwLearner *nw_learner_free(NwLearner *learner); /* returns NULL */
+/* What was learned is forgotten on the disk too: the interface is gone. */
+void nw_learner_forget(NwLearner *learner);
+/* The addresses it has now, as text that the learner owns. */
+size_t nw_learner_addresses(const NwLearner *learner, const char *const **ret);

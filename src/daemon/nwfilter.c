@@ -1,0 +1,272 @@
+/*
+ * daemon/nwfilter.c - the network filters of this host
+ *
+ * A changed filter is put into force first, then made durable, then shown: a
+ * daemon that is killed in between comes back with the old one everywhere.
+ */
+#include "daemon/nwfilter.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+#include "daemon/driver.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- what there is --- */
+
+static NwStored *stored_new(NwFilters *f, const char *name, const Uuid *uuid)
+{
+        NwStored *stored = mem_new(NwStored);
+
+        *stored = (NwStored){ .name = str_dup(name), .uuid = *uuid };
+        registry_add(f->all, name, uuid, stored);
+        return stored;
+}
+
+static void stored_free(NwStored *stored)
+{
+        nw_filter_unref(stored->def);
+        nw_filter_unref(stored->next);
+        free(stored->name);
+        free(stored);
+}
+
+static void stored_remove(NwFilters *f, NwStored *stored)
+{
+        registry_remove(f->all, &stored->uuid);
+        stored_free(stored);
+}
+
+NwStored *nw_filters_find(const NwFilters *f, const char *name)
+{
+        NwStored *stored = registry_find_name(f->all, name);
+
+        return stored && stored->def ? stored : NULL;
+}
+
+const NwFilter *nw_filters_newest(void *arg, const char *name)
+{
+        const NwFilters *f = arg;
+        const NwStored *stored = registry_find_name(f->all, name);
+
+        return stored ? stored->next ?: stored->def : NULL;
+}
+
+/* --- define --- */
+
+typedef struct Define {
+        NwFilters *filters;
+        NwStored *stored;
+        NwDone *done;
+        void *arg;
+} Define;
+
+static void define_end(Define *d, const Error *failure)
+{
+        NwStored *stored = d->stored;
+
+        if (failure) {
+                stored->next = nw_filter_unref(stored->next);
+                if (!stored->def)
+                        stored_remove(d->filters, stored);
+        } else {
+                nw_filter_unref(stored->def);
+                stored->def = TAKE(stored->next);
+        }
+        d->done(d->arg, failure);
+        free(d);
+}
+
+static void on_saved(void *arg, const Error *failure)
+{
+        Define *d = arg;
+
+        /* what is in force is the new one by now */
+        define_end(d, failure);
+        if (failure)
+                log_warning("a network filter could not be kept: %s", failure->text);
+}
+
+static void on_in_force(void *arg, const Error *failure)
+{
+        Define *d = arg;
+        Buf xml = { 0 };
+
+        if (failure) {
+                define_end(d, failure);
+                return;
+        }
+        nw_filter_format(d->stored->next, &xml);
+        def_store_save(d->filters->store, d->stored->name, &xml, on_saved, d);
+}
+
+/* The one that def is about, or NULL; -1 when name or UUID is another's. */
+static int find_same(NwFilters *f, NwFilter *def, NwStored **ret, Error *err)
+{
+        NwStored *by_name = registry_find_name(f->all, def->head->name), *by_uuid;
+        char text[UUID_TEXT_LEN + 1];
+
+        if (uuid_is_null(&def->head->uuid)) {
+                if (by_name)
+                        def->head->uuid = by_name->uuid;
+                else
+                        uuid_new_random(&def->head->uuid);
+        }
+        by_uuid = registry_find_uuid(f->all, &def->head->uuid);
+        if (by_uuid && by_uuid != by_name)
+                return err_set(err, ERR_OPERATION_FAILED,
+                               "filter with same UUID but different name ('%s') already exists", by_uuid->name);
+        if (by_name && !by_uuid)
+                return err_set(err, ERR_OPERATION_FAILED, "filter '%s' already exists with uuid %s", by_name->name,
+                               uuid_format(&by_name->uuid, text));
+        *ret = by_name;
+        return 0;
+}
+
+void nw_filters_define(NwFilters *f, NwFilter *filter, NwDone *done, void *arg)
+{
+        AUTO(NwFilter) *def = filter;
+        AUTO(Error) err = { 0 };
+        NwStored *stored;
+        Define *d;
+
+        if (def_store_check_name("network filter", def->head->name, &err) < 0 ||
+            find_same(f, def, &stored, &err) < 0) {
+                done(arg, &err);
+                return;
+        }
+        if (!stored)
+                stored = stored_new(f, def->head->name, &def->head->uuid);
+        d = mem_new(Define);
+        *d = (Define){ .filters = f, .stored = stored, .done = done, .arg = arg };
+        stored->next = TAKE(def);
+        if (nw_filter_uses(stored->name, stored->name, nw_filters_newest, f)) {
+                err_set(&err, ERR_OPERATION_FAILED, "filter '%s' would introduce a loop", stored->name);
+                define_end(d, &err);
+                return;
+        }
+        nw_bindings_refresh(f, stored, on_in_force, d);
+}
+
+/* --- undefine --- */
+
+static void on_removed(void *arg, const Error *failure)
+{
+        Define *d = arg;
+
+        if (!failure)
+                stored_remove(d->filters, d->stored);
+        d->done(d->arg, failure);
+        free(d);
+}
+
+static bool is_taken_in(const NwFilters *f, const NwStored *stored)
+{
+        for (size_t i = 0; i < registry_len(f->all); i++) {
+                const NwStored *other = registry_at(f->all, i);
+
+                for (size_t e = 0; other->def && e < other->def->n_entries; e++) {
+                        if (other->def->entries[e].ref && str_eq(other->def->entries[e].ref->filter, stored->name))
+                                return true;
+                }
+        }
+        return false;
+}
+
+void nw_filters_undefine(NwFilters *f, NwStored *stored, NwDone *done, void *arg)
+{
+        AUTO(Error) err = { 0 };
+        Define *d;
+
+        if (nw_bindings_use(f, stored->name) || is_taken_in(f, stored)) {
+                err_set(&err, ERR_OPERATION_INVALID, "network filter '%s' is in use", stored->name);
+                done(arg, &err);
+                return;
+        }
+        d = mem_new(Define);
+        *d = (Define){ .filters = f, .stored = stored, .done = done, .arg = arg };
+        def_store_remove(f->store, stored->name, NULL, on_removed, d);
+}
+
+/* --- load --- */
+
+static int load_one(void *arg, const char *name, const char *xml, bool autostart UNUSED, Error *err)
+{
+        NwFilters *f = arg;
+        AUTO(NwFilter) *filter = NULL;
+        NwStored *stored;
+
+        if (nw_filter_parse(xml, strlen(xml), 0, &filter, NULL, err) < 0 ||
+            def_store_check_file(name, filter->head->name, err) < 0 || find_same(f, filter, &stored, err) < 0)
+                return -1;
+        stored = stored ?: stored_new(f, filter->head->name, &filter->head->uuid);
+        nw_filter_unref(stored->def);
+        stored->def = TAKE(filter);
+        return 0;
+}
+
+/* At the first start. Whoever removes one later has it removed; an empty file is what a crash left of the first start. */
+static int make_stock(NwFilters *f, const char *dir, Error *err)
+{
+        AUTOFREE char *mark = str_format("%s/stock-made", f->state_dir);
+        bool made = access(mark, F_OK) == 0;
+
+        for (size_t i = 0; i < N_NW_STOCK; i++) {
+                AUTOFREE char *path = str_format("%s/%s.xml", dir, nw_stock[i].name);
+                AUTO(NwFilter) *filter = NULL;
+                AUTO(Buf) xml = { 0 };
+                struct stat st;
+                bool is_there = stat(path, &st) == 0;
+
+                if (is_there ? st.st_size > 0 : made)
+                        continue;
+                if (nw_filter_parse(nw_stock[i].xml, strlen(nw_stock[i].xml), 0, &filter, NULL, err) < 0)
+                        return -1;
+                uuid_new_random(&filter->head->uuid);
+                nw_filter_format(filter, &xml);
+                if (file_write_atomic(path, xml.data, xml.len, 0600, err) < 0)
+                        return -1;
+        }
+        return made ? 0 : file_write_durable(mark, "", 0, 0600, err);
+}
+
+int nw_filters_load(Driver *driver, FileQueue *files, Error *err)
+{
+        const DaemonDirs *dirs = &driver->daemon->dirs;
+        AUTOFREE char *dir = str_format("%s/nwfilter", dirs->config);
+        NwFilters *f = mem_new(NwFilters);
+
+        driver->nwfilters = f;
+        *f = (NwFilters){ .driver = driver,
+                          .all = registry_new(),
+                          .files = files,
+                          .store = def_store_new(files, dir),
+                          .jobs = job_slot_new(driver->daemon->loop),
+                          .run_dir = str_format("%s/nwfilter", dirs->run),
+                          .state_dir = str_format("%s/nwfilter", dirs->state) };
+        if (dir_make(dir, 0700, err) < 0 || dir_make(f->run_dir, 0755, err) < 0 ||
+            dir_make(f->state_dir, 0755, err) < 0 || make_stock(f, dir, err) < 0 ||
+            def_store_load(f->store, load_one, f, err) < 0)
+                return -1;
+        return nw_bindings_load(f, err);
+}
+
+NwFilters *nw_filters_free(NwFilters *f)
+{
+        if (!f)
+                return NULL;
+        nw_bindings_free(f);
+        for (size_t i = 0; i < registry_len(f->all); i++)
+                stored_free(registry_at(f->all, i));
+        registry_free(f->all);
+        def_store_free(f->store);
+        job_slot_free(f->jobs);
+        free(f->run_dir);
+        free(f->state_dir);
+        free(f);
+        return NULL;
+}
