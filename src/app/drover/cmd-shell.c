@@ -167,8 +167,10 @@ static int complete(Session *s, const Args *args, Error *err UNUSED)
                 words = session_guest_names(s);
         else if (str_eq(arg_text(args, "what"), "network"))
                 words = session_network_names(s);
+        else if (str_eq(arg_text(args, "what"), "nwfilter"))
+                words = session_filter_names(s);
         else
-                return err_set(err, ERR_INVALID_ARG, "cannot complete '%s': only 'domain' and 'network'",
+                return err_set(err, ERR_INVALID_ARG, "cannot complete '%s': only 'domain', 'network' and 'nwfilter'",
                                arg_text(args, "what"));
         for (char **word = words; word && *word; word++)
                 if (str_starts(*word, prefix))
@@ -227,8 +229,8 @@ const Command shell_commands[] = {
           .run = connect_to },
         { .name = "complete",
           .group = GROUP_SHELL,
-          .args = "WHAT{domain,network}  what kind of thing\n"
-                  "[PREFIX]              how the word begins",
+          .args = "WHAT{domain,network,nwfilter}  what kind of thing\n"
+                  "[PREFIX]                       how the word begins",
           .summary = "print what a word can be completed to",
           .hidden = true,
           .run = complete },

@@ -18,6 +18,7 @@ typedef enum CommandGroup {
         GROUP_HOST,
         GROUP_STORAGE,
         GROUP_NETWORK,
+        GROUP_NWFILTER,
         GROUP_INTERFACE,
         GROUP_SECRET,
         GROUP_SHELL,

@@ -14,6 +14,7 @@ static const Command *const families[] = {
         host_memory_commands, media_commands,    cpu_commands,           events_commands,      job_commands,
         migrate_commands,     pool_commands,     volume_commands,        volume_data_commands, network_commands,
         interface_commands,   secret_commands,   object_events_commands, shell_commands,       import_commands,
+        nwfilter_commands,
 };
 
 static const struct {
@@ -25,6 +26,7 @@ static const struct {
         [GROUP_HOST] = { "Host and Hypervisor", "host" },
         [GROUP_STORAGE] = { "Storage Pools and Volumes", "storage" },
         [GROUP_NETWORK] = { "Networking", "network" },
+        [GROUP_NWFILTER] = { "Network Filters", "filter" },
         [GROUP_INTERFACE] = { "Host Interfaces", "interface" },
         [GROUP_SECRET] = { "Secrets", "secret" },
         [GROUP_SHELL] = { "Drover itself", "drover" },

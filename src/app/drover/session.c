@@ -176,6 +176,20 @@ char **session_network_names(Session *session)
         return names;
 }
 
+char **session_filter_names(Session *session)
+{
+        WireConnectListAllNwfiltersRet found;
+        char **names;
+
+        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_NWFILTERS, &(WireConnectListAllNwfiltersArgs){ 1, 0 },
+                         &found, NULL) < 0)
+                return NULL;
+        names = mem_new_array(char *, found.n_filters + 1);
+        for (uint32_t i = 0; i < found.n_filters; i++)
+                names[i] = str_dup(found.filters[i].name);
+        return names;
+}
+
 static void input_ready(void *arg, uint32_t revents UNUSED)
 {
         *(bool *)arg = true;
