@@ -27,6 +27,7 @@ typedef struct Library {
         __typeof__(&nbd_get_errno) get_errno;
         __typeof__(&nbd_set_uri_allow_local_file) set_uri_allow_local_file;
         __typeof__(&nbd_add_meta_context) add_meta_context;
+        __typeof__(&nbd_set_tls_verify_peer) set_tls_verify_peer;
         __typeof__(&nbd_connect_uri) connect_uri;
         __typeof__(&nbd_shutdown) shutdown;
         __typeof__(&nbd_is_read_only) is_read_only;
@@ -79,23 +80,37 @@ static void put_escaped(Buf *out, const char *text)
         }
 }
 
-char *nbd_uri(const char *host, const char *port, const char *path, const char *export_name)
+static void put_query(Buf *out, const char *name, const char *value)
 {
+        if (!value)
+                return;
+        buf_put_char(out, strchr(buf_text(out), '?') ? '&' : '?');
+        buf_format(out, "%s=", name);
+        put_escaped(out, value);
+}
+
+char *nbd_uri(const NbdPlace *place)
+{
+        const char *host = place->host;
         AUTO(Buf) out = { 0 };
 
-        buf_put_text(&out, host ? "nbd://" : "nbd+unix://");
+        buf_format(&out, "nbd%s%s://", place->tls ? "s" : "", host ? "" : "+unix");
+        if (place->tls_user) {
+                put_escaped(&out, place->tls_user);
+                buf_put_char(&out, '@');
+        }
         if (host && strchr(host, ':') && host[0] != '[')
                 buf_format(&out, "[%s]", host);
         else if (host)
                 buf_put_text(&out, host);
-        if (host && port)
-                buf_format(&out, ":%s", port);
+        if (host && place->port)
+                buf_format(&out, ":%s", place->port);
         buf_put_char(&out, '/');
-        put_escaped(&out, export_name);
-        if (!host) {
-                buf_put_text(&out, "?socket=");
-                put_escaped(&out, path);
-        }
+        put_escaped(&out, place->name);
+        put_query(&out, "socket", host ? NULL : place->path);
+        put_query(&out, "tls-certificates", place->tls_certificates);
+        put_query(&out, "tls-psk-file", place->tls_psk_file);
+        put_query(&out, "tls-verify-peer", place->tls_unverified ? "false" : NULL);
         return buf_take(&out);
 }
 
@@ -114,11 +129,11 @@ static char *uri_of_name(const char *name)
                 export_name += strlen(":exportname=");
         }
         if (str_starts(rest, "unix:"))
-                return nbd_uri(NULL, NULL, rest + strlen("unix:"), export_name);
+                return nbd_uri(&(NbdPlace){ .path = rest + strlen("unix:"), .name = export_name });
         port = strrchr(rest, ':');
         if (port)
                 *port++ = '\0';
-        return nbd_uri(rest, port, NULL, export_name);
+        return nbd_uri(&(NbdPlace){ .host = rest, .port = port, .name = export_name });
 }
 
 static int load(Library *nbd, Error *err)
@@ -133,6 +148,7 @@ static int load(Library *nbd, Error *err)
                 { "nbd_get_errno", offsetof(Library, get_errno) },
                 { "nbd_set_uri_allow_local_file", offsetof(Library, set_uri_allow_local_file) },
                 { "nbd_add_meta_context", offsetof(Library, add_meta_context) },
+                { "nbd_set_tls_verify_peer", offsetof(Library, set_tls_verify_peer) },
                 { "nbd_connect_uri", offsetof(Library, connect_uri) },
                 { "nbd_shutdown", offsetof(Library, shutdown) },
                 { "nbd_is_read_only", offsetof(Library, is_read_only) },
@@ -380,13 +396,27 @@ static const ImageFileOps nbd_ops = {
         .close = nbd_file_close,
 };
 
-static int connect_one(NbdFile *nbd, const char *uri, Error *err)
+/* What older libraries do not take out of a URI. Returns whether it was there. */
+static bool cut(char *uri, const char *query)
+{
+        char *at = strstr(uri, query);
+
+        if (!at || (at[strlen(query)] && at[strlen(query)] != '&'))
+                return false;
+        memmove(at, at + strlen(query), strlen(at + strlen(query)) + 1);
+        return true;
+}
+
+static int connect_one(NbdFile *nbd, const char *name, Error *err)
 {
         struct nbd_handle *handle = nbd->nbd.create();
+        AUTOFREE char *uri = str_dup(name);
 
         if (!handle)
                 return failed(nbd, "connect to", err);
         nbd->nbd.set_uri_allow_local_file(handle, true); /* certificates that the URI names */
+        if (cut(uri, "&tls-verify-peer=false"))
+                nbd->nbd.set_tls_verify_peer(handle, false);
         if (nbd->nbd.add_meta_context(handle, LIBNBD_CONTEXT_BASE_ALLOCATION) < 0 ||
             nbd->nbd.connect_uri(handle, uri) < 0) {
                 failed(nbd, "connect to", err);

@@ -12,5 +12,14 @@
 bool nbd_is_name(const char *name);
 /* Connects, which may wait for the server. flags: FILE_WRITE. */
 ImageFile *nbd_file_open(const char *name, unsigned flags, Error *err);
-/* A URI of its parts, each of them escaped. host NULL: a unix socket at path. export NULL: "". Owned. */
-char *nbd_uri(const char *host, const char *port, const char *path, const char *export_name);
+/* Where an export is. */
+typedef struct NbdPlace {
+        const char *host, *port;      /* host NULL: a unix socket at path; port NULL: the usual one */
+        const char *path, *name;      /* name NULL: "" */
+        bool tls;                     /* and nothing in the clear */
+        const char *tls_certificates; /* a directory; NULL: none */
+        const char *tls_psk_file, *tls_user;
+        bool tls_unverified; /* whoever it is */
+} NbdPlace;
+/* A URI of its parts, each of them escaped. Owned. */
+char *nbd_uri(const NbdPlace *place);

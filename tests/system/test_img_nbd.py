@@ -85,6 +85,33 @@ def test_names_of_exports(tmp_path):
             run("map", "--image-opts", "driver=nbd,export=x", code=1)
 
 
+def test_json_names(tmp_path):
+    """json:{...} wherever an image is named (IMG-38)."""
+    raw, image, top = fill(tmp_path / "a.raw", 3 << 20), tmp_path / "an image", tmp_path / "top"
+    stock("convert", "-f", "raw", "-O", "qcow2", raw, image)
+    stock("create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", top)
+    file = {"driver": "file", "filename": str(image)}
+    with Export(tmp_path, raw, "-r", "-x", "x") as export:
+        server = {"type": "unix", "path": export.path}
+        names = [{"driver": "qcow2", "file": file}, {"driver": "qcow2", "file.driver": "file", "file.filename": str(image)},
+                 {"driver": "nbd", "server": server, "export": "x"},
+                 {"driver": "raw", "read-only": True, "file": {"driver": "nbd", "server": server, "export": "x"}},
+                 {"driver": "qcow2", "file": {"filename": str(top)}, "backing": {"driver": "qcow2", "file": file}}]
+        for run in (ours, stock):
+            for name in names:
+                run("compare", "-U", "-F", "raw", f"json:{json.dumps(name)}", raw)
+            run("compare", "-F", "raw", "json: " + json.dumps(names[0]).replace("an image", "\\u0061n\\u0020image"), raw)
+            run("convert", "-O", "raw", f"json:{json.dumps(names[2])}", tmp_path / "out")
+            assert (tmp_path / "out").read_bytes() == raw.read_bytes()
+            run("resize", "json:" + json.dumps({"driver": "qcow2", "file": {"filename": str(top)}}), "+1M")
+    for wrong, said in (("{", "character 2"), ("[]", "an object"), ('{"driver" "raw"}', "a colon"), ('{"a": }', "a value"),
+                        ('{"driver": "raw", "file": {"filename": "a"}} x', "behind"), ('{"a": "\\x"}', "an escape"),
+                        ('{"a": "b}', "does not end"), ('{"a": 1 "b": 2}', "a comma"), ('{"a":' * 40, "too deep"),
+                        ('{"a": "\\ud800"}', "second half"), ('{"driver": "raw", "x": 1, "filename": "' + str(raw) + '"}', "'x'"),
+                        ('{"driver": "ssh"}', "")):
+        assert said in failing("map", f"json:{wrong}"), wrong
+
+
 def test_a_qcow2_image_on_an_export(tmp_path):
     """Its file is the export: made, written, checked, resized and converted there, then read where it lies."""
     raw, room = fill(tmp_path / "a.raw", 6 << 20), tmp_path / "room"

@@ -1,5 +1,6 @@
 """drover-img serve with TLS: who is let in, by certificate or key, and nobody in the clear."""
 
+import json
 import shutil
 import socket
 import struct
@@ -76,6 +77,45 @@ def test_qemu_comes_in_by_its_own_options(tmp_path, pki):
         stock("convert", *creds, "--image-opts", node, "-O", "raw", tmp_path / "copy")
         stock("compare", *creds, "--image-opts", node.replace(",tls-creds=c", ""), node, code=2)
     assert (tmp_path / "copy").read_bytes() == raw.read_bytes()
+
+
+def test_our_own_client_has_the_same_options(tmp_path, pki):
+    """Source and target over TLS, by --image-opts and by json:, as stock qemu-img takes them (IMG-33)."""
+    raw, place = fill(tmp_path / "a.raw", 3 << 20), tmp_path / "target"
+    with open(place, "wb") as f:
+        f.truncate(3 << 20)
+    creds = ["--object", f"tls-creds-x509,id=c,endpoint=client,dir={pki['anna']}"]
+    ports = [free_port(), free_port()]
+    with Serving(tmp_path, raw, "-r", *with_server(pki), tcp=ports[0]), Serving(tmp_path, place, *with_server(pki), tcp=ports[1]):
+        nodes = [f"driver=nbd,server.type=inet,server.host=127.0.0.1,server.port={port},tls-creds=c" for port in ports]
+        name = json.dumps({"driver": "raw", "file": {"driver": "nbd", "tls-creds": "c", "server": {
+            "type": "inet", "host": "127.0.0.1", "port": str(ports[0])}}})
+        ours("convert", *creds, "--image-opts", "-n", "--target-image-opts", *nodes)
+        for program in (ours, stock):
+            program("compare", *creds, "--image-opts", *nodes)
+            program("map", *creds, f"json:{name}")
+        failing("map", "--image-opts", nodes[0].replace(",tls-creds=c", ""))
+        assert "No TLS credentials" in failing("map", "--image-opts", nodes[0])
+        failing("map", *(word.replace(str(pki["anna"]), str(pki["stranger"])) for word in creds), "--image-opts", nodes[0])
+        assert "client endpoint" in failing("map", "--object", f"tls-creds-x509,id=c,endpoint=server,dir={pki['server']}",
+                                            "--image-opts", nodes[0])
+    assert place.read_bytes() == raw.read_bytes()
+
+
+def test_the_server_is_checked_unless_told_otherwise(tmp_path, pki):
+    other = Authority(tmp_path, "other").directory("server", True)
+    raw, port = fill(tmp_path / "a.raw", 1 << 20), free_port()
+    options = ["--object", f"tls-creds-x509,id=t,endpoint=server,dir={other},verify-peer=off", "--tls-creds", "t"]
+    anna = f"tls-creds-x509,id=c,endpoint=client,dir={pki['anna']}"
+    with Serving(tmp_path, raw, "-r", *options, tcp=port):
+        node = f"driver=nbd,server.type=inet,server.host=127.0.0.1,server.port={port},tls-creds=c"
+        failing("map", "--object", anna, "--image-opts", node)
+        ours("map", "--object", f"{anna},verify-peer=off", "--image-opts", node)
+    with Serving(tmp_path, raw, "-r", *options) as server:  # there is no name to check
+        node = f"driver=nbd,server.type=unix,server.path={server.path},tls-creds=c"
+        for program in (failing, lambda *words: stock(*words, code=1)):
+            program("map", "--object", anna, "--image-opts", node)
+        ours("map", "--object", f"{anna},verify-peer=off", "--image-opts", node)
 
 
 def test_nothing_is_given_away_in_the_clear(tmp_path, pki):
@@ -159,8 +199,9 @@ def test_keys_known_to_both(tmp_path):
         ours("compare", "-f", "raw", "-F", "raw", raw, uri("anna", "anna"))
         assert refused(uri("anna", "wrong")) and refused(uri("bert", "bert")) and refused(server.uri)
         node = f"driver=nbd,server.type=unix,server.path={server.path},tls-creds=c"
-        stock("compare", "--object", f"tls-creds-psk,id=c,endpoint=client,username=anna,dir={tmp_path}/anna", "--image-opts",
-              f"driver=raw,file.filename={raw}", node)
+        for program in (ours, stock):
+            program("compare", "--object", f"tls-creds-psk,id=c,endpoint=client,username=anna,dir={tmp_path}/anna",
+                    "--image-opts", f"driver=raw,file.filename={raw}", node)
 
 
 def test_credentials_that_cannot_be_loaded_are_named(tmp_path, pki):

@@ -96,7 +96,10 @@ const Option *options_unused(const Options *options);               /* the first
 int bool_from_text(const char *name, const char *value, bool *ret, Error *err);
 /* Changes of key slots: state, new-secret, old-secret, keyslot, iter-time behind this prefix. *ret false: none. */
 int options_key_change(const Options *options, const char *prefix, LuksKeyChange *change, bool *ret, Error *err);
-/* --image-opts: what the options name. */
+/* The same as an object of JSON: {"file": {"filename": "x"}} is file.filename=x. */
+int json_options_add(Options *options, const char *json, Error *err);
+/* --image-opts, or an argument that begins with json:, which is taken for such everywhere: what the options name. */
+bool image_opts_is_json(const char *argument);
 /* The file they name. Owned; NULL: none. */
 char *image_opts_path(const char *text);
 Image *image_opts_open(const Source *source, const char *text, unsigned flags, Error *err);

@@ -208,7 +208,7 @@ Image *source_open(const Source *source, const char *argument, unsigned flags, E
                 err_set(err, ERR_INVALID_ARG, "--image-opts and --format are mutually exclusive");
                 return NULL;
         }
-        if (source->image_opts)
+        if (source->image_opts || image_opts_is_json(argument))
                 return image_opts_open(source, argument, flags, err);
         if (str_starts(argument, "fat:")) {
                 if (!source->format || str_eq(source->format, "raw") || str_eq(source->format, "vvfat"))
@@ -235,7 +235,8 @@ static bool network;
 void confine_look_at(int argc, char **argv)
 {
         for (int i = 0; i < argc; i++)
-                network |= nbd_is_name(argv[i]) || strstr(argv[i], "=nbd") != NULL;
+                network |= nbd_is_name(argv[i]) || strstr(argv[i], "=nbd") ||
+                           (image_opts_is_json(argv[i]) && strstr(argv[i], "nbd"));
 }
 
 int confine(const char *const *writable, Error *err)
@@ -245,10 +246,11 @@ int confine(const char *const *writable, Error *err)
 
 int confine_to_image(const Source *source, const char *argument, Error *err)
 {
-        AUTOFREE char *path = source->image_opts ? image_opts_path(argument) : image_path_beside("", argument, err);
+        bool opts = source->image_opts || image_opts_is_json(argument);
+        AUTOFREE char *path = opts ? image_opts_path(argument) : image_path_beside("", argument, err);
         AUTOFREE char *dir = path ? directory_of(path) : NULL;
 
-        if (!path && !source->image_opts)
+        if (!path && !opts)
                 return -1;
         /* A device is no file of its directory's file system. */
         return confine((const char *[]){ dir, path, NULL }, err);

@@ -1,5 +1,5 @@
 /*
- * app/drover-img/image-opts.c - --image-opts: driver=qcow2,file.filename=/x,encrypt.key-secret=id
+ * app/drover-img/image-opts.c - --image-opts: driver=qcow2,file.filename=/x,encrypt.key-secret=id; or json:{...}
  *
  * One node, and below it what `backing.` says, in place of what its header
  * names.
@@ -79,21 +79,55 @@ Image *fat_image_open(ImageFile *file, Error *err)
         return image;
 }
 
+/* Encrypted, with the credentials of this id. psk_file: owned by the caller. */
+static int add_tls(NbdPlace *place, const char *id, const char *hostname, char **psk_file, Error *err)
+{
+        const TlsCreds *creds = tls_creds_find(id, false, err);
+        bool named = place->host && (!hostname || str_eq(hostname, place->host));
+
+        if (!creds)
+                return -1;
+        /* The library looks at a certificate together with the host's name, or not at all. */
+        if (!creds->psk && creds->verify_peer && !named)
+                return err_set(
+                        err, ERR_ARGUMENT_UNSUPPORTED,
+                        "No hostname for certificate validation: only the name that is connected to by TCP can be "
+                        "checked; verify-peer=off takes any certificate");
+        if (creds->password || creds->priority)
+                return err_set(err, ERR_ARGUMENT_UNSUPPORTED,
+                               "a client takes neither a password for its key nor a priority: '%s'", id);
+        place->tls = true;
+        if (creds->psk) {
+                *psk_file = str_format("%s/keys.psk", creds->dir);
+                place->tls_psk_file = *psk_file;
+                place->tls_user = creds->username ?: "qemu";
+        } else {
+                place->tls_certificates = creds->dir;
+                place->tls_unverified = !creds->verify_peer;
+        }
+        return 0;
+}
+
 /* The server and the export of a node, as a URI. Owned. */
 static char *take_nbd(Options *options, const char *prefix, const char *file, Error *err)
 {
-        AUTOFREE char *whole = str_format("%s%s", prefix, file);
-        const char *type = take(options, whole, "server.type"), *export_name = take(options, whole, "export");
-        const char *host = take(options, whole, "server.host") ?: take(options, whole, "host");
-        const char *port = take(options, whole, "server.port") ?: take(options, whole, "port");
-        const char *path = take(options, whole, "server.path") ?: take(options, whole, "path");
+        AUTOFREE char *whole = str_format("%s%s", prefix, file), *psk_file = NULL;
+        const char *type = take(options, whole, "server.type"), *creds = take(options, whole, "tls-creds");
+        const char *hostname = take(options, whole, "tls-hostname");
+        NbdPlace place = { .host = take(options, whole, "server.host") ?: take(options, whole, "host") };
 
-        if ((host != NULL) != (path != NULL) && (!type || str_eq(type, host ? "inet" : "unix")))
-                return nbd_uri(host, port, path, export_name);
-        err_set(err, ERR_INVALID_ARG,
-                "the NBD server is to be named by server.type=inet,server.host=,server.port= or "
-                "server.type=unix,server.path=");
-        return NULL;
+        place.port = take(options, whole, "server.port") ?: take(options, whole, "port");
+        place.path = take(options, whole, "server.path") ?: take(options, whole, "path");
+        place.name = take(options, whole, "export");
+        if ((place.host != NULL) == (place.path != NULL) || (type && !str_eq(type, place.host ? "inet" : "unix"))) {
+                err_set(err, ERR_INVALID_ARG,
+                        "the NBD server is to be named by server.type=inet,server.host=,server.port= or "
+                        "server.type=unix,server.path=");
+                return NULL;
+        }
+        if (creds && add_tls(&place, creds, hostname, &psk_file, err) < 0)
+                return NULL;
+        return nbd_uri(&place);
 }
 
 static Image *open_node(const Source *source, Options *options, const char *prefix, unsigned flags, Error *err)
@@ -148,11 +182,32 @@ static Image *open_node(const Source *source, Options *options, const char *pref
         return image;
 }
 
+/* The options of an argument: name=value,..., or json:{...}. */
+static int parse(const Source *source, const char *text, Options *options, Error *err)
+{
+        if (!str_starts(text, "json:"))
+                return options_add(options, text, err);
+        if (json_options_add(options, text + strlen("json:"), err) < 0)
+                return err_prefix(err, "Could not parse the JSON options");
+        /* -f comes before what they say */
+        if (source && source->format && !source->image_opts) {
+                Option driver = { .name = str_dup("driver"), .value = str_dup(source->format) };
+
+                vec_push(options, driver);
+        }
+        return 0;
+}
+
+bool image_opts_is_json(const char *argument)
+{
+        return str_starts(argument, "json:");
+}
+
 char *image_opts_path(const char *text)
 {
         AUTO(Options) options = { 0 };
 
-        if (options_add(&options, text, NULL) < 0)
+        if (parse(NULL, text, &options, NULL) < 0)
                 return NULL;
         return str_dup(options_find(&options, "file.filename") ?: options_find(&options, "filename"));
 }
@@ -163,7 +218,7 @@ Image *image_opts_open(const Source *source, const char *text, unsigned flags, E
         AUTO(Image) *image = NULL;
         const Option *unused;
 
-        if (options_add(&options, text, err) < 0)
+        if (parse(source, text, &options, err) < 0)
                 return NULL;
         image = open_node(source, &options, "", flags, err);
         unused = image && !source->policy.skip_backing ? options_unused(&options) : NULL;

@@ -85,13 +85,16 @@ static int leave_terminal(int null, Fd *ready, Error *err)
 
 static bool is_directory_disk(void)
 {
-        return options.source.image_opts ? strstr(options.image, "vvfat") != NULL : str_starts(options.image, "fat:");
+        return options.source.image_opts || image_opts_is_json(options.image) ? strstr(options.image, "vvfat") != NULL
+                                                                              : str_starts(options.image, "fat:");
 }
 
 static int confine_for_opening(const char *socket_dir, Error *err)
 {
         bool write = !options.export.read_only;
-        AUTOFREE char *path = options.source.image_opts ? image_opts_path(options.image) : str_dup(options.image);
+        AUTOFREE char *path = options.source.image_opts || image_opts_is_json(options.image)
+                                      ? image_opts_path(options.image)
+                                      : str_dup(options.image);
         AUTOFREE char *dir = path && write && !nbd_is_name(path) ? directory_of(path) : NULL;
         AUTOFREE char *pid_dir = options.pid_file ? directory_of(options.pid_file) : NULL;
         const char *writable[4] = { 0 };
