@@ -226,7 +226,10 @@ static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
                                        file->name, (unsigned long long)now, (unsigned long long)size);
                 return 0;
         }
-        if (cut_or_grow(disk->fd, size) < 0)
+        /* Not where nothing changes: a file that was cut to nothing ext4 writes to the disk when it is closed. */
+        if (disk_size(file, &now, err) < 0)
+                return -1;
+        if (size != now && cut_or_grow(disk->fd, size) < 0)
                 return err_errno(err, errno, "cannot set the size of '%s' to %llu bytes", file->name,
                                  (unsigned long long)size);
         return 0;
