@@ -74,6 +74,18 @@ static void on_looked(void *arg, const Error *failure)
         change_free(change);
 }
 
+/* A directory tells by itself how much room is left in it; others are asked. */
+static void on_seen(void *arg, const Error *failure)
+{
+        Change *change = arg;
+        Pool *pool = change->pool;
+
+        if (!failure && pool->serve && pool->live && !pool_type_is_directory(pool->live->type))
+                pool_serve_figures(pool->serve, on_looked, change);
+        else
+                on_looked(change, failure);
+}
+
 /* It is done; now the pool must know. */
 static void on_changed(void *arg, const Error *failure)
 {
@@ -88,9 +100,9 @@ static void on_changed(void *arg, const Error *failure)
         if (change->made)
                 pool_put_volume(change->pool, TAKE(change->made));
         if (change->pool->serve && !change->removes)
-                pool_serve_look(change->pool->serve, change->name, on_looked, change);
+                pool_serve_look(change->pool->serve, change->name, on_seen, change);
         else
-                on_looked(change, NULL);
+                on_seen(change, NULL);
 }
 
 static int run(Change *change, const TaskSpec *spec, Error *err)
@@ -277,6 +289,17 @@ static int find_new_size(const Pool *pool, const VolumeDef *def, uint64_t capaci
         return 0;
 }
 
+/*
+ * The QEMU of a running guest has the image open and knows its size. A device may grow under it: the guest learns of
+ * that by blockresize.
+ */
+static int check_resizable(const Pool *pool, const VolumeDef *def, uint64_t size, Error *err)
+{
+        if (def->type == VOLUME_TYPE_BLOCK && size >= def->capacity_bytes)
+                return 0;
+        return check_unused(pool, def, "resized from outside of it: blockresize does it through the guest", err);
+}
+
 int handle_storage_vol_resize(Call *call, const WireStorageVolResizeArgs *args, Error *err)
 {
         TaskSpec spec = { .words = { "resize" } };
@@ -293,6 +316,7 @@ int handle_storage_vol_resize(Call *call, const WireStorageVolResizeArgs *args, 
                              err) < 0 ||
             call_find_volume(call, &args->vol, &pool, &volume, err) < 0 ||
             find_new_size(pool, volume->def, args->capacity, args->flags, &size, err) < 0 ||
+            check_resizable(pool, volume->def, size, err) < 0 ||
             !(change = change_new(call, pool, volume->def->name, err)))
                 return -1;
         spec.words[1] = number = str_format("%llu", (unsigned long long)size);

@@ -5,18 +5,6 @@
 #include "daemon/handlers.h"
 #include "model/storage.h"
 
-/* Those with a backend in drover-storage; the others can be defined, not started. */
-static const PoolType supported[] = { POOL_TYPE_DIR, POOL_TYPE_FS, POOL_TYPE_NETFS };
-
-static bool is_supported(PoolType type)
-{
-        for (size_t i = 0; i < ARRAY_LEN(supported); i++) {
-                if (supported[i] == type)
-                        return true;
-        }
-        return false;
-}
-
 static void put_volume_options(Buf *ret)
 {
         static const char *const formats[] = { "raw",  "qcow2",     "qcow",  "qed",   "vmdk", "vdi", "vpc",
@@ -40,8 +28,7 @@ int handle_connect_get_storage_pool_capabilities(Call *call, const WireConnectGe
                 return -1;
         buf_put_text(&xml, "<storagepoolCapabilities>\n");
         for (PoolType type = POOL_TYPE_DIR; pool_type_text(type); type++) {
-                buf_format(&xml, "  <pool type='%s' supported='%s'>\n", pool_type_text(type),
-                           is_supported(type) ? "yes" : "no");
+                buf_format(&xml, "  <pool type='%s' supported='yes'>\n", pool_type_text(type));
                 if (pool_type_is_directory(type))
                         put_volume_options(&xml);
                 buf_put_text(&xml, "  </pool>\n");

@@ -205,6 +205,83 @@ int pool_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
         return check_needs(def, needs, node, reader) < 0 ? -1 : check_mode(def->permissions, node, reader);
 }
 
+/* --- sources --- */
+
+int pool_sources_parse(const char *xml, size_t len, PoolSourcesDef **ret, Error *err)
+{
+        AUTO(PoolSourcesDef) *def = NULL;
+        AUTO(Buf) list = { 0 };
+        const char *from = xml, *end = xml + len;
+        void *parsed;
+
+        /* a client sends a document; it becomes a part of one here */
+        if (len > 5 && str_starts(xml, "<?xml") && (from = strstr(xml, "?>")))
+                from += strlen("?>");
+        from = from ?: xml;
+        buf_put_text(&list, "<sources>");
+        buf_put(&list, from, (size_t)(end - from));
+        buf_put_text(&list, "</sources>");
+        if (def_parse(&pool_sources_def_info, "storage pool source", list.data, list.len, 0, &parsed, NULL, err) < 0)
+                return -1;
+        def = parsed;
+        if (def->n_sources != 1)
+                return err_set(err, ERR_XML, "one <source> is expected, %u are there", def->n_sources);
+        *ret = TAKE(def);
+        return 0;
+}
+
+void pool_sources_format(const PoolSourcesDef *def, Buf *ret)
+{
+        fields_format(&pool_sources_def_info, def, "sources", NULL, 0, 0, ret);
+}
+
+PoolSourcesDef *pool_sources_new(void)
+{
+        return def_new(&pool_sources_def_info);
+}
+
+PoolSourcesDef *pool_sources_unref(PoolSourcesDef *def)
+{
+        return def_unref(def);
+}
+
+/* Room grows with the powers of two: what is left behind in the arena is less than what is used. */
+static void *add_one(Arena *arena, void *list, uint32_t *n, const StructInfo *info)
+{
+        void ***items = list;
+        void *one = fields_new(arena, info);
+
+        if ((*n & (*n - 1)) == 0) {
+                void **more = arena_new_array(arena, void *, *n ? 2 * (size_t)*n : 1);
+
+                if (*n)
+                        memcpy(more, *items, *n * sizeof(*more));
+                *items = more;
+        }
+        (*items)[(*n)++] = one;
+        return one;
+}
+
+PoolSourceDef *pool_sources_add(PoolSourcesDef *def)
+{
+        return add_one(def->head.arena, &def->sources, &def->n_sources, &pool_source_def_info);
+}
+
+void pool_source_add_device(PoolSourcesDef *def, PoolSourceDef *source, const char *path)
+{
+        PoolDeviceDef *device = add_one(def->head.arena, &source->devices, &source->n_devices, &pool_device_def_info);
+
+        device->path = arena_dup(def->head.arena, path);
+}
+
+void pool_source_add_host(PoolSourcesDef *def, PoolSourceDef *source, const char *name, unsigned port)
+{
+        PoolHostDef *host = add_one(def->head.arena, &source->hosts, &source->n_hosts, &pool_host_def_info);
+
+        host->name = arena_dup(def->head.arena, name);
+        host->port = port;
+}
+
 /* --- volumes --- */
 
 int volume_def_parse(const char *xml, size_t len, unsigned flags, VolumeDef **ret, Warnings *warnings, Error *err)

@@ -37,6 +37,9 @@ def test_a_guest_runs_on_a_volume_and_another_is_plugged(daemon, tmp_path):
     for name in ("one", "two"):
         assert f"{daemon.base}/images/{name}" in opened
         assert "is disk" in daemon.virsh("vol-delete", name, "default", check=False)
+        assert "blockresize" in daemon.virsh("vol-resize", name, "16M", "default", check=False)
+    daemon.virsh("blockresize", "v", "vda", "16M")
+    assert "16.00 MiB" in daemon.virsh("vol-info", "one", "default")
     daemon.process.kill()
     daemon.process.wait()
     daemon.output.truncate(0)

@@ -6,9 +6,10 @@
  *      drover-storage make   [metadata] [reflink] [clone]   3: pool  4: volume  5: the one to copy
  *      drover-storage delete NAME          3: pool
  *      drover-storage resize BYTES [allocate] [shrink]      3: pool  4: volume
- *      drover-storage wipe   PATH ALGORITHM
+ *      drover-storage wipe   PATH ALGORITHM 3: pool
  *      drover-storage send   PATH OFFSET LENGTH [sparse]    1: pieces
  *      drover-storage receive PATH OFFSET LENGTH            0: pieces
+ *      drover-storage sources TYPE         3: where to look, or empty   1: what was found
  *
  * A path that a user named may hang or lead anywhere, and an image may be made
  * to hurt its reader, so both are touched here: in a process that can be killed
@@ -26,9 +27,11 @@
 #include "host/storage/volume.h"
 #include "img/confine.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { POOL_FD = 3, VOLUME_FD = 4, FROM_FD = 5, MOST_XML = 10 * 1024 * 1024 };
@@ -99,6 +102,58 @@ static int do_pool(char **args, Error *err)
         return backend->unbuild(pool, err);
 }
 
+/*
+ * What reads images gives up what it does not need, and the host's programs are needed afterwards: so a process of its
+ * own puts the content in. What goes wrong there it says itself.
+ */
+static int fill_room(const VolumeMake *make, bool *said, Error *err)
+{
+        int status;
+        pid_t pid;
+
+        if (!volume_has_content(make))
+                return 0;
+        if (!make->room->path)
+                return err_set(err, ERR_NO_SUPPORT, "volumes of a pool of type '%s' are made empty",
+                               pool_type_text(make->pool->type));
+        pid = fork();
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                if (confine_to(make->room->path, err) == 0 && volume_make(make, err) == 0)
+                        _exit(0);
+                dprintf(STDERR_FILENO, "%d %s\n", (int)err->code, err->text);
+                _exit(1);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) < 0)
+                return err_errno(err, errno, "cannot start a process");
+        *said = WIFEXITED(status) && WEXITSTATUS(status) == 1;
+        return status == 0 ? 0
+                           : err_set(err, ERR_OPERATION_FAILED, "the process that fills volume '%s' ended",
+                                     make->wanted->name);
+}
+
+static int make_in_room(const StorageBackend *backend, VolumeMake *make, bool *said, Error *err)
+{
+        AUTO(StorageRoom) room = { .lock = -1 };
+
+        if (!backend->create)
+                return err_set(err, ERR_NO_SUPPORT, "volumes are not made in a pool of type '%s'",
+                               pool_type_text(make->pool->type));
+        if (make->wanted->target.format && !str_eq(make->wanted->target.format, "raw") && !backend->any_format)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "volumes of a pool of type '%s' are raw; '%s' is the guest's choice of format",
+                               pool_type_text(make->pool->type), make->wanted->target.format);
+        if (backend->create(make->pool, make->wanted, &room, err) < 0)
+                return -1;
+        make->room = &room;
+        if (fill_room(make, said, err) == 0 &&
+            (!backend->finish || backend->finish(make->pool, make->wanted, &room, err) == 0))
+                return 0;
+        if (backend->remove_room)
+                backend->remove_room(make->pool, make->wanted->name, NULL);
+        return -1;
+}
+
 static int do_make(char **args, Error *err)
 {
         AUTO(PoolDef) *pool = NULL;
@@ -106,6 +161,7 @@ static int do_make(char **args, Error *err)
         AUTO(VolumeDef) *from = NULL;
         const StorageBackend *backend;
         VolumeMake make = { .metadata = has_word(args, "metadata"), .reflink = has_word(args, "reflink") };
+        bool said = false;
 
         if (read_pool(&pool, &backend, err) < 0 || read_volume(VOLUME_FD, &wanted, err) < 0 ||
             (has_word(args, "clone") && read_volume(FROM_FD, &from, err) < 0))
@@ -113,10 +169,12 @@ static int do_make(char **args, Error *err)
         make.pool = pool;
         make.wanted = wanted;
         make.from = from;
-        if (backend->create && backend->create(pool, wanted, err) < 0)
-                return -1;
-        if (confine_to(pool->target_path, err) == 0 && volume_make(&make, err) == 0)
+        if (pool_type_is_directory(pool->type))
+                return confine_to(pool->target_path, err) < 0 ? -1 : volume_make(&make, err);
+        if (make_in_room(backend, &make, &said, err) == 0)
                 return 0;
+        if (said)
+                err->code = ERR_OK;
         return -1;
 }
 
@@ -145,18 +203,40 @@ static int do_resize(char **args, Error *err)
         if (str_to_u64(args[0], &bytes) < 0)
                 return err_set(err, ERR_INTERNAL, "'%s' is not a number of bytes", args[0]);
         if (backend->resize)
-                return backend->resize(pool, volume->name, bytes, err);
+                return backend->resize(pool, volume, bytes, err);
+        if (!pool_type_is_directory(pool->type))
+                return err_set(err, ERR_NO_SUPPORT, "volumes of a pool of type '%s' are not resized",
+                               pool_type_text(pool->type));
         if (confine_to(pool->target_path, err) < 0)
                 return -1;
         return volume_resize(volume, bytes, has_word(args, "allocate"), has_word(args, "shrink"), err);
 }
 
+/* A device that shows more than it has would be full long before its end, and broken then. */
+static int check_has_room(const PoolDef *pool, const StorageBackend *backend, const char *path, Error *err)
+{
+        const char *name = strrchr(path, '/');
+        AUTO(VolumeDef) *def = NULL;
+
+        if (pool_type_is_directory(pool->type) || !backend->look || !name)
+                return 0;
+        if (backend->look(pool, name + 1, &def, err) < 0)
+                return -1;
+        return def && def->allocation_bytes < def->capacity_bytes
+                       ? err_set(err, ERR_NO_SUPPORT, "volume '%s' is sparse, and cannot be wiped", def->name)
+                       : 0;
+}
+
 static int do_wipe(char **args, Error *err)
 {
+        AUTO(PoolDef) *pool = NULL;
+        const StorageBackend *backend;
         uint64_t algorithm;
 
         if (str_to_u64(args[1], &algorithm) < 0 || algorithm >= N_WIPES)
                 return err_set(err, ERR_INVALID_ARG, "there is no way of wiping number %s", args[1]);
+        if (read_pool(&pool, &backend, err) < 0 || check_has_room(pool, backend, args[0], err) < 0)
+                return -1;
         return volume_wipe(args[0], (WipeAlgorithm)algorithm, err);
 }
 
@@ -181,13 +261,33 @@ static int do_receive(char **args, Error *err)
         return do_transfer(args, false, err);
 }
 
+static int do_sources(char **args, Error *err)
+{
+        AUTO(PoolSourcesDef) *found = pool_sources_new();
+        AUTO(PoolSourcesDef) *where = NULL;
+        const StorageBackend *backend;
+        AUTO(Buf) xml = { 0 };
+        PoolType type = (PoolType)enum_find(&pool_type_words, args[0]);
+
+        backend = type ? storage_backend_of(type, err) : NULL;
+        if (!backend)
+                return -1;
+        if (read_fd(POOL_FD, &xml, err) < 0 || (xml.len && pool_sources_parse(xml.data, xml.len, &where, err) < 0) ||
+            backend->find_sources(where ? where->sources[0] : NULL, found, err) < 0)
+                return -1;
+        buf_clear(&xml);
+        pool_sources_format(found, &xml);
+        return fd_write_all(STDOUT_FILENO, xml.data, xml.len, err);
+}
+
 static const struct {
         const char *name;
         int n_args; /* at least */
         int (*run)(char **args, Error *err);
 } verbs[] = {
-        { "serve", 0, do_serve },   { "pool", 1, do_pool }, { "make", 0, do_make }, { "delete", 1, do_delete },
-        { "resize", 1, do_resize }, { "wipe", 2, do_wipe }, { "send", 3, do_send }, { "receive", 3, do_receive },
+        { "serve", 0, do_serve },   { "pool", 1, do_pool },       { "make", 0, do_make },
+        { "delete", 1, do_delete }, { "resize", 1, do_resize },   { "wipe", 2, do_wipe },
+        { "send", 3, do_send },     { "receive", 3, do_receive }, { "sources", 1, do_sources },
 };
 
 int main(int argc, char **argv)
@@ -202,7 +302,8 @@ int main(int argc, char **argv)
                         continue;
                 if (verbs[i].run(argv + 2, &err) == 0)
                         return 0;
-                fprintf(stderr, "%d %s\n", (int)err.code, err.text);
+                if (err_is_set(&err))
+                        fprintf(stderr, "%d %s\n", (int)err.code, err.text);
                 return 1;
         }
         fputs("drover-storage is run by droverd\n", stderr);

@@ -168,6 +168,12 @@ static void watch_directory(Server *server)
                 inotify_add_watch(server->inotify, server->pool->target_path, WATCHED | IN_ONLYDIR);
 }
 
+/* Such a pool needs none of the host's programs once it is started. */
+static bool reads_images(PoolType type)
+{
+        return pool_type_is_directory(type) || type == POOL_TYPE_GLUSTER;
+}
+
 int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, Error *err)
 {
         AUTO(Server) server = { .pool = pool, .backend = backend, .inotify = -1 };
@@ -179,9 +185,12 @@ int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, Error
                 return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is not active", pool->name);
         if (starts && backend->start && backend->start(pool, err) < 0)
                 return -1;
+        /* what cannot be removed yet is no volume all the same, and tried again next time */
+        if (backend->tidy)
+                backend->tidy(pool, NULL);
         watch_directory(&server);
         /* from here on bytes from strangers are read; other kinds of pools run the host's programs */
-        if (pool_type_is_directory(pool->type) &&
+        if (reads_images(pool->type) &&
             image_confine(&(Confinement){ .may_open = true, .memory_bytes = 1ULL << 30 }, err) < 0)
                 return -1;
         if (scan(&server, err) < 0)

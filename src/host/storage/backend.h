@@ -24,6 +24,15 @@ enum {
         BUILD_NO_OVERWRITE = 1 << 1, /* only when nothing is on it */
 };
 
+/* Where the content of a new volume goes before it is one. */
+typedef struct StorageRoom {
+        Fd lock;         /* held until it is a volume; -1: none */
+        char *path;      /* of the device; owned. NULL: content cannot be put in from here */
+        uint64_t offset; /* bytes on it */
+        uint64_t bytes;
+        void *kept; /* the backend's; owned, a block of its own */
+} StorageRoom;
+
 typedef struct StorageBackend {
         /* Each may be NULL: there is nothing to do. */
         int (*build)(const PoolDef *pool, unsigned flags, Error *err);
@@ -31,42 +40,88 @@ typedef struct StorageBackend {
         int (*is_started)(const PoolDef *pool, bool *ret, Error *err);
         int (*start)(const PoolDef *pool, Error *err);
         int (*stop)(const PoolDef *pool, Error *err);
+        /* Remove what never became a volume: called when nobody makes one, as the pool starts or is taken up. */
+        int (*tidy)(const PoolDef *pool, Error *err);
 
         int (*scan)(const PoolDef *pool, StorageFound *found, void *arg, Error *err);
         int (*figures)(const PoolDef *pool, StorageFigures *ret, Error *err);
         /* One volume again; NULL: the pool is scanned. *ret NULL: there is none of that name. */
         int (*look)(const PoolDef *pool, const char *name, VolumeDef **ret, Error *err);
 
-        /* Room for a volume whose content comes later; NULL: volumes are not made here. */
-        int (*create)(const PoolDef *pool, const VolumeDef *wanted, Error *err);
+        /*
+         * Room for a volume whose content comes later; NULL: volumes are not made here. Until finish() it is no
+         * volume; remove_room() takes the room back, NULL: nothing has to be. finish NULL: create did all.
+         */
+        bool any_format; /* what the format of a volume means here is for create to say */
+        int (*create)(const PoolDef *pool, const VolumeDef *wanted, StorageRoom *room, Error *err);
+        int (*finish)(const PoolDef *pool, const VolumeDef *wanted, const StorageRoom *room, Error *err);
+        int (*remove_room)(const PoolDef *pool, const char *name, Error *err);
         int (*remove)(const PoolDef *pool, const char *name, Error *err);
-        int (*resize)(const PoolDef *pool, const char *name, uint64_t bytes, Error *err);
-        /* Sources that could be pools: <sources> is written by the caller; NULL: it cannot be told. */
-        int (*find_sources)(const PoolSourceDef *spec, Buf *ret, Error *err);
+        /* NULL: volumes of directories know how, others stay as large as they are. */
+        int (*resize)(const PoolDef *pool, const VolumeDef *volume, uint64_t bytes, Error *err);
+        /* Sources that could be pools, for those that can be told; spec: where to look, may be NULL. */
+        int (*find_sources)(const PoolSourceDef *spec, PoolSourcesDef *ret, Error *err);
 } StorageBackend;
 
-extern const StorageBackend storage_dir, storage_fs, storage_netfs;
+extern const StorageBackend storage_dir, storage_fs, storage_netfs, storage_vstorage, storage_logical, storage_disk,
+        storage_iscsi, storage_iscsi_direct, storage_scsi, storage_mpath, storage_rbd, storage_gluster, storage_zfs;
 
 /* NULL with the error set: this build has none for it. */
 const StorageBackend *storage_backend_of(PoolType type, Error *err);
+void storage_room_done(StorageRoom *room);
+DEFINE_AUTO_VALUE(StorageRoom, storage_room_done)
 
 /*
- * Run a program of the host and wait for it; out (may be NULL) gets what it says, at most 16 MiB. A failure is an
- * error that holds its first line on standard error.
+ * Run a program of the host and wait for it; out (may be NULL) gets what it says, at most 16 MiB: more is an error. A
+ * failure is an error that holds what it complained of on standard error.
  */
 int storage_run(const char *const *argv, Buf *out, Error *err);
+/* The same for programs whose status is an answer: only one that cannot be run, or ends otherwise, is an error. */
+int storage_ask(const char *const *argv, Buf *out, int *status, Error *err);
 /* For tests: answers in place of the programs. NULL: the programs again. */
-typedef int StorageRunner(void *arg, const char *const *argv, Buf *out, Error *err);
+typedef int StorageRunner(void *arg, const char *const *argv, Buf *out, int *status, Error *err);
 void storage_set_runner(StorageRunner *runner, void *arg);
 
 #define STORAGE_RUN(out, err, ...) storage_run((const char *const[]){ __VA_ARGS__, NULL }, (out), (err))
+#define STORAGE_ASK(out, status, err, ...)                                                                           \
+        storage_ask((const char *const[]){ __VA_ARGS__, NULL }, (out), (status), (err))
+
+/*
+ * A table that a program wrote. The next line of *text is cut in place at the separator into at most `most` fields,
+ * without the blanks around them; what is left over stays in the last. Lines that hold nothing are passed over. 0: no
+ * more lines.
+ */
+size_t storage_next_row(char **text, char separator, char **fields, size_t most);
+
+/* --- devices --- */
+
+/* An error when blkid finds something on it, or cannot tell: it says to overwrite. */
+int storage_check_blank(const char *device, Error *err);
+/* The kind of file system, table or member that blkid sees; *ret NULL: none. Owned. */
+int storage_find_content(const char *device, char **ret, Error *err);
+/*
+ * The name below the pool's target that leads to this node and will do so after the next boot; a target of /dev is
+ * content with the node itself. Owned; NULL: there is none.
+ */
+char *storage_stable_path(const PoolDef *pool, const char *node);
+/* Wait until udev has made the names of what the kernel has told so far. */
+void storage_settle(void);
+/* A device as a volume, without a byte of it read but what tells an encrypted one. key NULL: its path. */
+int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err);
+/* An empty definition of a volume with its name, path and key (NULL: the path). */
+VolumeDef *storage_new_volume(const char *path, const char *name, const char *key);
+/* Owner, mode and times of what stands at its path, when something does. */
+void storage_describe_node(VolumeDef *def);
 
 /* --- files of a directory --- */
 
+/* Files that cannot be read are passed over. */
+int storage_scan_directory(const char *dir, StorageFound *found, void *arg, Error *err);
+int storage_directory_figures(const char *dir, StorageFigures *ret, Error *err);
+int storage_remove_file(const char *dir, const char *name, Error *err); /* one that is gone is fine */
+
 /* What stands under this name of the directory; *ret NULL: no volume. Format and size are told by its header. */
 int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err);
-/* The same for a device node or a link to one. key NULL: its path. */
-int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err);
 /* Names that volumes have while they are made; left over ones are removed when a pool starts. */
 bool storage_is_unfinished(const char *name);
 int storage_remove_unfinished(const char *dir, Error *err);

@@ -27,12 +27,12 @@ static bool has_control_characters(const char *name)
         return false;
 }
 
-static int scan_directory(const PoolDef *pool, StorageFound *found, void *arg, Error *err)
+int storage_scan_directory(const char *path, StorageFound *found, void *arg, Error *err)
 {
-        DIR *dir = opendir(pool->target_path);
+        DIR *dir = opendir(path);
 
         if (!dir)
-                return storage_fail(err, errno, pool->target_path, "cannot open directory '%s'", pool->target_path);
+                return storage_fail(err, errno, path, "cannot open directory '%s'", path);
         for (struct dirent *entry; (entry = readdir(dir));) {
                 AUTO(VolumeDef) *def = NULL;
 
@@ -40,23 +40,33 @@ static int scan_directory(const PoolDef *pool, StorageFound *found, void *arg, E
                     has_control_characters(entry->d_name))
                         continue;
                 /* one file that cannot be read hides no others */
-                if (storage_look_at_file(pool->target_path, entry->d_name, &def, NULL) == 0 && def)
+                if (storage_look_at_file(path, entry->d_name, &def, NULL) == 0 && def)
                         found(arg, def);
         }
         closedir(dir);
         return 0;
 }
 
-static int directory_figures(const PoolDef *pool, StorageFigures *ret, Error *err)
+static int scan_directory(const PoolDef *pool, StorageFound *found, void *arg, Error *err)
+{
+        return storage_scan_directory(pool->target_path, found, arg, err);
+}
+
+int storage_directory_figures(const char *path, StorageFigures *ret, Error *err)
 {
         struct statvfs st;
 
-        if (statvfs(pool->target_path, &st) < 0)
-                return storage_fail(err, errno, pool->target_path, "cannot look at '%s'", pool->target_path);
+        if (statvfs(path, &st) < 0)
+                return storage_fail(err, errno, path, "cannot look at '%s'", path);
         ret->capacity = (uint64_t)st.f_blocks * st.f_frsize;
         ret->available = (uint64_t)st.f_bfree * st.f_frsize;
         ret->allocation = ret->capacity - ret->available;
         return 0;
+}
+
+static int directory_figures(const PoolDef *pool, StorageFigures *ret, Error *err)
+{
+        return storage_directory_figures(pool->target_path, ret, err);
 }
 
 static int look_at_file(const PoolDef *pool, const char *name, VolumeDef **ret, Error *err)
@@ -101,9 +111,9 @@ static int check_directory(const PoolDef *pool, Error *err)
         return 0;
 }
 
-static int start_directory(const PoolDef *pool, Error *err)
+static int tidy_directory(const PoolDef *pool, Error *err)
 {
-        return check_directory(pool, err) < 0 ? -1 : storage_remove_unfinished(pool->target_path, err);
+        return storage_remove_unfinished(pool->target_path, err);
 }
 
 static int directory_is_started(const PoolDef *pool, bool *ret, Error *err)
@@ -112,9 +122,9 @@ static int directory_is_started(const PoolDef *pool, bool *ret, Error *err)
         return check_directory(pool, err);
 }
 
-static int remove_file(const PoolDef *pool, const char *name, Error *err)
+int storage_remove_file(const char *dir, const char *name, Error *err)
 {
-        AUTOFREE char *path = str_format("%s/%s", pool->target_path, name);
+        AUTOFREE char *path = str_format("%s/%s", dir, name);
         struct stat st;
 
         if (lstat(path, &st) < 0)
@@ -122,6 +132,11 @@ static int remove_file(const PoolDef *pool, const char *name, Error *err)
         if ((S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) < 0)
                 return storage_fail(err, errno, path, "cannot delete '%s'", path);
         return 0;
+}
+
+static int remove_file(const PoolDef *pool, const char *name, Error *err)
+{
+        return storage_remove_file(pool->target_path, name, err);
 }
 
 /* --- what is mounted --- */
@@ -133,6 +148,8 @@ static char *what_to_mount(const PoolDef *pool)
 
         if (pool->type == POOL_TYPE_FS)
                 return str_dup(pool_def_device(pool));
+        if (pool->type == POOL_TYPE_VSTORAGE)
+                return str_format("vstorage://%s", source->name);
         host = source->hosts[0]->name;
         if (str_eq(source->format, "cifs"))
                 return str_format("//%s/%s", host, source->dir + (source->dir[0] == '/'));
@@ -156,7 +173,7 @@ static int is_mounted(const PoolDef *pool, bool *ret, Error *err)
                         continue;
                 /* the kernel names a device by its node; a link or a bound file looks different, and is ours anyway */
                 *ret = true;
-                if (pool->type == POOL_TYPE_NETFS && !str_eq(entry->mnt_fsname, what))
+                if (pool->type != POOL_TYPE_FS && !str_eq(entry->mnt_fsname, what))
                         str_replace(&other, entry->mnt_fsname);
                 else
                         on = pool->target_path;
@@ -177,20 +194,30 @@ static const char *mount_type(const PoolDef *pool)
         return format;
 }
 
+static int mount_vstorage(const PoolDef *pool, Error *err)
+{
+        const StoragePermissionsDef *p = pool->permissions;
+
+        return STORAGE_RUN(NULL, err, "vstorage-mount", "-c", pool->source->name, "-m",
+                           p && p->mode ? p->mode : "0700", pool->target_path);
+}
+
 static int mount_pool(const PoolDef *pool, Error *err)
 {
         AUTOFREE char *what = what_to_mount(pool), *version = NULL;
         const char *argv[12] = { "mount" };
-        const char *type = mount_type(pool);
+        const char *type = pool->type == POOL_TYPE_VSTORAGE ? NULL : mount_type(pool);
         size_t n = 1;
         bool mounted;
 
         if (is_mounted(pool, &mounted, err) < 0)
                 return -1;
         if (mounted)
-                return start_directory(pool, err);
+                return 0;
         if (check_directory(pool, err) < 0)
                 return -1;
+        if (pool->type == POOL_TYPE_VSTORAGE)
+                return mount_vstorage(pool, err);
         if (type) {
                 argv[n++] = "-t";
                 argv[n++] = type;
@@ -208,9 +235,7 @@ static int mount_pool(const PoolDef *pool, Error *err)
         }
         argv[n++] = what;
         argv[n++] = pool->target_path;
-        if (storage_run(argv, NULL, err) < 0)
-                return -1;
-        return start_directory(pool, err);
+        return storage_run(argv, NULL, err);
 }
 
 static int unmount_pool(const PoolDef *pool, Error *err)
@@ -222,20 +247,6 @@ static int unmount_pool(const PoolDef *pool, Error *err)
         return mounted ? STORAGE_RUN(NULL, err, "umount", pool->target_path) : 0;
 }
 
-/* blkid: 0 it found something, 2 nothing is there. */
-static int check_blank(const char *device, Error *err)
-{
-        AUTO(Buf) found = { 0 };
-        AUTO(Error) nothing = { 0 };
-
-        if (STORAGE_RUN(&found, &nothing, "blkid", "-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", device) < 0 ||
-            !found.len)
-                return 0;
-        found.data[strcspn(found.data, "\n")] = '\0';
-        return err_set(err, ERR_OPERATION_INVALID, "'%s' already holds %s; build it with --overwrite to lose that",
-                       device, buf_text(&found));
-}
-
 static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
 {
         const char *device = pool_def_device(pool), *format = pool->source->format;
@@ -245,7 +256,7 @@ static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
                 return -1;
         if (!(flags & (BUILD_OVERWRITE | BUILD_NO_OVERWRITE)))
                 return 0;
-        if (flags & BUILD_NO_OVERWRITE && check_blank(device, err) < 0)
+        if (flags & BUILD_NO_OVERWRITE && storage_check_blank(device, err) < 0)
                 return -1;
         if (!format || str_eq(format, "auto"))
                 return err_set(err, ERR_OPERATION_INVALID,
@@ -254,15 +265,83 @@ static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
         return STORAGE_RUN(NULL, err, program, str_starts(format, "ext") ? "-F" : "-f", device);
 }
 
+/* --- what a server exports --- */
+
+/* "/srv/images   192.0.2.0/24,host": the clients, who have no blanks in them, stand behind the last ones. */
+static void add_export(char *line, const PoolHostDef *host, PoolSourcesDef *ret)
+{
+        char *clients = strrchr(line, ' ');
+        PoolSourceDef *source;
+
+        if (!clients || line[0] != '/')
+                return;
+        while (clients > line && *clients == ' ')
+                *clients-- = '\0';
+        source = pool_sources_add(ret);
+        pool_source_add_host(ret, source, host->name, host->port);
+        source->dir = arena_dup(ret->head.arena, line);
+        source->format = "nfs";
+}
+
+static int find_exports(const PoolHostDef *host, PoolSourcesDef *ret, Error *err)
+{
+        AUTO(Buf) said = { 0 };
+        char *text, *line;
+
+        if (STORAGE_RUN(&said, err, "showmount", "--no-headers", "--exports", host->name) < 0)
+                return -1;
+        for (text = said.data; text && storage_next_row(&text, '\0', &line, 1);)
+                add_export(line, host, ret);
+        return 0;
+}
+
+static int find_gluster_volumes(const PoolHostDef *host, PoolSourcesDef *ret, Error *err)
+{
+        AUTOFREE char *remote = str_format("--remote-host=%s", host->name);
+        AUTO(Buf) said = { 0 };
+        char *text, *line;
+
+        if (STORAGE_RUN(&said, err, "gluster", "--mode=script", remote, "volume", "list") < 0)
+                return -1;
+        for (text = said.data; text && storage_next_row(&text, '\0', &line, 1);) {
+                PoolSourceDef *source = pool_sources_add(ret);
+
+                pool_source_add_host(ret, source, host->name, host->port);
+                source->dir = arena_format(ret->head.arena, "/%s", line);
+                source->format = "glusterfs";
+        }
+        return 0;
+}
+
+/* A server may speak both, and mostly speaks one: what it does not is no error while the other is answered. */
+static int find_netfs(const PoolSourceDef *spec, PoolSourcesDef *ret, Error *err)
+{
+        const char *format = spec ? spec->format : NULL;
+        bool any = !format || str_eq(format, "auto");
+
+        if (!spec || !spec->n_hosts)
+                return err_set(err, ERR_INVALID_ARG,
+                               "where to look is not said: <source><host name='...'/></source>");
+        if (str_eq(format, "glusterfs"))
+                return find_gluster_volumes(spec->hosts[0], ret, err);
+        if (!any && !str_eq(format, "nfs"))
+                return err_set(err, ERR_NO_SUPPORT, "what a server exports as '%s' cannot be told", format);
+        if (any)
+                find_gluster_volumes(spec->hosts[0], ret, NULL);
+        return find_exports(spec->hosts[0], ret, any && ret->n_sources ? NULL : err) < 0 && !(any && ret->n_sources)
+                       ? -1
+                       : 0;
+}
+
 #define FILES_IN_A_DIRECTORY                                                                                         \
         .scan = scan_directory, .figures = directory_figures, .look = look_at_file, .remove = remove_file,           \
-        .unbuild = remove_directory
+        .unbuild = remove_directory, .tidy = tidy_directory
 
 const StorageBackend storage_dir = {
         FILES_IN_A_DIRECTORY,
         .build = build_directory,
         .is_started = directory_is_started,
-        .start = start_directory,
+        .start = check_directory,
 };
 
 const StorageBackend storage_fs = {
@@ -270,6 +349,11 @@ const StorageBackend storage_fs = {
 };
 
 const StorageBackend storage_netfs = {
+        FILES_IN_A_DIRECTORY, .build = build_directory, .is_started = is_mounted,
+        .start = mount_pool,  .stop = unmount_pool,     .find_sources = find_netfs,
+};
+
+const StorageBackend storage_vstorage = {
         FILES_IN_A_DIRECTORY, .build = build_directory, .is_started = is_mounted,
         .start = mount_pool,  .stop = unmount_pool,
 };

@@ -6,6 +6,7 @@
  */
 #include "host/storage/backend.h"
 
+#include "base/fd.h"
 #include "base/str.h"
 #include "img/format.h"
 
@@ -140,7 +141,7 @@ static void describe_image(VolumeDef *def, ImageFile *file)
         }
 }
 
-static VolumeDef *new_volume(const char *path, const char *name, const char *key)
+VolumeDef *storage_new_volume(const char *path, const char *name, const char *key)
 {
         VolumeDef *def = volume_def_new();
         Arena *arena = def->head.arena;
@@ -153,26 +154,41 @@ static VolumeDef *new_volume(const char *path, const char *name, const char *key
         return def;
 }
 
+static int measure_device(VolumeDef *def, int fd, Error *err)
+{
+        uint64_t size = 0;
+
+        if (ioctl(fd, BLKGETSIZE64, &size) < 0)
+                return err_errno(err, errno, "cannot get the size of '%s'", def->target.path);
+        def->capacity_bytes = def->allocation_bytes = def->physical_bytes = size;
+        return 0;
+}
+
 /* What is no volume at all: it went away, cannot be read by anybody, or is a socket. */
 static bool is_passed_over(int errnum)
 {
         return errnum == ENOENT || errnum == ELOOP || errnum == ENXIO || errnum == ENODEV || errnum == ENOMEDIUM;
 }
 
-static int look(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err)
+int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err)
 {
-        AUTO(Fd) fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        AUTOFREE char *path = str_format("%s/%s", dir, name);
+        AUTO(ImageFile) *file = NULL;
         AUTO(VolumeDef) *def = NULL;
+        AUTO(Fd) fd = -1;
         struct stat st;
 
         *ret = NULL;
+        if (storage_is_unfinished(name))
+                return 0;
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0 && is_passed_over(errno))
                 return 0;
         if (fd < 0 || fstat(fd, &st) < 0)
                 return storage_fail(err, errno, path, "cannot open volume '%s'", path);
         if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISDIR(st.st_mode))
                 return 0;
-        def = new_volume(path, name, key);
+        def = storage_new_volume(path, name, NULL);
         describe_stat(def, &st, fd);
         def->type = S_ISREG(st.st_mode)   ? VOLUME_TYPE_FILE
                     : S_ISDIR(st.st_mode) ? VOLUME_TYPE_DIR
@@ -184,38 +200,59 @@ static int look(const char *path, const char *name, const char *key, VolumeDef *
         }
         def->capacity_bytes = def->physical_bytes = (uint64_t)st.st_size;
         def->allocation_bytes = (uint64_t)st.st_blocks * 512;
-        if (S_ISBLK(st.st_mode)) {
-                uint64_t size = 0;
-
-                if (ioctl(fd, BLKGETSIZE64, &size) < 0)
-                        return err_errno(err, errno, "cannot get the size of '%s'", path);
-                def->capacity_bytes = def->allocation_bytes = def->physical_bytes = size;
-        }
-        {
-                AUTO(ImageFile) *file = image_file_from_fd(fd_take(&fd), path, false, err);
-
-                if (!file)
-                        return -1;
-                describe_image(def, file);
-        }
+        if (S_ISBLK(st.st_mode) && measure_device(def, fd, err) < 0)
+                return -1;
+        file = image_file_from_fd(fd_take(&fd), path, false, err);
+        if (!file)
+                return -1;
+        describe_image(def, file);
         *ret = TAKE(def);
         return 0;
 }
 
-int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err)
-{
-        AUTOFREE char *path = str_format("%s/%s", dir, name);
+/* --- devices --- */
 
-        *ret = NULL;
-        return storage_is_unfinished(name) ? 0 : look(path, name, NULL, ret, err);
+void storage_describe_node(VolumeDef *def)
+{
+        struct stat st;
+
+        def->type = VOLUME_TYPE_BLOCK;
+        def->target.format = "raw";
+        if (stat(def->target.path, &st) == 0)
+                describe_stat(def, &st, -1);
+}
+
+/* An encrypted device says so in its first bytes. Whatever else a guest wrote on it is not looked at. */
+static void describe_encryption(VolumeDef *def, int fd)
+{
+        static const char magic[6] = { 'L', 'U', 'K', 'S', '\xba', '\xbe' };
+        char first[sizeof(magic)];
+
+        if (pread(fd, first, sizeof(first), 0) != sizeof(first) || memcmp(first, magic, sizeof(magic)) != 0)
+                return;
+        def->target.encryption = arena_new_one(def->head.arena, EncryptionDef);
+        def->target.encryption->format = ENCRYPTION_FORMAT_LUKS;
 }
 
 int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err)
 {
-        if (look(path, name, key, ret, err) < 0)
+        AUTO(Fd) fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        AUTO(VolumeDef) *def = NULL;
+        struct stat st;
+
+        *ret = NULL;
+        if (fd < 0 && is_passed_over(errno))
+                return 0;
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return storage_fail(err, errno, path, "cannot open volume '%s'", path);
+        if (!S_ISBLK(st.st_mode))
+                return 0;
+        def = storage_new_volume(path, name, key);
+        storage_describe_node(def);
+        if (measure_device(def, fd, err) < 0)
                 return -1;
-        if (*ret && (*ret)->type != VOLUME_TYPE_BLOCK)
-                *ret = volume_def_unref(*ret);
+        describe_encryption(def, fd);
+        *ret = TAKE(def);
         return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * host/storage/make.c - new volumes
  */
+#include "host/storage/part-file.h"
 #include "host/storage/volume.h"
 
 #include "base/str.h"
@@ -201,29 +202,22 @@ static int share_blocks(const VolumeMake *make, int fd, Error *err)
         return 0;
 }
 
-static int fill(const VolumeMake *make, int fd, bool is_file, Error *err)
+/* Put the content into file, which is taken. */
+static int fill_file(const VolumeMake *make, ImageFile *file, Image *source, bool is_file, Error *err)
 {
-        AUTO(Image) *source = NULL;
         AUTO(Image) *image = NULL;
-        ImageFile *file;
         ImageFormat format;
         uint64_t size;
 
-        if (make->reflink && make->from)
-                return share_blocks(make, fd, err);
-        if (format_of(make->wanted->target.format, &format, err) < 0 || open_source(make->from, &source, err) < 0 ||
-            check_backing(make, err) < 0 || find_size(make, source, &size, err) < 0)
-                return -1;
-        file = image_file_from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 3), make->wanted->target.path, true, err);
-        if (!file)
-                return -1;
-        /* without a name it need not be durable before the end */
-        file->skip_flush = is_file;
-        if (((is_file || format != IMAGE_FORMAT_RAW) && lay_out(make, file, format, size, err) < 0) || !source) {
-                bool failed = source || err_is_set(err);
-
+        if (format_of(is_file ? make->wanted->target.format : NULL, &format, err) < 0 ||
+            (is_file && check_backing(make, err) < 0) || find_size(make, source, &size, err) < 0 ||
+            ((is_file || format != IMAGE_FORMAT_RAW) && lay_out(make, file, format, size, err) < 0)) {
                 image_file_close(file);
-                return failed ? -1 : 0;
+                return -1;
+        }
+        if (!source) {
+                image_file_close(file);
+                return 0;
         }
         image = image_open(file, format, IMAGE_WRITE, err);
         if (!image) {
@@ -237,6 +231,48 @@ static int fill(const VolumeMake *make, int fd, bool is_file, Error *err)
             image_file_reserve(image_file(image), 0, MIN(make->wanted->allocation_bytes, image_size(image)), err) < 0)
                 return -1;
         return image_close(TAKE(image), err);
+}
+
+static int fill(const VolumeMake *make, int fd, Error *err)
+{
+        AUTO(Image) *source = NULL;
+        ImageFile *file;
+
+        if (make->reflink && make->from)
+                return share_blocks(make, fd, err);
+        if (open_source(make->from, &source, err) < 0)
+                return -1;
+        file = image_file_from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 3), make->wanted->target.path, true, err);
+        if (!file)
+                return -1;
+        /* without a name it need not be durable before the end */
+        file->skip_flush = true;
+        return fill_file(make, file, source, true, err);
+}
+
+/* A device has its content as it is; what it holds is not zeros, and is on the disk before the volume is told of. */
+static int fill_room(const VolumeMake *make, Error *err)
+{
+        const StorageRoom *room = make->room;
+        AUTO(Image) *source = NULL;
+        ImageFile *device, *file;
+
+        if (open_source(make->from, &source, err) < 0)
+                return -1;
+        if (source && image_size(source) > room->bytes)
+                return err_set(err, ERR_INVALID_ARG, "volume '%s' has %llu bytes, '%s' needs %llu",
+                               make->wanted->name, (unsigned long long)room->bytes, make->from->name,
+                               (unsigned long long)image_size(source));
+        device = image_file_open(room->path, FILE_WRITE, err);
+        if (!device)
+                return -1;
+        file = part_file_new(device, room->offset, room->bytes);
+        return fill_file(make, file, source, false, err);
+}
+
+bool volume_has_content(const VolumeMake *make)
+{
+        return make->from || make->wanted->target.encryption;
 }
 
 static int make_directory(const VolumeMake *make, const char *path, Error *err)
@@ -257,16 +293,11 @@ int volume_make(const VolumeMake *make, Error *err)
         AUTOFREE char *path = str_format("%s/%s", dir, make->wanted->name);
         AUTO(NewFile) file = { .path = path, .fd = -1 };
 
-        if (!pool_type_is_directory(make->pool->type)) {
-                AUTO(Fd) device = open(make->wanted->target.path, O_RDWR | O_CLOEXEC);
-
-                if (device < 0)
-                        return err_errno(err, errno, "cannot open '%s'", make->wanted->target.path);
-                return fill(make, device, false, err);
-        }
+        if (make->room)
+                return volume_has_content(make) ? fill_room(make, err) : 0;
         if (str_eq(make->wanted->target.format, "dir"))
                 return make_directory(make, path, err);
-        if (new_file_open(&file, dir, make->wanted->name, err) < 0 || fill(make, file.fd, true, err) < 0 ||
+        if (new_file_open(&file, dir, make->wanted->name, err) < 0 || fill(make, file.fd, err) < 0 ||
             new_file_keep(&file, make->wanted, err) < 0)
                 return -1;
         return sync_directory(dir, err);

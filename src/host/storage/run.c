@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_OUTPUT = 16 * 1024 * 1024, MOST_COMPLAINT = 4096 };
+enum { MOST_OUTPUT = 16 * 1024 * 1024, MOST_COMPLAINT = 4096, NOT_RUN = 127 };
 
 static StorageRunner *runner;
 static void *runner_arg;
@@ -23,10 +23,22 @@ void storage_set_runner(StorageRunner *fn, void *arg)
         runner_arg = arg;
 }
 
+static char *trim(char *text)
+{
+        size_t n;
+
+        text += strspn(text, " \t\r");
+        for (n = strlen(text); n && strchr(" \t\r", text[n - 1]);)
+                text[--n] = '\0';
+        return text;
+}
+
 static void become(const char *const *argv, int out, int err)
 {
-        static const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                           "LC_ALL=C", NULL };
+        /* where no udev runs, the device mapper's tools must make their nodes themselves instead of waiting for it */
+        bool no_udev = access("/run/udev/control", F_OK) < 0;
+        const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
+                                    no_udev ? "DM_DISABLE_UDEV=1" : NULL, NULL };
         int null = open("/dev/null", O_RDWR);
 
         dup2(null, STDIN_FILENO);
@@ -38,17 +50,18 @@ static void become(const char *const *argv, int out, int err)
         _exit(127);
 }
 
-/* Both pipes to their ends; what is over the limits is read and thrown away. */
-static void collect(int out_fd, int err_fd, Buf *out, Buf *complaint)
+/* Both pipes to their ends; what is over the limits is read and thrown away. false: that was some of its output. */
+static bool collect(int out_fd, int err_fd, Buf *out, Buf *complaint)
 {
         struct pollfd fds[] = { { .fd = out_fd, .events = POLLIN }, { .fd = err_fd, .events = POLLIN } };
         Buf *const to[] = { out, complaint };
         const size_t most[] = { MOST_OUTPUT, MOST_COMPLAINT };
         char data[65536];
+        bool whole = true;
 
         while (fds[0].fd >= 0 || fds[1].fd >= 0) {
                 if (poll(fds, 2, -1) < 0 && errno != EINTR)
-                        return;
+                        return false;
                 for (size_t i = 0; i < 2; i++) {
                         ssize_t n;
 
@@ -57,34 +70,37 @@ static void collect(int out_fd, int err_fd, Buf *out, Buf *complaint)
                         n = read(fds[i].fd, data, sizeof(data));
                         if (n > 0 && to[i] && to[i]->len + (size_t)n <= most[i])
                                 buf_put(to[i], data, (size_t)n);
+                        else if (n > 0 && to[i] == out && out)
+                                whole = false;
                         else if (n == 0 || (n < 0 && errno != EINTR))
                                 fds[i].fd = -1;
                 }
         }
+        return whole;
 }
 
-static int judge(const char *program, int status, const Buf *complaint, Error *err)
+/* What a program complained of: its first line that is no mere warning. Owned; NULL: nothing. */
+static char *complaint_line(const Buf *complaint)
 {
-        AUTOFREE char *line = str_dup(buf_text(complaint));
+        AUTO_STRLIST lines = str_split(buf_text(complaint), "\n");
+        char *best = NULL;
 
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-                return 0;
-        line[strcspn(line, "\n")] = '\0';
-        if (*line)
-                return err_set(err, ERR_INTERNAL, "%s: %s", program, line);
-        return WIFEXITED(status)
-                       ? err_set(err, ERR_INTERNAL, "%s exited with status %d", program, WEXITSTATUS(status))
-                       : err_set(err, ERR_INTERNAL, "%s was killed by signal %d", program, WTERMSIG(status));
+        for (char **line = lines; *line; line++) {
+                char *text = *line + strspn(*line, " \t");
+
+                if (*text && !strstr(text, "WARNING"))
+                        return str_dup(text);
+                best = best ?: *text ? text : NULL;
+        }
+        return str_dup(best);
 }
 
-int storage_run(const char *const *argv, Buf *out, Error *err)
+static int ask(const char *const *argv, Buf *out, int *status, Buf *complaint, Error *err)
 {
-        AUTO(Buf) complaint = { 0 };
-        int out_ends[2], err_ends[2], status = 0;
+        int out_ends[2], err_ends[2];
+        bool whole = true;
         pid_t pid;
 
-        if (runner)
-                return runner(runner_arg, argv, out, err);
         if (pipe2(out_ends, O_CLOEXEC) < 0)
                 return err_errno(err, errno, "cannot make a pipe");
         if (pipe2(err_ends, O_CLOEXEC) < 0) {
@@ -98,10 +114,61 @@ int storage_run(const char *const *argv, Buf *out, Error *err)
         close(out_ends[1]);
         close(err_ends[1]);
         if (pid > 0)
-                collect(out_ends[0], err_ends[0], out, &complaint);
+                whole = collect(out_ends[0], err_ends[0], out, complaint);
         close(out_ends[0]);
         close(err_ends[0]);
-        if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        if (pid < 0 || waitpid(pid, status, 0) < 0)
                 return err_errno(err, errno, "cannot run '%s'", argv[0]);
-        return judge(argv[0], status, &complaint, err);
+        if (WIFSIGNALED(*status))
+                return err_set(err, ERR_INTERNAL, "%s was killed by signal %d", argv[0], WTERMSIG(*status));
+        *status = WEXITSTATUS(*status);
+        if (*status == NOT_RUN && complaint->len)
+                return err_set(err, ERR_INTERNAL, "%s", buf_text(complaint));
+        return whole ? 0 : err_set(err, ERR_INTERNAL, "%s says more than %d MiB", argv[0], MOST_OUTPUT >> 20);
+}
+
+int storage_ask(const char *const *argv, Buf *out, int *status, Error *err)
+{
+        AUTO(Buf) complaint = { 0 };
+
+        return runner ? runner(runner_arg, argv, out, status, err) : ask(argv, out, status, &complaint, err);
+}
+
+int storage_run(const char *const *argv, Buf *out, Error *err)
+{
+        AUTO(Buf) complaint = { 0 };
+        AUTOFREE char *line = NULL;
+        int status = 0;
+
+        if ((runner ? runner(runner_arg, argv, out, &status, err) : ask(argv, out, &status, &complaint, err)) < 0)
+                return -1;
+        if (!status)
+                return 0;
+        line = complaint_line(&complaint);
+        return line ? err_set(err, ERR_INTERNAL, "%s: %s", argv[0], line)
+                    : err_set(err, ERR_INTERNAL, "%s exited with status %d", argv[0], status);
+}
+
+size_t storage_next_row(char **text, char separator, char **fields, size_t most)
+{
+        size_t n = 0;
+
+        while (**text) {
+                char *line = *text, *end = line + strcspn(line, "\n");
+
+                *text = *end ? end + 1 : end;
+                *end = '\0';
+                if (line[strspn(line, " \t\r")] == '\0')
+                        continue;
+                for (char *at = line; at; n++) {
+                        char *cut = n + 1 < most ? strchr(at, separator) : NULL;
+
+                        if (cut)
+                                *cut = '\0';
+                        fields[n] = trim(at);
+                        at = cut ? cut + 1 : NULL;
+                }
+                return n;
+        }
+        return 0;
 }

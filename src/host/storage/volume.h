@@ -12,15 +12,19 @@ typedef struct VolumeMake {
         const PoolDef *pool;
         const VolumeDef *wanted;
         const VolumeDef *from; /* copy what a guest sees of this one, or NULL */
-        bool metadata;         /* preallocate the tables of the image */
-        bool reflink;          /* share the blocks with `from`, or fail */
+        /* The device that a backend made room on; NULL: a file in the pool's directory. */
+        const StorageRoom *room;
+        bool metadata; /* preallocate the tables of the image */
+        bool reflink;  /* share the blocks with `from`, or fail */
         /* So far, of so much; -1 with the error stops it. May be NULL. */
         int (*progress)(void *arg, uint64_t done, uint64_t total, Error *err);
         void *progress_arg;
 } VolumeMake;
 
-/* A file in a directory pool, or the content of the device that the backend made. */
+/* A file in a directory pool, or the content of the room that a backend made. */
 int volume_make(const VolumeMake *make, Error *err);
+/* Whether volume_make() has anything to put into a room: a copy, an encrypted volume. */
+bool volume_has_content(const VolumeMake *make);
 /* flags: VIR_STORAGE_VOL_RESIZE_ALLOCATE, _SHRINK. */
 int volume_resize(const VolumeDef *volume, uint64_t capacity, bool allocate, bool shrink, Error *err);
 

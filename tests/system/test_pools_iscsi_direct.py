@@ -1,0 +1,74 @@
+"""A pool of type iscsi-direct against tgt on this machine: no kernel has a part in it (STO-04, STO-10)."""
+import os
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from droverd import Droverd, free_port
+from waiting import wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
+TARGET = "iqn.2004-04.test:direct"
+
+
+class Target:
+    """A tgtd of our own, with two units."""
+
+    def __init__(self, tmp_path):
+        self.port = free_port()
+        self.control = str(self.port % 30000)  # tgtd keeps it in 16 bits
+        self.process = subprocess.Popen(["tgtd", "-f", "-C", self.control, "--iscsi", f"portal=127.0.0.1:{self.port}"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for("tgtd answers", lambda: self.admin("--op", "show", "--mode", "system", check=False).returncode == 0)
+        self.admin("--op", "new", "--mode", "target", "--tid", "1", "-T", TARGET)
+        for unit, size in ((1, 16 << 20), (2, 8 << 20)):
+            image = tmp_path / f"unit{unit}"
+            with open(image, "wb") as file:
+                file.truncate(size)
+            self.admin("--op", "new", "--mode", "logicalunit", "--tid", "1", "--lun", str(unit), "-b", image)
+        self.admin("--op", "bind", "--mode", "target", "--tid", "1", "-I", "ALL")
+
+    def admin(self, *words, check=True):
+        return subprocess.run(["tgtadm", "-C", self.control, "--lld", "iscsi", *words], capture_output=True, text=True,
+                              check=check)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(name="target")
+def fixture_target(tmp_path):
+    target = Target(tmp_path)
+    yield target
+    target.stop()
+
+
+@pytest.fixture(name="virsh")
+def fixture_virsh():
+    daemon = Droverd("storage_timeout = 30\n")
+    yield lambda *words, **more: daemon.virsh(*words, driver="qemu", **more)
+    daemon.stop()
+
+
+def test_units_of_a_target_are_network_volumes(target, virsh, tmp_path):
+    spec = tmp_path / "source.xml"
+    spec.write_text(f"<source><host name='127.0.0.1' port='{target.port}'/></source>")
+    found = ElementTree.fromstring(virsh("find-storage-pool-sources", "iscsi-direct", spec))
+    assert [source.find("device").get("path") for source in found] == [TARGET]
+    pool = tmp_path / "pool.xml"
+    pool.write_text(f"<pool type='iscsi-direct'><name>i</name><source><host name='127.0.0.1' port='{target.port}'/>"
+                    f"<device path='{TARGET}'/><initiator><iqn name='iqn.2004-04.test:us'/></initiator></source></pool>")
+    virsh("pool-define", pool)
+    virsh("pool-start", "i")
+    assert virsh("vol-list", "i", "--details").split().count("network") == 2
+    unit = ElementTree.fromstring(virsh("vol-dumpxml", "unit:0:0:2", "i"))
+    assert unit.findtext("capacity") == str(8 << 20)
+    assert unit.findtext("target/path") == f"ip-127.0.0.1:{target.port}-iscsi-{TARGET}-lun-2"
+    assert "24.00 MiB" in virsh("pool-info", "i")
+    target.stop()
+    assert "cannot connect" in virsh("pool-refresh", "i", check=False)
+    assert "unit:0:0:2" in virsh("vol-list", "i")
+    virsh("pool-destroy", "i")
+    assert "cannot connect" in virsh("pool-start", "i", check=False)

@@ -1,0 +1,65 @@
+"""Pools of SCSI disks: iSCSI, a SCSI host, multipath, in the lab machine (STO-04, STO-10, STO-35, STO-36)."""
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from inside import MIB, Inside, disks
+from lab.machine import Machine
+
+PACKAGES = ("dmsetup", "libdevmapper1.02.1", "open-iscsi", "libisns0", "libopeniscsiusr", "libkmod2", "tgt", "libibverbs1",
+            "librdmacm1", "libnl-3-200", "libnl-route-3-200", "udev")
+TARGET = "iqn.2004-04.test:disk"
+SERVERS = f"""set -e
+modprobe -a iscsi_tcp dm_multipath dm_round_robin
+/lib/systemd/systemd-udevd --daemon
+head -c 16777216 /dev/urandom > /run/lun
+mkdir -p /etc/iscsi /var/lib/iscsi
+tgtd
+n=0; until tgtadm --lld iscsi --op show --mode system > /dev/null 2>&1 || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done
+tgtadm --lld iscsi --op new --mode target --tid 1 -T {TARGET}
+tgtadm --lld iscsi --op new --mode logicalunit --tid 1 --lun 1 -b /run/lun
+tgtadm --lld iscsi --op bind --mode target --tid 1 -I ALL
+echo InitiatorName=iqn.2004-04.test:host > /etc/iscsi/initiatorname.iscsi
+touch /etc/iscsi/iscsid.conf
+iscsid
+"""
+
+
+@pytest.fixture(scope="module", name="host")
+def fixture_host(tmp_path_factory):
+    with Machine(packages=PACKAGES, disks=disks(tmp_path_factory, [8])) as machine:
+        machine.run(["sh", "-c", SERVERS])
+        yield Inside(machine)
+
+
+def test_the_units_of_an_iscsi_target_are_volumes(host):
+    """STO-10, STO-35: found, logged in, listed by path with the unit's own name as the key; and logged out."""
+    found = ElementTree.fromstring(host.virsh("find-storage-pool-sources-as iscsi 127.0.0.1"))
+    assert [source.find("device").get("path") for source in found] == [TARGET]
+    host.virsh(f"pool-define-as i iscsi --source-host 127.0.0.1 --source-dev {TARGET} --target /dev/disk/by-path",
+               "pool-start i", "vol-download unit:0:0:1 /run/got --pool i")
+    host.shell("cmp /run/got /run/lun")
+    unit = host.volume("i", "unit:0:0:1")
+    assert unit.findtext("target/path") == f"/dev/disk/by-path/ip-127.0.0.1:3260-iscsi-{TARGET}-lun-1"
+    assert unit.findtext("capacity") == str(16 * MIB)
+    assert unit.findtext("key") == host.shell("/lib/udev/scsi_id --whitelisted --device /dev/sda").strip() != ""
+    assert "are not made" in host.virsh("vol-create-as i x 1M", check=False)
+    host.kill()
+    host.start()
+    assert host.names("i") == {"unit:0:0:1"}
+
+
+def test_a_scsi_host_and_multipath_devices_are_pools(host):
+    """STO-04, STO-36: the host that the session made, and a multipath device over its disk, by its alias."""
+    number = host.shell("ls /sys/class/iscsi_host").strip()
+    host.shell("dmsetup create oramp1 --uuid mpath-3600a --table '0 32768 multipath 0 0 1 1 round-robin 0 1 0 /dev/sda'")
+    host.virsh("pool-define-as m mpath", "pool-start m")
+    assert host.virsh("vol-path oramp1 --pool m").strip() == "/dev/mapper/oramp1"
+    assert host.figures("m")["Capacity"] == 16 * MIB
+    host.virsh("pool-destroy m")
+    host.shell("dmsetup remove oramp1")
+    host.virsh(f"pool-define-as s scsi --adapter-name {number} --target /dev", "pool-start s")
+    assert host.virsh("vol-path unit:0:0:1 --pool s").strip() == "/dev/sda"
+    host.virsh("pool-destroy s", "pool-destroy i")
+    assert host.shell("ls /sys/class/iscsi_session; ls /var/lib/iscsi/nodes 2>/dev/null || :").strip() == ""
+    assert "there is no SCSI host" in host.virsh("pool-start s", check=False)
