@@ -16,7 +16,7 @@ PROGRAMS = ("virt-manager", "Xvfb", "dbus-run-session")
 SESSION = """mkdir -p -m 700 $XDG_RUNTIME_DIR
 Xvfb :7 -screen 0 1280x1024x24 -nolisten tcp -displayfd 3 3> /tmp/display > /dev/null 2>&1 &
 server=$!
-until [ -s /tmp/display ]; do kill -0 $server || exit 1; done
+until [ -s /tmp/display ]; do kill -0 $server || exit 1; sleep 0.05; done
 virt-manager --no-fork --debug --connect qemu:///system $1 > /root/virt-manager.log 2>&1 &
 manager=$!
 timeout 100 /usr/bin/python3 $2 $3

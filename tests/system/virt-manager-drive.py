@@ -4,6 +4,7 @@
 Run on a lab host by test_virt_manager.py: virt-manager-drive.py STEPS, where STEPS is a function below. Prints what it
 saw; what does not appear in time ends it with a sentence.
 """
+import contextlib
 import sys
 import time
 import warnings
@@ -25,50 +26,47 @@ def walk(node):
             yield from walk(child)
 
 
-def showing(root):
-    try:
-        return [node for node in walk(root) if node.get_state_set().contains(Atspi.StateType.SHOWING)]
-    except gi.repository.GLib.Error:
-        return []  # it changed while it was looked at
-
-
 def windows():
     desktop = Atspi.get_desktop(0)
     apps = [desktop.get_child_at_index(i) for i in range(desktop.get_child_count())]
     return [app for app in apps if app and "virt-manager" in (app.get_name() or "")]
 
 
-def find(name, role, root=None):
-    """The one that is shown, as soon as it is; name may be part of a longer one."""
+def matches(node, name, role):
+    return name in (node.get_name() or "") and node.get_role_name() == role and \
+        node.get_state_set().contains(Atspi.StateType.SHOWING)
+
+
+def find(name, role, root=None, then=None):
+    """The one that is shown, as soon as it is; name may be part of a longer one. What then(it) gives, if told."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        for top in [root] if root else windows():
-            for node in showing(top):
-                if name in (node.get_name() or "") and node.get_role_name() == role:
-                    return node
+        # widgets go while they are looked at: then all is looked at again
+        with contextlib.suppress(gi.repository.GLib.Error):
+            for top in [root] if root else windows():
+                found = next((node for node in walk(top) if matches(node, name, role)), None)
+                if found:
+                    return then(found) if then else found
         time.sleep(0.05)
     raise SystemExit(f"no {role} '{name}' appeared")
 
 
 def press(name, root, role="push button"):
-    Atspi.Action.do_action(find(name, role, root), 0)
+    find(name, role, root, lambda button: Atspi.Action.do_action(button, 0))
 
 
 def open_tab(name, root):
-    tab = find(name, "page tab", root)
-    Atspi.Selection.select_child(tab.get_parent(), tab.get_index_in_parent())
+    find(name, "page tab", root, lambda tab: Atspi.Selection.select_child(tab.get_parent(), tab.get_index_in_parent()))
 
 
-def field(label, root):
+def field(label):
     """The text field that a label is for."""
-    for relation in find(label, "label", root).get_relation_set():
-        if relation.get_relation_type() == Atspi.RelationType.LABEL_FOR:
-            return relation.get_target(0)
-    raise SystemExit(f"the label '{label}' is for nothing")
+    relations = label.get_relation_set()
+    return next(r.get_target(0) for r in relations if r.get_relation_type() == Atspi.RelationType.LABEL_FOR)
 
 
 def write(label, root, text):
-    Atspi.EditableText.set_text_contents(field(label, root), text)
+    find(label, "label", root, lambda found: Atspi.EditableText.set_text_contents(field(found), text))
 
 
 def storage_and_networks():
@@ -88,9 +86,8 @@ def storage_and_networks():
     dialog = find("Add a New Storage Pool", "frame")
     write("Name:", dialog, "byhand")
     press("Finish", dialog)
-    cell = find("byhand", "table cell", host)
+    find("byhand", "table cell", host)
     print("pool made")
-    Atspi.Component.grab_focus(cell)
     press("vol-new", host)
     dialog = find("Add a Storage Volume", "frame")
     write("Name:", dialog, "made")
