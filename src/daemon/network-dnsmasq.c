@@ -148,8 +148,8 @@ static void on_launched(void *arg, int status)
         run->launcher = child_free(run->launcher);
         fd_close(&run->complaint);
         if (status != 0)
-                err_set(&err, ERR_OPERATION_FAILED, "the dnsmasq of network '%s' %s: %s", run->net->name,
-                        child_status_text(status), why);
+                err_set(&err, ERR_OPERATION_FAILED, "the dnsmasq of network '%s' %s: %s%s", run->net->name,
+                        child_status_text(status), why, dnsmasq_advice(why));
         else if (read_pid(run, &pid, &err) == 0)
                 network_server_adopt(run, pid, 0, &err);
         run->launched_ms = loop_now_ms(run->host->driver->daemon->loop);

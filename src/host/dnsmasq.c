@@ -282,3 +282,15 @@ void dnsmasq_put_config(const NetworkDef *def, const DnsmasqFiles *files, Buf *r
         for (uint32_t i = 0; def->dnsmasq_options && i < def->dnsmasq_options->n_options; i++)
                 buf_format(ret, "%s\n", def->dnsmasq_options->options[i]->value);
 }
+
+const char *dnsmasq_advice(const char *complaint)
+{
+        /* each has one, and a user has 128 unless told otherwise */
+        if (strstr(complaint, "inotify"))
+                return "; this host gives a user too few of them for so many networks: raise the sysctl "
+                       "fs.inotify.max_user_instances";
+        if (strstr(complaint, "Address already in use"))
+                return "; another DNS or DHCP server of this host serves all its interfaces: let it leave out the "
+                       "network's bridge";
+        return "";
+}

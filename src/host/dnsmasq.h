@@ -37,3 +37,6 @@ typedef struct DnsmasqLease {
  */
 enum { DNSMASQ_MOST_LEASES = 65536, DNSMASQ_MOST_LEASE_BYTES = 16 * 1024 * 1024 };
 void dnsmasq_parse_leases(const char *text, Arena *arena, DnsmasqLease **ret, size_t *ret_n);
+
+/* What to do about a complaint of a dnsmasq that did not start: begins with '; ', or is empty. Static. */
+const char *dnsmasq_advice(const char *complaint);

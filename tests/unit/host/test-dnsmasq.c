@@ -120,3 +120,13 @@ TEST(leases_are_read_line_by_line)
         CHECK_STR(mac_format(&leases[2].mac, mac), "52:54:00:11:22:33");
         CHECK(mac_is_null(&leases[3].mac));
 }
+
+TEST(a_complaint_comes_with_what_to_do)
+{
+        CHECK(strstr(dnsmasq_advice("dnsmasq: failed to create inotify: Too many open files"),
+                     "fs.inotify.max_user_instances"));
+        CHECK(strstr(
+                dnsmasq_advice("dnsmasq: failed to create listening socket for 10.1.2.1: Address already in use"),
+                "leave out the network's bridge"));
+        CHECK_STR(dnsmasq_advice("dnsmasq: bad option"), "");
+}
