@@ -5,8 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -20,6 +24,12 @@
 #endif
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
+#endif
+
+#if defined(__x86_64__)
+#define THIS_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define THIS_ARCH AUDIT_ARCH_AARCH64
 #endif
 
 struct attributes { /* as struct mount_attr */
@@ -67,6 +77,72 @@ static int limit_capabilities(void)
         return 0;
 }
 
+/* What a server of names and addresses has no business with, and what has opened kernels to others before. */
+static const unsigned refused[] = {
+        SYS_ptrace,
+        SYS_process_vm_readv,
+        SYS_process_vm_writev,
+        SYS_kcmp,
+        SYS_bpf,
+        SYS_perf_event_open,
+        SYS_userfaultfd,
+        SYS_io_uring_setup,
+        SYS_add_key,
+        SYS_request_key,
+        SYS_keyctl,
+        SYS_unshare,
+        SYS_setns,
+        SYS_mount,
+        SYS_umount2,
+        SYS_pivot_root,
+        SYS_move_mount,
+        SYS_open_tree,
+        SYS_fsopen,
+        SYS_fsmount,
+        SYS_mount_setattr,
+        SYS_init_module,
+        SYS_finit_module,
+        SYS_delete_module,
+        SYS_kexec_load,
+        SYS_reboot,
+        SYS_swapon,
+        SYS_swapoff,
+        SYS_acct,
+        SYS_settimeofday,
+        SYS_clock_settime,
+        SYS_adjtimex,
+        SYS_quotactl,
+        SYS_open_by_handle_at,
+#if defined(__x86_64__)
+        SYS_iopl,
+        SYS_ioperm,
+        SYS_modify_ldt,
+#endif
+};
+
+enum { N_REFUSED = sizeof(refused) / sizeof(refused[0]), FIRST_OF_X32 = 0x40000000 };
+
+/* The calls above fail with EPERM; calls of another architecture, under other numbers, end the process. */
+static int limit_calls(void)
+{
+        struct sock_filter program[N_REFUSED + 7] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FIRST_OF_X32, N_REFUSED + 1, 0),
+        };
+        struct sock_fprog filter = { .len = N_REFUSED + 7, .filter = program };
+        struct sock_filter *at = program + 5;
+
+        for (unsigned i = 0; i < N_REFUSED; i++)
+                *at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, refused[i],
+                                                     (unsigned char)(N_REFUSED - i), 0);
+        *at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        *at = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+        return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0);
+}
+
 int confine_server(const char *const *writable)
 {
         const struct rlimit none = { 0, 0 }, files = { 16 << 20, 16 << 20 };
@@ -74,5 +150,5 @@ int confine_server(const char *const *writable)
         if (limit_writing(writable) < 0 || limit_capabilities() < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
             setrlimit(RLIMIT_FSIZE, &files) < 0)
                 return -1;
-        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -1 : limit_calls();
 }
