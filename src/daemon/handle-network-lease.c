@@ -6,6 +6,7 @@
 #include "daemon/handle-network.h"
 #include "daemon/handlers.h"
 #include "host/dnsmasq.h"
+#include "host/neighbour.h"
 #include "wire/constants.h"
 
 #include <time.h>
@@ -32,6 +33,42 @@ unsigned lease_prefix(const Network *net, const DnsmasqLease *lease)
         return prefix_of(net->live, &lease->address);
 }
 
+typedef struct Unknown {
+        DnsmasqLease *leases;
+        size_t n;
+} Unknown;
+
+static void see_neighbour(void *arg, const Mac *mac, int family, const char *text)
+{
+        Unknown *unknown = arg;
+        NetAddress address;
+
+        if (family != AF_INET6 || net_address_parse(text, &address) < 0)
+                return;
+        for (size_t i = 0; i < unknown->n; i++) {
+                DnsmasqLease *lease = &unknown->leases[i];
+
+                if (mac_is_null(&lease->mac) && lease->address.family == AF_INET6 &&
+                    net_address_compare(&lease->address, &address) == 0)
+                        lease->mac = *mac;
+        }
+}
+
+/* A client of DHCPv6 names itself by what it likes. Where that tells no MAC, the kernel has seen who has the address. */
+static const DnsmasqLease *know_macs(const DnsmasqLease *leases, size_t n, Arena *arena)
+{
+        Unknown unknown = { .leases = arena_new_array(arena, DnsmasqLease, n), .n = n };
+        bool any = false;
+
+        for (size_t i = 0; i < n; i++) {
+                unknown.leases[i] = leases[i];
+                any = any || mac_is_null(&leases[i].mac);
+        }
+        if (any)
+                neighbours_walk(see_neighbour, &unknown, NULL);
+        return unknown.leases;
+}
+
 static WireNetworkDhcpLease wire_lease(const Network *net, const DnsmasqLease *lease, Arena *arena)
 {
         bool six = lease->address.family == AF_INET6;
@@ -41,7 +78,8 @@ static WireNetworkDhcpLease wire_lease(const Network *net, const DnsmasqLease *l
                 .iface = net->live->bridge,
                 .expirytime = lease->expires_s,
                 .type = six ? VIR_IP_ADDR_TYPE_IPV6 : VIR_IP_ADDR_TYPE_IPV4,
-                .mac = mac_is_null(&lease->mac) ? NULL : arena_dup(arena, mac_format(&lease->mac, mac)),
+                /* never NULL: stock virsh 9.0 sorts by it, and would crash */
+                .mac = mac_is_null(&lease->mac) ? "" : arena_dup(arena, mac_format(&lease->mac, mac)),
                 .iaid = lease->iaid,
                 .ipaddr = arena_dup(arena, net_address_format(&lease->address, address)),
                 .prefix = lease_prefix(net, lease),
@@ -64,6 +102,7 @@ static void on_leases(void *arg, const DnsmasqLease *leases, size_t n, const Err
         }
         if (args->mac)
                 mac_parse(args->mac, &wanted);
+        leases = know_macs(leases, n, call_arena(call));
         ret.leases = arena_new_array(call_arena(call), WireNetworkDhcpLease, n);
         for (size_t i = 0; net->active && i < n; i++) {
                 if (lease_is_over(&leases[i]) || (args->mac && !mac_eq(&wanted, &leases[i].mac)))

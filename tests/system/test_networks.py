@@ -3,6 +3,7 @@ import os
 import re
 import signal
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import libvirt
 import pytest
@@ -174,6 +175,31 @@ def test_a_server_that_dies_comes_back_with_its_leases(host):
     wait_for("another server", lambda: servers(host))
     assert "192.168.122.9/24" in host.virsh("net-dhcp-leases", "default")
     assert "ended by itself; it is started again" in host.daemon.log.read_text()
+
+
+def test_a_server_may_do_little(host):
+    """It is another user, without new privileges, and the kernel refuses it what it has no business with."""
+    host.virsh("net-destroy", "default")
+    host.virsh("net-start", "default")  # it serves when this is answered
+    status = Path(f"/proc/{servers(host)[0]}/status").read_text(encoding="ascii")
+    assert re.search(r"NoNewPrivs:\s+1$", status, re.M) and re.search(r"Seccomp:\s+2$", status, re.M)
+    assert not re.search(r"Uid:\s+0\s", status)
+
+
+def test_a_lease_of_ipv6_tells_the_card(host, network):
+    """By the client's identity where that has an address in it, else by whom the kernel has seen there."""
+    network("six", "<bridge name='six0'/><ip family='ipv6' address='fd66::1' prefix='64'>"
+            "<dhcp><range start='fd66::10' end='fd66::20'/></dhcp></ip>")
+    leases = host.path(f"/var/lib/drover/network/{host.virsh('net-uuid', 'six').strip()}/leases")
+    leases.write_text("duid 00:01:00:01:2c:00:00:00:02:00:00:00:00:01\n"
+                      "0 100 fd66::11 plain 00:03:00:01:52:54:00:66:00:11\n"
+                      "0 101 fd66::12 uuid 00:04:9b:1d:9a:a4:6b:ea:4c:a5:8e:5d:a6:cf:07:0d:29:d7\n"
+                      "0 102 fd66::13 gone 00:04:9b:1d:9a:a4:6b:ea:4c:a5:8e:5d:a6:cf:07:0d:29:d8\n")
+    host.ip("neigh replace fd66::12 lladdr 52:54:00:66:00:12 dev six0 nud permanent")
+    text = host.virsh("net-dhcp-leases", "six")
+    assert re.search(r"52:54:00:66:00:11 +ipv6 +fd66::11/64", text) and re.search(r"52:54:00:66:00:12 +ipv6 +fd66::12/64", text)
+    assert re.search(r"\d +ipv6 +fd66::13/64", text)  # nobody knows; virsh 9.0 must not be told NULL
+    assert "fd66::12" in host.virsh("net-dhcp-leases", "six", "--mac", "52:54:00:66:00:12")
 
 
 def test_networks_outlive_the_daemon(host, network):
