@@ -1,17 +1,15 @@
 """Images of other programs' formats show what stock qemu-img put in them (IMG-27, IMG-32, IMG-35)."""
 
-import base64
-import bz2
 import json
 import random
 import re
 import resource
 import struct
 import subprocess
-import zlib
 
 import pytest
 
+from img_makers import bochs, cloop, cow, differencing_vpc, dmg
 from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock
 
 pytestmark = needs_stock
@@ -126,16 +124,6 @@ def test_what_we_convert_stock_tools_read_the_same(tmp_path, format, options):
     ours("convert", "-n", "-f", "raw", "-O", format, other, again)
     clean(again, format)
     stock("compare", "-f", format, "-F", "raw", again, other)
-
-
-@pytest.mark.parametrize("source", [kind for kind in WRITTEN if kind[1] in ("", "force_size=on")])
-def test_every_pair_of_formats_converts(tmp_path, source):  # IMG-03, IMG-28
-    raw, image = fill(tmp_path / "a.raw", 5 << 20, seed=7), tmp_path / "a.img"
-    ours("convert", "-f", "raw", "-O", source[0], *words(source[1]), raw, image)
-    for format, options in WRITTEN:
-        copy = tmp_path / f"copy.{format}"
-        ours("convert", "-f", source[0], "-O", format, *words(options), image, copy)
-        stock("compare", "-q", "-f", format, "-F", "raw", copy, raw)
 
 
 @pytest.mark.parametrize("format", sorted({kind[0] for kind in WRITTEN}))
@@ -330,18 +318,6 @@ def test_what_is_read_only_here_says_so(tmp_path, format):
     assert "does not support image creation" in failing("create", "-q", "-f", format, tmp_path / "a", "1M")
 
 
-def cloop(path, content, block=65536):
-    head = b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n".ljust(128, b"\0")
-    blocks = [zlib.compress(content[at:at + block], 9) for at in range(0, len(content), block)]
-    at = 136 + 8 * (len(blocks) + 1)
-    offsets = [at]
-    for packed in blocks:
-        at += len(packed)
-        offsets.append(at)
-    path.write_bytes(head + struct.pack(">II", block, len(blocks)) + b"".join(struct.pack(">Q", o) for o in offsets)
-                     + b"".join(blocks))
-
-
 def test_a_cloop_image_is_read_and_a_cut_table_refused(tmp_path):
     raw = fill(tmp_path / "a.raw", 4 << 20)
     image, back = tmp_path / "a.cloop", tmp_path / "b.raw"
@@ -361,19 +337,6 @@ def test_an_overlay_in_qed_is_read(tmp_path):
     stock("compare", "-f", "qed", "-F", "raw", image, view)
 
 
-def bochs(path, content, extent=65536):
-    """A growing image with a hole where an extent is zeros; the catalog is out of order."""
-    n = -(-len(content) // extent)
-    pieces = [content[i * extent:(i + 1) * extent].ljust(extent, b"\0") for i in range(n)]
-    kept = [i for i in range(n) if any(pieces[i])][::-1]
-    catalog = [kept.index(i) if i in kept else 0xffffffff for i in range(n)]
-    bitmap = 512
-    head = struct.pack("<32s16s16sIIIII4xQ", b"Bochs Virtual HD Image", b"Redolog", b"Growing", 0x20000, 512, n,
-                       bitmap, extent, len(content))
-    data = b"".join(b"\xff" * (extent // 512 // 8) + bytes(bitmap - extent // 512 // 8) + pieces[i] for i in kept)
-    path.write_bytes(head.ljust(512, b"\0") + struct.pack(f"<{n}I", *catalog) + data)
-
-
 def test_a_bochs_image_is_read_as_stock_reads_it(tmp_path):
     raw, image, back = fill(tmp_path / "a.raw", 3 << 20), tmp_path / "a.bochs", tmp_path / "b.raw"
     bochs(image, raw.read_bytes())
@@ -384,49 +347,10 @@ def test_a_bochs_image_is_read_as_stock_reads_it(tmp_path):
 
 def test_a_cow_image_shows_what_is_below(tmp_path):  # IMG-34
     base, image, back = fill(tmp_path / "base.raw", 1 << 20), tmp_path / "a.cow", tmp_path / "b.raw"
-    expected, size = bytearray(base.read_bytes()), 1 << 20
-    bitmap, data = bytearray(size // 512 // 8), bytearray(size)
-    for sector in (0, 1, 7, 8, 1000, 2047):
-        bitmap[sector // 8] |= 1 << sector % 8
-        expected[sector * 512:sector * 512 + 512] = data[sector * 512:sector * 512 + 512] = bytes([sector % 251 + 1]) * 512
-    head = struct.pack(">4sI1024sI4xQI4x", b"OOOM", 2, str(base).encode(), 0, size, 512)
-    assert len(head) == 1056
-    start = -(-(1056 + len(bitmap)) // 512) * 512
-    image.write_bytes((head + bitmap).ljust(start, b"\0") + data)
+    expected = cow(image, base, (0, 1, 7, 8, 1000, 2047))
     ours("convert", "-f", "cow", "-O", "raw", image, back)
     assert back.read_bytes() == expected
     assert info(image)["format"] == "cow"
-
-
-def dmg(path, content, xml, kind=None):
-    """Chunks of every kind that is read; or all of the one given."""
-    data, rows, step = b"", [], 128 << 10
-    for i, at in enumerate(range(0, len(content), step)):
-        piece = content[at:at + step]
-        way = kind or (0x80000005, 0x80000006, 1, 0)[i % 4]
-        if way == 0 and any(piece):
-            way = 0x80000005
-        packed = {0x80000005: lambda p: zlib.compress(p), 0x80000006: lambda p: bz2.compress(p), 1: lambda p: p,
-                  0: lambda p: b""}.get(way, lambda p: b"?" * 100)(piece)
-        rows.append(struct.pack(">IIQQQQ", way, 0, at // 512, len(piece) // 512, len(data), len(packed)))
-        data += packed
-    rows.append(struct.pack(">IIQQQQ", 0xffffffff, 0, len(content) // 512, 0, len(data), 0))
-    mish = struct.pack(">4sIQQQII", b"mish", 1, 0, len(content) // 512, 0, 0, 0).ljust(200, b"\0") + struct.pack(
-        ">I", len(rows)) + b"".join(rows)
-    if xml:
-        tables = (b"<?xml version=\"1.0\"?><plist><dict><key>resource-fork</key><dict><key>blkx</key><array><dict>"
-                  b"<key>Data</key><data>\n" + base64.encodebytes(mish) + b"</data></dict></array></dict></dict></plist>")
-        places = (0, 0, len(data), len(tables))
-    else:
-        body = struct.pack(">I", len(mish)) + mish
-        tables = struct.pack(">IIII", 16, 16 + len(body), len(body), 0) + body
-        places = (len(data), len(tables), 0, 0)
-    koly = bytearray(512)
-    struct.pack_into(">4sII", koly, 0, b"koly", 4, 512)
-    struct.pack_into(">QQ", koly, 0x28, *places[:2])
-    struct.pack_into(">QQ", koly, 0xd8, *places[2:])
-    struct.pack_into(">Q", koly, 0x1ec, len(content) // 512)
-    path.write_bytes(data + tables + koly)
 
 
 @pytest.mark.parametrize("xml", [True, False])
@@ -439,31 +363,6 @@ def test_a_dmg_image_is_read_and_what_is_packed_otherwise_named(tmp_path, xml):
     stock("compare", "-f", "dmg", "-F", "raw", image, raw)
     dmg(image, raw.read_bytes(), xml, 0x80000007)
     assert "compressed with LZFSE" in failing("convert", "-f", "dmg", "-O", "raw", image, back)
-
-
-def differencing_vpc(path, parent, relative, sectors):
-    """An image on top of a dynamic one: the sectors given are its own, each filled with its number."""
-    below = parent.read_bytes()
-    footer, head = bytearray(below[:512]), bytearray(below[512:1536])
-    entries, block = struct.unpack_from(">I", head, 28)[0], 2 << 20
-    struct.pack_into(">I", footer, 60, 4)
-    head[64:576] = "C:\\elsewhere\\parent.vhd".encode("utf-16-be").ljust(512, b"\0")
-    name = (".\\" + relative).encode("utf-16-le")
-    struct.pack_into(">4sIIIQ", head, 576, b"W2ru", 512, len(name), 0, 1536 + 512)
-    for data, at in ((footer, 64), (head, 36)):
-        struct.pack_into(">I", data, at, 0)
-        struct.pack_into(">I", data, at, ~sum(data) & 0xffffffff)
-    table, blocks, place = [0xffffffff] * entries, b"", 1536 + 1024
-    for number in sorted({sector * 512 // block for sector in sectors}):
-        bitmap, data = bytearray(512), bytearray(block)
-        for sector in (s for s in sectors if s * 512 // block == number):
-            inside = sector % (block // 512)
-            bitmap[inside // 8] |= 0x80 >> inside % 8
-            data[inside * 512:inside * 512 + 512] = bytes([sector % 251 + 1]) * 512
-        table[number] = (place + len(blocks)) // 512
-        blocks += bitmap + data
-    path.write_bytes(footer + head + struct.pack(f">{entries}I", *table).ljust(512, b"\xff") + name.ljust(512, b"\0")
-                     + blocks + footer)
 
 
 def test_a_differencing_vpc_image_shows_its_sectors_and_the_others_of_its_parent(tmp_path):
