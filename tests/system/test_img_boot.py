@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from img_tools import failing, fill, needs_stock, ours, stock
+from img_tools import failing, fill, needs_stock, ours, run, stock
 from lab import guest, payload
 from waiting import wait_for
 
@@ -25,13 +25,27 @@ KINDS = {
     "vpc": ("vpc", "force_size=on"),
     "vhdx": ("vhdx", ""),
 }
+# And these, which the guest only boots from.
+BOOTED = KINDS | {
+    "v2": ("qcow2", "compat=0.10,cluster_size=4k"),
+    "locked": ("qcow2", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"),
+    "luks": ("luks", "key-secret=s,iter-time=10"),
+    "qcow": ("qcow", ""),
+    "static": ("vdi", "static=on"),
+    "flat": ("vmdk", "subformat=monolithicFlat"),
+    "split": ("vmdk", "subformat=twoGbMaxExtentSparse"),
+    "fixed": ("vpc", "force_size=on,subformat=fixed"),
+    "vhdxfixed": ("vhdx", "subformat=fixed"),
+    "parallels": ("parallels", ""),
+}
+SECRET = "secret,id=s,data=x"
 WRITTEN = [name for name in KINDS if name != "stream"]  # a compressed vmdk is read only
 
 
 def convert(raw, image, kind):
-    format, words = KINDS[kind]
+    format, words = BOOTED[kind]
     options = [word for word in words.split() if word != "-c"]
-    ours("convert", *(["-c"] if "-c" in words else []), "-f", "raw", "-O", format,
+    ours("convert", *(["--object", SECRET] if "key-secret" in words else []), *(["-c"] if "-c" in words else []), "-f", "raw", "-O", format,
          *(["-o", options[0]] if options else []), raw, image)
     return format
 
@@ -41,15 +55,10 @@ def start(*arguments):
                              *map(str, arguments)], stdin=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_guest_boots_from_the_image(tmp_path, kind):
-    raw, image, log = tmp_path / "disk.raw", tmp_path / "disk.img", tmp_path / "serial"
-    fill(raw, 8 << 20)
-    program = payload.build(4).read_bytes()
-    with open(raw, "r+b") as out:
-        out.write(program)
-    format = convert(raw, image, kind)
-    machine = start("-serial", f"file:{log}", "-drive", f"file={image},format={format},if=ide,snapshot=on")
+def boots(path, log, format, more=""):
+    """The payload runs off the disk."""
+    log.unlink(missing_ok=True)
+    machine = start("-object", SECRET, "-serial", f"file:{log}", "-drive", f"file={path},format={format},if=ide,snapshot=on{more}")
     try:
         wait_for("the guest beats", lambda: machine.poll() is not None or b"beat" in log.read_bytes()
                  if log.exists() else False, 60)
@@ -57,6 +66,45 @@ def test_a_guest_boots_from_the_image(tmp_path, kind):
     finally:
         machine.kill()
         machine.wait()
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    """A raw disk with the payload in its boot sector."""
+    raw = fill(tmp_path_factory.mktemp("disk") / "disk.raw", 8 << 20)
+    with open(raw, "r+b") as out:
+        out.write(payload.build(4).read_bytes())
+    return raw
+
+
+@pytest.mark.parametrize("kind", BOOTED)
+def test_a_guest_boots_from_the_image(tmp_path, disk, kind):
+    image = tmp_path / "disk.img"
+    format = convert(disk, image, kind)
+    key = {"qcow2": ",encrypt.key-secret=s", "luks": ",key-secret=s"}[format] if "key-secret" in BOOTED[kind][1] else ""
+    boots(image, tmp_path / "serial", format, key)
+
+
+def test_a_guest_boots_through_what_lies_on_top_of_an_image(tmp_path, disk):
+    """An overlay, one on top of that, a snapshot gone back to, a data file, and what was rebased and committed."""
+    log, base, over, top = (tmp_path / name for name in ("serial", "base", "over", "top"))
+    ours("convert", "-c", "-f", "raw", "-O", "qcow2", disk, base)
+    ours("create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", over)
+    ours("create", "-q", "-f", "qcow2", "-b", over, "-F", "qcow2", "-o", "extended_l2=on,cluster_size=128k", top)
+    boots(top, log, "qcow2")
+    ours("snapshot", "-c", "s", over)
+    run("qemu-io", "-f", "qcow2", "-c", "write -P 9 0 64k", over)
+    ours("snapshot", "-a", "s", over)
+    ours("rebase", "-b", base, "-F", "qcow2", top)
+    boots(top, log, "qcow2")
+    ours("commit", "-q", over)
+    boots(base, log, "qcow2")
+    ours("rebase", "-b", "", top)
+    base.unlink()
+    boots(top, log, "qcow2")
+    ours("convert", "-O", "qcow2", "-o", f"data_file={tmp_path}/beside,data_file_raw=on", top, over)
+    boots(over, log, "qcow2")
+    boots(tmp_path / "beside", log, "raw")
 
 
 class Shell:
