@@ -47,6 +47,21 @@ static int by_start(const void *a, const void *b)
         return x->block < y->block ? -1 : x->block > y->block;
 }
 
+/* What precedes the data of a block goes with it. */
+static int copy_before(Checking *c, uint64_t from, uint64_t to, Error *err)
+{
+        uint64_t n = c->map->before_length;
+        AUTOFREE uint8_t *before = n ? mem_try(n) : NULL;
+
+        if (n == 0)
+                return 0;
+        if (!before)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a block", image_name(c->image));
+        if (image_file_read_padded(c->image->file, from - MIN(from, n), before, n, err) < 0)
+                return -1;
+        return image_file_write(c->image->file, to - n, before, n, err);
+}
+
 /* The entry of a block is dropped, or given a copy of its data in a new place. */
 static int repair_block(Checking *c, uint64_t block, bool copy, Error *err)
 {
@@ -63,9 +78,7 @@ static int repair_block(Checking *c, uint64_t block, bool copy, Error *err)
                             ? block_map_unpack(c->image, entry, whole, err) < 0
                             : image_file_read_padded(c->image->file, entry, whole, c->map->block_size, err) < 0)
                         return -1;
-                if (block_map_new_place(c->image, &at, err) < 0 ||
-                    (c->map->before_length && image_file_write(c->image->file, at - c->map->before_length,
-                                                               c->map->before, c->map->before_length, err) < 0) ||
+                if (block_map_new_place(c->image, &at, err) < 0 || copy_before(c, entry, at, err) < 0 ||
                     image_file_write(c->image->file, at, whole, c->map->block_size, err) < 0)
                         return -1;
         }

@@ -85,6 +85,14 @@ static int check_parent(const Image *image, const Image *backing, Error *err)
 {
         const VmdkDescription *child = image_description(image)->vmdk, *parent = image_description(backing)->vmdk;
 
+        const VpcDescription *above = image_description(image)->vpc, *below = image_description(backing)->vpc;
+        static const uint8_t unknown[sizeof(above->parent_id)];
+
+        if (above && below && memcmp(above->parent_id, unknown, sizeof(unknown)) != 0 &&
+            memcmp(above->parent_id, below->footer + VPC_AT_ID, sizeof(unknown)) != 0)
+                return err_set(err, ERR_OPERATION_FAILED,
+                               "'%s' was made on top of another image than '%s': their ids differ", image_name(image),
+                               image_name(backing));
         if (!child || !parent || child->parent_cid == parent->cid)
                 return 0;
         return err_set(

@@ -106,6 +106,7 @@ static void vmdk_description_free(VmdkDescription *vmdk)
 void image_description_done(ImageDescription *what)
 {
         vmdk_description_free(what->vmdk);
+        free(what->vpc);
         free(what->backing_file);
         free(what->backing_format);
         for (size_t i = 0; i < what->data_files.len; i++)

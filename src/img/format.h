@@ -49,6 +49,14 @@ typedef struct VmdkDescription {
         VEC(VmdkExtent) extents;
 } VmdkDescription;
 
+enum { VPC_FOOTER = 512, VPC_AT_ID = 68 };
+
+/* What an image on top of a vpc image notes of it, and what it noted. */
+typedef struct VpcDescription {
+        uint8_t footer[VPC_FOOTER];
+        uint8_t parent_id[16]; /* zeros: none, or not noted */
+} VpcDescription;
+
 typedef struct ImageDescription {
         ImageFormat format;
         unsigned version;       /* of the format; 0: it has none */
@@ -64,6 +72,7 @@ typedef struct ImageDescription {
         unsigned refcount_bits;
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
         VmdkDescription *vmdk; /* owned; NULL: not vmdk, or without a descriptor */
+        VpcDescription *vpc;   /* owned; NULL: not vpc */
 } ImageDescription;
 
 const char *image_format_name(ImageFormat format);

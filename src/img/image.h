@@ -52,7 +52,8 @@ typedef struct ImageCreate {
         const char *path;        /* under which it will stand; NULL: as the file is called */
         ImageFile *const *files; /* what image_plan_files() asked for; they stay the caller's */
         size_t n_files;
-        uint32_t parent_cid; /* vmdk */
+        uint32_t parent_cid;              /* vmdk */
+        const VpcDescription *vpc_parent; /* of the backing image; stays the caller's */
         const char *subformat;
         bool is_static, force_size;                                  /* vdi; vpc */
         const char *adapter_type, *hardware_version, *tools_version; /* vmdk */

@@ -5,60 +5,20 @@
  * start, with a second header behind it, so the footer may be overwritten by a
  * new block before the next one is behind that.
  */
-#include "img/block-map.h"
+#include "img/vpc.h"
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/uuid.h"
 #include "img/bytes.h"
 #include "img/utf16.h"
 
-#include <time.h>
-
-enum {
-        FOOTER_SIZE = 512,
-        AT_FEATURES = 8,
-        AT_VERSION = 12,
-        AT_DATA_OFFSET = 16,
-        AT_TIME = 24,
-        AT_CREATOR = 28,
-        AT_CREATOR_OS = 36,
-        AT_ORIGINAL_SIZE = 40,
-        AT_CURRENT_SIZE = 48,
-        AT_CYLINDERS = 56,
-        AT_HEADS = 58,
-        AT_SECTORS = 59,
-        AT_TYPE = 60,
-        AT_CHECKSUM = 64,
-        AT_UUID = 68,
-        TYPE_FIXED = 2,
-        TYPE_DYNAMIC = 3,
-        TYPE_DIFFERENCING = 4,
-        DYNAMIC_SIZE = 1024,
-        AT_NEXT = 8,
-        AT_TABLE = 16,
-        AT_HEADER_VERSION = 24,
-        AT_TABLE_ENTRIES = 28,
-        AT_BLOCK_SIZE = 32,
-        AT_HEADER_CHECKSUM = 36,
-        AT_PARENT_NAME = 64,
-        PARENT_NAME_UNITS = 256,
-        AT_LOCATORS = 576,
-        LOCATORS = 8,
-        LOCATOR_SIZE = 24,
-        LOCATOR_NAME_MAX = 2048,
-        PER_PART = 1 << 14,
-        USUAL_BLOCK = 2 << 20,
-        USUAL_TABLE = 3 * 512,
-        LARGEST_BLOCK = 1 << 30,
-};
-#define LARGEST_GEOMETRY (65535ULL * 16 * 255)
-#define LARGEST_DISK     (0xff000000ULL * 512)
-#define SECONDS_TO_2000  946684800
+enum { PER_PART = 1 << 14 };
 
 typedef struct Vpc {
         uint64_t table_at, table_entries;
         bool differencing;
+        uint8_t *whole; /* differencing, writable: a bit a block, all its sectors are there; owned */
+        pthread_mutex_t filling;
         uint8_t footer[FOOTER_SIZE];
         uint8_t bitmap[]; /* what stands before a new block: all its sectors are there */
 } Vpc;
@@ -79,7 +39,7 @@ static bool creator_stores_size(const uint8_t *footer)
         return false;
 }
 
-static uint64_t size_of(const uint8_t *footer)
+uint64_t vpc_size_of(const uint8_t *footer)
 {
         uint64_t geometry = (uint64_t)load_be16(footer + AT_CYLINDERS) * footer[AT_HEADS] * footer[AT_SECTORS];
 
@@ -126,6 +86,7 @@ static int describe_parent(ImageFile *file, const uint8_t *head, uint64_t at, Im
 {
         AUTO(Error) why = { 0 };
 
+        memcpy(ret->vpc->parent_id, head + AT_PARENT_ID, sizeof(ret->vpc->parent_id));
         ret->backing_format = str_dup("vpc");
         ret->backing_file = relative_parent(file, head, &why);
         if (err_is_set(&why))
@@ -184,7 +145,9 @@ static int vpc_describe(ImageFile *file, ImageDescription *ret, Error *err)
 
         if (image_file_size(file, &size, err) < 0 || read_footer(file, footer, err) < 0)
                 return -1;
-        ret->virtual_size = size_of(footer);
+        ret->vpc = mem_new(VpcDescription);
+        memcpy(ret->vpc->footer, footer, sizeof(ret->vpc->footer));
+        ret->virtual_size = vpc_size_of(footer);
         if (ret->virtual_size > LARGEST_DISK)
                 return image_bad_field(err, file, AT_CURRENT_SIZE, "current_size", "is %llu: too large",
                                        (unsigned long long)ret->virtual_size);
@@ -292,6 +255,7 @@ static int vpc_open(Image *image, Error *err)
 {
         uint8_t footer[FOOTER_SIZE], head[DYNAMIC_SIZE];
         uint64_t bitmap = bitmap_size(image->about.cluster_size), end;
+        uint8_t *whole;
         BlockMap *map;
         Vpc *v;
 
@@ -310,14 +274,20 @@ static int vpc_open(Image *image, Error *err)
         v->differencing = load_be32(footer + AT_TYPE) == TYPE_DIFFERENCING;
         memcpy(v->footer, footer, sizeof(footer));
         memset(v->bitmap, 0xff, bitmap);
+        pthread_mutex_init(&v->filling, NULL);
         if (v->differencing && image->writable) {
-                free(v);
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "'%s': differencing vpc images are read here, not written", image_name(image));
+                v->whole = mem_try(div_up(div_up(image->size, image->about.cluster_size), 8));
+                if (!v->whole) {
+                        free(v);
+                        return err_set(err, ERR_NO_MEMORY, "'%s': no memory to note its blocks", image_name(image));
+                }
         }
+        whole = v->whole;
         map = block_map_new(image, &vpc_ops, image->about.cluster_size, PER_PART, v, err);
-        if (!map)
+        if (!map) {
+                free(whole);
                 return -1;
+        }
         map->no_backing = !v->differencing;
         map->before = v->bitmap;
         map->before_length = bitmap;
@@ -367,21 +337,98 @@ static int vpc_read(Image *image, uint64_t offset, void *data, size_t n, Error *
         return image_read_by_map(image, offset, data, n, err);
 }
 
+/* The sectors of a block that are not its own yet, from below: [data, data + n), at `at` in the file. */
+static int fill_sectors(Image *image, const uint8_t *bitmap, const uint8_t *data, uint64_t n, uint64_t at, Error *err)
+{
+        uint64_t sectors = div_up(n, 512);
+
+        for (uint64_t i = 0, end; i < sectors; i = end) {
+                bool own = bitmap[i / 8] >> (7 - i % 8) & 1;
+
+                for (end = i + 1; end < sectors && (bitmap[end / 8] >> (7 - end % 8) & 1) == own; end++)
+                        ;
+                if (!own && image_file_write(image->file, at + i * 512, data + i * 512,
+                                             (size_t)(MIN(end * 512, n) - i * 512), err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* A block with sectors of its own gets the others too. They are durable before the bitmap says so. */
+static int make_whole(Image *image, uint64_t block, Error *err)
+{
+        const BlockMap *map = block_map_of(image);
+        uint64_t start = block * map->block_size, n = MIN(map->block_size, image->size - start), at;
+        AUTOFREE uint8_t *bitmap = NULL, *data = NULL;
+        ImageExtent extent;
+
+        if (block_map_map(image, start, 1, &extent, err) < 0)
+                return -1;
+        if (!extent.has_offset)
+                return 0; /* a new block is whole when it is made */
+        at = extent.offset;
+        bitmap = mem_try(map->before_length);
+        data = mem_try(map->block_size);
+        if (!bitmap || !data)
+                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a block", image_name(image));
+        if (image_file_read(image->file, at - map->before_length, bitmap, map->before_length, err) < 0)
+                return -1;
+        if (memcmp(bitmap, map->before, map->before_length) == 0)
+                return 0;
+        if (image_read_below(image, start, data, n, err) < 0 || fill_sectors(image, bitmap, data, n, at, err) < 0 ||
+            image_file_flush(image->file, err) < 0)
+                return -1;
+        return image_file_write(image->file, at - map->before_length, map->before, map->before_length, err);
+}
+
+/* Before anything in this range is changed in place. */
+static int make_all_whole(Image *image, uint64_t offset, uint64_t n, Error *err)
+{
+        Vpc *v = vpc_of(image);
+        uint64_t size = block_map_of(image)->block_size;
+        int r = 0;
+
+        if (!v->differencing || n == 0)
+                return 0;
+        pthread_mutex_lock(&v->filling);
+        for (uint64_t block = offset / size; block <= (offset + n - 1) / size && r == 0; block++) {
+                if (v->whole[block / 8] >> block % 8 & 1)
+                        continue;
+                r = make_whole(image, block, err);
+                if (r == 0)
+                        v->whole[block / 8] |= (uint8_t)(1 << block % 8);
+        }
+        pthread_mutex_unlock(&v->filling);
+        return r;
+}
+
 static int vpc_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
 {
-        return image->state ? block_map_write(image, offset, data, n, err)
-                            : image_driver_raw.write(image, offset, data, n, err);
+        if (!image->state)
+                return image_driver_raw.write(image, offset, data, n, err);
+        return make_all_whole(image, offset, n, err) < 0 ? -1 : block_map_write(image, offset, data, n, err);
 }
 
 static int vpc_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err)
 {
-        return image->state ? block_map_zero(image, offset, length, flags, err)
-                            : image_driver_raw.zero(image, offset, length, flags, err);
+        if (!image->state)
+                return image_driver_raw.zero(image, offset, length, flags, err);
+        return make_all_whole(image, offset, length, err) < 0 ? -1
+                                                              : block_map_zero(image, offset, length, flags, err);
 }
 
 static int vpc_flush(Image *image, Error *err)
 {
         return image->state ? block_map_flush(image, err) : image_driver_raw.flush(image, err);
+}
+
+static int vpc_close(Image *image, Error *err)
+{
+        if (image->state) {
+                free(TAKE(vpc_of(image)->whole));
+                pthread_mutex_destroy(&vpc_of(image)->filling);
+        }
+        return block_map_close(image, err);
 }
 
 static int vpc_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *err)
@@ -394,124 +441,12 @@ static int vpc_check(Image *image, ImageRepair repair, ImageCheck *ret, Error *e
         return repair != REPAIR_NONE && vpc_prepare(image, NULL, 0, err) < 0 ? -1 : 0;
 }
 
-/* The disk's size in cylinders, heads and sectors, as the format's description computes it. */
-static uint64_t geometry_of(uint64_t sectors, uint8_t footer[FOOTER_SIZE])
-{
-        uint64_t tracks, heads, per_track;
-
-        sectors = MIN(sectors, LARGEST_GEOMETRY);
-        if (sectors > 65535ULL * 16 * 63) {
-                per_track = 255;
-                heads = 16;
-                tracks = sectors / per_track;
-        } else {
-                per_track = 17;
-                tracks = sectors / per_track;
-                heads = MAX(4ULL, div_up(tracks, 1024));
-                if (tracks >= heads * 1024 || heads > 16) {
-                        per_track = 31;
-                        heads = 16;
-                        tracks = sectors / per_track;
-                }
-                if (tracks >= heads * 1024) {
-                        per_track = 63;
-                        heads = 16;
-                        tracks = sectors / per_track;
-                }
-        }
-        store_be16(footer + AT_CYLINDERS, (uint16_t)(tracks / heads));
-        footer[AT_HEADS] = (uint8_t)heads;
-        footer[AT_SECTORS] = (uint8_t)per_track;
-        return tracks / heads * heads * per_track;
-}
-
-static uint64_t choose_size(uint64_t wanted, bool exact, uint8_t footer[FOOTER_SIZE])
-{
-        uint64_t sectors = div_up(wanted, 512), geometry = geometry_of(sectors, footer);
-
-        if (exact) {
-                geometry_of(LARGEST_GEOMETRY, footer);
-                return sectors * 512;
-        }
-        for (uint64_t more = 1; geometry < sectors && geometry < LARGEST_GEOMETRY; more++)
-                geometry = geometry_of(sectors + more, footer);
-        return geometry >= LARGEST_GEOMETRY ? sectors * 512 : geometry * 512;
-}
-
-static void put_checksum(uint8_t *head, size_t n, size_t at)
-{
-        uint32_t sum = 0;
-
-        for (size_t i = 0; i < n; i++)
-                sum += head[i];
-        store_be32(head + at, ~sum);
-}
-
-static void put_footer(uint8_t footer[FOOTER_SIZE], uint64_t size, bool fixed, bool exact)
-{
-        Uuid uuid;
-
-        memcpy(footer, "conectix", 8);
-        store_be32(footer + AT_FEATURES, 2);
-        store_be32(footer + AT_VERSION, 0x00010000);
-        store_be64(footer + AT_DATA_OFFSET, fixed ? UINT64_MAX : FOOTER_SIZE);
-        store_be32(footer + AT_TIME, (uint32_t)(time(NULL) - SECONDS_TO_2000));
-        memcpy(footer + AT_CREATOR, exact ? "qem2" : "drov", 4); /* readers know by it which size counts */
-        memcpy(footer + AT_CREATOR_OS, "Wi2k", 4);
-        store_be64(footer + AT_ORIGINAL_SIZE, size);
-        store_be64(footer + AT_CURRENT_SIZE, size);
-        store_be32(footer + AT_TYPE, fixed ? TYPE_FIXED : TYPE_DYNAMIC);
-        uuid_new_random(&uuid);
-        memcpy(footer + AT_UUID, uuid.bytes, sizeof(uuid.bytes));
-        put_checksum(footer, FOOTER_SIZE, AT_CHECKSUM);
-}
-
-static int create_dynamic(ImageFile *file, const uint8_t *footer, uint64_t size, Error *err)
-{
-        uint64_t blocks = div_up(size, USUAL_BLOCK), table = round_up(4 * blocks, 512);
-        uint8_t head[DYNAMIC_SIZE] = { 0 };
-        AUTOFREE uint8_t *empty = mem_try(table);
-
-        if (!empty)
-                return err_set(err, ERR_NO_MEMORY, "'%s': no memory for its table of blocks", file->name);
-        memset(empty, 0xff, table);
-        memcpy(head, "cxsparse", 8);
-        store_be64(head + AT_NEXT, UINT64_MAX);
-        store_be64(head + AT_TABLE, USUAL_TABLE);
-        store_be32(head + AT_HEADER_VERSION, 0x00010000);
-        store_be32(head + AT_TABLE_ENTRIES, (uint32_t)blocks);
-        store_be32(head + AT_BLOCK_SIZE, USUAL_BLOCK);
-        put_checksum(head, sizeof(head), AT_HEADER_CHECKSUM);
-        if (image_file_write(file, USUAL_TABLE, empty, table, err) < 0 ||
-            image_file_write(file, FOOTER_SIZE, head, sizeof(head), err) < 0 ||
-            image_file_write(file, USUAL_TABLE + table, footer, FOOTER_SIZE, err) < 0)
-                return -1;
-        return image_file_write(file, 0, footer, FOOTER_SIZE, err);
-}
-
-static int vpc_create(ImageFile *file, const ImageCreate *how, Error *err)
-{
-        bool fixed = str_eq(how->subformat, "fixed");
-        uint8_t footer[FOOTER_SIZE] = { 0 };
-        uint64_t size;
-
-        if (how->subformat && !fixed && !str_eq(how->subformat, "dynamic"))
-                return err_set(err, ERR_INVALID_ARG, "Invalid parameter '%s'", how->subformat);
-        size = choose_size(how->size, how->force_size, footer);
-        if (size > LARGEST_DISK)
-                return err_set(err, ERR_INVALID_ARG, "Image size too big for VHD: at most 2040 GiB");
-        put_footer(footer, size, fixed, how->force_size);
-        if (!fixed)
-                return create_dynamic(file, footer, size, err);
-        return image_file_truncate(file, size, err) < 0 ? -1 : image_file_write(file, size, footer, FOOTER_SIZE, err);
-}
-
 const ImageDriver image_driver_vpc = {
         .name = "vpc",
         .probe = vpc_probe,
         .describe = vpc_describe,
         .open = vpc_open,
-        .close = block_map_close,
+        .close = vpc_close,
         .map = vpc_map,
         .read = vpc_read,
         .write = vpc_write,

@@ -378,4 +378,37 @@ def test_a_differencing_vpc_image_shows_its_sectors_and_the_others_of_its_parent
     ours("convert", "-f", "vpc", "-O", "raw", image, back)
     assert back.read_bytes() == expected
     ours("check", "-q", "-f", "vpc", image)
-    assert "read here, not written" in failing("convert", "-n", "-f", "raw", "-O", "vpc", raw, image)
+    # Written: the blocks get the sectors of the parent that they lacked.
+    before = base.read_bytes()
+    for at, n, byte in ((3000, 5000, 7), (4 << 20, 1000, 8)):
+        expected[at:at + n] = bytes([byte]) * n
+    (tmp_path / "other").write_bytes(expected)
+    ours("convert", "-n", "-f", "raw", "-O", "vpc", tmp_path / "other", image)
+    ours("check", "-q", "-f", "vpc", image)
+    ours("convert", "-f", "vpc", "-O", "raw", image, back)
+    assert back.read_bytes() == expected and base.read_bytes() == before
+
+
+def test_an_overlay_in_vpc_is_made_written_and_committed(tmp_path):
+    raw, other = fill(tmp_path / "a.raw", 5 << 20), fill(tmp_path / "b.raw", 5 << 20, seed=4)
+    base, image, back = tmp_path / "sub" / "base.vhd", tmp_path / "a.vhd", tmp_path / "back"
+    base.parent.mkdir()
+    ours("convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", raw, base)
+    before = base.read_bytes()
+    ours("create", "-q", "-f", "vpc", "-b", "sub/base.vhd", "-F", "vpc", image)
+    assert info(image)["backing-filename"] == "sub/base.vhd" and info(image)["virtual-size"] == 5 << 20
+    ours("compare", "-f", "vpc", "-F", "raw", image, raw)
+    assert image.stat().st_size < 8192
+    ours("convert", "-n", "-f", "raw", "-O", "vpc", other, image)
+    ours("check", "-q", "-f", "vpc", image)
+    ours("compare", "-f", "vpc", "-F", "raw", image, other)
+    assert base.read_bytes() == before
+    ours("commit", "-q", "-f", "vpc", image)
+    stock("compare", "-f", "vpc", "-F", "raw", base, other)
+    ours("compare", "-f", "vpc", "-F", "raw", image, other)
+    # Another image under the same name is not the one it was made on.
+    base.unlink()
+    ours("convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", raw, base)
+    assert "made on top of another image" in failing("convert", "-f", "vpc", "-O", "raw", image, back)
+    assert "as long as the one it lies on" in failing("create", "-q", "-f", "vpc", "-b", base, "-F", "vpc", image, "9M")
+    assert "Must be vpc" in failing("create", "-q", "-f", "vpc", "-b", raw, "-F", "raw", image)

@@ -92,11 +92,15 @@ static int commit(const Args *args, const char *argument, Error *err)
 {
         AUTO(Image) *image = source_open(&args->source, argument, args->drop ? 0 : IMAGE_WRITE, err);
         Image *base = image ? find_base(args, image, err) : NULL;
+        AUTO(Error) why = { 0 };
 
         if (!base || commit_into(args, image, base, err) < 0)
                 return -1;
-        if (!args->drop && image_make_empty(image, err) < 0)
+        /* An overlay of a format that cannot be emptied shows what its backing file now holds. */
+        if (!args->drop && image_make_empty(image, &why) < 0 && why.code != ERR_OPERATION_UNSUPPORTED) {
+                err_move(err, &why);
                 return err_prefix(err, "the content was committed, and the overlay could not be emptied");
+        }
         if (image_close(TAKE(image), err) < 0)
                 return -1;
         if (!args->source.quiet)

@@ -129,6 +129,7 @@ bool path_is_device(const char *path);
 typedef struct NewImage {
         char *path, *temporary;  /* owned; temporary NULL: written in place */
         ImageFile *data_file;    /* owned */
+        ImageDescription parent; /* what the image notes of the one below */
         ImageFile **files;       /* those of other formats that hold the disk; owned */
         char **file_paths;       /* where they shall stand; owned */
         char **file_temporaries; /* where they stand until then; NULL: not any more; owned */

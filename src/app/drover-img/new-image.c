@@ -75,23 +75,24 @@ static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, cons
         return 0;
 }
 
-/* An image on top of a vmdk image notes what that holds. */
-static int look_at_parent(ImageFormat format, const char *path, ImageCreate *how, Error *err)
+/* An image on top of a vmdk or vpc image notes what that is. */
+static int look_at_parent(NewImage *made, ImageFormat format, const char *path, ImageCreate *how, Error *err)
 {
-        AUTO(ImageDescription) about = { 0 };
+        const char *name = image_format_name(format);
         AUTO(ImageFile) *file = NULL;
         AUTOFREE char *below = NULL;
 
-        if (format != IMAGE_FORMAT_VMDK || !how->backing_file)
+        if (!how->backing_file || (format != IMAGE_FORMAT_VMDK && format != IMAGE_FORMAT_VPC))
                 return 0;
-        if (how->backing_format && !str_eq(how->backing_format, "vmdk"))
-                return err_set(err, ERR_INVALID_ARG, "Invalid backing file format: %s. Must be vmdk",
-                               how->backing_format);
+        if (how->backing_format && !str_eq(how->backing_format, name))
+                return err_set(err, ERR_INVALID_ARG, "Invalid backing file format: %s. Must be %s",
+                               how->backing_format, name);
         below = image_path_beside(path, how->backing_file, err);
         file = below ? image_file_open(below, 0, err) : NULL;
-        if (!file || image_describe(file, IMAGE_FORMAT_VMDK, &about, err) < 0)
+        if (!file || image_describe(file, format, &made->parent, err) < 0)
                 return -1;
-        how->parent_cid = about.vmdk ? about.vmdk->cid : UINT32_MAX;
+        how->parent_cid = made->parent.vmdk ? made->parent.vmdk->cid : UINT32_MAX;
+        how->vpc_parent = made->parent.vpc;
         return 0;
 }
 
@@ -132,7 +133,7 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
                 if (!made->data_file)
                         return NULL;
         }
-        if (look_at_parent(format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
+        if (look_at_parent(made, format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
                 return NULL;
         file = image_chain_file(to, FILE_WRITE | FILE_CREATE, policy, err);
         if (!file)
@@ -186,6 +187,7 @@ void new_image_done(NewImage *made)
         free(made->file_paths);
         free(made->file_temporaries);
         image_file_close(made->data_file);
+        image_description_done(&made->parent);
         free(made->temporary);
         free(made->path);
         *made = (NewImage){ 0 };

@@ -174,6 +174,8 @@ static const OptionRow rows[] = {
         USUAL(VDI, "static", BOOL, is_static, "off", "VDI static (pre-allocated) image"),
         ROW(VDI, "preallocation", PREALLOCATION, preallocation, "Preallocation mode (off, metadata: as static)"),
         ROW(VPC, "size", SIZE, size, "Virtual disk size"),
+        ROW(VPC, "backing_file", TEXT, backing_file, "File name of a base image"),
+        ROW(VPC, "backing_fmt", TEXT, backing_format, "Must be 'vpc' if present"),
         ROW(VPC, "subformat", TEXT, subformat, "Kind of image: dynamic (default) or fixed"),
         ROW(VPC, "force_size", BOOL, force_size, "Take exactly this size, not the next one that has a geometry"),
         ROW(VHDX, "size", SIZE, size, "Virtual disk size; max of 64TB"),

@@ -199,3 +199,103 @@ TEST(threads_that_write_to_the_same_blocks_do_not_lose_each_others_bytes)
                 CHECK_INT(image_close(image, NULL), 0);
         }
 }
+
+/*
+ * A differencing vpc image as others make it: a bitmap before each block says which of its sectors are there. Before one
+ * is written the block gets the others from below, and a crash at any point loses none of them.
+ */
+enum { VPC_BITMAP = 512, OTHERS_EVERY = 7, OTHERS_BYTES = 12 };
+
+static Image *vpc_with_holes(Image *parent, const Model *model, uint8_t *own)
+{
+        const VpcDescription *below = image_description(parent)->vpc;
+        ImageCreate how = { .size = model->size, .backing_file = "below.vhd", .vpc_parent = below };
+        ImageFile *file = memory_file_new(NULL, 0), *again;
+        AUTO(Error) err = { 0 };
+        const uint8_t *bytes;
+        Image *image;
+        size_t n;
+
+        CHECK_STR(image_create(file, IMAGE_FORMAT_VPC, &how, &err) < 0 ? err.text : "", "");
+        image = image_open(file, IMAGE_FORMAT_VPC, IMAGE_WRITE, &err);
+        CHECK_STR(err.text ?: "", "");
+        memset(own, 0xee, model->size);
+        CHECK_INT(image_write(image, 0, own, model->size, &err), 0);
+        CHECK_INT(image_flush(image, &err), 0);
+        bytes = memory_file_data(image_file(image), &n);
+        again = memory_file_new(bytes, n);
+        /* Every seventh sector at the start of the first block is not its own. */
+        for (uint64_t i = 0; i < OTHERS_BYTES; i++) {
+                ImageExtent extent;
+                uint8_t bits = 0;
+
+                CHECK_INT(image_map(image, 0, 1, &extent, &err), 0);
+                for (unsigned bit = 0; bit < 8; bit++)
+                        bits |= (i * 8 + bit) % OTHERS_EVERY ? 0x80 >> bit : 0;
+                CHECK_INT(image_file_write(again, extent.offset - VPC_BITMAP + i, &bits, 1, &err), 0);
+        }
+        image_free(image);
+        for (uint64_t sector = 0; sector < OTHERS_BYTES * 8; sector += OTHERS_EVERY)
+                memcpy(own + sector * 512, model->bytes + sector * 512, 512);
+        image = image_open(again, IMAGE_FORMAT_VPC, IMAGE_WRITE, &err);
+        CHECK_STR(err.text ?: "", "");
+        return image;
+}
+
+static Image *vpc_parent(const Model *model)
+{
+        ImageFile *file = memory_file_new(NULL, 0);
+        ImageCreate how = { .size = model->size, .force_size = true };
+        AUTO(Error) err = { 0 };
+        Image *image;
+
+        CHECK_INT(image_create(file, IMAGE_FORMAT_VPC, &how, &err), 0);
+        image = image_open(file, IMAGE_FORMAT_VPC, IMAGE_WRITE, &err);
+        CHECK_INT(image_write(image, 0, model->bytes, model->size, &err), 0);
+        CHECK_INT(image_flush(image, &err), 0);
+        return image;
+}
+
+TEST(sectors_that_a_block_has_from_below_stay_when_it_is_written)
+{
+        AUTO(Model) below = model_new(5 << 19), model = model_new(5 << 19);
+        Image *parent, *image;
+        AUTO(Error) err = { 0 };
+        size_t changes;
+
+        for (uint64_t i = 0; i < below.size; i++)
+                below.bytes[i] = (uint8_t)(i / 512 % 251 + 1);
+        parent = vpc_parent(&below);
+        image = vpc_with_holes(parent, &below, model.bytes);
+        image_set_backing(image, parent);
+        model_check_content(image, &model);
+        memory_file_record(image_file(image));
+        model_seed = 12;
+        /* Some of them only, so that the others are known after a crash. */
+        CHECK_INT(image_write(image, 700, model.bytes + 4000, 5000, &err), 0);
+        memmove(model.bytes + 700, model.bytes + 4000, 5000);
+        CHECK_INT(image_zero(image, 20000, 5000, 0, &err), 0);
+        memset(model.bytes + 20000, 0, 5000);
+        CHECK_INT(image_flush(image, &err), 0);
+        model_check_content(image, &model);
+        model_check_clean(image);
+        changes = memory_file_changes(image_file(image));
+        for (size_t cut = 1; cut <= changes; cut++) {
+                for (unsigned s = 0; s < 4; s++) {
+                        AUTOFREE uint8_t *is = mem_alloc(model.size);
+                        ImageFile *file = memory_file_after_crash(image_file(image), cut, s * 7919);
+                        Image *after = image_open(file, IMAGE_FORMAT_VPC, 0, &err);
+                        const uint8_t *bytes;
+                        size_t n;
+
+                        CHECK_STR(err.text ?: "", "");
+                        bytes = memory_file_data(image_file(parent), &n);
+                        image_set_backing(after, image_open(memory_file_new(bytes, n), IMAGE_FORMAT_VPC, 0, &err));
+                        CHECK_INT(image_read(after, 0, is, model.size, &err), 0);
+                        CHECK_MEM(is + 25000, model.bytes + 25000, model.size - 25000);
+                        CHECK_MEM(is + 10000, model.bytes + 10000, 10000);
+                        image_free(after);
+                }
+        }
+        CHECK_INT(image_close(image, &err), 0);
+}

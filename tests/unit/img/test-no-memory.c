@@ -325,15 +325,18 @@ TEST(an_allocation_that_fails_is_an_error_and_leaks_nothing)
                 make(kind);
                 sweep(read_it, kind);
                 sweep(create_it, kind);
-                sweep(convert_it, kind);
-                if (!kind->how.luks.secret) /* deriving keys takes long, and is in the others */
-                        sweep(convert_back, kind);
-                sweep(rebase_it, kind);
                 sweep(change_it, kind);
-                if (!kind->how.subformat || !str_eq(kind->how.subformat, "streamOptimized")) {
-                        sweep(check_it, kind);
-                        sweep(commit_it, kind);
+                sweep(convert_it, kind);
+                if (kind->how.subformat && str_eq(kind->how.subformat, "streamOptimized")) {
+                        sweep(convert_back, kind);
+                        image_file_close(kind->file);
+                        continue;
                 }
+                sweep(check_it, kind);
+                if (kind->format != IMAGE_FORMAT_VHDX) /* many megabytes each time */
+                        sweep(commit_it, kind);
+                if (i == 0) /* what is below an overlay is only read */
+                        sweep(rebase_it, kind);
                 image_file_close(kind->file);
         }
 }
