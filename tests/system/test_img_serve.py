@@ -305,3 +305,28 @@ def test_wrong_words_are_named(tmp_path):
         assert said in failing("serve", "-f", "raw", *words, raw), words
     assert not os.path.exists(tmp_path / "s")
     assert "--export-name" in ours("serve", "--help") and "drover-nbd version" in ours("serve", "--version")
+
+
+def test_every_option_is_in_the_manual_and_completed(tmp_path):
+    page, script = ours("man"), tmp_path / "completion"
+    script.write_text(ours("completion"))
+    for line in ours("serve", "--help").splitlines():
+        option = line.partition("--")[2].split(" ")[0].partition("=")[0]
+        if line.startswith("  ") and option:
+            assert "\\-\\-" + option.replace("-", "\\-") in page, option
+
+    def completed(*words):
+        done = subprocess.run(["bash", "-c", f'. "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _drover_img; '
+                               'echo "${COMPREPLY[*]}"', "-", "drover-img", *words], capture_output=True, text=True, check=True,
+                              timeout=30)
+        return done.stdout.split()
+
+    assert completed("re") == ["rebase", "resize"]
+    assert completed("serve", "--tls") == ["--tls-creds", "--tls-authz", "--tls-allow"]
+    assert completed("convert", "-O", "qc") == ["qcow2", "qcow"] and "--salvage" in completed("convert", "--s")
+    assert str(script) in completed("info", str(tmp_path / "comp"))
+    if shutil.which("man"):
+        (tmp_path / "drover-img.1").write_text(page)
+        shown = subprocess.run(["man", "--warnings", "-l", tmp_path / "drover-img.1"], capture_output=True, text=True, check=True,
+                               timeout=60, env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"})
+        assert "drover-img serve" in shown.stdout and shown.stderr == ""

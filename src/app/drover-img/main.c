@@ -1,16 +1,16 @@
 /*
  * app/drover-img/main.c - which command it is
  */
-#include "app/drover-img/command.h"
+#include "app/drover-img/about.h"
 
 #include "base/str.h"
 
 #include <stdio.h>
 
-static const Command *const commands[] = {
+const Command *const commands[] = {
         &cmd_amend,   &cmd_bench,  &cmd_bitmap, &cmd_check,    &cmd_commit,   &cmd_compare,
         &cmd_convert, &cmd_create, &cmd_dd,     &cmd_describe, &cmd_info,     &cmd_map,
-        &cmd_measure, &cmd_rebase, &cmd_resize, &cmd_serve,    &cmd_snapshot,
+        &cmd_measure, &cmd_rebase, &cmd_resize, &cmd_serve,    &cmd_snapshot, NULL,
 };
 
 static void help(void)
@@ -20,9 +20,10 @@ static void help(void)
                "Disk images: create, convert, check and change them. Options are those of qemu-img.\n\n"
                "    '-h', '--help'       display this help and exit\n"
                "    '-V', '--version'    output version information and exit\n"
-               "    '-T', '--trace' WORD taken, and of no effect\n\n"
+               "    '-T', '--trace' WORD taken, and of no effect\n"
+               "    man, completion      print the manual page, or a completion script for bash\n\n"
                "Command syntax:\n");
-        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        for (size_t i = 0; commands[i]; i++)
                 printf("  %s %s\n      %s\n", commands[i]->name, commands[i]->args, commands[i]->summary);
         printf("\nSupported formats:");
         for (ImageFormat f = 0; f < IMAGE_FORMAT_COUNT; f++)
@@ -37,7 +38,7 @@ static void help_of(const Command *command)
 
 static const Command *find(const char *name)
 {
-        for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        for (size_t i = 0; commands[i]; i++)
                 if (str_eq(commands[i]->name, name))
                         return commands[i];
         return NULL;
@@ -79,6 +80,16 @@ int main(int argc, char **argv)
         }
         if (str_eq(name, "-V") || str_eq(name, "--version")) {
                 printf("drover-img version " DROVER_VERSION "\n");
+                return 0;
+        }
+        if (str_eq(name, "man") || str_eq(name, "completion")) {
+                AUTO(Buf) text = { 0 };
+
+                if (str_eq(name, "man"))
+                        about_man_page(&text);
+                else
+                        about_completion(&text);
+                fputs(buf_text(&text), stdout);
                 return 0;
         }
         command = find(name);

@@ -1,85 +1,30 @@
 /*
  * app/drover-nbd/options.c - the command line of the NBD server
  *
- * One table is parsed from and printed as help.
+ * The table of app/drover-img/serve-options.h is parsed by and printed as help.
  */
 #include "app/drover-nbd/options.h"
 
+#include "app/drover-img/serve-options.h"
 #include "base/str.h"
 
 #include <stdio.h>
 
 enum { USUAL_THREADS = 8 };
 
-enum { /* letters of options that have only a long name */
-       OPT_FORK = 256,
-       OPT_PID_FILE,
-       OPT_STDIN,
-       OPT_CACHE,
-       OPT_AIO,
-       OPT_DISCARD,
-       OPT_DETECT_ZEROES,
-       OPT_TLS_CREDS,
-       OPT_TLS_AUTHZ,
-       OPT_TLS_ALLOW,
-       OPT_THREADS,
-       OPT_UNTRUSTED,
-       OPT_OBJECT,
-       OPT_IMAGE_OPTS,
-       OPT_FORCE_SHARE,
-};
-
-static const struct {
-        int letter;
-        const char *name, *value, *help;
-} rows[] = {
-        { 'h', "help", NULL, "Display this help and exit" },
-        { 'V', "version", NULL, "Output version information and exit" },
-        { 'v', "verbose", NULL, "Say on standard error what clients did wrong" },
-        { 'k', "socket", "PATH", "Listen on this UNIX socket" },
-        { 'p', "port", "PORT", "Listen on this TCP port (default 10809)" },
-        { 'b', "bind", "ADDRESS", "Listen on this address (default: 127.0.0.1, with --tls-creds every address)" },
-        { OPT_STDIN, "stdin", NULL, "Serve the one client that is connected to standard input" },
-        { 'e', "shared", "NUM", "Let so many connections in at a time (default 1, 0: any number)" },
-        { 't', "persistent", NULL, "Do not exit with the last connection" },
-        { OPT_FORK, "fork", NULL, "Return once clients can connect, serve in the background" },
-        { OPT_PID_FILE, "pid-file", "PATH", "Write the process id there once clients can connect" },
-        { 'x', "export-name", "NAME", "Name of the export (default: the empty one)" },
-        { 'D', "description", "TEXT", "Description of the export for people" },
-        { 'r', "read-only", NULL, "Let nobody write" },
-        { 'o', "offset", "OFFSET", "Export the image from there on" },
-        { 'A', "allocation-depth", NULL, "Tell in which image of the chain data stands (qemu:allocation-depth)" },
-        { 'B', "bitmap", "NAME", "Tell what this dirty bitmap recorded (qemu:dirty-bitmap:NAME)" },
-        { OPT_TLS_CREDS, "tls-creds", "ID", "Let in encrypted connections only, with these credentials" },
-        { OPT_TLS_AUTHZ, "tls-authz", "ID", "Let in only whom this object names" },
-        { OPT_TLS_ALLOW, "tls-allow", "PATTERN", "Let in only clients with such a name; can be given again" },
-        { OPT_OBJECT, "object", "TYPE,ID,...", "secret, tls-creds-x509, tls-creds-psk or authz-simple" },
-        { 'f', "format", "FORMAT", "Format of the image" },
-        { OPT_IMAGE_OPTS, "image-opts", NULL, "FILENAME is driver=...,file.filename=..." },
-        { OPT_UNTRUSTED, "untrusted", NULL, "Refuse an image that names other files" },
-        { OPT_FORCE_SHARE, "force-share", NULL, "Do not lock the image" },
-        { 'l', "load-snapshot", "SNAPSHOT", "Show this internal snapshot, read-only" },
-        { OPT_CACHE, "cache", "MODE", "none, writeback (default), writethrough, directsync or unsafe" },
-        { 'n', "nocache", NULL, "The same as --cache=none" },
-        { OPT_AIO, "aio", "MODE", "threads, native, io_uring: taken, of no effect" },
-        { OPT_DISCARD, "discard", "MODE", "unmap (default) gives room back that is discarded, ignore does not" },
-        { OPT_DETECT_ZEROES, "detect-zeroes", "MODE",
-          "off (default), on: zeros are stored as such, unmap: as holes" },
-        { OPT_THREADS, "threads", "NUM", "Requests of a connection that are worked on at a time (1-16, default 8)" },
-};
-
 static void help(void)
 {
         printf("usage: drover-img serve [OPTIONS] FILENAME\n"
                "Export a disk image over NBD. Options are those of qemu-nbd.\n\n");
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                AUTOFREE char *name = rows[i].value ? str_format("%s=%s", rows[i].name, rows[i].value)
-                                                    : str_dup(rows[i].name);
+        for (size_t i = 0; i < SERVE_ROWS; i++) {
+                AUTOFREE char *name = serve_rows[i].value
+                                              ? str_format("%s=%s", serve_rows[i].name, serve_rows[i].value)
+                                              : str_dup(serve_rows[i].name);
 
-                if (rows[i].letter < 256)
-                        printf("  -%c, --%-24s %s\n", rows[i].letter, name, rows[i].help);
+                if (serve_rows[i].letter < SERVE_FORK)
+                        printf("  -%c, --%-24s %s\n", serve_rows[i].letter, name, serve_rows[i].help);
                 else
-                        printf("      --%-24s %s\n", name, rows[i].help);
+                        printf("      --%-24s %s\n", name, serve_rows[i].help);
         }
         printf("\nWith LISTEN_FDS and LISTEN_PID set (systemd), the sockets passed in are listened on.\n");
 }
@@ -152,26 +97,26 @@ static int export_option(ServeOptions *o, int c, Error *err)
                                                                      : optarg;
                 o->export.read_only = true;
                 return 0;
-        case OPT_CACHE:
+        case SERVE_CACHE:
                 return policy_set_cache(&o->source.policy, optarg, err);
         case 'n':
                 return policy_set_cache(&o->source.policy, "none", err);
-        case OPT_AIO:
+        case SERVE_AIO:
                 return parse_aio(optarg, err);
-        case OPT_DISCARD:
+        case SERVE_DISCARD:
                 return parse_discard(optarg, &o->export, err);
-        case OPT_DETECT_ZEROES:
+        case SERVE_DETECT_ZEROES:
                 return parse_zeroes(optarg, &o->export, err);
-        case OPT_UNTRUSTED:
+        case SERVE_UNTRUSTED:
                 o->source.policy.untrusted = true;
                 return 0;
         case 'f':
                 o->source.format = optarg;
                 return 0;
-        case OPT_IMAGE_OPTS:
+        case SERVE_IMAGE_OPTS:
                 o->source.image_opts = true;
                 return 0;
-        case OPT_FORCE_SHARE:
+        case SERVE_FORCE_SHARE:
                 o->source.policy.no_locks = true;
                 return 0;
         default:
@@ -200,7 +145,7 @@ static int server_option(ServeOptions *o, int c, Named *named, Error *err)
         case 'b':
                 o->address = optarg;
                 return 0;
-        case OPT_STDIN:
+        case SERVE_STDIN:
                 o->use_stdin = true;
                 return 0;
         case 'e':
@@ -208,24 +153,24 @@ static int server_option(ServeOptions *o, int c, Named *named, Error *err)
         case 't':
                 o->persistent = true;
                 return 0;
-        case OPT_FORK:
+        case SERVE_FORK:
                 o->fork = true;
                 return 0;
-        case OPT_PID_FILE:
+        case SERVE_PID_FILE:
                 o->pid_file = optarg;
                 return 0;
-        case OPT_THREADS:
+        case SERVE_THREADS:
                 return parse_number(optarg, "threads", 1, NBD_MOST_THREADS, &o->threads, err);
-        case OPT_TLS_CREDS:
+        case SERVE_TLS_CREDS:
                 named->creds = optarg;
                 return 0;
-        case OPT_TLS_AUTHZ:
+        case SERVE_TLS_AUTHZ:
                 vec_push(&named->authz, optarg);
                 return 0;
-        case OPT_TLS_ALLOW:
+        case SERVE_TLS_ALLOW:
                 vec_push(&o->allowed, optarg);
                 return 0;
-        case OPT_OBJECT:
+        case SERVE_OBJECT:
                 return object_add(optarg, err);
         default:
                 return err_set(err, ERR_INVALID_ARG,
@@ -271,17 +216,17 @@ static int check(const ServeOptions *o, int argc, Error *err)
 
 static int parse(ServeOptions *o, int argc, char **argv, Named *named, Error *err)
 {
-        struct option longs[ARRAY_LEN(rows) + 1] = { 0 };
-        char shorts[2 * ARRAY_LEN(rows) + 1];
+        struct option longs[SERVE_ROWS + 1] = { 0 };
+        char shorts[2 * SERVE_ROWS + 1];
         size_t n = 0;
         int c, r;
 
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-                longs[i] = (struct option){ rows[i].name, rows[i].value ? required_argument : no_argument, NULL,
-                                            rows[i].letter };
-                if (rows[i].letter < 256)
-                        shorts[n++] = (char)rows[i].letter;
-                if (rows[i].letter < 256 && rows[i].value)
+        for (size_t i = 0; i < SERVE_ROWS; i++) {
+                longs[i] = (struct option){ serve_rows[i].name, serve_rows[i].value ? required_argument : no_argument,
+                                            NULL, serve_rows[i].letter };
+                if (serve_rows[i].letter < SERVE_FORK)
+                        shorts[n++] = (char)serve_rows[i].letter;
+                if (serve_rows[i].letter < SERVE_FORK && serve_rows[i].value)
                         shorts[n++] = ':';
         }
         shorts[n] = '\0';

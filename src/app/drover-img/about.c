@@ -1,0 +1,151 @@
+/*
+ * app/drover-img/about.c - the manual page and the completion script, written from the commands
+ */
+#include "app/drover-img/about.h"
+
+#include "app/drover-img/serve-options.h"
+#include "base/str.h"
+
+#include <ctype.h>
+
+/* Text for troff: backslashes and dashes escaped, no line taken for a request. */
+static void put_text(Buf *to, const char *s)
+{
+        if (*s == '.' || *s == '\'')
+                buf_put_text(to, "\\&");
+        for (; *s; s++) {
+                if (*s == '\\')
+                        buf_put_text(to, "\\e");
+                else if (*s == '-')
+                        buf_put_text(to, "\\-");
+                else
+                        buf_put_char(to, *s);
+        }
+}
+
+static void put_serve_options(Buf *to)
+{
+        for (size_t i = 0; i < SERVE_ROWS; i++) {
+                const ServeRow *row = &serve_rows[i];
+
+                buf_put_text(to, ".TP\n.B ");
+                if (row->letter < SERVE_FORK)
+                        buf_format(to, "\\-%c, ", row->letter);
+                buf_put_text(to, "\\-\\-");
+                put_text(to, row->name);
+                if (row->value) {
+                        buf_put_text(to, "=\\fI");
+                        put_text(to, row->value);
+                        buf_put_text(to, "\\fR");
+                }
+                buf_put_char(to, '\n');
+                put_text(to, row->help);
+                buf_put_text(to, ".\n");
+        }
+}
+
+static void put_formats(Buf *to)
+{
+        for (ImageFormat f = 0; f < IMAGE_FORMAT_COUNT; f++)
+                buf_format(to, "%s%s", f ? " " : "", image_format_name(f));
+}
+
+void about_man_page(Buf *to)
+{
+        buf_put_text(to, ".TH DROVER\\-IMG 1 \"\" \"drover " DROVER_VERSION "\" \"drover manual\"\n"
+                         ".SH NAME\ndrover\\-img \\- make, convert, check, change and serve disk images\n"
+                         ".SH SYNOPSIS\n.B drover\\-img\n.I command\n[options] image...\n"
+                         ".SH DESCRIPTION\n");
+        put_text(
+                to,
+                "Takes the commands, options and exit statuses of qemu-img, and as serve those of qemu-nbd. An image is "
+                "named by a file, by an export of an NBD server (nbd://, nbds://, nbd+unix://, nbds+unix://), by image "
+                "options (with --image-opts) or as json:{...}. fat:DIRECTORY is a directory as a FAT disk.\n");
+        buf_put_text(to, "The formats are ");
+        put_formats(to);
+        buf_put_text(to, ".\n.SH COMMANDS\n");
+        for (const Command *const *each = commands; *each; each++) {
+                buf_format(to, ".SS %s\n.B drover\\-img %s\n", (*each)->name, (*each)->name);
+                put_text(to, (*each)->args);
+                buf_put_text(to, "\n.PP\n");
+                put_text(to, (*each)->summary);
+                buf_put_text(to, ".\n");
+                if (str_eq((*each)->name, "serve"))
+                        put_serve_options(to);
+        }
+        buf_put_text(to, ".SH EXIT STATUS\n");
+        put_text(
+                to,
+                "0 when it was done, 1 when not, with the reason on standard error. check: 1 it could not be checked, 2 the "
+                "image has errors, 3 it has leaked clusters only, 63 its format cannot be checked. compare: 0 the same, "
+                "1 different, 2 a file could not be opened or read.\n");
+}
+
+/* The long and short options that an argument text names, each once. */
+static void put_options_of(Buf *to, const char *args)
+{
+        for (const char *at = args; *at; at++) {
+                size_t n = strspn(at, "-");
+                AUTOFREE char *word = NULL, *spaced = NULL;
+
+                if (at[0] != '-' || (at > args && (isalnum((unsigned char)at[-1]) || at[-1] == '-')) || n > 2)
+                        continue;
+                while (isalnum((unsigned char)at[n]) || (n > 1 && at[n] == '-' && at[1] == '-'))
+                        n++;
+                word = str_dup_n(at, n);
+                spaced = str_format(" %s ", word);
+                if (n > 1 && !strstr(buf_text(to), spaced))
+                        buf_format(to, "%s ", word);
+                at += n - 1;
+        }
+}
+
+static void put_case(Buf *to, const Command *command)
+{
+        AUTO(Buf) words = { 0 };
+
+        buf_put_char(&words, ' ');
+        put_options_of(&words, command->args);
+        for (size_t i = 0; i < SERVE_ROWS && str_eq(command->name, "serve"); i++) {
+                AUTOFREE char *name = str_format(" --%s ", serve_rows[i].name);
+
+                if (!strstr(buf_text(&words), name))
+                        buf_format(&words, "%s ", name + 1);
+        }
+        buf_format(to, "    %s) options=\"%s\" ;;\n", command->name, buf_text(&words));
+}
+
+void about_completion(Buf *to)
+{
+        buf_put_text(to,
+                     "# bash completion for drover-img; written by `drover-img completion`\n"
+                     "_drover_img() {\n"
+                     "    local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" options=\n"
+                     "    COMPREPLY=()\n"
+                     "    if ((COMP_CWORD == 1)); then\n"
+                     "        COMPREPLY=($(compgen -W \"--help --version");
+        for (const Command *const *each = commands; *each; each++)
+                buf_format(to, " %s", (*each)->name);
+        buf_put_text(to, "\" -- \"$word\"))\n        return\n    fi\n"
+                         "    case $before in\n"
+                         "    -f|-F|-O|--format) COMPREPLY=($(compgen -W \"");
+        put_formats(to);
+        buf_put_text(
+                to, "\" -- \"$word\")); return ;;\n"
+                    "    -t|-T|--cache) COMPREPLY=($(compgen -W \"none writeback writethrough directsync unsafe\" -- "
+                    "\"$word\")); return ;;\n"
+                    "    --output) COMPREPLY=($(compgen -W \"human json\" -- \"$word\")); return ;;\n"
+                    "    esac\n"
+                    "    case ${COMP_WORDS[1]} in\n");
+        for (const Command *const *each = commands; *each; each++)
+                put_case(to, *each);
+        buf_put_text(to, "    esac\n"
+                         "    if [[ $word == -* ]]; then\n"
+                         "        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
+                         "    else\n"
+                         "        compopt -o filenames 2>/dev/null\n"
+                         "        mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
+                         "    fi\n"
+                         "}\n"
+                         "complete -F _drover_img drover-img\n");
+}

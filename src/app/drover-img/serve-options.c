@@ -1,0 +1,41 @@
+/*
+ * app/drover-img/serve-options.c - the options of serve
+ */
+#include "app/drover-img/serve-options.h"
+
+const ServeRow serve_rows[SERVE_ROWS] = {
+        { 'h', "help", NULL, "Display this help and exit" },
+        { 'V', "version", NULL, "Output version information and exit" },
+        { 'v', "verbose", NULL, "Say on standard error what clients did wrong" },
+        { 'k', "socket", "PATH", "Listen on this UNIX socket" },
+        { 'p', "port", "PORT", "Listen on this TCP port (default 10809)" },
+        { 'b', "bind", "ADDRESS", "Listen on this address (default: 127.0.0.1, with --tls-creds every address)" },
+        { SERVE_STDIN, "stdin", NULL, "Serve the one client that is connected to standard input" },
+        { 'e', "shared", "NUM", "Let so many connections in at a time (default 1, 0: any number)" },
+        { 't', "persistent", NULL, "Do not exit with the last connection" },
+        { SERVE_FORK, "fork", NULL, "Return once clients can connect, serve in the background" },
+        { SERVE_PID_FILE, "pid-file", "PATH", "Write the process id there once clients can connect" },
+        { 'x', "export-name", "NAME", "Name of the export (default: the empty one)" },
+        { 'D', "description", "TEXT", "Description of the export for people" },
+        { 'r', "read-only", NULL, "Let nobody write" },
+        { 'o', "offset", "OFFSET", "Export the image from there on" },
+        { 'A', "allocation-depth", NULL, "Tell in which image of the chain data stands (qemu:allocation-depth)" },
+        { 'B', "bitmap", "NAME", "Tell what this dirty bitmap recorded (qemu:dirty-bitmap:NAME)" },
+        { SERVE_TLS_CREDS, "tls-creds", "ID", "Let in encrypted connections only, with these credentials" },
+        { SERVE_TLS_AUTHZ, "tls-authz", "ID", "Let in only whom this object names" },
+        { SERVE_TLS_ALLOW, "tls-allow", "PATTERN", "Let in only clients with such a name; can be given again" },
+        { SERVE_OBJECT, "object", "TYPE,ID,...", "secret, tls-creds-x509, tls-creds-psk or authz-simple" },
+        { 'f', "format", "FORMAT", "Format of the image" },
+        { SERVE_IMAGE_OPTS, "image-opts", NULL, "FILENAME is driver=...,file.filename=..." },
+        { SERVE_UNTRUSTED, "untrusted", NULL, "Refuse an image that names other files" },
+        { SERVE_FORCE_SHARE, "force-share", NULL, "Do not lock the image" },
+        { 'l', "load-snapshot", "SNAPSHOT", "Show this internal snapshot, read-only" },
+        { SERVE_CACHE, "cache", "MODE", "none, writeback (default), writethrough, directsync or unsafe" },
+        { 'n', "nocache", NULL, "The same as --cache=none" },
+        { SERVE_AIO, "aio", "MODE", "threads, native, io_uring: taken, of no effect" },
+        { SERVE_DISCARD, "discard", "MODE", "unmap (default) gives room back that is discarded, ignore does not" },
+        { SERVE_DETECT_ZEROES, "detect-zeroes", "MODE",
+          "off (default), on: zeros are stored as such, unmap: as holes" },
+        { SERVE_THREADS, "threads", "NUM",
+          "Requests of a connection that are worked on at a time (1-16, default 8)" },
+};
