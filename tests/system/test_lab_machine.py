@@ -2,6 +2,7 @@
 import os
 import pathlib
 
+import packets
 import pytest
 
 from lab import guest
@@ -87,3 +88,46 @@ def test_limits_and_pins_hold_on_version_2(machine, virsh):
     assert virsh("domstats", "g", "--cpu-total").stdout.count("cpu.time=")
     virsh("destroy", "g")
     assert machine.run(["test", "-d", str(group)], check=False).returncode == 1
+
+
+REJECTED = """
+import select, socket, sys
+ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
+ear.bind(("g1", 0x800))
+ear.send(bytes.fromhex(sys.argv[1]))
+while select.select([ear], [], [], 10)[0]:
+    got, where = ear.recvfrom(65535)
+    if where[2] != 4 and got[23] == 1:  # ICMP, not what we sent
+        sys.exit(print(got[34], got[35]))
+sys.exit("no answer came")
+"""
+
+
+def test_filters_follow_connections_and_refuse(machine, virsh):
+    """NET-38: answers of accepted connections pass, others do not; what is rejected is told so, with the kernel's help."""
+    mine, other = "52:54:00:00:00:01", "52:54:00:00:00:02"
+    machine.run(["modprobe", "-a", "bridge", "veth", "nf_conntrack_bridge", "nft_meta_bridge", "nft_reject_bridge", "nft_ct",
+                 "nft_connlimit"])
+    machine.run(["sh", "-c", "ip link add t0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 && ip link set t0 up && for n in 1 2; do "
+                             "ip link add p$n type veth peer name g$n; ip link set p$n master t0 up; ip link set g$n up; done"])
+    machine.run(["sh", "-c", "cat > /root/f.xml"], stdin="<filter name='lookups'>"
+                "<rule action='accept' direction='out' priority='100'><udp dstportstart='53'/></rule>"
+                "<rule action='drop' direction='in' priority='50'><udp dstportstart='1000' connlimit-above='5'/></rule>"
+                "<rule action='accept' direction='in' priority='90' statematch='false'><icmp type='3'/></rule>"
+                "<rule action='reject' direction='out' priority='200'><udp dstportstart='25'/></rule>"
+                "<rule action='drop' direction='inout' priority='1000'><all/></rule></filter>")
+    machine.run(["sh", "-c", "cat > /root/b.xml"], stdin=f"<filterbinding><portdev name='p1'/><mac address='{mine}'/>"
+                                                         "<filterref filter='lookups'/></filterbinding>")
+    virsh("nwfilter-define", "/root/f.xml")
+    virsh("nwfilter-binding-create", "/root/b.xml")
+    question = packets.udp(mine, "10.9.0.5", 1000, 53)
+    answer = packets.udp(other, "10.9.0.99", 53, 1000, to="10.9.0.5", to_mac=mine)
+    others = [packets.udp(other, "10.9.0.99", 53, 1001, to="10.9.0.5", to_mac=mine), packets.udp(other, "10.9.0.98", 53, 1000, to="10.9.0.5", to_mac=mine)]
+    arp = packets.arp(other, "10.9.0.99")
+    assert packets.pass_through(machine, "g2", "g1", [answer], arp) == []
+    assert packets.pass_through(machine, "g1", "g2", [packets.udp(mine, "10.9.0.5", 1000, 54)], question) == []
+    assert packets.pass_through(machine, "g2", "g1", [answer, *others], arp) == [0]
+    refused = packets.udp(mine, "10.9.0.5", 1000, 25)
+    assert machine.run(["/usr/bin/python3", "-c", REJECTED, refused.hex()]).stdout == "3 3\n"  # port unreachable
+    virsh("nwfilter-binding-delete", "p1")
+    assert packets.pass_through(machine, "g2", "g1", others, arp) == [0, 1]
