@@ -113,24 +113,24 @@ static int limit_sending(const char *link, const NetRate *rate, Error *err)
 static int add_receiver(const char *link, uint32_t class, const uint8_t mac[6], Error *err)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
-        struct {
-                struct tc_u32_sel sel;
-                struct tc_u32_key keys[2];
-        } match = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 2 } };
+        _Alignas(struct tc_u32_sel) char room[sizeof(struct tc_u32_sel) + 2 * sizeof(struct tc_u32_key)] = { 0 };
+        struct tc_u32_sel *match = (void *)room; /* which ends in its keys */
         struct tcmsg *tc;
         struct nlmsghdr *message = message_new(buffer, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, link, ROOT, 0,
                                                "u32", &tc);
         struct nlattr *options;
 
         tc->tcm_info = 1u << 16 | __builtin_bswap16(ETH_P_ALL);
+        match->flags = TC_U32_TERMINAL;
+        match->nkeys = 2;
         /* words at multiples of four: the first has two bytes before the frame */
-        match.keys[0] = (struct tc_u32_key){ .mask = htonl(0xffff), .off = -16 };
-        match.keys[0].val = htonl((uint32_t)mac[0] << 8 | mac[1]);
-        match.keys[1] = (struct tc_u32_key){ .mask = UINT32_MAX, .off = -12 };
-        memcpy(&match.keys[1].val, mac + 2, sizeof(match.keys[1].val));
+        match->keys[0] = (struct tc_u32_key){ .mask = htonl(0xffff), .off = -16 };
+        match->keys[0].val = htonl((uint32_t)mac[0] << 8 | mac[1]);
+        match->keys[1] = (struct tc_u32_key){ .mask = UINT32_MAX, .off = -12 };
+        memcpy(&match->keys[1].val, mac + 2, sizeof(match->keys[1].val));
         options = mnl_attr_nest_start(message, TCA_OPTIONS);
         mnl_attr_put_u32(message, TCA_U32_CLASSID, class);
-        mnl_attr_put(message, TCA_U32_SEL, sizeof(match), &match);
+        mnl_attr_put(message, TCA_U32_SEL, sizeof(room), match);
         mnl_attr_nest_end(message, options);
         return explain(netlink_ask(message), link, "the classifier 'u32' (cls_u32)", err);
 }

@@ -359,7 +359,7 @@ TEST(an_allocation_that_fails_while_a_read_only_format_is_read_is_an_error)
                 AUTOFREE char *path = str_format("%s/%s", DROVER_TEST_DATA, seeds[i].path), *parts = NULL;
                 AUTO(Error) err = { 0 };
                 AUTO(ImageFile) *file = image_file_open(path, 0, &err);
-                uint64_t n;
+                uint64_t n = 0;
 
                 CHECK_STR(!file || image_file_size(file, &n, &err) < 0 ? err.text : "", "");
                 parts = mem_alloc(n + 1);
