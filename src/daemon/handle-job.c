@@ -226,11 +226,23 @@ int handle_domain_migrate_get_max_downtime(Call *call, const WireDomainMigrateGe
         return 0;
 }
 
+static int set_postcopy_speed(Call *call, const Domain *dom, uint64_t mib)
+{
+        qmp_migrate_set_parameters(qmp_of(dom),
+                                   &(QmpMigrateSetParameters){ .has_max_postcopy_bandwidth = true,
+                                                               .max_postcopy_bandwidth = mib * 1024 * 1024 },
+                                   call_done, call);
+        return 0;
+}
+
 static int set_speed(Call *call, Domain *dom, const void *args, Error *err UNUSED)
 {
-        uint64_t mib = ((const WireDomainMigrateSetMaxSpeedArgs *)args)->bandwidth;
+        const WireDomainMigrateSetMaxSpeedArgs *speed = args;
+        uint64_t mib = speed->bandwidth;
         Migration *m = migration_of(dom);
 
+        if (speed->flags & VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY)
+                return set_postcopy_speed(call, dom, mib);
         qemu_run(dom)->migrate_speed_mib = mib;
         if (!m || m->side != MIGRATE_OUT || !m->transfer) {
                 call_reply(call, NULL);
@@ -249,8 +261,8 @@ int handle_domain_migrate_set_max_speed(Call *call, const WireDomainMigrateSetMa
 {
         Domain *dom;
 
-        if (call_check_flags(call, args->flags, 0, err) < 0 || !(dom = call_find_domain(call, &args->dom, err)) ||
-            domain_must_be_active(dom, err) < 0)
+        if (call_check_flags(call, args->flags, VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY, err) < 0 ||
+            !(dom = call_find_domain(call, &args->dom, err)) || domain_must_be_active(dom, err) < 0)
                 return -1;
         if (args->bandwidth > (uint64_t)INT64_MAX / 1024 / 1024)
                 return err_set(err, ERR_OVERFLOW, "bandwidth must be less than %lld MiB/s",
@@ -258,14 +270,29 @@ int handle_domain_migrate_set_max_speed(Call *call, const WireDomainMigrateSetMa
         return call_run_job(call, dom, JOB_TUNE, set_speed);
 }
 
+static void on_postcopy_speed(void *arg, const QmpMigrateParameters *ret, const Error *failure)
+{
+        Call *call = arg;
+
+        if (failure)
+                call_fail(call, failure);
+        else
+                call_reply(call, &(WireDomainMigrateGetMaxSpeedRet){ .bandwidth = ret->max_postcopy_bandwidth / 1024 /
+                                                                                  1024 });
+}
+
 int handle_domain_migrate_get_max_speed(Call *call, const WireDomainMigrateGetMaxSpeedArgs *args, Error *err)
 {
         Domain *dom;
         uint64_t mib;
 
-        if (call_check_flags(call, args->flags, 0, err) < 0 || !(dom = call_find_domain(call, &args->dom, err)) ||
-            domain_must_be_active(dom, err) < 0)
+        if (call_check_flags(call, args->flags, VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY, err) < 0 ||
+            !(dom = call_find_domain(call, &args->dom, err)) || domain_must_be_active(dom, err) < 0)
                 return -1;
+        if (args->flags & VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY) {
+                qmp_query_migrate_parameters(qmp_of(dom), on_postcopy_speed, call);
+                return 0;
+        }
         mib = qemu_run(dom)->migrate_speed_mib;
         call_reply(call,
                    &(WireDomainMigrateGetMaxSpeedRet){ .bandwidth = mib ? mib : (uint64_t)INT64_MAX / 1024 / 1024 });

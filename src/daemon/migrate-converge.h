@@ -17,6 +17,7 @@ typedef struct Converge {
         uint64_t least, before; /* bytes that were left after the best pass, and after the one before */
         uint64_t stalled;       /* passes since then */
         bool told;              /* that it does not converge, or that the guest is stopped */
+        bool watched;           /* its writes, in the first pass */
 } Converge;
 
 typedef struct ConvergeFigures {
@@ -24,6 +25,7 @@ typedef struct ConvergeFigures {
         uint64_t left;        /* bytes */
         uint64_t bytes_per_s; /* that the way to the other host takes */
         uint64_t elapsed_ms;
+        uint64_t sent; /* bytes of memory so far; in the first pass only */
 } ConvergeFigures;
 
 typedef enum ConvergeVerdict {
@@ -36,5 +38,15 @@ typedef enum ConvergeVerdict {
 void converge_init(Converge *c, uint64_t limit_ms, bool stops);
 /* fixed: somebody set the bound, so it is neither raised nor passed over. */
 ConvergeVerdict converge_look(Converge *c, const ConvergeFigures *f, bool fixed);
+/*
+ * In the first pass, for which QEMU counts nothing that is written again: for how long the guest's writes are worth being
+ * watched, in whole seconds, before it can be told that the end of the pass comes too late. 0: not at all.
+ */
+unsigned converge_watch_s(const Converge *c, const ConvergeFigures *f, bool fixed);
+/*
+ * ... and in that time it wrote this many different bytes, of which half of what was sent is sent in vain. True: to stop now
+ * ends it sooner and pauses it no longer than at the end of the pass. The figure's `left` is what is left then.
+ */
+bool converge_is_in_vain(Converge *c, ConvergeFigures *f, uint64_t written);
 /* How long what is left takes. */
 uint64_t converge_pause_ms(const ConvergeFigures *f);

@@ -50,6 +50,65 @@ static uint64_t line_rate(const MigrateStats *stats, uint64_t elapsed_ms)
         return (uint64_t)MAX(MAX(now, average), 0.0);
 }
 
+/* --- the guest's writes in the first pass --- */
+
+void pace_done(Pace *p)
+{
+        if (p->watching)
+                p->watching = qmp_call_free(p->watching);
+}
+
+static void on_watched(void *arg, const QmpDirtyRate *rate, const Error *failure)
+{
+        Pace *p = arg;
+
+        p->watching = NULL;
+        if (failure || !str_eq(rate->status, "measured") || !rate->has_dirty_rate)
+                return; /* it is asked again while the pass lasts */
+        p->measured = true;
+        p->written = (uint64_t)MAX(rate->dirty_rate, (int64_t)0) * p->watch_s * 1024 * 1024;
+}
+
+static void on_watch_begun(void *arg, const Error *failure)
+{
+        Pace *p = arg;
+
+        p->watching = NULL;
+        if (failure)
+                p->watch_s = 0; /* somebody else measures it, or QEMU cannot: then the end of the pass decides */
+}
+
+/* Samples of pages, the one way to measure that neither an accelerator nor a running migration minds. */
+static void watch(Pace *p, const ConvergeFigures *f, const Migration *m, QmpClient *qmp)
+{
+        unsigned seconds;
+
+        if (p->watching || p->measured)
+                return;
+        if (p->watch_s) {
+                p->watching = qmp_query_dirty_rate(qmp, on_watched, p);
+                return;
+        }
+        seconds = converge_watch_s(&p->converge, f, m->downtime_is_fixed);
+        if (!seconds)
+                return;
+        p->converge.watched = true;
+        p->watch_s = seconds;
+        p->watching = qmp_calc_dirty_rate(qmp, &(QmpCalcDirtyRate){ .calc_time = seconds }, on_watch_begun, p);
+}
+
+static void stop_now(const Migration *m, const ConvergeFigures *f, QmpClient *qmp)
+{
+        uint64_t pause_ms = converge_pause_ms(f);
+
+        log_warning(
+                "guest '%s' writes its memory faster than it can be sent: it stops now for at most about %llu ms, in "
+                "which the last %llu MiB go at %llu MiB/s",
+                m->dom->name, (unsigned long long)pause_ms, (unsigned long long)f->left >> 20,
+                (unsigned long long)f->bytes_per_s >> 20);
+        set_downtime(qmp, pause_ms * 2 + STOP_AT_ONCE_MS);
+}
+
 void pace_look(Pace *p, const Migration *m, QmpClient *qmp)
 {
         const MigrateStats *stats = &m->stats;
@@ -57,10 +116,16 @@ void pace_look(Pace *p, const Migration *m, QmpClient *qmp)
         ConvergeFigures f = { .pass = (uint64_t)stats->ram.dirty_sync_count,
                               .left = (uint64_t)MAX(stats->ram.remaining, (int64_t)0),
                               .bytes_per_s = line_rate(stats, elapsed_ms),
-                              .elapsed_ms = elapsed_ms };
+                              .elapsed_ms = elapsed_ms,
+                              .sent = (uint64_t)MAX(stats->ram.normal_bytes, (int64_t)0) };
         const char *name = m->dom->name;
         uint64_t pause_ms = converge_pause_ms(&f);
 
+        watch(p, &f, m, qmp);
+        if (p->measured && converge_is_in_vain(&p->converge, &f, p->written)) {
+                stop_now(m, &f, qmp);
+                return;
+        }
         switch (converge_look(&p->converge, &f, m->downtime_is_fixed)) {
         case CONVERGE_GOES_ON:
                 return;
@@ -70,12 +135,7 @@ void pace_look(Pace *p, const Migration *m, QmpClient *qmp)
                 set_downtime(qmp, p->converge.limit_ms);
                 return;
         case CONVERGE_STOP:
-                log_warning(
-                        "guest '%s' writes its memory faster than it can be sent: it stops now for at most about %llu ms, in "
-                        "which the last %llu MiB go at %llu MiB/s",
-                        name, (unsigned long long)pause_ms, (unsigned long long)f.left >> 20,
-                        (unsigned long long)f.bytes_per_s >> 20);
-                set_downtime(qmp, pause_ms * 2 + STOP_AT_ONCE_MS);
+                stop_now(m, &f, qmp);
                 return;
         case CONVERGE_REPORT:
                 log_warning(

@@ -81,6 +81,7 @@ static void drop_call(Transfer *t)
                 t->call = qmp_call_free(t->call);
         if (t->query)
                 t->query = qmp_call_free(t->query);
+        pace_done(&t->pace);
 }
 
 /* --- capabilities and parameters --- */

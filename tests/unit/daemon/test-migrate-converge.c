@@ -91,3 +91,36 @@ TEST(a_pause_is_what_is_left_by_the_rate)
         CHECK_INT(converge_pause_ms(&(ConvergeFigures){ .left = 50 * MIB, .bytes_per_s = 100 * MIB }), 500);
         CHECK_INT(converge_pause_ms(&(ConvergeFigures){ .left = 50 * MIB }), 0);
 }
+
+/* 1 GiB at 100 MiB/s */
+TEST(writes_are_watched_for_a_part_of_the_first_pass)
+{
+        ConvergeFigures f = { .pass = 1, .left = 1000 * MIB, .sent = 24 * MIB, .bytes_per_s = 100 * MIB };
+        Converge c;
+
+        converge_init(&c, 10, true);
+        CHECK_INT(converge_watch_s(&c, &f, false), 0); /* too early */
+        f.elapsed_ms = 500;
+        CHECK_INT(converge_watch_s(&c, &f, true), 0);
+        CHECK_INT(converge_watch_s(&c, &f, false), 3);
+        c.stops = false;
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+        c.stops = true;
+        f.left = 50 * MIB; /* over before anything is known */
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+}
+
+TEST(a_pass_that_is_sent_in_vain_ends_early)
+{
+        ConvergeFigures f = { .pass = 1, .left = 600 * MIB, .sent = 400 * MIB, .bytes_per_s = 100 * MIB };
+        Converge c;
+
+        converge_init(&c, 10, true);
+        CHECK(!converge_is_in_vain(&c, &f, 499 * MIB));
+        CHECK(converge_is_in_vain(&c, &f, 700 * MIB));
+        CHECK_INT(f.left / MIB, 1000);
+        CHECK(c.told);
+        f.pass = 2;
+        c.told = false;
+        CHECK(!converge_is_in_vain(&c, &f, 700 * MIB));
+}
