@@ -14,6 +14,8 @@ LIVE = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_UNSAFE
 RAW_PORT = 49300
 ROUNDS = 3
 AT_ONCE = 8
+WRITING_MIB = 1024
+WRITING_MIB_S = (10, 50, 200)
 
 
 class Pair:
@@ -83,6 +85,7 @@ def run(bench):
     bench.part(idle)
     bench.part(big)
     bench.part(eight)
+    bench.part(writing)
 
 
 @contextlib.contextmanager
@@ -156,3 +159,36 @@ def moved_at_once(pair):
         for _, pulse in guests:
             assert pulse.verify(120)[0], f"{pair.name}: a guest lost memory"
     return seconds
+
+
+def writing(bench):
+    """1 GiB that is written to while it moves over 1 Gbit/s, with migration_converge = auto: libvirtd never ends some of it."""
+    hosts = [bench.lab.host(f"writing-{number}", rate_mbit=LINK_MBIT, kvm=True) for number in (1, 2)]
+    daemons = [host.droverd({"migration_converge": "auto"}) for host in hosts]
+    link_s = WRITING_MIB * 8 * 1024 * 1024 / (LINK_MBIT * 1e6)
+    with contextlib.ExitStack() as stack:
+        for host in hosts:
+            stack.callback(bench.lab.remove, host)
+        here, there = (stack.enter_context(contextlib.closing(libvirt.open(daemon.uri))) for daemon in daemons)
+        for rate in WRITING_MIB_S:
+            seconds, pause = moved_writing(bench, here, there, rate)
+            bench.report(f"move of 1 GiB written at {rate} MB/s: total over the link's", [seconds, link_s], "s", 1.5)
+            bench.report("  pause over the total", [pause, seconds], "s")
+
+
+def moved_writing(bench, here, there, rate):
+    inside, outside = bench.lab.socket(f"writing-{rate}")
+    kind = "kvm" if "<domain type='kvm'" in here.getCapabilities() else "qemu"
+    xml = domains.bare(f"writing-{rate}", WRITING_MIB, rate, 1, inside, kind=kind)
+    with Pulse(outside) as pulse:
+        moving = here.createXML(xml, 0)
+        pulse.wait("^sweep", 240)
+        began = time.monotonic()
+        moved = moving.migrate3(there, {}, LIVE)
+        seconds = time.monotonic() - began
+        pulse.wait("^beat", 60, pulse.mark())
+        gap = pulse.pause(since=began)
+        right, line = pulse.verify(240)
+        assert right, line
+        moved.destroy()
+    return seconds, gap.seconds
