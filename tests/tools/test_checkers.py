@@ -22,7 +22,7 @@ def fixture_tree(tmp_path):
     (tmp_path / "src/qemu/one.c").write_text(CLEAN)
     (tmp_path / "tools").mkdir()
     (tmp_path / "src/qemu/meson.build").write_text("'one.c'\n")
-    for name in ("lint.sh", "check-layers.py", "check-size.py", "check-built.py"):
+    for name in ("lint.sh", "check-layers.py", "check-size.py", "check-built.py", "check-fields.py", "gen.py", "gen_model.py"):
         shutil.copy(TOOLS / name, tmp_path / "tools" / name)
     shutil.copy(TOP / ".clang-format", tmp_path)
     run("git", "init", "-q", tmp_path)
@@ -76,6 +76,16 @@ def test_long_files_fail(tree):
     status, said = run(TOOLS / "check-size.py", path)
     assert status == 1
     assert "704 lines, more than 700" in said
+
+
+def test_a_field_that_nobody_looks_at_is_named(tree):
+    shutil.copytree(TOP / "facts", tree / "facts")
+    status, said = run(tree / "tools/check-fields.py")
+    assert status == 1
+    assert "DomainDef.memory_kib ('memory') is parsed and then forgotten" in said
+    assert "DiskDef.transient" not in said  # its row says what becomes of it
+    shutil.copytree(TOP / "src", tree / "src", dirs_exist_ok=True)
+    assert run(tree / "tools/check-fields.py") == (0, "")
 
 
 def test_lint_is_silent_on_a_clean_tree(tree):
