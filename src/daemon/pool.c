@@ -122,6 +122,7 @@ typedef struct Change {
         Pool *pool;
         DriverDone *done;
         void *arg;
+        Error failure; /* of a start, while its note goes */
 } Change;
 
 static Change *change_new(Pool *pool, DriverDone *done, void *arg)
@@ -136,6 +137,7 @@ static void change_end(Change *change, const Error *failure)
 {
         change->done(change->arg, failure);
         pool_unref(change->pool);
+        err_done(&change->failure);
         free(change);
 }
 
@@ -145,55 +147,76 @@ static char *status_path(const Pool *pool)
 }
 
 /* A restarted daemon finds in it what runs. Lost with the boot, like what it speaks of. */
-static void keep_status(const Pool *pool)
+static void note_status(const Pool *pool, bool runs, DriverDone *done, void *arg)
 {
-        AUTO(Buf) xml = { 0 };
         AUTOFREE char *path = NULL;
+        AUTO(Buf) xml = { 0 };
 
-        if (!pool->storage->files)
+        if (!pool->storage->files) {
+                done(arg, NULL);
                 return;
+        }
         path = status_path(pool);
+        if (!runs) {
+                file_queue_remove(pool->storage->files, (const char *const[]){ path, NULL }, done, arg);
+                return;
+        }
         pool_def_format(pool->live, DEF_FORMAT_INACTIVE | DEF_FORMAT_SECURE, &xml);
-        file_queue_write(pool->storage->files, path, &xml, 0600, false, NULL, NULL);
-}
-
-static void forget_status(const Pool *pool)
-{
-        AUTOFREE char *path = pool->storage->files ? status_path(pool) : NULL;
-
-        if (path)
-                file_queue_remove(pool->storage->files, (const char *const[]){ path, NULL }, NULL, NULL);
+        file_queue_write(pool->storage->files, path, &xml, 0600, false, done, arg);
 }
 
 static void become_inactive(Pool *pool)
 {
-        pool->changing = false;
         pool->live = pool_def_unref(pool->live);
         pool->capacity = pool->allocation = pool->available = 0;
         pool_drop_volumes(pool);
-        forget_status(pool);
+}
+
+/* The pool is what the caller was promised, whether its note could be changed or not. */
+static void check_noted(Pool *pool, const Error *failure)
+{
+        pool->changing = false;
+        if (failure)
+                log_error("storage pool '%s': %s; a restarted droverd will not know whether it runs", pool->name,
+                          failure->text);
+}
+
+static void on_noted(void *arg, const Error *failure)
+{
+        Change *change = arg;
+
+        check_noted(change->pool, failure);
+        pool_tell(change->pool, VIR_STORAGE_POOL_EVENT_STARTED);
+        change_end(change, NULL);
+}
+
+static void on_failure_noted(void *arg, const Error *failure)
+{
+        Change *change = arg;
+        AUTO(Error) why = { 0 };
+
+        check_noted(change->pool, failure);
+        err_move(&why, &change->failure);
+        change_end(change, &why);
 }
 
 static void on_started(void *arg, const Error *failure)
 {
         Change *change = arg;
         Pool *pool = change->pool;
-        AUTO(Error) why = { 0 };
 
         if (pool->storage->ending) {
                 change_end(change, failure);
                 return;
         }
-        pool->changing = false;
-        if (failure) {
-                err_copy(&why, failure);
-                pool_serve_free(pool->serve);
-                become_inactive(pool);
-        } else {
-                keep_status(pool);
-                pool_tell(pool, VIR_STORAGE_POOL_EVENT_STARTED);
+        if (!failure) {
+                note_status(pool, true, on_noted, change);
+                return;
         }
-        change_end(change, failure ? &why : NULL);
+        err_copy(&change->failure, failure);
+        pool_serve_free(pool->serve);
+        become_inactive(pool);
+        note_status(pool, false, on_failure_noted, change);
 }
 
 void pool_start(Pool *pool, DriverDone *done, void *arg)
@@ -214,6 +237,18 @@ void pool_start(Pool *pool, DriverDone *done, void *arg)
                 on_started(change, &err);
 }
 
+static void on_stop_noted(void *arg, const Error *failure)
+{
+        Change *change = arg;
+        Pool *pool = change->pool;
+
+        check_noted(pool, failure);
+        pool_tell(pool, VIR_STORAGE_POOL_EVENT_STOPPED);
+        if (!pool->config)
+                pool_drop(pool);
+        change_end(change, NULL);
+}
+
 static void on_stopped(void *arg, const Error *failure)
 {
         Change *change = arg;
@@ -226,17 +261,13 @@ static void on_stopped(void *arg, const Error *failure)
         }
         if (failure) {
                 /* it is as it was; somebody must look after it again */
-                pool->changing = false;
                 pool->serve = pool_serve_new(pool, false, on_started, change, &err);
                 if (!pool->serve)
                         on_started(change, &err);
                 return;
         }
         become_inactive(pool);
-        pool_tell(pool, VIR_STORAGE_POOL_EVENT_STOPPED);
-        if (!pool->config)
-                pool_drop(pool);
-        change_end(change, NULL);
+        note_status(pool, false, on_stop_noted, change);
 }
 
 void pool_stop(Pool *pool, DriverDone *done, void *arg)
