@@ -169,3 +169,33 @@ def test_compression_needs_a_format_that_can(tmp_path):  # IMG-06
     raw = fill(tmp_path / "a.raw", 1 << 20)
     assert "Compression not supported" in failing("convert", "-c", "-f", "raw", "-O", "raw", raw, tmp_path / "b.raw")
     assert os.listdir(tmp_path) == ["a.raw"]
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
+@pytest.mark.parametrize("command", ["info --backing-chain", "check", "map", "measure -O qcow2", "compare", "convert -O raw", "dd",
+                                     "rebase -b ''", "commit", "resize", "bench -c 1", "bitmap --add"])
+@pytest.mark.parametrize("kind", ["backing", "data", "extent"])
+def test_what_an_untrusted_image_names_is_never_opened(tmp_path, command, kind):
+    image, named, new = tmp_path / "a", tmp_path / "secret-of-the-host", tmp_path / "new"
+    named.write_bytes(bytes(1 << 20))
+    if kind == "backing":
+        ours("create", "-q", "-f", "qcow2", "-b", named, "-F", "raw", image)
+    elif kind == "data":
+        ours("create", "-q", "-f", "qcow2", "-o", f"data_file={named}", image, "1M")
+    else:
+        ours("create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", image, "1M")
+        image.write_text(image.read_text().replace("a-flat.vmdk", str(named)))
+    words = ["" if word == "''" else word for word in command.split()]
+    more = {"compare": [image], "convert": [new], "resize": ["2M"], "bitmap": ["b"]}.get(words[0], [])
+    images = [f"if={image}", f"of={new}"] if words[0] == "dd" else [image]
+    seen = tmp_path / "trace"
+    done = subprocess.run(["strace", "-f", "-o", seen, "-e", "trace=open,openat,connect,execve", OURS, words[0], "--untrusted", *words[1:],
+                           *images, *more], capture_output=True, text=True, timeout=60,
+                          env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"})
+    opened = seen.read_text()
+    assert f'"{image}"' in opened and "secret-of-the-host" not in opened.split("\n", 1)[1]
+    # What looks at the image's own tables only needs no other file.
+    if kind == "backing" and words[0] in ("check", "bitmap"):
+        assert done.returncode == 0
+    else:
+        assert done.returncode in (1, 2) and "names another file" in done.stderr, done.stderr

@@ -128,7 +128,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_amend = {
         .name = "amend",
-        .args = "[--object OBJECT] [--image-opts] [-p] [-q] [-f FMT] [-t CACHE] [--force] -o OPTIONS FILENAME",
+        .args = "[--object OBJECT] [--image-opts] [-p] [-q] [-f FMT] [-t CACHE] [--force] [--untrusted] -o OPTIONS FILENAME",
         .summary =
                 "Change the options of an image: compat, lazy_refcounts, backing_file, backing_fmt, size, key slots",
         .run = run,

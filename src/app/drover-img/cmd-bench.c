@@ -204,7 +204,7 @@ static int run(int argc, char **argv)
 const Command cmd_bench = {
         .name = "bench",
         .args = "[-c COUNT] [-d DEPTH] [-f FMT] [--flush-interval=N] [-i AIO] [-n] [--no-drain] [-o OFFSET] [--pattern=BYTE] "
-                "[-q] [-s SIZE] [-S STEP] [-t CACHE] [-w] [--random] [-U] FILENAME",
+                "[-q] [-s SIZE] [-S STEP] [-t CACHE] [-w] [--random] [-U] [--untrusted] FILENAME",
         .summary = "Time many requests",
         .run = run,
 };

@@ -167,7 +167,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_check = {
         .name = "check",
-        .args = "[--object OBJECT] [--image-opts] [-q] [-f FMT] [--output=human|json] [-r leaks|all] [-T CACHE] [-U] FILENAME",
+        .args = "[--object OBJECT] [--image-opts] [-q] [-f FMT] [--output=human|json] [-r leaks|all] [-T CACHE] [-U] [--untrusted] FILENAME",
         .summary = "Look for leaks and corruption, and repair them with -r",
         .run = run,
 };

@@ -127,7 +127,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_compare = {
         .name = "compare",
-        .args = "[--object OBJECT] [--image-opts] [-f FMT] [-F FMT] [-T SRC_CACHE] [-p] [-q] [-s] [-U] FILENAME1 FILENAME2",
+        .args = "[--object OBJECT] [--image-opts] [-f FMT] [-F FMT] [-T SRC_CACHE] [-p] [-q] [-s] [-U] [--untrusted] FILENAME1 FILENAME2",
         .summary = "Compare what two images show",
         .run = run,
 };

@@ -124,9 +124,6 @@ static int parse_option(int c, Args *args, Error *err)
         case 'K':
                 args->skip_broken = true;
                 return 0;
-        case 'u':
-                args->source.policy.untrusted = true;
-                return 0;
         default:
                 return err_set(err, ERR_INVALID_ARG, "an option of convert is not known");
         }
@@ -141,7 +138,6 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 { "bitmaps", no_argument, NULL, 'M' },
                 { "salvage", no_argument, NULL, 'G' },
                 { "skip-broken-bitmaps", no_argument, NULL, 'K' },
-                { "untrusted", no_argument, NULL, 'u' },
                 { "compress-best", no_argument, NULL, 'x' },
                 SOURCE_LONGS,
                 { 0 },

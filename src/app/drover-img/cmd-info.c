@@ -400,7 +400,6 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 { "format", required_argument, NULL, 'f' },
                 { "output", required_argument, NULL, 'o' },
                 { "backing-chain", no_argument, NULL, 'b' },
-                { "untrusted", no_argument, NULL, 'u' },
                 SOURCE_LONGS,
                 { 0 },
         };
@@ -414,9 +413,6 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         break;
                 case 'b':
                         args->chain = true;
-                        break;
-                case 'u':
-                        args->source.policy.untrusted = true;
                         break;
                 default:
                         return err_set(err, ERR_INVALID_ARG,

@@ -112,7 +112,7 @@ static int run(int argc, char **argv)
 const Command cmd_measure = {
         .name = "measure",
         .args = "[--output=human|json] [-O OUTPUT_FMT] [-o OPTIONS] [--size N | [--object OBJECT] [--image-opts] [-f FMT] "
-                "[-l SNAPSHOT] [-U] FILENAME]",
+                "[-l SNAPSHOT] [-U] [--untrusted] FILENAME]",
         .summary = "Say how much room a new image will take",
         .run = run,
 };

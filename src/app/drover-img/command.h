@@ -46,12 +46,13 @@ typedef struct Source {
         ChainPolicy policy;
 } Source;
 /*
- * The options that all commands take alike: -f -T -q -U --image-opts --object. 1: it was one of them, 0: it was not,
+ * The options that all commands take alike: -f -T -q -U --image-opts --object --untrusted. 1: one of them, 0: not,
  * -1 with the error set. Long options have the letters of SOURCE_LONGS.
  */
 int source_option(Source *source, int c, Error *err);
 #define SOURCE_LONGS                                                                                                 \
         { "object", required_argument, NULL, 'j' }, { "image-opts", no_argument, NULL, 'i' },                        \
+                { "untrusted", no_argument, NULL, 'V' },                                                             \
         {                                                                                                            \
                 "force-share", no_argument, NULL, 'U'                                                                \
         }

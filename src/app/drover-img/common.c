@@ -164,6 +164,9 @@ int source_option(Source *source, int c, Error *err)
         case 'i':
                 source->image_opts = true;
                 return 1;
+        case 'V':
+                source->policy.untrusted = true;
+                return 1;
         case 'j':
                 return object_add(optarg, err) < 0 ? -1 : 1;
         default:
