@@ -150,11 +150,11 @@ static int check_head(const XmlNode *node, const NwfilterDef *head, FieldsReader
         if (!*head->name || strchr(head->name, '/') || strchr(head->name, '\n'))
                 return fields_refuse(node, reader, "a name cannot be empty or contain '/' or a line break: '%s'",
                                      head->name);
-        if (!nw_chain_find(head->chain))
+        if (!head->chain || !nw_chain_find(head->chain))
                 return fields_refuse(node, reader,
                                      "'@chain' cannot be '%s': it is root, or begins with mac, stp, vlan, arp, rarp, "
                                      "ipv4 or ipv6, and has at most %d letters, digits, '_', '.', ':' and '-'",
-                                     head->chain, LONGEST_CHAIN);
+                                     head->chain ?: "", LONGEST_CHAIN);
         return 0;
 }
 

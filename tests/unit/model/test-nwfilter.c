@@ -101,6 +101,7 @@ TEST(what_is_wrong_is_named_with_line_element_and_attribute)
 {
         check_refused("<filter/>", "line 1: <filter>: '@name' is missing");
         check_refused("<filter name='f' chain='tcp'/>", "'@chain' cannot be 'tcp'");
+        check_refused("<filter name='f' chain=''/>", "'@chain' cannot be ''");
         check_refused("<filter name='f' chain='ipv4-a/b'/>", "'@chain' cannot be 'ipv4-a/b'");
         check_refused("<filter name='f' priority='2000'/>", "priority");
         check_refused("<filter name='f'>\n<rule direction='in'/></filter>", "line 2: <rule>: '@action' is missing");
