@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/driver.h"
+#include "daemon/network-host.h"
 #include "daemon/quota.h"
 #include "daemon/registry.h"
 #include "daemon/server.h"
@@ -87,6 +88,14 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
         }
         daemon->server = server_new(daemon, err);
         return daemon->server ? TAKE(daemon) : NULL;
+}
+
+void daemon_reload(Daemon *daemon)
+{
+        for (size_t i = 0; i < N_DRIVERS; i++) {
+                if (daemon->drivers[i]->network_host)
+                        network_host_reload(daemon->drivers[i]->network_host);
+        }
 }
 
 Daemon *daemon_free(Daemon *daemon)

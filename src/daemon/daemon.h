@@ -38,4 +38,7 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err);
 /* Guests stay. Returns NULL. */
 Daemon *daemon_free(Daemon *daemon);
 
+/* SIGHUP: what others may have changed on the host is put right. Guests and definitions stay as they are. */
+void daemon_reload(Daemon *daemon);
+
 DEFINE_AUTO(Daemon, daemon_free)

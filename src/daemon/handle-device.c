@@ -233,6 +233,8 @@ static int edit_update(Call *call, DomainDef *def, bool live, LiveChange *ret, E
                 return -1;
         old = domain_def_device(def, device.kind, index);
         inherit(&device, old);
+        if (device.kind == DEVICE_DISK && !device.disk->target_bus) /* the drive that is there is on one */
+                device.disk->target_bus = ((const DiskDef *)old)->target_bus;
         if (live && check_live_update(&device, old, def, err) < 0)
                 return -1;
         if (live)

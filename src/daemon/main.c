@@ -165,8 +165,13 @@ static void on_stop(void *arg)
         loop_stop(arg);
 }
 
-static void on_reload(void *arg UNUSED)
+/* arg: where the daemon is, or NULL before there is one. */
+static void on_reload(void *arg)
 {
+        Daemon **daemon = arg;
+
+        if (*daemon)
+                daemon_reload(*daemon);
         log_info("definitions and guests are as they were; droverd.conf is read at the next start");
 }
 
@@ -189,7 +194,7 @@ static int serve(Options *options, Config *config, Error *err)
                 return -1;
         term = signal_watch_new(loop, SIGTERM, on_stop, loop, err);
         intr = term ? signal_watch_new(loop, SIGINT, on_stop, loop, err) : NULL;
-        hup = intr ? signal_watch_new(loop, SIGHUP, on_reload, NULL, err) : NULL;
+        hup = intr ? signal_watch_new(loop, SIGHUP, on_reload, &daemon, err) : NULL;
         if (!hup || dir_make(options->dirs.run, 0755, err) < 0 || claim_pidfile(options->dirs.run, &pidfile, err) < 0)
                 return -1;
         daemon = daemon_new(loop, TAKE(own_config), options->dirs, err);

@@ -282,6 +282,12 @@ int network_host_load(Driver *driver, FileQueue *files, void (*settled)(void *ar
         return 0;
 }
 
+void network_host_reload(NetworkHost *host)
+{
+        if (any_has_rules(host))
+                net_rules_rebuild(host->rules, NULL, NULL);
+}
+
 NetworkHost *network_host_free(NetworkHost *host)
 {
         if (!host)

@@ -67,6 +67,8 @@ extern const NetworkOps network_host_ops;
 
 /* network-host.c: all of it. settled(arg) is called when every network that starts with the host has, or has failed to. */
 int network_host_load(Driver *driver, FileQueue *files, void (*settled)(void *arg), void *arg, Error *err);
+/* The rules of all networks that are active are written anew, whoever changed them (CFG-21). */
+void network_host_reload(NetworkHost *host);
 /* Networks stay. */
 NetworkHost *network_host_free(NetworkHost *host); /* returns NULL */
 NetworkRun *network_run_new(NetworkHost *host, Network *net);

@@ -98,6 +98,7 @@ typedef struct QemuRun {
         char *moving_nonce, *moving_peer;
         uint32_t moving_flags;
         bool moving_was_running;
+        int64_t clock_base_s; /* adjustment of the clock with which QEMU was started */
 } QemuRun;
 
 static inline QemuDriver *qemu_driver(const Driver *driver)

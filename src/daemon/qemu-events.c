@@ -7,6 +7,7 @@
 #include "daemon/migrate-postcopy.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-clock.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
@@ -152,8 +153,10 @@ static void emit(const Domain *dom, int event_id, const void *msg)
         event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, event_id, &dom->uuid, msg);
 }
 
-static void on_rtc_change(Domain *dom, int64_t offset_s)
+static void on_rtc_change(QemuRun *run, int64_t since_start_s)
 {
+        Domain *dom = run->dom;
+        int64_t offset_s = qemu_clock_changed(run, since_start_s);
         WireDomainEventCallbackRtcChangeMsg msg = { .msg = { .dom = call_wire_domain(dom), .offset = offset_s } };
 
         emit(dom, VIR_DOMAIN_EVENT_ID_RTC_CHANGE, &msg);
@@ -257,7 +260,7 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
                 qemu_restore_on_event(run->restore, event);
         switch (event->type) {
         case QMP_EVENT_RTC_CHANGE:
-                on_rtc_change(dom, event->rtc_change.offset);
+                on_rtc_change(run, event->rtc_change.offset);
                 return;
         case QMP_EVENT_RESET:
                 on_reset(dom);

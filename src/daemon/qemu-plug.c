@@ -46,6 +46,7 @@ struct Plug {
         Domain *dom;
         VEC(Step) steps;
         size_t at;
+        unsigned tries;      /* with the tray */
         const DiskDef *disk; /* whose files QEMU will open; NULL: none */
         DomainDef *def;      /* which holds it; referenced */
         ImageLook *looking;
@@ -193,10 +194,18 @@ static void next(Plug *p);
 
 static void on_step(void *arg, const Error *failure)
 {
+        enum { MOST_TRIES = 5 };
         Plug *p = arg;
+        StepKind kind = p->steps.items[p->at].kind;
 
+        /* the guest has closed the tray again: it is opened in the step before */
+        if (failure && (kind == STEP_REMOVE_MEDIUM || kind == STEP_INSERT_MEDIUM) && ++p->tries < MOST_TRIES) {
+                p->at--;
+                next(p);
+                return;
+        }
         /* what stays behind of an old medium is no reason to fail */
-        if (failure && p->steps.items[p->at].kind != STEP_REMOVE) {
+        if (failure && kind != STEP_REMOVE) {
                 finish(p, failure);
                 return;
         }
@@ -527,8 +536,11 @@ static int plan_medium(Plug *p, Error *err)
                         push(p, STEP_ADD, QEMU_PART_BLOCKDEV, after.items.items[i].text, after.items.items[i].id,
                              NULL);
         }
-        if (node)
+        if (node) {
+                push(p, STEP_OPEN_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
+                p->steps.items[p->steps.len - 1].force = p->what.force;
                 push(p, STEP_INSERT_MEDIUM, QEMU_PART_DEVICE, NULL, qdev, node);
+        }
         push(p, STEP_CLOSE_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
         return 0;
 }

@@ -13,6 +13,7 @@
 #include "daemon/nwfilter.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-clock.h"
 #include "daemon/qemu-hook.h"
 #include "daemon/qemu-nic.h"
 #include "daemon/qemu-tune.h"
@@ -449,6 +450,7 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
         run->start_arg = arg;
         def->id = dom->id;
         domain_set_live(dom, def);
+        qemu_clock_started(run, def);
         if (!run->qemu->caps) {
                 err_set(&err, ERR_CONFIG_UNSUPPORTED,
                         "guests cannot be started: %s; restart droverd when that is put right", run->qemu->no_caps);

@@ -63,9 +63,11 @@ static int format_status(const QemuRun *run, Buf *ret)
                 interrupted_put_status(run->interrupted, &text);
         else
                 buf_format(&text, "starting %d\n", run->start_done != NULL);
-        buf_format(&text, "id %d\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\n\n",
-                   dom->id, run->agent_timeout_s, guest_pid(run->guest),
-                   (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason, dom->persistent);
+        buf_format(
+                &text,
+                "id %d\nclock-base %lld\nagent-timeout %d\npid %d\nstart %llu\nstate %d\nreason %d\npersistent %d\n\n",
+                dom->id, (long long)run->clock_base_s, run->agent_timeout_s, guest_pid(run->guest),
+                (unsigned long long)guest_start_ticks(run->guest), dom->state, dom->reason, dom->persistent);
         if (domain_def_format(run->plugging ?: dom->live, DEF_FORMAT_SECURE, &text) < 0)
                 return -1;
         *ret = text;
@@ -144,7 +146,7 @@ typedef struct Status {
         ImageUses images;
         const char *nonce;                      /* of the migration that brought it here, or NULL */
         const char *moving_nonce, *moving_peer; /* of the migration that it was in, or NULL */
-        int64_t moving_flags, moving_was_running, coming_flags, unrun, agent_timeout;
+        int64_t moving_flags, moving_was_running, coming_flags, unrun, agent_timeout, clock_base;
         const char *xml;
 } Status;
 
@@ -161,6 +163,7 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "persistent", &ret->persistent },
                      { "unrun", &ret->unrun },
                      { "coming-flags", &ret->coming_flags },
+                     { "clock-base", &ret->clock_base },
                      { "agent-timeout", &ret->agent_timeout },
                      { "starting", &ret->interrupted.starting },
                      { "restoring", &ret->interrupted.restoring },
@@ -336,6 +339,7 @@ static int adopt(QemuDriver *qemu, Status *status, Error *err)
         run->moving_flags = (uint32_t)status->moving_flags;
         run->moving_was_running = status->moving_was_running;
         run->agent_timeout_s = (int)status->agent_timeout;
+        run->clock_base_s = status->clock_base;
         image_uses_add(&run->images, &status->images, NULL);
         run->interrupted = interrupted_new(run, &status->interrupted);
         domain_set_live(dom, TAKE(def));

@@ -360,6 +360,8 @@ void guest_stop(Guest *guest, GuestStop how, GuestDone *done, void *arg)
 
 static GuestCause cause_of_end(const Guest *guest)
 {
+        if (guest->state == GUEST_CRASHED)
+                return GUEST_CAUSE_PANICKED;
         if (guest->stop_asked || str_eq(guest->last_end, "host-signal") || str_eq(guest->last_end, "host-qmp-quit"))
                 return guest->state == GUEST_SHUTDOWN ? GUEST_CAUSE_GUEST : GUEST_CAUSE_ASKED;
         return guest->last_end ? GUEST_CAUSE_GUEST : GUEST_CAUSE_FAILED;

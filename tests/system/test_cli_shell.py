@@ -29,6 +29,7 @@ def test_a_script_on_standard_input_runs_without_a_word_of_its_own(uri):
 
 
 def test_a_script_with_a_failing_command_goes_on_and_fails(uri):
+    """LIFE-06, with the two below."""
     said = drover(uri, [], stdin="domstate nosuch\ndomstate test\n")
     assert said.status == 1 and "running" in said.out and "error: failed to get domain 'nosuch'" in said.err
 

@@ -62,6 +62,7 @@ def test_a_guest_boots_and_obeys_the_power_button(one):
 
 
 def test_a_guest_that_ignores_the_button_is_destroyed(one):
+    """LIFE-13: it stays running, never falsely off; LIFE-26."""
     guest = one.boot(power="ignore")
     guest.shutdown()
     one.pulse.wait("^power button", 20)

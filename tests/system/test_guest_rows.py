@@ -1,0 +1,220 @@
+"""What a guest's definition promises about its whole life: its end, its clock, its images (LIFE, CLK and DOM rows)."""
+import datetime
+import os
+import pathlib
+import re
+import signal
+import xml.etree.ElementTree as ElementTree
+
+import libvirt
+import pytest
+
+from cli import drover
+from live import linux, read_until, shell, state, wait_state
+from mortal import definition, processes
+from waiting import wait_for
+
+DISK = "<disk type='file'><source file='{}'/><target dev='hda' bus='ide'/></disk>"
+SHELL_PORTS = "<serial type='pty'/>"
+# A boot sector that tells the panic device (out 0x505, 1) and stands still.
+PANICS = (b"\xba\x05\x05\xb0\x01\xee\xf4\xeb\xfd").ljust(510, b"\0") + b"\x55\xaa"
+
+
+@pytest.fixture(scope="module")
+def daemon(live_daemon):
+    return live_daemon
+
+
+@pytest.fixture()
+def guests(daemon, place):
+    """Define guests that are gone afterwards."""
+    names = []
+
+    def define(name, xml):
+        file = place / f"{name}.xml"
+        file.write_text(xml)
+        daemon.virsh("define", file)
+        names.append(name)
+        return file
+    yield define
+    for name in names:
+        daemon.virsh("destroy", name, check=False)
+        daemon.virsh("undefine", name, check=False)
+
+
+def bare(name, devices="", head="", memory_mib=16):
+    return (f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>{memory_mib}</memory><vcpu>1</vcpu>{head}<os>"
+            "<type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>"
+            f"<controller type='usb' model='none'/><memballoon model='none'/>{devices}</devices></domain>")
+
+
+def is_new(dom):
+    """The guest has forgotten what its last life left behind. Its console may be that of the last life yet."""
+    def asked():
+        try:
+            stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+            dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            read_until(stream, b"new-2", seconds=4, say=b"test -e /tmp/life || echo new-$((1+1))\n")
+            stream.abort()
+            return True
+        except (AssertionError, TypeError, libvirt.libvirtError):
+            return False
+    wait_for("its next life", asked, 60)
+
+
+def test_a_guest_that_powers_off_starts_anew_where_its_definition_says_so(guests, conn, daemon):
+    """LIFE-24, DOM-14."""
+    guests("e", linux("e", SHELL_PORTS, extra="<on_poweroff>restart</on_poweroff>", shell="ttyS1"))
+    dom = conn.lookupByName("e")
+    dom.create()
+    shell(dom, b"touch /tmp/life; test -e /tmp/life && echo lives-$((1+1))", b"lives-2")
+    dom.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    is_new(dom)
+    assert state(daemon, "e").startswith("running")
+
+
+@pytest.mark.parametrize("word,after", [("preserve", "crashed (panicked)"), ("destroy", "shut off (crashed)")])
+def test_a_crash_is_kept_or_ends_the_guest(guests, daemon, word, after):
+    """LIFE-12, DOM-14."""
+    image = daemon.base / "panics.raw"
+    image.write_bytes(PANICS.ljust(1 << 20, b"\0"))
+    guests("c", bare("c", DISK.format(image) + "<panic model='isa'/>", f"<on_crash>{word}</on_crash>"))
+    daemon.virsh("start", "c")
+    wait_for("its end", lambda: not state(daemon, "c").startswith("running"))
+    assert state(daemon, "c") == after
+    if word == "preserve":
+        daemon.virsh("destroy", "c")
+        wait_state(daemon, "c", "shut off (destroyed)")
+
+
+def test_a_clock_that_the_guest_sets_is_kept_where_its_definition_says_so(guests, conn, daemon):
+    """CLK-02: utc forgets it at the next boot. CLK-06: variable keeps it, in a daemon that was killed meanwhile, too."""
+    wanted = datetime.datetime(2033, 5, 6, tzinfo=datetime.timezone.utc)
+    ahead = int((wanted - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
+    for name, clock in (("u", "<clock offset='utc'/>"), ("v", "<clock offset='variable' adjustment='3600'/>")):
+        guests(name, linux(name, SHELL_PORTS, extra=clock, shell="ttyS1"))
+        dom = conn.lookupByName(name)
+        dom.create()
+        shell(dom, b"date -u -s '2033-05-06 00:00:00'; hwclock -u -w; echo set-$((1+1))", b"set-2")
+
+    def adjustment(*options):
+        tree = ElementTree.fromstring(daemon.virsh("dumpxml", "v", *options))
+        return int(tree.find("clock").get("adjustment"))
+    for options in ((), ("--inactive",)):
+        wait_for("the adjustment", lambda options=options: abs(adjustment(*options) - ahead) < 120)
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.start()
+    again = libvirt.open(daemon.uri())
+    shell(again.lookupByName("v"), b"date -u -s '2033-05-06 12:00:00'; hwclock -u -w; echo set-$((2+1))", b"set-3")
+    wait_for("the adjustment of a guest that was found again", lambda: abs(adjustment() - ahead - 43200) < 240)
+    this_year = str(datetime.datetime.now(datetime.timezone.utc).year)
+    for name, year in (("u", this_year), ("v", "2033")):
+        daemon.virsh("destroy", name)
+        daemon.virsh("start", name)
+        shell(again.lookupByName(name), b"date -u +year-%Y", f"year-{year}".encode())
+    again.close()
+
+
+def test_a_new_maximum_of_memory(guests, daemon):
+    """LIFE-36: of a guest that does not run; a lower one takes the current size along."""
+    guests("m", bare("m", memory_mib=64))
+
+    def sizes():
+        return [int(line.split()[2]) for line in daemon.virsh("dominfo", "m").splitlines() if "memory" in line]
+    assert sizes() == [65536, 65536]
+    daemon.virsh("setmaxmem", "m", "131072", "--config")
+    assert sizes() == [131072, 65536]
+    daemon.virsh("setmaxmem", "m", "32768", "--config")
+    assert sizes() == [32768, 32768]
+
+
+def test_a_guest_made_from_an_edited_definition_of_its_own_name(guests, daemon):
+    """LIFE-50: stopped, then created from other XML: that is what runs, and the persistent definition stays."""
+    file = guests("p", definition("p", "0b1d7b9e-5c0f-4d53-9a53-2a4f0e4d6a01"))
+    daemon.virsh("start", "p")
+    daemon.virsh("destroy", "p")
+    file.write_text(file.read_text().replace("<vcpu>", "<title>edited</title><vcpu>"))
+    daemon.virsh("create", file)
+    assert "<title>edited</title>" in daemon.virsh("dumpxml", "p")
+    assert "edited" not in daemon.virsh("dumpxml", "p", "--inactive")
+    daemon.virsh("destroy", "p")
+    assert "shut off" in state(daemon, "p") and "edited" not in daemon.virsh("dumpxml", "p")
+
+
+def test_a_reload_disturbs_no_guest(guests, daemon):
+    """LIFE-49: SIGHUP."""
+    identity = "0b1d7b9e-5c0f-4d53-9a53-2a4f0e4d6a02"
+    guests("h", definition("h", identity))
+    daemon.virsh("start", "h")
+    before, reloads = processes(identity), daemon.said().count("guests are as they were")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for("the reload", lambda: daemon.said().count("guests are as they were") == reloads + 1)
+    assert state(daemon, "h").startswith("running") and processes(identity) == before
+
+
+@pytest.mark.parametrize("cache,direct", [("none", True), ("directsync", True), ("writeback", False), ("writethrough", False),
+                                          ("unsafe", False)])
+def test_a_cache_mode_decides_how_the_image_is_opened(guests, daemon, place, cache, direct):
+    """DOM-24."""
+    image = daemon.base / f"{cache}.raw"
+    image.write_bytes(bytes(1 << 20))
+    try:
+        os.close(os.open(image, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip("this file system has no O_DIRECT")
+    guests("d", bare("d", f"<disk type='file'><driver name='qemu' type='raw' cache='{cache}'/><source file='{image}'/>"
+                          "<target dev='vda' bus='virtio'/></disk>"))
+    daemon.virsh("start", "d")
+    qemu, = processes(daemon.virsh("domuuid", "d").strip())
+    opened = [fd for fd in pathlib.Path(f"/proc/{qemu}/fd").iterdir() if os.readlink(fd) == str(image)]
+    flags = [int(re.search(r"flags:\s*(\d+)", (fd.parent.parent / "fdinfo" / fd.name).read_text())[1], 8) for fd in opened]
+    assert flags and all(bool(flag & os.O_DIRECT) == direct for flag in flags)
+
+
+def test_functions_of_one_slot(guests, daemon):
+    """DOM-38: eight functions in one slot, as the guest's firmware finds them."""
+    nics = "".join(f"<interface type='user'><model type='virtio'/><address type='pci' domain='0' bus='0' slot='9' "
+                   f"function='{i}'{' multifunction=%son%s' % (chr(39), chr(39)) if i == 0 else ''}/></interface>" for i in range(8))
+    guests("f", bare("f", nics))
+    daemon.virsh("start", "f")
+    found = daemon.virsh("qemu-monitor-command", "f", "--hmp", "info pci")
+    assert len(re.findall(r"Bus +0, device +9, function [0-7]:", found)) == 8
+
+
+def test_a_slot_too_many(guests, daemon, place):
+    """DOM-40: the disk for which there is no slot is refused by name, at define."""
+    def disks(n):
+        return "".join(f"<disk type='file'><source file='/tmp/{i}'/><target dev='vd{chr(97 + i // 26) if i > 25 else ''}"
+                       f"{chr(97 + i % 26)}' bus='virtio'/></disk>" for i in range(n))
+    file = place / "slots.xml"
+    file.write_text(bare("s", disks(40)))
+    assert "no more PCI slots" in daemon.virsh("define", file, check=False)
+    assert "s" not in daemon.virsh("list", "--all", "--name").split()
+    guests("s", bare("s", disks(24)))
+
+
+def test_a_hard_disk_is_no_type_of_a_drive(guests, daemon):
+    """LIFE-41: drover says what was meant."""
+    guests("t", bare("t"))
+    said = drover(daemon.uri(), "attach-disk t /tmp/x.iso sda --type hdd --config")
+    assert said.status != 0 and "cdrom" in said.err
+    for kind, target in (("cdrom", "sda"), ("floppy", "fda")):
+        assert drover(daemon.uri(), f"attach-disk t /tmp/x.iso {target} --type {kind} --config").status == 0
+    tree = ElementTree.fromstring(daemon.virsh("dumpxml", "t"))
+    assert sorted(disk.get("device") for disk in tree.iter("disk")) == ["cdrom", "floppy"]
+
+
+def test_an_iso_for_a_running_guest(guests, daemon):
+    """LIFE-42: attach-disk on a drive that is there changes its medium."""
+    images = []
+    for name in ("one", "two"):
+        image = daemon.base / f"{name}.iso"
+        image.write_bytes(bytes(1 << 20))
+        images.append(image)
+    guests("i", bare("i", f"<disk type='file' device='cdrom'><source file='{images[0]}'/><target dev='hdc' bus='ide'/></disk>"))
+    daemon.virsh("start", "i")
+    said = drover(daemon.uri(), f"attach-disk i {images[1]} hdc --driver file --type cdrom --mode readonly")
+    assert said.status == 0, said
+    assert str(images[1]) in daemon.virsh("domblklist", "i")
+    assert str(images[1]) in daemon.virsh("qemu-monitor-command", "i", "--hmp", "info block")
