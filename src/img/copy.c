@@ -23,8 +23,7 @@ enum {
         USUAL_THREADS = 8,
         SALVAGE_SIZE = 512,
         ZERO_STEP = 4096,
-        SPARE_SLOTS = 4, /* besides two for each thread: what is read ahead while a thread waits for its turn */
-        SPARE_PLAIN_SLOTS = 12, /* without compression a slot is half as large */
+        SPARE_SLOTS = 3, /* besides two for each thread: what is read ahead while a thread waits for its turn */
 };
 #define RUN_OF_ZEROS (1U << 31)
 
@@ -353,7 +352,7 @@ static int slots_make(Copy *copy, Error *err)
 {
         bool compress = copy->options->compress;
 
-        copy->n_slots = 2 * copy->n_threads + (compress ? SPARE_SLOTS : SPARE_PLAIN_SLOTS);
+        copy->n_slots = 2 * copy->n_threads + SPARE_SLOTS;
         copy->slots = mem_new_array(Slot, copy->n_slots);
         for (size_t i = 0; i < copy->n_slots; i++) {
                 Slot *slot = &copy->slots[i];
