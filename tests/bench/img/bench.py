@@ -138,21 +138,26 @@ def copies(bench, d):
 
 
 def encrypted(bench, d, gone):
-    """Raw to LUKS and back."""
+    """Raw to LUKS and back. We make the containers: where ticks are coarse qemu-img fails to time its key."""
     raw, image = d / "disk.raw", d / "disk.luks"
-    # qemu-img measures the processor to choose its iterations, and fails on a busy machine when it has little time.
     secret = ["--object", "secret,id=s,data=bench"]
-    options = ["-o", "key-secret=s,iter-time=500"]
-    bench.pair("convert raw -> luks", ["convert", *secret, "-f", "raw", "-O", "luks", *options, raw, d / "ours.out"],
-               ["convert", *secret, "-m", "16", "-W", "-f", "raw", "-O", "luks", *options, raw, d / "stock.out"], gone)
-    gone()
+    luks = f"driver=luks,key-secret=s,file.filename={image}"
+
+    def empty():
+        image.unlink(missing_ok=True)
+        subprocess.run([OURS, "create", "-q", *secret, "-f", "luks", "-o", "key-secret=s,iter-time=10", image,
+                        str(raw.stat().st_size)], check=True)
+
+    fill = ["convert", *secret, "-n", "-f", "raw", "--target-image-opts", raw, luks]
+    bench.pair("convert raw -> luks", fill, ["convert", "-m", "16", "-W", *fill[1:]], empty)
     if bench.wants("convert luks -> raw"):
-        subprocess.run([STOCK, "convert", *secret, "-O", "luks", *options, raw, image], check=True)
-        source = ["--image-opts", f"driver=luks,key-secret=s,file.filename={image}"]
-        bench.pair("convert luks -> raw", ["convert", *secret, "-O", "raw", *source, d / "ours.out"],
-                   ["convert", *secret, "-m", "16", "-W", "-O", "raw", *source, d / "stock.out"], gone)
-        image.unlink()
-        gone()
+        empty()
+        subprocess.run([OURS, *fill], check=True)
+        drain = [*secret, "-O", "raw", "--image-opts", luks]
+        bench.pair("convert luks -> raw", ["convert", *drain, d / "ours.out"],
+                   ["convert", "-m", "16", "-W", *drain, d / "stock.out"], gone)
+    image.unlink(missing_ok=True)
+    gone()
 
 
 def changes(bench, d):
