@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "daemon/pool.h"
+#include "daemon/qemu-keys.h"
 #include "daemon/qemu-nic.h"
 #include "daemon/qemu-unplug.h"
 #include "loop/child.h"
@@ -19,6 +20,7 @@
 #include "qemu/command-line.h"
 #include "wire/constants.h"
 
+#include <string.h>
 #include <unistd.h>
 
 typedef enum StepKind {
@@ -67,7 +69,11 @@ struct Plug {
 static void plug_free(Plug *p)
 {
         for (size_t i = 0; i < p->steps.len; i++) {
-                free(p->steps.items[i].part.text);
+                char *text = p->steps.items[i].part.text;
+
+                if (text && p->steps.items[i].part.kind == QEMU_PART_OBJECT)
+                        explicit_bzero(text, strlen(text)); /* it may be a key */
+                free(text);
                 free(p->steps.items[i].part.id);
                 free(p->steps.items[i].id2);
         }
@@ -465,6 +471,25 @@ static int plan_taps(Plug *p, DomainDef *def, InterfaceDef *nic, Error *err)
         return 0;
 }
 
+/* QEMU has the key of an encrypted disk while it opens it: `add` before, and not add after. */
+static int plan_key(Plug *p, const DiskDef *disk, bool add, Error *err)
+{
+        AUTOFREE char *id = qemu_disk_key(p->def, disk), *object = NULL;
+
+        if (!id)
+                return 0;
+        if (!add) {
+                push(p, STEP_REMOVE, QEMU_PART_OBJECT, NULL, id, NULL);
+                return 0;
+        }
+        object = qemu_key_object(p->run->qemu->driver->secrets, disk, id, err);
+        if (!object)
+                return -1;
+        push(p, STEP_ADD, QEMU_PART_OBJECT, object, id, NULL);
+        explicit_bzero(object, strlen(object));
+        return 0;
+}
+
 static int plan_device(Plug *p, Error *err)
 {
         const LiveChange *what = &p->what;
@@ -476,7 +501,8 @@ static int plan_device(Plug *p, Error *err)
                 return -1;
         if (what->device == DEVICE_INTERFACE && plan_taps(p, def, def->interfaces[what->index], err) < 0)
                 return -1;
-        if (qemu_plug_parts(def, what->device, device, &parts, err) < 0)
+        if (qemu_plug_parts(def, what->device, device, &parts, err) < 0 ||
+            (what->device == DEVICE_DISK && plan_key(p, device, true, err) < 0))
                 return -1;
         for (size_t i = 0; i < parts.items.len; i++) {
                 const QemuPart *part = &parts.items.items[i];
@@ -487,7 +513,7 @@ static int plan_device(Plug *p, Error *err)
                                        device_lists[what->device].element);
                 push(p, STEP_ADD, part->kind, part->text, part->id, NULL);
         }
-        return 0;
+        return what->device == DEVICE_DISK ? plan_key(p, device, false, err) : 0;
 }
 
 void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)

@@ -15,6 +15,7 @@
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-clock.h"
 #include "daemon/qemu-hook.h"
+#include "daemon/qemu-keys.h"
 #include "daemon/qemu-nic.h"
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-unplug.h"
@@ -301,6 +302,7 @@ static void on_started(void *arg, const Error *failure)
                 return;
         }
         run->is_up = true;
+        qemu_keys_forget(run);
         if (run->qemu->hook)
                 run->hook = hook_new_def(run->qemu, run->dom->live, "started", on_started_asked, run, &err);
         if (run->hook)
@@ -315,6 +317,7 @@ static int start_qemu(QemuRun *run, DomainDef *def, Error *err)
 {
         AUTOFREE char *dir = guest_dir(&run->qemu->env, &run->dom->uuid), *balloon = qemu_balloon_path(def);
         AUTO(CommandLine) line = { 0 };
+        AUTO(DiskKeys) keys = { 0 };
         CommandLineSpec spec = { .def = def,
                                  .caps = run->qemu->caps,
                                  .guest_dir = dir,
@@ -334,6 +337,10 @@ static int start_qemu(QemuRun *run, DomainDef *def, Error *err)
                 if (def->graphics[i]->type == GRAPHICS_TYPE_VNC && def->graphics[i]->passwd)
                         options.vnc_password = def->graphics[i]->passwd;
         }
+        if (qemu_keys_open(run->qemu->driver->secrets, def, &keys, err) < 0)
+                return -1;
+        spec.keys = keys.list.items;
+        spec.n_keys = keys.list.len;
         if (command_line_build(&spec, &line, err) < 0)
                 return -1;
         if (qemu_tune_group(run, def, err) < 0)

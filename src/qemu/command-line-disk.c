@@ -144,7 +144,7 @@ static int put_network(JsonWriter *w, const SourceDef *s, Error *err)
 {
         const char *protocol = net_protocol_text(s->protocol);
 
-        if (s->auth || s->encryption)
+        if (s->auth)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "%s sources with a secret are not supported", protocol);
         part_open(w, "driver", protocol);
         switch (s->protocol) {
@@ -283,6 +283,50 @@ static int put_backing(const DiskDef *disk, const BackingStoreDef *backing, Qemu
         return 0;
 }
 
+const EncryptionDef *qemu_disk_encryption(const DiskDef *disk)
+{
+        return disk->source.encryption ?: disk->encryption;
+}
+
+char *qemu_disk_key(const DomainDef *def, const DiskDef *disk)
+{
+        AUTOFREE char *node = qemu_disk_encryption(disk) ? qemu_disk_node(def, disk) : NULL;
+
+        return node ? str_format("%s-key", node) : NULL;
+}
+
+/* {"driver": ..., and what it needs to decrypt: left open. The key is an object that QEMU has by then. */
+static int open_format(JsonWriter *w, const DomainDef *def, const DiskDef *disk, Error *err)
+{
+        const EncryptionDef *encryption = qemu_disk_encryption(disk);
+        const char *driver = format_driver(disk->format);
+        AUTOFREE char *key = qemu_disk_key(def, disk);
+
+        if (!encryption) {
+                part_open(w, "driver", driver);
+                return 0;
+        }
+        if (encryption->format != ENCRYPTION_FORMAT_LUKS || encryption->n_secrets != 1 ||
+            disk->device != DISK_DEVICE_DISK)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "'%s' cannot be encrypted: only a disk can, with format 'luks' and one secret",
+                               disk->target_dev);
+        if (str_eq(driver, "raw")) {
+                part_open(w, "driver", "luks");
+                json_put_text(w, "key-secret", key);
+                return 0;
+        }
+        if (disk->format != DISK_FORMAT_QCOW2)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "the disk '%s' has format '%s', which knows no encryption", disk->target_dev, driver);
+        part_open(w, "driver", driver);
+        json_open_object(w, "encrypt");
+        json_put_text(w, "format", "luks");
+        json_put_text(w, "key-secret", key);
+        json_close_object(w);
+        return 0;
+}
+
 static int put_nodes(const DomainDef *def, const DiskDef *disk, QemuParts *ret, Error *err)
 {
         AUTOFREE char *node = qemu_disk_node(def, disk), *file = qemu_disk_file_node(def, disk), *below = NULL;
@@ -299,7 +343,8 @@ static int put_nodes(const DomainDef *def, const DiskDef *disk, QemuParts *ret, 
         json_put_text(&w, "discard", "unmap");
         part_close(&w, ret, QEMU_PART_BLOCKDEV, file);
 
-        part_open(&w, "driver", format_driver(disk->format));
+        if (open_format(&w, def, disk, err) < 0)
+                return -1;
         json_put_text(&w, "node-name", node);
         json_put_bool(&w, "read-only", is_readonly(disk));
         if (disk->discard)
@@ -475,8 +520,23 @@ static void need_backing(CommandLine *line, const BackingStoreDef *backing)
         }
 }
 
+/* QEMU reads it once, while it opens the disk; nobody sees it in the arguments. */
+static void put_key(CommandLine *line, const DiskKeyFd *key)
+{
+        AUTO(QemuParts) parts = { 0 };
+        AUTO(JsonWriter) w = { 0 };
+
+        part_open(&w, "qom-type", "secret");
+        json_put_text(&w, "id", key->id);
+        json_put_format(&w, "file", "/proc/self/fd/%d", line_put_fd(line, key->fd));
+        part_close(&w, &parts, QEMU_PART_OBJECT, key->id);
+        line_put_parts(line, &parts);
+}
+
 int command_line_disks(const CommandLineSpec *spec, CommandLine *line, Error *err)
 {
+        for (size_t i = 0; i < spec->n_keys; i++)
+                put_key(line, &spec->keys[i]);
         for (uint32_t i = 0; i < spec->def->n_disks; i++) {
                 const DiskDef *disk = spec->def->disks[i];
                 AUTO(QemuParts) parts = { 0 };

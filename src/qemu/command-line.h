@@ -23,16 +23,24 @@ typedef struct NicFds {
         size_t n_taps, n_vhosts;
 } NicFds;
 
+/* The key of an encrypted disk, in a descriptor that QEMU reads from the start; both stay the caller's. */
+typedef struct DiskKeyFd {
+        char *id; /* qemu_disk_key() */
+        Fd fd;
+} DiskKeyFd;
+
 typedef struct CommandLineSpec {
         const DomainDef *def;
         const QemuCaps *caps;
         const char *guest_dir;    /* sockets of channels are made here */
         const char *firmware_dir; /* NULL: /usr/share/OVMF */
-        const NicFds *nics;       /* one for each interface of the definition; those of type user are not looked at */
-        bool reset_nvram;         /* the firmware's variables begin anew */
-        const char *incoming;     /* "defer" or an address: wait for a migration; NULL: boot */
-        int64_t now;              /* seconds since 1970 for <clock offset='variable'>; 0: the clock's */
-        bool force_tcg;           /* KVM was asked for, but is known to be unusable */
+        const DiskKeyFd *keys;    /* one for each encrypted disk */
+        size_t n_keys;
+        const NicFds *nics;   /* one for each interface of the definition; those of type user are not looked at */
+        bool reset_nvram;     /* the firmware's variables begin anew */
+        const char *incoming; /* "defer" or an address: wait for a migration; NULL: boot */
+        int64_t now;          /* seconds since 1970 for <clock offset='variable'>; 0: the clock's */
+        bool force_tcg;       /* KVM was asked for, but is known to be unusable */
 } CommandLineSpec;
 
 /* A file that QEMU opens by path: its user must be able to. */
@@ -101,6 +109,10 @@ void qemu_parts_done(QemuParts *parts);
 /* Name of the node the guest's device reads, and of the one that opens the file. Owned. */
 char *qemu_disk_node(const DomainDef *def, const DiskDef *disk);
 char *qemu_disk_file_node(const DomainDef *def, const DiskDef *disk);
+/* How the disk is encrypted, wherever its definition says so; NULL: it is not. */
+const EncryptionDef *qemu_disk_encryption(const DiskDef *disk);
+/* The name of the secret object that opens it, owned; NULL: it is not encrypted. */
+char *qemu_disk_key(const DomainDef *def, const DiskDef *disk);
 /* By which QMP knows the device in commands and statistics (block_set_io_throttle, query-blockstats). Owned. */
 char *qemu_disk_qdev(const DiskDef *disk);
 /* A guest that boots by UEFI and has no file for its variables gets one in this directory. */
