@@ -97,7 +97,7 @@ static VolumeDef *describe(const PoolDef *pool, char *const *fields)
 {
         const char *name = name_in(pool, fields[NAME]);
         AUTOFREE char *path = name ? str_format("%s/%s", pool->target_path, name) : NULL;
-        uint64_t size, reserved, referenced;
+        uint64_t size, reserved, referenced = 0;
         VolumeDef *def;
 
         if (!name || str_to_u64(fields[SIZE], &size) < 0)
