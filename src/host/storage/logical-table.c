@@ -92,7 +92,7 @@ static void describe_size(VolumeDef *def, char *const *fields)
                 def->capacity_bytes = number(fields[ORIGIN_SIZE]) ?: size;
         else if (attributes[0] == 'V' && str_to_double(fields[PERCENT], &percent) == 0 && percent >= 0 &&
                  percent < 100)
-                def->allocation_bytes = (uint64_t)((double)(size / 100) * percent);
+                def->allocation_bytes = (uint64_t)((double)size / 100 * percent);
         def->physical_bytes = def->allocation_bytes;
 }
 

@@ -11,9 +11,9 @@
 #include "base/str.h"
 
 #define UNFINISHED_TAG "drover_part"
-#define VOLUME_FIELDS                                                                                                \
-        "lv_name,lv_uuid,lv_attr,lv_size,origin,origin_size,data_percent,vg_extent_size,seg_start,seg_size,lv_tags," \
-        "devices"
+#define VOLUME_FIELDS                                                                                                 \
+        ("lv_name,lv_uuid,lv_attr,lv_size,origin,origin_size,data_percent,vg_extent_size,seg_start,seg_size,lv_tags," \
+         "devices")
 #define TABLE "--noheadings", "--units", "b", "--nosuffix", "--separator", "|"
 
 static const char *group(const PoolDef *pool)
@@ -179,7 +179,7 @@ static int look(const PoolDef *pool, const char *name, VolumeDef **ret, Error *e
 
 static int tidy(const PoolDef *pool, Error *err)
 {
-        return STORAGE_RUN(NULL, err, "lvremove", "--force", "--select", "lv_tags=" UNFINISHED_TAG, "--",
+        return STORAGE_RUN(NULL, err, "lvremove", "--force", "--select", ("lv_tags=" UNFINISHED_TAG), "--",
                            group(pool));
 }
 

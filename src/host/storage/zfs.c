@@ -97,7 +97,7 @@ static VolumeDef *describe(const PoolDef *pool, char *const *fields)
 {
         const char *name = name_in(pool, fields[NAME]);
         AUTOFREE char *path = name ? str_format("%s/%s", pool->target_path, name) : NULL;
-        uint64_t size, reserved, referenced = 0;
+        uint64_t size, reserved = 0, referenced;
         VolumeDef *def;
 
         if (!name || str_to_u64(fields[SIZE], &size) < 0)
@@ -105,8 +105,8 @@ static VolumeDef *describe(const PoolDef *pool, char *const *fields)
         def = storage_new_volume(path, name, NULL);
         storage_describe_node(def);
         def->capacity_bytes = def->physical_bytes = def->allocation_bytes = size;
-        if (str_to_u64(fields[RESERVED], &reserved) < 0 ||
-            (reserved < size && str_to_u64(fields[REFERENCED], &referenced) == 0))
+        str_to_u64(fields[RESERVED], &reserved); /* nothing reserved is said in words */
+        if (reserved < size && str_to_u64(fields[REFERENCED], &referenced) == 0)
                 def->allocation_bytes = MIN(size, referenced);
         return def;
 }
@@ -114,7 +114,7 @@ static VolumeDef *describe(const PoolDef *pool, char *const *fields)
 static int list(const PoolDef *pool, Buf *said, Error *err)
 {
         return STORAGE_RUN(said, err, "zfs", "list", "-Hp", "-t", "volume", "-r", "-d", "1", "-o",
-                           "name,volsize,refreservation,referenced," UNFINISHED, dataset(pool));
+                           ("name,volsize,refreservation,referenced," UNFINISHED), dataset(pool));
 }
 
 static int scan(const PoolDef *pool, StorageFound *found, void *arg, Error *err)
