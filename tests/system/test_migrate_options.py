@@ -49,7 +49,7 @@ def test_parallel_connections_are_compressed(pair, method, level, too_much):
                 pair.a.virsh("migrate", "--live", *words, "g", TO_B)
             assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
         with moving(pair, "--compressed", "--parallel", "--parallel-connections", "3", "--comp-methods", method):
-            assert links_to(pair.b, 49152) == 4, "three for pages, one for the rest"
+            wait_for("three links for pages, one for the rest", lambda: links_to(pair.b, 49152) == 4)
         check_moved(pair, pulse)
         # virsh 9.0 has no option for the level
         back = [PROGRAMS / "drover", "-c", "qemu:///system", "migrate", "--live", "--compressed", "--parallel",
@@ -116,7 +116,7 @@ def test_the_endpoint_is_what_was_asked_for(pair):
         assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
         uri = f"tcp://{pair.b.address}:49200"
         with moving(pair, "--migrateuri", uri, "--listen-address", pair.b.address):
-            assert links_to(pair.b, 49200) == 1
+            wait_for("the one link", lambda: links_to(pair.b, 49200) == 1)
         check_moved(pair, pulse)
         with pytest.raises(LabError, match="(?i)error: .*migration URI"):
             pair.b.virsh("migrate", "--live", "--migrateuri", "rdma://a", "g", "qemu+tcp://a/system")
