@@ -60,7 +60,7 @@ def wait_state(daemon, name, wanted, seconds=30):
     wait_for(f"{name} to be {wanted}", lambda: state(daemon, name) == wanted, seconds)
 
 
-def read_until(stream, wanted, seconds=40, say=None):
+def read_until(stream, wanted, seconds=100, say=None):
     """Until it is there; what is said is said again each second, because the shell may not be there yet."""
     seen, said = b"", 0
 
