@@ -50,6 +50,13 @@ const char *cmdline_find(const char *name)
         return NULL;
 }
 
+const char *cmdline_text(const char *name, const char *fallback)
+{
+        const char *text = cmdline_find(name);
+
+        return text && *text ? text : fallback;
+}
+
 long cmdline_number(const char *name, long fallback)
 {
         const char *text = cmdline_find(name);

@@ -10,5 +10,8 @@
 /* The value of drover.NAME, or NULL. It points into static memory and stays valid. */
 const char *cmdline_find(const char *name);
 
+/* The same; fallback where it is absent or empty. */
+const char *cmdline_text(const char *name, const char *fallback);
+
 /* The same as a number; fallback where it is absent or no number. */
 long cmdline_number(const char *name, long fallback);

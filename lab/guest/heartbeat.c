@@ -10,7 +10,8 @@
  *      beat MS         change the period; 0 stops
  *
  * What it does at start comes from the kernel command line: drover.beat (ms), drover.touch (MiB),
- * drover.dirty (MiB/s), drover.verify (seconds between checks by itself), drover.port (device).
+ * drover.dirty (MiB/s), drover.verify (seconds between checks by itself), drover.port (device). Where that port is
+ * also drover.shell's it obeys no commands: of two readers on one terminal each would get some of what is typed.
  *
  * Lines are written with one write() each, so the threads' lines never mix.
  */
@@ -150,22 +151,25 @@ static void *sweep_thread(void *arg)
         return NULL;
 }
 
-static void port_open(void)
+/* Whether the port is ours to read, and its modes ours to set. */
+static bool port_open(void)
 {
-        const char *name = cmdline_find("port");
+        const char *name = cmdline_text("port", "ttyS0");
+        bool ours = strcmp(name, cmdline_text("shell", "")) != 0;
         char path[64];
         struct termios mode;
 
-        snprintf(path, sizeof(path), "/dev/%s", name ?: "ttyS0");
+        snprintf(path, sizeof(path), "/dev/%s", name);
         port = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
         if (port < 0)
                 port = STDOUT_FILENO;
-        if (tcgetattr(port, &mode) == 0) {
+        if (ours && tcgetattr(port, &mode) == 0) {
                 cfmakeraw(&mode);
                 mode.c_lflag |= ICANON; /* commands come a line at a time */
                 mode.c_iflag |= ICRNL;
                 tcsetattr(port, TCSANOW, &mode);
         }
+        return ours;
 }
 
 static int thread_start(void *(*run)(void *), void *arg, int priority)
@@ -207,8 +211,8 @@ int main(void)
         char line[128];
         size_t length = 0;
         int64_t began = now_ns(CLOCK_MONOTONIC);
+        bool obeys = port_open();
 
-        port_open();
         atomic_store(&beat_ms, cmdline_number("beat", 100));
         atomic_store(&dirty_mb_s, cmdline_number("dirty", 0));
 
@@ -222,6 +226,8 @@ int main(void)
         if (thread_start(sweep_thread, &sweep, 0) != 0)
                 say("cannot start the sweep");
 
+        while (!obeys)
+                pause();
         for (;;) {
                 ssize_t n = read(port, line + length, 1);
 
