@@ -26,7 +26,7 @@ SCALARS = {  # type: (C type, alignment)
 }
 UNITS = {None: 1024, "MiB": 1 << 20, "bytes": 1}
 LIMITS = {"uint": (0, 2**32 - 1), "hex": (0, 2**32 - 1), "int": (-2**31, 2**31 - 1)}
-FILES = ["common", "domain", "cpu", "clock", "disk", "interface", "chardev", "devices", "network",
+FILES = ["common", "domain", "cpu", "clock", "disk", "interface", "chardev", "devices", "confidential", "network",
          "storage-pool", "volume", "secret", "nwfilter"]
 
 
@@ -78,6 +78,7 @@ class Model:
             for row in data.get("enum", []):
                 self.enums[row["name"]] = Enum(row)
             for row in data.get("struct", []):
+                assert row["name"] not in self.structs, f"{gen.origin(row)}: there is a struct {row['name']} already"
                 numbers = [n for n, line in enumerate(lines, 1) if n > row["_line"] and re.match(r"\s*\{ xml = ", line)]
                 rows = [Row(r, f"{row['_file']}:{n}") for r, n in zip(row["rows"], numbers)]
                 self.structs[row["name"]] = Struct(row, rows)

@@ -98,6 +98,9 @@ def test_an_emulator_that_is_gone_or_crashes(place):
      "'/nowhere/x.img' does not exist: there is no directory '/nowhere'"),
     ("<disk type='block'><source dev='/dev/nodisk'/><target dev='vda'/></disk>", "'/dev/nodisk' does not exist"),
     ("<disk type='block'><source dev='/dev/zero'/><target dev='vda'/></disk>", "is a character device"),
+    # what its secrecy or safety rests on is not left out
+    ("</devices><launchSecurity type='sev'><policy>0x3</policy></launchSecurity><devices>", "'domain/launchSecurity' cannot be had"),
+    ("<lease><lockspace>l</lockspace><key>k</key><target path='/l'/></lease>", "'domain/devices/lease' cannot be had"),
 ])
 def test_what_the_host_lacks_is_named(daemon, conn, devices, said):
     assert said in refused(conn.createXML, definition(devices=devices))
