@@ -19,6 +19,10 @@ SHELL_PORTS = "<serial type='pty'/>"
 # A boot sector that tells the panic device (out 0x505, 1) and stands still.
 PANICS = (b"\xba\x05\x05\xb0\x01\xee\xf4\xeb\xfd").ljust(510, b"\0") + b"\x55\xaa"
 
+# One that notes in its own sector (0x7df0) that it ran, by the BIOS, then panics; the next time it writes a 2 to COM1.
+PANICS_ONCE = bytes.fromhex("31c0 8ed8 8ec0 803ef07d01 741b c606f07d01 b80103 b90100 b600 bb007c cd13 ba0505 b001 ee f4ebfd"
+                            "baf803 b032 ee f4ebfd").ljust(510, b"\0") + b"\x55\xaa"
+
 
 @pytest.fixture(scope="module")
 def daemon(live_daemon):
@@ -85,6 +89,34 @@ def test_a_crash_is_kept_or_ends_the_guest(guests, daemon, word, after):
     if word == "preserve":
         daemon.virsh("destroy", "c")
         wait_state(daemon, "c", "shut off (destroyed)")
+
+
+def test_a_crash_starts_the_guest_anew_where_its_definition_says_so(guests, conn, daemon, place):
+    """LIFE-12, DOM-14: after a real panic it is a new running instance, that finds what the one before left on its disk."""
+    image, serial = daemon.base / "panics-once.raw", place / "once.log"
+    image.write_bytes(PANICS_ONCE.ljust(1 << 20, b"\0"))
+    guests("o", bare("o", DISK.format(image) + f"<panic model='isa'/><serial type='file'><source path='{serial}'/></serial>",
+                     "<on_crash>restart</on_crash>"))
+    conn.lookupByName("o").create()
+    wait_for("its next life", lambda: serial.exists() and b"2" in serial.read_bytes(), 60)
+    assert image.read_bytes()[0x1f0] == 1
+    assert state(daemon, "o").startswith("running")
+    daemon.virsh("destroy", "o")
+    wait_state(daemon, "o", "shut off (destroyed)")
+
+
+def test_a_qemu_that_is_killed_has_crashed(guests, daemon):
+    """LIFE-11: somebody ended QEMU with a signal: it crashed, unless QEMU could say so itself (SIGTERM)."""
+    guests("k", bare("k"))
+    daemon.virsh("start", "k")
+    identity = daemon.virsh("domuuid", "k").strip()
+    for pid in processes(identity):
+        os.kill(pid, signal.SIGKILL)
+    wait_state(daemon, "k", "shut off (crashed)")
+    daemon.virsh("start", "k")
+    for pid in processes(identity):
+        os.kill(pid, signal.SIGTERM)
+    wait_state(daemon, "k", "shut off (shutdown)")
 
 
 def test_a_clock_that_the_guest_sets_is_kept_where_its_definition_says_so(guests, conn, daemon):
