@@ -10,14 +10,16 @@
 #include "daemon/handlers.h"
 #include "daemon/pool-serve.h"
 #include "daemon/registry.h"
+#include "daemon/volume-keys.h"
 #include "wire/constants.h"
 
 typedef struct Change {
         Call *call;
         Pool *pool;
         char *name;
-        VolumeDef *made; /* of a pool with nothing behind it */
-        bool makes;      /* the answer is the volume */
+        VolumeDef *made;  /* of a pool with nothing behind it */
+        VolumeDef *keyed; /* names the secrets that open it; NULL: none */
+        bool makes;       /* the answer is the volume */
         bool removes;
 } Change;
 
@@ -52,15 +54,29 @@ static Change *change_free(Change *change)
         volume_release(change->pool, change->name);
         pool_unref(change->pool);
         volume_def_unref(change->made);
+        volume_def_unref(change->keyed);
         free(change->name);
         free(change);
         return NULL;
 }
 
+/* The image does not tell what opens it. */
+static Volume *find_made(Change *change)
+{
+        Volume *volume = pool_find_volume(change->pool, change->name);
+        VolumeDef *def;
+
+        if (!volume || !change->keyed)
+                return volume;
+        def = volume_def_copy(volume->def);
+        volume_take_secrets(def, change->keyed->target.encryption);
+        return pool_put_volume(change->pool, def);
+}
+
 static void on_looked(void *arg, const Error *failure)
 {
         Change *change = arg;
-        const Volume *volume = pool_find_volume(change->pool, change->name);
+        const Volume *volume = find_made(change);
         AUTO(Error) err = { 0 };
 
         if (change->makes && !failure && !volume)
@@ -148,10 +164,23 @@ static VolumeDef *imagine(const VolumeDef *wanted)
         return def;
 }
 
+static void add_keys(TaskSpec *spec, size_t n, const VolumeKeys *keys)
+{
+        if (keys->as_is)
+                spec->words[n++] = "as-is";
+        if (keys->key >= 0)
+                spec->words[n++] = "key";
+        if (keys->from_key >= 0)
+                spec->words[n++] = "from-key";
+        spec->key = MAX(keys->key, 0);
+        spec->from_key = MAX(keys->from_key, 0);
+}
+
 static int make(Call *call, Pool *pool, const char *xml, const VolumeDef *from, uint32_t flags, Error *err)
 {
         TaskSpec spec = { .words = { "make" }, .from = from };
         AUTO(VolumeDef) *wanted = NULL;
+        AUTO(VolumeKeys) keys = { .key = -1, .from_key = -1 };
         Change *change;
         size_t n = 1;
 
@@ -163,6 +192,9 @@ static int make(Call *call, Pool *pool, const char *xml, const VolumeDef *from, 
                 return -1;
         if (!from && !wanted->has_capacity_bytes && !wanted->backing)
                 return err_set(err, ERR_XML, "missing capacity element");
+        if (pool->storage->program && !(from && flags & VIR_STORAGE_VOL_CREATE_REFLINK) &&
+            volume_keys_find(call_driver(call)->secrets, wanted, from, &keys, err) < 0)
+                return -1;
         change = change_new(call, pool, wanted->name, err);
         if (!change)
                 return -1;
@@ -175,6 +207,10 @@ static int make(Call *call, Pool *pool, const char *xml, const VolumeDef *from, 
                 spec.words[n++] = "reflink";
         if (from)
                 spec.words[n++] = "clone";
+        add_keys(&spec, n, &keys);
+        if (wanted->target.encryption)
+                change->keyed = wanted->target.encryption->n_secrets || !from ? volume_def_ref(wanted)
+                                                                              : volume_def_ref(from);
         spec.volume = wanted;
         return run(change, &spec, err);
 }

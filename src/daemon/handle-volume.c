@@ -10,6 +10,7 @@
 #include "daemon/handlers.h"
 #include "daemon/pool-serve.h"
 #include "daemon/registry.h"
+#include "daemon/volume-keys.h"
 #include "wire/constants.h"
 
 enum { LIST_MOST = 16384 };
@@ -267,9 +268,10 @@ int handle_storage_vol_get_info_flags(Call *call, const WireStorageVolGetInfoFla
 
 static void tell_xml(Call *call, const VolumeDef *def)
 {
+        AUTO(VolumeDef) *shown = volume_with_secret(call_driver(call)->secrets, def);
         AUTO(Buf) xml = { 0 };
 
-        volume_def_format(def, &xml);
+        volume_def_format(shown, &xml);
         call_reply(call, &(WireStorageVolGetXmlDescRet){ .xml = buf_text(&xml) });
 }
 

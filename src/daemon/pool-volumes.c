@@ -7,6 +7,7 @@
 #include "daemon/pool.h"
 
 #include "daemon/registry.h"
+#include "daemon/volume-keys.h"
 
 Volume *pool_find_volume(const Pool *pool, const char *name)
 {
@@ -34,6 +35,8 @@ Volume *pool_put_volume(Pool *pool, VolumeDef *def)
         Volume *volume = pool_find_volume(pool, def->name);
 
         if (volume) {
+                if (volume->def->target.encryption)
+                        volume_take_secrets(def, volume->def->target.encryption);
                 unindex_volume(pool, volume);
                 volume_def_unref(volume->def);
         } else {

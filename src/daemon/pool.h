@@ -126,6 +126,7 @@ typedef struct TaskSpec {
         const char *words[8];           /* the verb and its arguments; ends with NULL */
         const VolumeDef *volume, *from; /* NULL: none */
         int in, out;                    /* descriptors for standard input and output; 0: none */
+        int key, from_key;              /* descriptors that hold what opens the volumes; 0: none */
 } TaskSpec;
 /* done(arg, failure) once. The pool counts it as a task meanwhile. It frees itself. NULL: it did not begin. */
 StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, void *arg, Error *err);

@@ -7,10 +7,7 @@
 #include "base/str.h"
 #include "daemon/driver.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static const SecretValue *key_of(const Secrets *secrets, const DiskDef *disk, Error *err)
 {
@@ -26,16 +23,6 @@ static const SecretValue *key_of(const Secrets *secrets, const DiskDef *disk, Er
         return value;
 }
 
-static int open_key(const SecretValue *value, Fd *ret, Error *err)
-{
-        AUTO(Fd) fd = memfd_create("key", MFD_CLOEXEC);
-
-        if (fd < 0 || write(fd, value->data, value->n) != (ssize_t)value->n)
-                return err_errno(err, errno, "cannot hand a key to QEMU");
-        *ret = fd_take(&fd);
-        return 0;
-}
-
 int qemu_keys_open(const Secrets *secrets, const DomainDef *def, DiskKeys *ret, Error *err)
 {
         for (uint32_t i = 0; i < def->n_disks; i++) {
@@ -45,7 +32,7 @@ int qemu_keys_open(const Secrets *secrets, const DomainDef *def, DiskKeys *ret, 
 
                 if (!id)
                         continue;
-                if (!value || open_key(value, &key.fd, err) < 0)
+                if (!value || secret_value_fd(value, &key.fd, err) < 0)
                         return -1;
                 key.id = TAKE(id);
                 vec_push(&ret->list, key);

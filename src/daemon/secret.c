@@ -14,7 +14,9 @@
 #include "daemon/registry.h"
 #include "wire/constants.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { BASE64_MOST = SECRET_VALUE_MOST / 3 * 4 + 64 };
@@ -192,6 +194,16 @@ const SecretValue *secret_value(const Secrets *secrets, const SecretRefDef *ref,
                 return NULL;
         }
         return secret_its_value(secret, err);
+}
+
+int secret_value_fd(const SecretValue *value, Fd *ret, Error *err)
+{
+        AUTO(Fd) fd = memfd_create("key", MFD_CLOEXEC);
+
+        if (fd < 0 || write(fd, value->data, value->n) != (ssize_t)value->n)
+                return err_errno(err, errno, "cannot hand a key on");
+        *ret = fd_take(&fd);
+        return 0;
 }
 
 /* --- change --- */

@@ -7,6 +7,7 @@
  * when they go, never logged, and never part of a definition.
  */
 #include "base/buf.h"
+#include "base/fd.h"
 #include "daemon/file-task.h"
 #include "model/secret.h"
 #include "wire/structs.h"
@@ -58,3 +59,5 @@ int secret_check_def(const Secrets *secrets, const SecretDef *def, Error *err);
 const SecretValue *secret_value(const Secrets *secrets, const SecretRefDef *ref, SecretUsageType type, Error *err);
 /* The same with the error that clients expect of a secret without a value. */
 const SecretValue *secret_its_value(const Secret *secret, Error *err);
+/* A file in memory that holds it, to be read from its start by a process that gets it. */
+int secret_value_fd(const SecretValue *value, Fd *ret, Error *err);

@@ -65,9 +65,9 @@ typedef struct ImageDescription {
         char *backing_file;     /* NULL: none */
         char *backing_format;   /* NULL: the image does not say */
         VEC(char *) data_files; /* other files that hold a part of the content */
-        bool encrypted;
-        bool dirty;   /* not closed cleanly */
-        bool corrupt; /* marked as damaged */
+        bool encrypted, luks;   /* luks: with a LUKS header inside */
+        bool dirty;             /* not closed cleanly */
+        bool corrupt;           /* marked as damaged */
         /* qcow2 only */
         unsigned refcount_bits;
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;

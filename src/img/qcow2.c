@@ -22,6 +22,7 @@ static int qcow2_describe(ImageFile *file, ImageDescription *ret, Error *err)
         ret->virtual_size = h.size;
         ret->cluster_size = qcow2_cluster_size(&h);
         ret->encrypted = h.crypt != 0;
+        ret->luks = h.crypt == QCOW2_CRYPT_LUKS;
         ret->dirty = h.incompatible & QCOW2_DIRTY;
         ret->corrupt = h.incompatible & QCOW2_CORRUPT;
         ret->refcount_bits = 1u << h.refcount_order;

@@ -3,7 +3,8 @@
  *
  *      drover-storage serve  [start]       3: pool; commands come on 0, records go to 1, until 0 ends
  *      drover-storage pool   build|delete|stop [overwrite|no-overwrite]    3: pool
- *      drover-storage make   [metadata] [reflink] [clone]   3: pool  4: volume  5: the one to copy
+ *      drover-storage make   [metadata] [reflink] [clone] [as-is] [key] [from-key]
+ *                            3: pool  4: volume  5: the one to copy  6, 7: what opens them
  *      drover-storage delete NAME          3: pool
  *      drover-storage resize BYTES [allocate] [shrink]      3: pool  4: volume
  *      drover-storage wipe   PATH ALGORITHM 3: pool
@@ -34,7 +35,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { POOL_FD = 3, VOLUME_FD = 4, FROM_FD = 5, MOST_XML = 10 * 1024 * 1024 };
+enum {
+        POOL_FD = 3,
+        VOLUME_FD = 4,
+        FROM_FD = 5,
+        KEY_FD = 6,
+        FROM_KEY_FD = 7,
+        MOST_XML = 10 * 1024 * 1024,
+        LUKS_ROOM = 2 * 1024 * 1024
+};
 
 static int read_fd(int fd, Buf *ret, Error *err)
 {
@@ -135,6 +144,7 @@ static int fill_room(const VolumeMake *make, bool *said, Error *err)
 static int make_in_room(const StorageBackend *backend, VolumeMake *make, bool *said, Error *err)
 {
         AUTO(StorageRoom) room = { .lock = -1 };
+        AUTO(VolumeDef) *roomy = volume_def_copy(make->wanted);
 
         if (!backend->create)
                 return err_set(err, ERR_NO_SUPPORT, "volumes are not made in a pool of type '%s'",
@@ -143,7 +153,12 @@ static int make_in_room(const StorageBackend *backend, VolumeMake *make, bool *s
                 return err_set(err, ERR_CONFIG_UNSUPPORTED,
                                "volumes of a pool of type '%s' are raw; '%s' is the guest's choice of format",
                                pool_type_text(make->pool->type), make->wanted->target.format);
-        if (backend->create(make->pool, make->wanted, &room, err) < 0)
+        /* what stands before the guest's first byte takes room too */
+        if (roomy->target.encryption) {
+                roomy->capacity_bytes += LUKS_ROOM;
+                roomy->allocation_bytes = roomy->allocation_bytes ? roomy->allocation_bytes + LUKS_ROOM : 0;
+        }
+        if (backend->create(make->pool, roomy, &room, err) < 0)
                 return -1;
         make->room = &room;
         if (fill_room(make, said, err) == 0 &&
@@ -154,17 +169,32 @@ static int make_in_room(const StorageBackend *backend, VolumeMake *make, bool *s
         return -1;
 }
 
+/* The key, when there is one, goes with this process. */
+static int read_key(int fd, Buf *data, ImageSecret *ret, Error *err)
+{
+        if (read_fd(fd, data, err) < 0)
+                return -1;
+        *ret = (ImageSecret){ .data = (const uint8_t *)buf_text(data), .n = data->len };
+        return 0;
+}
+
 static int do_make(char **args, Error *err)
 {
+        AUTO(Buf) key = { 0 };
+        AUTO(Buf) from_key = { 0 };
         AUTO(PoolDef) *pool = NULL;
         AUTO(VolumeDef) *wanted = NULL;
         AUTO(VolumeDef) *from = NULL;
         const StorageBackend *backend;
-        VolumeMake make = { .metadata = has_word(args, "metadata"), .reflink = has_word(args, "reflink") };
+        VolumeMake make = { .metadata = has_word(args, "metadata"),
+                            .reflink = has_word(args, "reflink"),
+                            .as_is = has_word(args, "as-is") };
         bool said = false;
 
         if (read_pool(&pool, &backend, err) < 0 || read_volume(VOLUME_FD, &wanted, err) < 0 ||
-            (has_word(args, "clone") && read_volume(FROM_FD, &from, err) < 0))
+            (has_word(args, "clone") && read_volume(FROM_FD, &from, err) < 0) ||
+            (has_word(args, "key") && read_key(KEY_FD, &key, &make.key, err) < 0) ||
+            (has_word(args, "from-key") && read_key(FROM_KEY_FD, &from_key, &make.from_key, err) < 0))
                 return -1;
         make.pool = pool;
         make.wanted = wanted;

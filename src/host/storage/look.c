@@ -107,6 +107,13 @@ static void describe_backing(VolumeDef *def, const ImageDescription *about)
         def->backing->format = arena_dup(arena, about->backing_format ?: "raw");
 }
 
+/* What opens it is not written in it. */
+static void set_encryption(VolumeDef *def, EncryptionFormat format)
+{
+        def->target.encryption = arena_new_one(def->head.arena, EncryptionDef);
+        def->target.encryption->format = format;
+}
+
 static void describe_image(VolumeDef *def, ImageFile *file)
 {
         Arena *arena = def->head.arena;
@@ -122,11 +129,11 @@ static void describe_image(VolumeDef *def, ImageFile *file)
         }
         if (about.virtual_size)
                 def->capacity_bytes = about.virtual_size;
-        if (format == IMAGE_FORMAT_LUKS) {
-                def->target.encryption = arena_new_one(arena, EncryptionDef);
-                def->target.encryption->format = ENCRYPTION_FORMAT_LUKS;
+        if (format == IMAGE_FORMAT_LUKS || about.encrypted)
+                set_encryption(def, format == IMAGE_FORMAT_LUKS || about.luks ? ENCRYPTION_FORMAT_LUKS
+                                                                              : ENCRYPTION_FORMAT_QCOW);
+        if (format == IMAGE_FORMAT_LUKS)
                 return;
-        }
         def->target.format = image_format_name(format);
         if (about.backing_file)
                 describe_backing(def, &about);
@@ -228,10 +235,8 @@ static void describe_encryption(VolumeDef *def, int fd)
         static const char magic[6] = { 'L', 'U', 'K', 'S', '\xba', '\xbe' };
         char first[sizeof(magic)];
 
-        if (pread(fd, first, sizeof(first), 0) != sizeof(first) || memcmp(first, magic, sizeof(magic)) != 0)
-                return;
-        def->target.encryption = arena_new_one(def->head.arena, EncryptionDef);
-        def->target.encryption->format = ENCRYPTION_FORMAT_LUKS;
+        if (pread(fd, first, sizeof(first), 0) == sizeof(first) && memcmp(first, magic, sizeof(magic)) == 0)
+                set_encryption(def, ENCRYPTION_FORMAT_LUKS);
 }
 
 int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err)

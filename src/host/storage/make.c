@@ -97,18 +97,58 @@ static int format_of(const char *name, ImageFormat *ret, Error *err)
         return 0;
 }
 
-static int open_source(const VolumeDef *from, Image **ret, Error *err)
+/* Of the image behind a definition: what is encrypted and calls itself raw is a LUKS container. */
+static int format_of_target(const VolumeTargetDef *target, ImageFormat *ret, Error *err)
+{
+        if (format_of(target->format, ret, err) < 0)
+                return -1;
+        if (target->encryption && *ret == IMAGE_FORMAT_RAW)
+                *ret = IMAGE_FORMAT_LUKS;
+        return 0;
+}
+
+static int unlock(Image *image, const ImageSecret *key, Error *err)
+{
+        if (!image_is_locked(image))
+                return 0;
+        if (!key->data)
+                return err_set(err, ERR_NO_SECRET, "'%s' is encrypted, and no secret opens it", image_name(image));
+        return image_unlock(image, key, err);
+}
+
+static int open_source(const VolumeMake *make, Image **ret, Error *err)
 {
         static const ChainPolicy policy = { .probe_unnamed = true };
-        ImageFormat format;
+        ImageFormat format = IMAGE_FORMAT_RAW;
 
         *ret = NULL;
-        if (!from)
+        if (!make->from)
                 return 0;
-        if (format_of(from->target.format, &format, err) < 0)
+        if (!make->as_is && format_of_target(&make->from->target, &format, err) < 0)
                 return -1;
-        *ret = image_chain_open(from->target.path, format, 0, &policy, err);
-        return *ret ? 0 : -1;
+        *ret = image_chain_open(make->from->target.path, format, 0, &policy, err);
+        return *ret ? unlock(*ret, &make->from_key, err) : -1;
+}
+
+/* Words and numbers of the definition, as the image engine takes them; cipher gets the first of them. */
+static void set_encryption(const VolumeMake *make, ImageFormat format, ImageCreate *how, char cipher[64])
+{
+        const EncryptionDef *encryption = make->wanted->target.encryption;
+
+        if (!encryption)
+                return;
+        how->encrypt = format == IMAGE_FORMAT_QCOW2;
+        how->luks.secret = &make->key;
+        if (encryption->cipher) {
+                snprintf(cipher, 64, "%s-%u", encryption->cipher->name, encryption->cipher->bits);
+                how->luks.cipher = cipher;
+                how->luks.mode = encryption->cipher->mode;
+                how->luks.digest = encryption->cipher->hash;
+        }
+        if (encryption->ivgen) {
+                how->luks.iv = encryption->ivgen->name;
+                how->luks.iv_digest = encryption->ivgen->hash;
+        }
 }
 
 static int lay_out(const VolumeMake *make, ImageFile *file, ImageFormat format, uint64_t size, Error *err)
@@ -121,14 +161,16 @@ static int lay_out(const VolumeMake *make, ImageFile *file, ImageFormat format, 
                             .lazy_refcounts = target->features && target->features->lazy_refcounts,
                             .extended_l2 = target->features && target->features->extended_l2,
                             .preallocation = make->metadata ? PREALLOCATE_METADATA : PREALLOCATE_OFF };
+        char cipher[64];
 
-        if (target->encryption)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED, "encrypted volumes cannot be made by this version");
+        set_encryption(make, format, &how, cipher);
+        if (format == IMAGE_FORMAT_LUKS && want->allocation_bytes >= size)
+                how.preallocation = PREALLOCATE_FALLOC;
         if (target->cluster_size > UINT32_MAX)
                 return err_set(err, ERR_INVALID_ARG, "clusters of %llu bytes are too large",
                                (unsigned long long)target->cluster_size);
         if (want->backing && want->backing->path) {
-                if (format == IMAGE_FORMAT_RAW)
+                if (format == IMAGE_FORMAT_RAW || format == IMAGE_FORMAT_LUKS)
                         return err_set(err, ERR_CONFIG_UNSUPPORTED, "a raw volume cannot have a backing store");
                 how.backing_file = want->backing->path;
                 how.backing_format = want->backing->format ?: "raw";
@@ -179,11 +221,11 @@ static int check_backing(const VolumeMake *make, Error *err)
 static int copy_content(const VolumeMake *make, Image *source, Image *to, bool to_is_zero, Error *err)
 {
         const VolumeBackingDef *backing = make->wanted->backing;
-        bool has_backing = backing && backing->path;
+        bool has_backing = backing && backing->path && !make->as_is;
         CopyOptions options = { .length = image_size(source),
                                 .until = has_backing ? image_backing(source) : NULL,
                                 .sparse = SPARSE_STEP,
-                                .target_is_zero = to_is_zero && !has_backing,
+                                .target_is_zero = to_is_zero && !has_backing && image_is_zero_when_new(to),
                                 .progress = make->progress,
                                 .progress_arg = make->progress_arg };
 
@@ -202,16 +244,33 @@ static int share_blocks(const VolumeMake *make, int fd, Error *err)
         return 0;
 }
 
+/* Empty, as large as it is to be, in its format. */
+static int prepare_file(const VolumeMake *make, ImageFile *file, Image *source, bool is_file, ImageFormat *format,
+                        Error *err)
+{
+        VolumeTargetDef target = make->wanted->target;
+        uint64_t size;
+
+        if (!is_file)
+                target.format = NULL;
+        if (is_file && check_backing(make, err) < 0)
+                return -1;
+        if (make->as_is) {
+                *format = IMAGE_FORMAT_RAW;
+                return is_file ? image_file_truncate(file, image_size(source), err) : 0;
+        }
+        if (format_of_target(&target, format, err) < 0 || find_size(make, source, &size, err) < 0)
+                return -1;
+        return is_file || *format != IMAGE_FORMAT_RAW ? lay_out(make, file, *format, size, err) : 0;
+}
+
 /* Put the content into file, which is taken. */
 static int fill_file(const VolumeMake *make, ImageFile *file, Image *source, bool is_file, Error *err)
 {
         AUTO(Image) *image = NULL;
         ImageFormat format;
-        uint64_t size;
 
-        if (format_of(is_file ? make->wanted->target.format : NULL, &format, err) < 0 ||
-            (is_file && check_backing(make, err) < 0) || find_size(make, source, &size, err) < 0 ||
-            ((is_file || format != IMAGE_FORMAT_RAW) && lay_out(make, file, format, size, err) < 0)) {
+        if (prepare_file(make, file, source, is_file, &format, err) < 0) {
                 image_file_close(file);
                 return -1;
         }
@@ -224,10 +283,11 @@ static int fill_file(const VolumeMake *make, ImageFile *file, Image *source, boo
                 image_file_close(file);
                 return -1;
         }
-        if (copy_content(make, source, image, is_file, err) < 0 || image_flush(image, err) < 0)
+        if (unlock(image, &make->key, err) < 0 || copy_content(make, source, image, is_file, err) < 0 ||
+            image_flush(image, err) < 0)
                 return -1;
         /* room that was asked for beyond what the copy took */
-        if (format == IMAGE_FORMAT_RAW && is_file && make->wanted->allocation_bytes &&
+        if (format == IMAGE_FORMAT_RAW && is_file && make->wanted->allocation_bytes && !make->as_is &&
             image_file_reserve(image_file(image), 0, MIN(make->wanted->allocation_bytes, image_size(image)), err) < 0)
                 return -1;
         return image_close(TAKE(image), err);
@@ -240,7 +300,7 @@ static int fill(const VolumeMake *make, int fd, Error *err)
 
         if (make->reflink && make->from)
                 return share_blocks(make, fd, err);
-        if (open_source(make->from, &source, err) < 0)
+        if (open_source(make, &source, err) < 0)
                 return -1;
         file = image_file_from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 3), make->wanted->target.path, true, err);
         if (!file)
@@ -257,7 +317,7 @@ static int fill_room(const VolumeMake *make, Error *err)
         AUTO(Image) *source = NULL;
         ImageFile *device, *file;
 
-        if (open_source(make->from, &source, err) < 0)
+        if (open_source(make, &source, err) < 0)
                 return -1;
         if (source && image_size(source) > room->bytes)
                 return err_set(err, ERR_INVALID_ARG, "volume '%s' has %llu bytes, '%s' needs %llu",
@@ -309,7 +369,7 @@ int volume_resize(const VolumeDef *volume, uint64_t capacity, bool allocate, boo
         AUTO(Image) *image = NULL;
         ImageFormat format;
 
-        if (format_of(volume->target.format, &format, err) < 0)
+        if (format_of_target(&volume->target, &format, err) < 0)
                 return -1;
         image = image_chain_open(volume->target.path, format, IMAGE_WRITE, &policy, err);
         if (!image)

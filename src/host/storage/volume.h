@@ -7,6 +7,7 @@
  * cannot do that it has a name that the pool's next start cleans away.
  */
 #include "host/storage/backend.h"
+#include "img/luks.h"
 
 typedef struct VolumeMake {
         const PoolDef *pool;
@@ -14,8 +15,10 @@ typedef struct VolumeMake {
         const VolumeDef *from; /* copy what a guest sees of this one, or NULL */
         /* The device that a backend made room on; NULL: a file in the pool's directory. */
         const StorageRoom *room;
-        bool metadata; /* preallocate the tables of the image */
-        bool reflink;  /* share the blocks with `from`, or fail */
+        bool metadata;             /* preallocate the tables of the image */
+        bool reflink;              /* share the blocks with `from`, or fail */
+        bool as_is;                /* an encrypted `from` is copied with its header: what opens it opens the copy */
+        ImageSecret key, from_key; /* data NULL: none. They open the new one and `from` */
         /* So far, of so much; -1 with the error stops it. May be NULL. */
         int (*progress)(void *arg, uint64_t done, uint64_t total, Error *err);
         void *progress_arg;
