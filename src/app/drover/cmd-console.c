@@ -281,7 +281,7 @@ static Xml *running_xml(Session *s, const Args *args, uint32_t flags, Error *err
                 return NULL;
         }
         text = domain_xml(s, &dom, flags, err);
-        return text ? xml_parse(text, err) : NULL;
+        return text ? xml_read(text, err) : NULL;
 }
 
 static int domdisplay(Session *s, const Args *args, Error *err)
@@ -294,7 +294,7 @@ static int domdisplay(Session *s, const Args *args, Error *err)
 
         if (!xml)
                 return -1;
-        n = xml_find(xml, NULL, "devices/graphics", nodes, ARRAY_LEN(nodes));
+        n = xml_nodes(xml, NULL, "devices/graphics", nodes, ARRAY_LEN(nodes));
         for (size_t i = 0; i < n && (shown == 0 || arg_has(args, "all")); i++) {
                 AUTOFREE char *type = xml_text(xml, nodes[i], "@type");
                 AUTOFREE char *uri = display_uri(s, xml, nodes[i], password, err);
@@ -333,7 +333,7 @@ static int ttyconsole(Session *s, const Args *args, Error *err)
 {
         WireDomain dom;
         const char *text = find_domain(s, args, &dom, err) < 0 ? NULL : domain_xml(s, &dom, 0, err);
-        AUTO(Xml) *xml = text ? xml_parse(text, err) : NULL;
+        AUTO(Xml) *xml = text ? xml_read(text, err) : NULL;
         AUTOFREE char *tty = xml ? xml_text(xml, NULL, "devices/console/@tty") : NULL;
 
         if (!xml)

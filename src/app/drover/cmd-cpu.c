@@ -42,13 +42,13 @@ static int read_cpus(Session *s, const char *path, bool host_model, const char *
         if (str_starts(body, "<?xml") && strstr(body, "?>"))
                 body = strstr(body, "?>") + 2;
         buf_format(&wrapped, "<container>%s</container>", body);
-        xml = xml_parse(buf_text(&wrapped), err);
+        xml = xml_read(buf_text(&wrapped), err);
         if (!xml)
                 return fail(err, "File '%s' contains no <cpu> element", path);
-        *n = (uint32_t)xml_find(xml, NULL,
-                                host_model ? "//cpu[not(ancestor::cpus)]|//cpu/mode[@name='host-model']"
-                                           : "//cpu[not(ancestor::cpus)]",
-                                nodes, ARRAY_LEN(nodes));
+        *n = (uint32_t)xml_nodes(xml, NULL,
+                                 host_model ? "//cpu[not(ancestor::cpus)]|//cpu/mode[@name='host-model']"
+                                            : "//cpu[not(ancestor::cpus)]",
+                                 nodes, ARRAY_LEN(nodes));
         if (*n == 0)
                 return err_set(err, ERR_XML,
                                "File '%s' contains no <cpu> element or valid domain or capabilities XML", path);

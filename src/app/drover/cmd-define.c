@@ -95,13 +95,13 @@ static void look_up_volume(Session *s, Volumes *volumes, const char *target, con
 static int find_volumes(Session *s, const Args *args, const WireDomain *dom, Volumes *volumes, Error *err)
 {
         const char *text = domain_xml(s, dom, VIR_DOMAIN_XML_INACTIVE, err);
-        AUTO(Xml) *xml = text ? xml_parse(text, err) : NULL;
+        AUTO(Xml) *xml = text ? xml_read(text, err) : NULL;
         XmlNode *disks[64];
         size_t n;
 
         if (!xml)
                 return -1;
-        n = xml_find(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
+        n = xml_nodes(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *target = xml_text(xml, disks[i], "target/@dev");
                 AUTOFREE char *source = xml_text(xml, disks[i], "source/@file|source/@dev|source/@dir|source/@name");

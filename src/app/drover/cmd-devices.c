@@ -19,7 +19,7 @@ static Xml *parse_definition(Session *s, const Args *args, uint32_t flags, WireD
         if (find_domain(s, args, dom, err) < 0)
                 return NULL;
         text = domain_xml(s, dom, flags, err);
-        return text ? xml_parse(text, err) : NULL;
+        return text ? xml_read(text, err) : NULL;
 }
 
 static int domblklist(Session *s, const Args *args, Error *err)
@@ -35,7 +35,7 @@ static int domblklist(Session *s, const Args *args, Error *err)
 
         if (!xml)
                 return -1;
-        n = xml_find(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
+        n = xml_nodes(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *target = xml_text(xml, disks[i], "target/@dev");
                 AUTOFREE char *source = xml_text(xml, disks[i], DISK_SOURCE);
@@ -64,7 +64,7 @@ static int domiflist(Session *s, const Args *args, Error *err)
 
         if (!xml)
                 return -1;
-        n = xml_find(xml, NULL, "devices/interface", nics, ARRAY_LEN(nics));
+        n = xml_nodes(xml, NULL, "devices/interface", nics, ARRAY_LEN(nics));
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *target = xml_text(xml, nics[i], "target/@dev");
                 AUTOFREE char *type = xml_text(xml, nics[i], "@type");
@@ -109,7 +109,7 @@ static int domblkinfo_all(Session *s, const Args *args, Error *err)
 
         if (!xml)
                 return -1;
-        n = xml_find(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
+        n = xml_nodes(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *target = xml_text(xml, disks[i], "target/@dev");
                 WireDomainGetBlockInfoArgs call = { dom, target ?: "", 0 };

@@ -41,10 +41,10 @@ static size_t node_numbers(Session *s, uint32_t *numbers, size_t most, Error *er
 
         if (session_call(s, WIRE_PROC_CONNECT_GET_CAPABILITIES, NULL, &ret, err) < 0)
                 return 0;
-        xml = xml_parse(ret.capabilities, err);
+        xml = xml_read(ret.capabilities, err);
         if (!xml)
                 return 0;
-        n = xml_find(xml, NULL, "host/topology/cells/cell", cells, MIN(most, (size_t)MOST_CELLS));
+        n = xml_nodes(xml, NULL, "host/topology/cells/cell", cells, MIN(most, (size_t)MOST_CELLS));
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *id = xml_text(xml, cells[i], "@id");
 
@@ -126,12 +126,12 @@ static size_t page_sizes(Session *s, uint32_t *sizes, size_t most, Error *err)
 
         if (session_call(s, WIRE_PROC_CONNECT_GET_CAPABILITIES, NULL, &ret, err) < 0)
                 return 0;
-        xml = xml_parse(ret.capabilities, err);
+        xml = xml_read(ret.capabilities, err);
         if (!xml)
                 return 0;
-        n = xml_find(xml, NULL, "host/topology/cells/cell/pages/@size", pages, ARRAY_LEN(pages));
+        n = xml_nodes(xml, NULL, "host/topology/cells/cell/pages/@size", pages, ARRAY_LEN(pages));
         if (n == 0)
-                n = xml_find(xml, NULL, "host/cpu/pages/@size", pages, ARRAY_LEN(pages));
+                n = xml_nodes(xml, NULL, "host/cpu/pages/@size", pages, ARRAY_LEN(pages));
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *text = xml_text(xml, pages[i], ".");
                 AUTOFREE char *unit = xml_text(xml, pages[i], "../@unit");

@@ -256,7 +256,7 @@ static int maxvcpus(Session *s, const Args *args, Error *err)
         uint32_t n = 0;
 
         if (get_domain_capabilities(s, NULL, NULL, NULL, type, &text, NULL) == 0) {
-                AUTO(Xml) *xml = xml_parse(text, NULL);
+                AUTO(Xml) *xml = xml_read(text, NULL);
                 AUTOFREE char *max = xml ? xml_text(xml, NULL, "vcpu/@max") : NULL;
 
                 if (max && str_to_u32(max, &n) < 0)

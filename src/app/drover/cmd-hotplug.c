@@ -260,7 +260,7 @@ static int disk_xml(const Args *args, Buf *to, Error *err)
 XmlNode *hotplug_find_disk(Xml *xml, const char *target)
 {
         XmlNode *disks[MOST_DEVICES];
-        size_t n = xml_find(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
+        size_t n = xml_nodes(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
 
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *dev = xml_text(xml, disks[i], "target/@dev");
@@ -282,7 +282,7 @@ static bool has_drive(Session *s, const Args *args, const WireDomain *dom)
         if (!str_eq(type, "cdrom") && !str_eq(type, "floppy"))
                 return false;
         text = domain_xml(s, dom, 0, NULL);
-        xml = text ? xml_parse(text, NULL) : NULL;
+        xml = text ? xml_read(text, NULL) : NULL;
         return xml && hotplug_find_disk(xml, arg_text(args, "target"));
 }
 
@@ -318,7 +318,7 @@ static int detach_disk(Session *s, const Args *args, Error *err)
         if (find_domain(s, args, &dom, err) < 0)
                 return -1;
         text = domain_xml(s, &dom, flags, err);
-        xml = text ? xml_parse(text, err) : NULL;
+        xml = text ? xml_read(text, err) : NULL;
         if (!xml)
                 return -1;
         disk = hotplug_find_disk(xml, target);
@@ -441,7 +441,7 @@ static int attach_interface(Session *s, const Args *args, Error *err)
 static XmlNode *find_interface(Xml *xml, const char *type, const char *mac, Error *err)
 {
         XmlNode *nics[MOST_DEVICES], *found = NULL;
-        size_t n = xml_find(xml, NULL, "devices/interface", nics, ARRAY_LEN(nics)), matching = 0;
+        size_t n = xml_nodes(xml, NULL, "devices/interface", nics, ARRAY_LEN(nics)), matching = 0;
 
         for (size_t i = 0; i < n; i++) {
                 AUTOFREE char *is = xml_text(xml, nics[i], "@type");
@@ -474,7 +474,7 @@ static int detach_interface(Session *s, const Args *args, Error *err)
         if (find_domain(s, args, &dom, err) < 0)
                 return -1;
         text = domain_xml(s, &dom, flags, err);
-        xml = text ? xml_parse(text, err) : NULL;
+        xml = text ? xml_read(text, err) : NULL;
         if (!xml)
                 return -1;
         nic = find_interface(xml, arg_text(args, "type"), arg_text(args, "mac"), err);

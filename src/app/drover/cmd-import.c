@@ -141,7 +141,7 @@ static int read_item(const Kind *kind, const char *dir, const char *file, Item *
         *ret = (Item){ .kind = kind, .text = read_text_file(path, err), .autostart = access(mark, F_OK) == 0 };
         if (!ret->text)
                 return -1;
-        xml = xml_parse(ret->text, err);
+        xml = xml_read(ret->text, err);
         if (!xml)
                 return err_prefix(err, "'%s'", path);
         ret->uuid = xml_text(xml, NULL, "uuid");

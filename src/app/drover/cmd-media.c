@@ -70,7 +70,7 @@ static int change_media(Session *s, const Args *args, Error *err)
             find_domain(s, args, &call.dom, err) < 0)
                 return -1;
         text = domain_xml(s, &call.dom, call.flags & VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0, err);
-        xml = text ? xml_parse(text, err) : NULL;
+        xml = text ? xml_read(text, err) : NULL;
         if (!xml)
                 return -1;
         disk = hotplug_find_disk(xml, arg_text(args, "path"));

@@ -144,7 +144,7 @@ static const char *volume_xml(Session *s, const WireStorageVol *vol, Error *err)
 /* The same definition with another name. */
 static char *renamed(const char *xml, const char *name, Error *err)
 {
-        AUTO(Xml) *doc = xml_parse(xml, err);
+        AUTO(Xml) *doc = xml_read(xml, err);
         XmlNode *node = doc ? xml_find_one(doc, NULL, "/volume/name") : NULL;
         AUTOFREE char *old = node ? xml_text(doc, NULL, "/volume/name") : NULL;
         AUTO(Buf) escaped = { 0 };

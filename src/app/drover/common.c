@@ -137,7 +137,7 @@ const char *domain_xml(Session *s, const WireDomain *dom, uint32_t flags, Error 
 static const char *words_from_xml(Session *s, const WireDomain *dom, int type, uint32_t flags, Error *err)
 {
         const char *text = domain_xml(s, dom, flags & VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0, err);
-        AUTO(Xml) *xml = text ? xml_parse(text, err) : NULL;
+        AUTO(Xml) *xml = text ? xml_read(text, err) : NULL;
         AUTOFREE char *words = xml ? xml_text(xml, NULL, type == VIR_DOMAIN_METADATA_TITLE ? "title" : "description")
                                    : NULL;
 

@@ -37,7 +37,7 @@ static Xml *parse(const char *text, int more_options, Error *err)
         return TAKE(xml);
 }
 
-Xml *xml_parse(const char *text, Error *err)
+Xml *xml_read(const char *text, Error *err)
 {
         return parse(text, 0, err);
 }
@@ -58,7 +58,7 @@ static xmlXPathObjectPtr evaluate(Xml *xml, XmlNode *from, const char *path)
         return xmlXPathEval((const xmlChar *)path, xml->context);
 }
 
-size_t xml_find(Xml *xml, XmlNode *from, const char *path, XmlNode **nodes, size_t most)
+size_t xml_nodes(Xml *xml, XmlNode *from, const char *path, XmlNode **nodes, size_t most)
 {
         xmlXPathObjectPtr found = evaluate(xml, from, path);
         size_t n = 0;
@@ -74,7 +74,7 @@ XmlNode *xml_find_one(Xml *xml, XmlNode *from, const char *path)
 {
         XmlNode *node;
 
-        return xml_find(xml, from, path, &node, 1) ? node : NULL;
+        return xml_nodes(xml, from, path, &node, 1) ? node : NULL;
 }
 
 char *xml_text(Xml *xml, XmlNode *from, const char *path)

@@ -12,12 +12,12 @@
 typedef struct Xml Xml;
 typedef struct _xmlNode XmlNode; /* libxml2's */
 
-Xml *xml_parse(const char *text, Error *err); /* keeps blanks between elements */
-Xml *xml_free(Xml *xml);                      /* returns NULL */
+Xml *xml_read(const char *text, Error *err); /* keeps blanks between elements */
+Xml *xml_free(Xml *xml);                     /* returns NULL */
 DEFINE_AUTO(Xml, xml_free)
 
 /* All nodes that the path finds from `from` (NULL: the root), at most `most`; how many. Nodes stay the document's. */
-size_t xml_find(Xml *xml, XmlNode *from, const char *path, XmlNode **nodes, size_t most);
+size_t xml_nodes(Xml *xml, XmlNode *from, const char *path, XmlNode **nodes, size_t most);
 XmlNode *xml_find_one(Xml *xml, XmlNode *from, const char *path); /* the first, or NULL */
 /* The text of what the path finds; NULL when it finds nothing or nothing is in it. Owned. */
 char *xml_text(Xml *xml, XmlNode *from, const char *path);

@@ -11,15 +11,15 @@ static const char guest[] = "<domain type='kvm'><name>g</name><devices>"
 
 TEST(paths_find_texts_and_nodes)
 {
-        AUTO(Xml) *xml = xml_parse(guest, NULL);
+        AUTO(Xml) *xml = xml_read(guest, NULL);
         AUTOFREE char *name = xml_text(xml, NULL, "name");
         AUTOFREE char *nothing = xml_text(xml, NULL, "title");
         XmlNode *disks[4];
 
         CHECK_STR(name, "g");
         CHECK_NULL(nothing);
-        CHECK_INT(xml_find(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks)), 2);
-        CHECK_INT(xml_find(xml, NULL, "devices/disk", disks, 1), 1);
+        CHECK_INT(xml_nodes(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks)), 2);
+        CHECK_INT(xml_nodes(xml, NULL, "devices/disk", disks, 1), 1);
 }
 
 TEST(what_xpath_finds_is_printed_as_virsh_does)
@@ -49,7 +49,7 @@ TEST(bad_xml_and_bad_paths_are_errors_not_crashes)
         AUTO(Error) path_err = { 0 };
         AUTO(Buf) printed = { 0 };
 
-        CHECK_NULL(xml_parse("<domain><name></domain>", &err));
+        CHECK_NULL(xml_read("<domain><name></domain>", &err));
         CHECK(str_starts(err.text, "the XML cannot be read: line 1: "));
         CHECK_INT(xml_print_found(guest, "//[", false, &printed, &path_err), -1);
         CHECK_STR(path_err.text, "'//[' is no valid XPath expression");
