@@ -146,24 +146,13 @@ static char *forward_mark(const NetworkHost *host, size_t which)
         return str_format("%s/%s-was-off", host->run_dir, which ? "ipv6-forwarding" : "ip-forward");
 }
 
-static bool needs_forwarding(const NetworkDef *def, size_t which)
-{
-        if (!network_forwards(def))
-                return false;
-        for (uint32_t i = 0; i < def->n_ips; i++) {
-                if ((def->ips[i]->family == IP_FAMILY_IPV6) == (which == 1))
-                        return true;
-        }
-        return false;
-}
-
 static int switch_on_forwarding(NetworkHost *host, const NetworkDef *def, Error *err)
 {
         for (size_t i = 0; i < ARRAY_LEN(forward_switches); i++) {
                 AUTOFREE char *mark = forward_mark(host, i);
                 uint64_t is;
 
-                if (!needs_forwarding(def, i))
+                if (!network_needs_forwarding(def, i == 1))
                         continue;
                 if (net_sysctl_get(forward_switches[i], &is, err) < 0)
                         return -1;
@@ -190,7 +179,7 @@ void network_links_settle_forwarding(NetworkHost *host)
                         const Network *net = registry_at(all, n);
                         const NetworkRun *run = network_run(net);
 
-                        needed = needed || (run && run->has_bridge && needs_forwarding(net->live, i));
+                        needed = needed || (run && run->has_bridge && network_needs_forwarding(net->live, i == 1));
                 }
                 if (needed || access(mark, F_OK) < 0)
                         continue;

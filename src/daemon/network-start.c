@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "daemon/network-host.h"
 #include "host/dnsmasq.h"
+#include "host/net-check.h"
 
 static void on_step(void *arg, const Error *failure)
 {
@@ -110,6 +111,33 @@ static const JobStep start_steps[] = {
         { .name = "active", .run = note_active },
 };
 
+/* What a failure may come from that only this machine's owner can change. */
+static void add_reasons(Error *failure)
+{
+        AUTO(Arena) *arena = arena_new();
+        AUTO(NetFindings) found = { .arena = arena };
+
+        net_check_host("", &found);
+        for (size_t i = 0; i < found.list.len; i++) {
+                if (found.list.items[i].verdict == NET_BROKEN)
+                        err_set(failure, failure->code, "%s; on this host: %s", failure->text,
+                                found.list.items[i].text);
+        }
+}
+
+/* It serves, but perhaps not what it should. */
+static void warn_of_host(const Network *net)
+{
+        AUTO(Arena) *arena = arena_new();
+        AUTO(NetFindings) found = { .arena = arena };
+
+        net_check_network("", net->live, &found);
+        for (size_t i = 0; i < found.list.len; i++) {
+                if (found.list.items[i].verdict != NET_FINE)
+                        log_warning("%s", found.list.items[i].text);
+        }
+}
+
 static void on_start_finished(void *state, const Error *why)
 {
         NetworkRun *run = state;
@@ -121,14 +149,17 @@ static void on_start_finished(void *state, const Error *why)
         run->job = job_free(run->job);
         if (why->code != ERR_OK) {
                 err_copy(&failure, why);
+                add_reasons(&failure);
                 log_info("network '%s' did not start: %s", net->name, failure.text);
                 net->run = network_run_free(run);
                 done(arg, &failure);
                 return;
         }
         done(arg, NULL);
-        if (net->active) /* unless whoever was told ended it at once */
+        if (net->active) { /* unless whoever was told ended it at once */
                 network_links_join_guests(net);
+                warn_of_host(net);
+        }
 }
 
 static const JobKind start_kind = { .name = "network-start",

@@ -4,6 +4,7 @@
 #include "host/netlink.h"
 
 #include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
 
 /* mnl_cb_run() says how it went in errno. */
 static int await_answer(struct mnl_socket *socket, mnl_cb_t see, void *arg)
@@ -21,9 +22,9 @@ static int await_answer(struct mnl_socket *socket, mnl_cb_t see, void *arg)
         }
 }
 
-static int exchange(struct nlmsghdr *message, mnl_cb_t see, void *arg)
+static int exchange(int with, struct nlmsghdr *message, mnl_cb_t see, void *arg)
 {
-        struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+        struct mnl_socket *socket = mnl_socket_open2(with, SOCK_CLOEXEC);
         int errnum;
 
         if (!socket)
@@ -41,7 +42,7 @@ static int exchange(struct nlmsghdr *message, mnl_cb_t see, void *arg)
 int netlink_ask(struct nlmsghdr *message)
 {
         message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-        return exchange(message, NULL, NULL);
+        return exchange(NETLINK_ROUTE, message, NULL, NULL);
 }
 
 int netlink_dump(uint16_t type, uint8_t family, mnl_cb_t see, void *arg, Error *err)
@@ -54,6 +55,19 @@ int netlink_dump(uint16_t type, uint8_t family, mnl_cb_t see, void *arg, Error *
         message->nlmsg_type = type;
         message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
         general->rtgen_family = family;
-        errnum = exchange(message, see, arg);
+        errnum = exchange(NETLINK_ROUTE, message, see, arg);
         return errnum ? err_errno(err, errnum, "cannot ask the kernel about its network") : 0;
+}
+
+int netlink_dump_filter(uint8_t type, mnl_cb_t see, void *arg)
+{
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+        struct nfgenmsg *general = mnl_nlmsg_put_extra_header(message, sizeof(*general));
+
+        message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
+        message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+        general->nfgen_family = AF_UNSPEC;
+        general->version = NFNETLINK_V0;
+        return exchange(NETLINK_NETFILTER, message, see, arg);
 }

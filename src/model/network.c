@@ -130,6 +130,15 @@ bool network_forwards(const NetworkDef *def)
         return mode == FORWARD_MODE_NAT || mode == FORWARD_MODE_ROUTE;
 }
 
+bool network_needs_forwarding(const NetworkDef *def, bool ipv6)
+{
+        for (uint32_t i = 0; network_forwards(def) && i < def->n_ips; i++) {
+                if ((def->ips[i]->family == IP_FAMILY_IPV6) == ipv6)
+                        return true;
+        }
+        return false;
+}
+
 bool network_has_dhcp(const NetworkDef *def, int family)
 {
         for (uint32_t i = 0; i < def->n_ips; i++) {

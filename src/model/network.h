@@ -24,7 +24,8 @@ void network_def_complete(NetworkDef *def);
 bool network_has_own_bridge(const NetworkDef *def);
 /* Its bridge is one of the host that is there already: mode bridge with a bridge's name. */
 bool network_uses_host_bridge(const NetworkDef *def);
-bool network_forwards(const NetworkDef *def); /* NAT or routed: the host must forward */
+bool network_forwards(const NetworkDef *def);                    /* NAT or routed: the host must forward */
+bool network_needs_forwarding(const NetworkDef *def, bool ipv6); /* and has addresses of that family */
 /* Guests of one family ask us for addresses. */
 bool network_has_dhcp(const NetworkDef *def, int family);
 /* The address of an <ip> or the network of a <route>, and the length of its prefix. Checked definitions have both. */
