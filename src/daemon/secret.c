@@ -56,6 +56,11 @@ static Secret *add(Secrets *secrets, SecretDef *def)
         return secret;
 }
 
+static bool is_listed(const Secret *secret)
+{
+        return registry_find_uuid(secret->secrets->all, &secret->def->uuid) == secret;
+}
+
 static void drop(Secret *secret)
 {
         registry_remove(secret->secrets->all, &secret->def->uuid);
@@ -278,7 +283,8 @@ static void on_defined(void *arg, const Error *failure)
         Act *act = arg;
 
         if (failure && act->is_new) {
-                drop(act->secret);
+                if (is_listed(act->secret))
+                        drop(act->secret);
         } else if (!failure) {
                 if (!act->is_new) {
                         secret_def_unref(act->secret->def);
@@ -389,7 +395,9 @@ static void on_undefined(void *arg, const Error *failure)
 {
         Act *act = arg;
 
-        if (failure) {
+        if (!is_listed(act->secret)) {
+                failure = NULL; /* its definition could not be kept, and that took it away */
+        } else if (failure) {
                 act->secret->going = false;
         } else {
                 tell(act->secrets, act->secret->def, VIR_SECRET_EVENT_UNDEFINED);
