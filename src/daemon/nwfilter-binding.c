@@ -270,17 +270,21 @@ typedef struct Refresh {
         void *arg;
 } Refresh;
 
+void nw_bindings_restore(NwFilters *f)
+{
+        for (size_t i = 0; i < f->bindings.len; i++)
+                nw_binding_settle(f->bindings.items[i]);
+        nft_table_rebuild(f->table, NULL, NULL);
+}
+
 /* The old definition counts again when done() has come back. */
 static void on_refreshed(void *arg, const Error *failure)
 {
         Refresh *r = arg;
 
         r->done(r->arg, failure);
-        if (failure) {
-                for (size_t i = 0; i < r->filters->bindings.len; i++)
-                        nw_binding_settle(r->filters->bindings.items[i]);
-                nft_table_rebuild(r->filters->table, NULL, NULL);
-        }
+        if (failure)
+                nw_bindings_restore(r->filters);
         free(r);
 }
 

@@ -7,7 +7,6 @@
 #include "daemon/nwfilter.h"
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
@@ -84,11 +83,11 @@ static void define_end(Define *d, const Error *failure)
 static void on_saved(void *arg, const Error *failure)
 {
         Define *d = arg;
+        NwFilters *f = d->filters;
 
-        /* what is in force is the new one by now */
         define_end(d, failure);
         if (failure)
-                log_warning("a network filter could not be kept: %s", failure->text);
+                nw_bindings_restore(f); /* the new one is in force by now */
 }
 
 static void on_in_force(void *arg, const Error *failure)

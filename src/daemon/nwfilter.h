@@ -82,6 +82,9 @@ void nw_binding_create(NwFilters *filters, NwBindingDef *def, NwDone *done, void
 void nw_binding_delete(NwBinding *binding, NwDone *done, void *arg);
 /* Devices that a changed filter (`next`) is in force on get its rules. */
 void nw_bindings_refresh(NwFilters *filters, const NwStored *changed, NwDone *done, void *arg);
+
+/* Every filter in force as its definition says now. Does not block; a failure is logged, and cuts the device off. */
+void nw_bindings_restore(NwFilters *filters);
 /* One device's rules again: an address was learned, or is not its own any more. */
 void nw_binding_renew(NwBinding *binding);
 bool nw_bindings_use(const NwFilters *filters, const char *filter);

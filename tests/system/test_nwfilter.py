@@ -160,6 +160,11 @@ def test_a_changed_filter_is_in_force_at_once_or_not_at_all(host, bind):
     assert "'WHAT'" in refused(host, "nwfilter-define", "/root/bad.xml")
     assert host.virsh("nwfilter-dumpxml", "ports") == xml and pass_through(host, "g1", "g2", frames, sentinel) == [0, 3]
     wait_for("the same rules", lambda: rules(host) == before)
+    host.run(["mkdir", "/etc/drover/nwfilter/ports.xml.new"])  # in the way of the file
+    host.write_file("/root/other.xml", "<filter name='ports'><rule action='drop' direction='out'><udp dstportstart='1000'/></rule></filter>")
+    refused(host, "nwfilter-define", "/root/other.xml")
+    wait_for("the same rules", lambda: rules(host) == before)
+    host.run(["rmdir", "/etc/drover/nwfilter/ports.xml.new"])
     define(host, "ports", "<rule action='drop' direction='inout'><ip dstipaddr='10.9.0.77'/></rule>")
     there, back = udp(MINE, "10.9.0.5", to="10.9.0.77"), udp(OTHER, "10.9.0.77")
     assert pass_through(host, "g1", "g2", [*frames, there], sentinel) == [0, 1, 2, 3]
