@@ -55,6 +55,11 @@ offence words "$(list '*' | grep -v '^LICENSE$' | tr '\n' '\0' | xargs -0 grep -
 offence 'line ends' "$(list '*.c' '*.h' '*.py' '*.sh' '*.md' '*.toml' '*.build' | tr '\n' '\0' |
         xargs -0 grep -nIE '[[:blank:]]+$' /dev/null | cut -c1-120)"
 
+# The order of the two sides of an assignment is the compiler's: clang frees first. \1 is what both sides name.
+# shellcheck disable=SC2046
+offence 'a place in an object, set by freeing that object' "$(list '*.c' '*.h' | tr '\n' '\0' |
+        xargs -0 grep -nE '^ +[*(]*([A-Za-z_]+)->[^=;]* = [a-z_]+_(free|unref)\(\1\)' /dev/null)"
+
 if git rev-parse -q --verify main >/dev/null 2>&1; then
         offence 'commit subjects (room: what changes, at most 72 characters)' \
                 "$(git log --no-merges --format=%s main..HEAD | grep -vE '^[a-z][a-z0-9/, -]*: .{1,60}$')"

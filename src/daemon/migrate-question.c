@@ -54,8 +54,9 @@ static void settle(Question *q, MigrateFate fate, const Error *failure)
 {
         QuestionDone *answered = q->answered;
         void *arg = q->arg;
+        Question **owner = q->owner;
 
-        *q->owner = question_free(q);
+        *owner = question_free(q);
         answered(arg, fate, failure);
 }
 

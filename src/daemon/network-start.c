@@ -204,11 +204,12 @@ static const JobStep stop_steps[] = {
 static void on_stop_finished(void *state, const Error *why UNUSED)
 {
         NetworkRun *run = state;
+        Network *net = run->net;
         NetworkDone *done = run->done;
         void *arg = run->arg;
 
         run->job = job_free(run->job);
-        run->net->run = network_run_free(run);
+        net->run = network_run_free(run);
         done(arg, NULL);
 }
 
