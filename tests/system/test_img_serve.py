@@ -245,6 +245,13 @@ def test_an_image_in_use_is_refused_and_so_is_what_is_served(tmp_path):
         info(server)  # and it still answers
 
 
+def test_what_is_no_socket_stays_where_a_socket_is_to_be(tmp_path):
+    raw, other = fill(tmp_path / "a.raw", 1 << 20), tmp_path / "other"
+    other.write_bytes(b"somebody needs this")
+    assert "in use" in failing("serve", "--socket", other, "-f", "raw", raw)
+    assert other.read_bytes() == b"somebody needs this"
+
+
 def test_a_full_disk_is_told_as_such(tmp_path):
     """A guest that is to stop when the disk is full sees that it is full."""
     image = tmp_path / "image"

@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,13 +24,14 @@ static int put_listening(Sockets *sockets, Fd *fd, const char *name, Error *err)
         return 0;
 }
 
-/* Nobody answers there: it is left from a server that was killed. */
+/* A socket where nobody answers is left from a server that was killed. A file refuses connections too, and is no such. */
 static bool is_stale(const struct sockaddr_un *address)
 {
-        AUTO(Fd) fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        AUTO(Fd) fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct stat st;
 
-        return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-               errno == ECONNREFUSED;
+        return fd >= 0 && lstat(address->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+               connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
 }
 
 static int open_unix(Sockets *sockets, const char *path, Error *err)
@@ -43,11 +45,14 @@ static int open_unix(Sockets *sockets, const char *path, Error *err)
                 return err_set(err, ERR_INVALID_ARG, "the name of the socket '%s' is longer than %zu bytes", path,
                                sizeof(address.sun_path) - 1);
         strcpy(address.sun_path, path);
-        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
-            (errno != EADDRINUSE || !is_stale(&address) || unlink(path) < 0 ||
-             bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0))
-                return err_errno(err, errno == ECONNREFUSED ? EADDRINUSE : errno, "Failed to bind socket to %s",
-                                 path);
+        if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+                if (errno != EADDRINUSE)
+                        return err_errno(err, errno, "Failed to bind socket to %s", path);
+                if (!is_stale(&address))
+                        return err_errno(err, EADDRINUSE, "Failed to bind socket to %s", path);
+                if (unlink(path) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                        return err_errno(err, errno, "Failed to bind socket to %s", path);
+        }
         sockets->is_file = true;
         return put_listening(sockets, &fd, path, err);
 }
