@@ -152,6 +152,10 @@ def test_only_the_names_that_are_allowed_come_in(tmp_path, pki):
     with Serving(tmp_path, raw, *with_server(pki), *named) as server:
         assert refused(nbds(server, pki["anna"]))
         run("nbdinfo", "--size", nbds(server, pki["bert"]))
+    named = ["--object", "authz-simple,id=a,identity=O=Test,,CN=*", "--tls-authz", "a"]  # a name, not a pattern
+    with Serving(tmp_path, raw, *with_server(pki), *named) as server:
+        assert refused(nbds(server, pki["bert"]))
+        assert "is not among those allowed" in server.said()
     with Serving(tmp_path, raw, *with_server(pki, ",verify-peer=off")) as server:
         run("nbdinfo", "--size", nbds(server, pki["stranger"]))  # asked for nothing: encrypted only
 

@@ -168,7 +168,7 @@ static int server_option(ServeOptions *o, int c, Named *named, Error *err)
                 vec_push(&named->authz, optarg);
                 return 0;
         case SERVE_TLS_ALLOW:
-                vec_push(&o->allowed, optarg);
+                vec_push(&o->allowed, ((NbdTlsName){ .text = optarg, .is_pattern = true }));
                 return 0;
         case SERVE_OBJECT:
                 return object_add(optarg, err);
@@ -191,7 +191,7 @@ static int find_objects(ServeOptions *o, const Named *named, Error *err)
 
                 if (!identity)
                         return -1;
-                vec_push(&o->allowed, (char *)(uintptr_t)identity);
+                vec_push(&o->allowed, ((NbdTlsName){ .text = identity }));
         }
         if (o->allowed.len && !o->tls)
                 return err_set(err, ERR_INVALID_ARG, "TLS authorization is only possible with --tls-creds");

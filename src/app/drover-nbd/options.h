@@ -6,6 +6,7 @@
  * not here is refused by name.
  */
 #include "app/drover-img/command.h"
+#include "app/drover-nbd/tls.h"
 #include "nbd/export.h"
 
 typedef struct ServeOptions {
@@ -23,7 +24,7 @@ typedef struct ServeOptions {
         const char *pid_file;
 
         const TlsCreds *tls; /* NULL: in the clear */
-        VEC(char *) allowed; /* patterns of names; the strings are the command line's */
+        VEC(NbdTlsName) allowed;
 } ServeOptions;
 
 /* 0: serve; 1: help or version was printed; -1 with the error set. */

@@ -37,7 +37,7 @@ struct NbdTls {
         gnutls_certificate_credentials_t certificates; /* owned; NULL: psk */
         gnutls_psk_server_credentials_t keys;          /* owned; NULL: certificates */
         gnutls_priority_t priority;                    /* owned */
-        char *const *allowed;                          /* the caller's */
+        const NbdTlsName *allowed;                     /* the caller's */
         size_t n_allowed;
 };
 
@@ -190,9 +190,12 @@ static const NbdChannelOps tls_ops = { .receive = tls_receive, .send = tls_send,
 
 static int check_name(const NbdTls *tls, const char *name, Error *err)
 {
-        for (size_t i = 0; i < tls->n_allowed; i++)
-                if (fnmatch(tls->allowed[i], name, 0) == 0)
+        for (size_t i = 0; i < tls->n_allowed; i++) {
+                const NbdTlsName *one = &tls->allowed[i];
+
+                if (one->is_pattern ? fnmatch(one->text, name, 0) == 0 : str_eq(one->text, name))
                         return 0;
+        }
         return tls->n_allowed ? err_set(err, ERR_AUTH_FAILED, "the client '%s' is not among those allowed", name) : 0;
 }
 
@@ -383,7 +386,7 @@ static int load_keys(NbdTls *tls, const TlsCreds *creds, Error *err)
         return 0;
 }
 
-NbdTls *nbd_tls_new(const TlsCreds *creds, char *const *allowed, size_t n_allowed, Error *err)
+NbdTls *nbd_tls_new(const TlsCreds *creds, const NbdTlsName *allowed, size_t n_allowed, Error *err)
 {
         AUTO(NbdTls) *tls = mem_new(NbdTls);
         AUTOFREE char *priority = str_format("%s%s", creds->priority ?: PRIORITY,

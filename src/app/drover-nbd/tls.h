@@ -12,8 +12,14 @@
 
 typedef struct NbdTls NbdTls;
 
-/* allowed: patterns of distinguished names (or PSK user names), any of which a client must fit; none: all. */
-NbdTls *nbd_tls_new(const TlsCreds *creds, char *const *allowed, size_t n_allowed, Error *err);
+/* A client's distinguished name, or its PSK user name. */
+typedef struct NbdTlsName {
+        const char *text; /* the caller's */
+        bool is_pattern;  /* of fnmatch(); else this very name */
+} NbdTlsName;
+
+/* allowed: a client must be any of these; none: it may be anybody. They stay the caller's. */
+NbdTls *nbd_tls_new(const TlsCreds *creds, const NbdTlsName *allowed, size_t n_allowed, Error *err);
 NbdTls *nbd_tls_free(NbdTls *tls);
 /* A function for NbdSession.start_tls; tls is an NbdTls. */
 int nbd_tls_start(void *tls, NbdChannel **channel, Error *err);
