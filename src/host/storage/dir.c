@@ -251,6 +251,7 @@ static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
 {
         const char *device = pool_def_device(pool), *format = pool->source->format;
         AUTOFREE char *program = NULL;
+        const char *overwrite;
 
         if (build_directory(pool, flags, err) < 0)
                 return -1;
@@ -262,7 +263,9 @@ static int build_fs(const PoolDef *pool, unsigned flags, Error *err)
                 return err_set(err, ERR_OPERATION_INVALID,
                                "a file system needs its kind: set <source><format type='...'/>");
         program = str_format("mkfs.%s", format);
-        return STORAGE_RUN(NULL, err, program, str_starts(format, "ext") ? "-F" : "-f", device);
+        overwrite = str_starts(format, "ext") ? "-F" : str_eq(format, "xfs") ? "-f" : NULL; /* others do not ask */
+        return overwrite ? STORAGE_RUN(NULL, err, program, overwrite, device)
+                         : STORAGE_RUN(NULL, err, program, device);
 }
 
 /* --- what a server exports --- */

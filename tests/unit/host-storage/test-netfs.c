@@ -38,6 +38,32 @@ TEST(each_kind_of_server_is_mounted_in_its_own_words)
         rmdir(target);
 }
 
+TEST(only_programs_that_know_an_option_to_overwrite_are_given_one)
+{
+        static const struct {
+                const char *format, *command;
+        } kinds[] = {
+                { "ext4", "mkfs.ext4 -F /dev/sdx" },
+                { "xfs", "mkfs.xfs -f /dev/sdx" },
+                { "vfat", "mkfs.vfat /dev/sdx" }, /* its -f counts tables */
+                { "ocfs2", "mkfs.ocfs2 /dev/sdx" },
+        };
+        AUTO(Error) err = { 0 };
+
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+                AUTOFREE char *xml = str_format(
+                        "<pool type='fs'><name>f</name><source><device path='/dev/sdx'/><format type='%s'/></source>"
+                        "<target><path>/tmp/drover-test-fs</path></target></pool>",
+                        kinds[i].format);
+                AUTO(PoolDef) *pool = pool_of(xml);
+
+                begin((const Played[]){ { kinds[i].command, NULL, 0 }, DONE });
+                MUST(storage_fs.build(pool, BUILD_OVERWRITE, &err));
+                all_was_run();
+        }
+        rmdir("/tmp/drover-test-fs");
+}
+
 static void find(const char *format, const Played *lines, const char *expected)
 {
         AUTOFREE char *xml = str_format("<source><host name='srv'/>%s</source>", format);
