@@ -14,6 +14,7 @@ int timer_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int chardev_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int graphics_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int network_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
+int pool_source_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int pool_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int volume_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int secret_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);

@@ -172,6 +172,33 @@ static const char *clean_path(const char *path, Arena *arena)
         return clean;
 }
 
+/* Words of the source stand where programs of the host take options too. */
+static int check_word(const char *what, const char *text, const XmlNode *node, FieldsReader *reader)
+{
+        return text && text[0] == '-' ? fields_refuse(node, reader, "%s '%s' cannot begin with a dash", what, text)
+                                      : 0;
+}
+
+int pool_source_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
+{
+        const PoolSourceDef *source = at;
+        const char *version = source->protocol_version;
+
+        for (uint32_t i = 0; i < source->n_hosts; i++) {
+                if (check_word("host name", source->hosts[i]->name, node, reader) < 0)
+                        return -1;
+        }
+        for (uint32_t i = 0; i < source->n_devices; i++) {
+                if (check_word("device path", source->devices[i]->path, node, reader) < 0)
+                        return -1;
+        }
+        if (version && (!*version || strspn(version, "0123456789.") != strlen(version)))
+                return fields_refuse(node, reader, "protocol version '%s' is no number", version);
+        return check_word("source name", source->name, node, reader) < 0
+                       ? -1
+                       : check_word("source directory", source->dir, node, reader);
+}
+
 int pool_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
 {
         PoolDef *def = at;
@@ -182,8 +209,11 @@ int pool_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
         def->name = def->name ?: def->source->name;
         if (!def->name || !*def->name)
                 return fields_refuse(node, reader, "'name' is missing");
-        if (needs->name && !def->source->name)
+        if (needs->name && !def->source->name) {
                 def->source->name = def->name;
+                if (check_word("name", def->name, node, reader) < 0)
+                        return -1;
+        }
         if (!needs->formats) {
                 def->source->format = NULL;
         } else {

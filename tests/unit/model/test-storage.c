@@ -1,0 +1,48 @@
+#include "test.h"
+
+#include "base/str.h"
+#include "model/storage.h"
+
+static const char *refused(const char *type, const char *source, Error *err)
+{
+        AUTOFREE char *xml = str_format("<pool type='%s'><name>p</name><source>%s</source>"
+                                        "<target><path>/mnt</path></target></pool>",
+                                        type, source);
+        PoolDef *def = NULL;
+
+        if (pool_def_parse(xml, strlen(xml), 0, &def, NULL, err) == 0) {
+                pool_def_unref(def);
+                return "it was taken";
+        }
+        return err->text;
+}
+
+TEST(no_word_of_a_source_is_an_option_of_the_programs_that_get_it)
+{
+        static const struct {
+                const char *type, *source, *what;
+        } wrong[] = {
+                { "netfs", "<host name='-obind'/><dir path='/x'/>", "host name '-obind' cannot begin with a dash" },
+                { "netfs", "<host name='h'/><dir path='-x'/>", "source directory '-x'" },
+                { "netfs", "<host name='h'/><dir path='/x'/><protocol ver='3,suid'/>", "protocol version '3,suid'" },
+                { "fs", "<device path='--all'/>", "device path '--all'" },
+                { "zfs", "<name>-r</name>", "source name '-r'" },
+        };
+        static const char unnamed[] = "<pool type='zfs'><name>-r</name></pool>";
+        static const char spec[] = "<source><host name='--all'/></source>";
+        static const char usual[] = "<source><host name='h'/><dir path='/x'/><protocol ver='4.1'/></source>";
+        AUTO(PoolSourcesDef) *sources = NULL;
+        AUTO(Error) err = { 0 };
+        PoolDef *def = NULL;
+
+        for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+                const char *said = refused(wrong[i].type, wrong[i].source, &err);
+
+                if (!strstr(said, wrong[i].what))
+                        fail_msg("%s: %s", wrong[i].source, said);
+        }
+        CHECK_INT(pool_def_parse(unnamed, strlen(unnamed), 0, &def, NULL, &err), -1);
+        CHECK_INT(pool_sources_parse(spec, strlen(spec), &sources, &err), -1);
+        CHECK(strstr(err.text, "host name '--all'"));
+        CHECK_INT(pool_sources_parse(usual, strlen(usual), &sources, &err), 0);
+}
