@@ -198,8 +198,10 @@ static int put_in_table(const PoolDef *pool, const VolumeDef *wanted, const Stor
                 return -1;
         while (number > wanted->name && number[-1] >= '0' && number[-1] <= '9')
                 number--;
-        if (flag && STORAGE_RUN(NULL, err, "parted", "-s", device, "set", number, flag, "on") < 0)
+        if (flag && STORAGE_RUN(NULL, err, "parted", "-s", device, "set", number, flag, "on") < 0) {
+                STORAGE_RUN(NULL, NULL, "parted", "-s", device, "rm", number);
                 return -1;
+        }
         storage_settle();
         return 0;
 }

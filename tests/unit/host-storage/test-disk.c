@@ -118,4 +118,12 @@ TEST(a_partition_is_put_into_the_table_when_its_content_is_there)
         MUST(storage_disk.finish(pool, wanted, &room, &err));
         MUST(storage_disk.remove(pool, "null5", &err));
         all_was_run();
+        /* one that cannot be marked as what it is does not stay */
+        begin((const Played[]){ { "parted -s /dev/null unit B mkpart logical 11534336B 19922943B", NULL, 0 },
+                                { "parted -s /dev/null set 6 lvm on", NULL, 1 },
+                                { "parted -s /dev/null rm 6", NULL, 0 },
+                                DONE });
+        CHECK_INT(storage_disk.finish(pool, wanted, &room, &err), -1);
+        CHECK(strstr(err.text, "parted exited with status 1"));
+        all_was_run();
 }
