@@ -68,12 +68,14 @@ static bool collect(int out_fd, int err_fd, Buf *out, Buf *complaint)
                         if (fds[i].fd < 0 || !fds[i].revents)
                                 continue;
                         n = read(fds[i].fd, data, sizeof(data));
-                        if (n > 0 && to[i] && to[i]->len + (size_t)n <= most[i])
-                                buf_put(to[i], data, (size_t)n);
-                        else if (n > 0 && to[i] == out && out)
-                                whole = false;
-                        else if (n == 0 || (n < 0 && errno != EINTR))
+                        if (n > 0 && to[i]) {
+                                size_t kept = MIN((size_t)n, most[i] - to[i]->len);
+
+                                buf_put(to[i], data, kept);
+                                whole &= kept == (size_t)n || to[i] != out;
+                        } else if (n == 0 || (n < 0 && errno != EINTR)) {
                                 fds[i].fd = -1;
+                        }
                 }
         }
         return whole;
