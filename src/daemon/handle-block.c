@@ -1,6 +1,7 @@
 /*
  * daemon/handle-block.c - the disks of a running guest: counters, sizes, errors, growing (LIFE-32)
  */
+#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/collect-call.h"
 #include "daemon/driver.h"
@@ -13,13 +14,18 @@
 
 enum { MOST_ERRORS = 256 };
 
-static DiskDef *find_disk(const Domain *dom, const char *name, Error *err)
+static DiskDef *find_in(const Domain *dom, const DomainDef *def, const char *name, Error *err)
 {
-        DiskDef *disk = domain_def_find_disk(dom->live, name);
+        DiskDef *disk = domain_def_find_disk(def, name);
 
         if (!disk)
                 err_set(err, ERR_INVALID_ARG, "invalid path '%s': domain '%s' has no such disk", name, dom->name);
         return disk;
+}
+
+static DiskDef *find_disk(const Domain *dom, const char *name, Error *err)
+{
+        return find_in(dom, dom->live, name, err);
 }
 
 /* --- counters --- */
@@ -122,6 +128,61 @@ int handle_domain_block_stats_flags(Call *call, const WireDomainBlockStatsFlagsA
 
 /* --- sizes --- */
 
+/* What a disk of a guest that is shut off is in; the definition is a copy, because a look may fill in paths of volumes. */
+typedef struct SizeLook {
+        Call *call;
+        DomainDef *def;
+        ImageLook *look;
+} SizeLook;
+
+static void drop_size_look(void *state)
+{
+        SizeLook *s = state;
+
+        image_look_free(s->look);
+        domain_def_unref(s->def);
+        free(s);
+}
+
+static void on_looked(void *arg, ImageUses *uses, const Error *failure)
+{
+        SizeLook *s = arg;
+        const ImageUse *top = uses && uses->items.len ? uses->items.items : NULL;
+        AUTO(Error) err = { 0 };
+
+        if (!failure && !top)
+                err_set(&err, ERR_OPERATION_UNSUPPORTED,
+                        "the size of a disk on a server is known while it is in use");
+        if (failure || !top)
+                call_fail(s->call, failure ?: &err);
+        else
+                call_reply(s->call, &(WireDomainGetBlockInfoRet){ .allocation = top->allocated_bytes,
+                                                                  .capacity = top->virtual_bytes,
+                                                                  .physical = top->length_bytes });
+}
+
+/* 0 when somebody looks. */
+static int look_at_sizes(Call *call, const Domain *dom, const char *name, Error *err)
+{
+        SizeLook *s;
+        const DiskDef *disk;
+
+        if (call_driver(call)->ops != &driver_qemu_ops)
+                return domain_must_be_active(dom, err);
+        s = mem_new(SizeLook);
+        *s = (SizeLook){ .call = call, .def = domain_def_copy(dom->config) };
+        call_keep(call, s, drop_size_look);
+        disk = find_in(dom, s->def, name, err);
+        if (!disk)
+                return -1;
+        if (disk->type == DISK_TYPE_FILE && !disk->source.path) { /* an empty drive */
+                call_reply(call, &(WireDomainGetBlockInfoRet){ 0 });
+                return 0;
+        }
+        s->look = image_look_new(qemu_driver(call_driver(call)), s->def, disk, on_looked, s, err);
+        return s->look ? 0 : -1;
+}
+
 static void on_sizes(void *arg)
 {
         Call *call = arg;
@@ -141,10 +202,16 @@ static void on_sizes(void *arg)
 
 int handle_domain_get_block_info(Call *call, const WireDomainGetBlockInfoArgs *args, Error *err)
 {
+        Domain *dom;
+
         if (call_check_flags(call, args->flags, 0, err) < 0)
                 return -1;
         if (!args->path[0])
                 return err_set(err, ERR_INVALID_ARG, "a disk has to be named");
+        if (!(dom = call_find_domain(call, &args->dom, err)))
+                return -1;
+        if (!domain_is_active(dom))
+                return look_at_sizes(call, dom, args->path, err);
         return collect_for_call(call, &args->dom, FIGURES_BLOCKS, on_sizes, err);
 }
 

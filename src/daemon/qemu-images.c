@@ -6,10 +6,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/call.h"
+#include "daemon/event.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/save-helper.h"
+#include "model/complete.h"
+#include "model/device.h"
 #include "qemu/qmp-json.h"
+#include "wire/constants.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -22,6 +27,7 @@ struct ImageLook {
         Timer *patience;
         VEC(const DiskDef *) disks;
         DomainDef *def; /* referenced */
+        bool forgives, arrives;
         void (*done)(void *arg, ImageUses *uses, const Error *failure);
         void *arg;
 };
@@ -236,13 +242,31 @@ static void take_layer(const DiskDef *disk, json_object *json, bool is_top, Imag
                          .format = enum_find(&disk_format_words, qmp_json_get_text(json, "format") ?: ""),
                          .data = data,
                          .closed = qmp_json_get_bool(json, "closed", false),
+                         .virtual_bytes = (uint64_t)qmp_json_get_i64(json, "virtual-size", 0),
+                         .allocated_bytes = (uint64_t)qmp_json_get_i64(json, "allocated", 0),
+                         .length_bytes = (uint64_t)qmp_json_get_i64(json, "length", 0),
                          .write = (is_top || data) && !disk->readonly && disk->device != DISK_DEVICE_CDROM };
 
         vec_push(&uses->items, use);
 }
 
+static bool can_miss(const ImageLook *look, const DiskDef *disk)
+{
+        StartupPolicy policy = disk->source.startup_policy;
+
+        return look->forgives &&
+               (policy == STARTUP_POLICY_OPTIONAL || (look->arrives && policy == STARTUP_POLICY_REQUISITE));
+}
+
+static void take_missing(const DiskDef *disk, ImageUses *uses)
+{
+        ImageUse use = { .target = str_dup(disk->target_dev), .path = str_dup(disk->source.path), .missing = true };
+
+        vec_push(&uses->items, use);
+}
+
 /* One line of the describer. */
-static int take_line(const DiskDef *disk, const char *line, ImageUses *uses, Error *err)
+static int take_line(const ImageLook *look, const DiskDef *disk, const char *line, ImageUses *uses, Error *err)
 {
         json_object *json = qmp_parse_json(line, MOST_LINE, err);
         json_object *layers = qmp_json_get(json, "layers");
@@ -251,6 +275,8 @@ static int take_line(const DiskDef *disk, const char *line, ImageUses *uses, Err
 
         if (!json || !json_object_is_type(layers, json_type_array))
                 rc = err_set(err, ERR_INTERNAL, "drover-img gave no description of '%s'", disk->source.path);
+        else if (text && qmp_json_get_bool(json, "missing", false) && can_miss(look, disk))
+                take_missing(disk, uses);
         else if (text)
                 rc = err_set(err, ERR_OPERATION_FAILED, "disk '%s': %s", disk->target_dev, text);
         for (size_t i = 0; rc == 0 && i < json_object_array_length(layers); i++) {
@@ -276,7 +302,7 @@ static int take_all(const ImageLook *look, char *text, ImageUses *uses, Error *e
                         return err_set(err, ERR_INTERNAL, "drover-img gave no description of '%s'",
                                        look->disks.items[i]->source.path);
                 *end = '\0';
-                if (take_line(look->disks.items[i], line, uses, err) < 0)
+                if (take_line(look, look->disks.items[i], line, uses, err) < 0)
                         return -1;
                 line = end + 1;
         }
@@ -374,4 +400,53 @@ ImageLook *image_look_new(QemuDriver *qemu, DomainDef *def, const DiskDef *only,
         }
         vec_done(&argv);
         return look->disks.len && !look->helper ? image_look_free(look) : look;
+}
+
+void image_look_forgive(ImageLook *look, bool arrives)
+{
+        look->forgives = true;
+        look->arrives = arrives;
+}
+
+/* --- without --- */
+
+static void do_without(const Domain *dom, unsigned i)
+{
+        DomainDef *def = dom->live;
+        DiskDef *disk = def->disks[i];
+        bool has_drive = disk->device == DISK_DEVICE_CDROM || disk->device == DISK_DEVICE_FLOPPY;
+        WireDomainEventCallbackDiskChangeMsg msg = { .msg = { .dom = call_wire_domain(dom),
+                                                              .oldSrcPath = disk->source.path } };
+
+        domain_def_assign_aliases(def);
+        msg.msg.devAlias = disk->info.alias ?: "";
+        msg.msg.reason = has_drive ? VIR_DOMAIN_EVENT_DISK_CHANGE_MISSING_ON_START
+                                   : VIR_DOMAIN_EVENT_DISK_DROP_MISSING_ON_START;
+        log_warning("guest '%s' starts without disk '%s': '%s' does not exist", dom->name, disk->target_dev,
+                    disk->source.path);
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_DISK_CHANGE, &dom->uuid, &msg);
+        if (!has_drive) {
+                domain_def_remove_device(def, DEVICE_DISK, i);
+                return;
+        }
+        disk->type = DISK_TYPE_FILE;
+        disk->source = (SourceDef){ 0 };
+        disk->backing = NULL;
+}
+
+void image_uses_drop_missing(ImageUses *uses, const Domain *dom)
+{
+        for (size_t u = uses->items.len; u-- > 0;) {
+                const DomainDef *def = dom->live;
+                uint32_t i = 0;
+
+                if (!uses->items.items[u].missing)
+                        continue;
+                while (i < def->n_disks && !str_eq(def->disks[i]->target_dev, uses->items.items[u].target))
+                        i++;
+                if (i < def->n_disks)
+                        do_without(dom, i);
+                use_done(&uses->items.items[u]);
+                vec_remove(&uses->items, u);
+        }
 }

@@ -24,10 +24,12 @@ typedef struct ImageUse {
         uint64_t device, inode, block_device; /* block_device 0: it is a file */
         bool write, shareable;
         /* of a look only */
-        unsigned format;   /* DISK_FORMAT_...; 0: none that a definition names */
-        bool data;         /* holds the data of the image before it */
-        bool closed;       /* what is below it is not known */
-        const void *owner; /* who is about to plug it; NULL: it is in the guest */
+        unsigned format; /* DISK_FORMAT_...; 0: none that a definition names */
+        bool data;       /* holds the data of the image before it */
+        bool closed;     /* what is below it is not known */
+        bool missing;    /* it does not exist, and its disk can be done without (image_look_forgive()) */
+        uint64_t virtual_bytes, allocated_bytes, length_bytes; /* closed: unknown, 0 */
+        const void *owner;                                     /* who is about to plug it; NULL: it is in the guest */
 } ImageUse;
 
 typedef struct ImageUses {
@@ -53,6 +55,17 @@ int image_uses_parse(ImageUses *uses, const char *line);
 ImageLook *image_look_new(QemuDriver *qemu, DomainDef *def, const DiskDef *only,
                           void (*done)(void *arg, ImageUses *uses, const Error *failure), void *arg, Error *err);
 ImageLook *image_look_free(ImageLook *look); /* returns NULL */
+/*
+ * A disk whose startupPolicy allows it may have no image: it is in uses as missing. arrives: the guest comes with its
+ * state from elsewhere, where 'requisite' allows it, too. Right after image_look_new().
+ */
+void image_look_forgive(ImageLook *look, bool arrives);
+
+/*
+ * Do without what is missing in the live definition of dom, which nobody shares yet: a drive is empty, another disk is
+ * left out. Clients are told. What is missing leaves uses.
+ */
+void image_uses_drop_missing(ImageUses *uses, const Domain *dom);
 
 /*
  * Write down in def, which nobody shares yet, what is below each disk (below `only`) that was looked at: QEMU is told each

@@ -418,10 +418,12 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
         AUTO(Error) err = { 0 };
 
         run->looking = image_look_free(run->looking);
-        if (failure)
+        if (failure) {
                 err_copy(&err, failure);
-        else
+        } else {
+                image_uses_drop_missing(uses, run->dom);
                 image_uses_check(run->dom, uses, &err);
+        }
         if (err_is_set(&err)) {
                 abandon(run, &err);
                 return;
@@ -442,7 +444,9 @@ static void on_prepare_asked(void *arg, const char *said UNUSED, const Error *fa
                 return;
         }
         run->looking = image_look_new(run->qemu, run->dom->live, NULL, on_looked, run, &err);
-        if (!run->looking)
+        if (run->looking)
+                image_look_forgive(run->looking, run->options.incoming);
+        else
                 abandon(run, &err);
 }
 

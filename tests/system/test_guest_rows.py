@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import libvirt
@@ -250,3 +251,49 @@ def test_an_iso_for_a_running_guest(guests, daemon):
     assert said.status == 0, said
     assert str(images[1]) in daemon.virsh("domblklist", "i")
     assert str(images[1]) in daemon.virsh("qemu-monitor-command", "i", "--hmp", "info block")
+
+
+def test_a_missing_image_is_done_without_where_its_disk_says_so(guests, conn, daemon):
+    """startupPolicy: an empty drive, no disk, or no start; clients are told, and the definition keeps what is missing."""
+    gone = daemon.base / "gone.iso"
+    drive = f"<disk type='file' device='cdrom'><source file='{gone}' startupPolicy='{{}}'/><target dev='hdc' bus='ide'/></disk>"
+    hard = f"<disk type='file'><source file='{gone}' startupPolicy='optional'/><target dev='hdb' bus='ide'/></disk>"
+    guests("p", bare("p", drive.format("optional") + hard))
+    told = []
+    handle = conn.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_DISK_CHANGE,
+                                         lambda _conn, dom, old, new, alias, reason, _: told.append((dom.name(), old, new, alias, reason)), None)
+    daemon.virsh("start", "p")
+    rows = [line.split() for line in daemon.virsh("domblklist", "p").splitlines()[2:] if line]
+    assert rows == [["hdc", "-"]]
+    wait_for("the events", lambda: len(told) == 2)
+    assert sorted(told, key=lambda t: t[4]) == [
+        ("p", str(gone), None, "ide0-1-0", libvirt.VIR_DOMAIN_EVENT_DISK_CHANGE_MISSING_ON_START),
+        ("p", str(gone), None, "ide0-0-1", libvirt.VIR_DOMAIN_EVENT_DISK_DROP_MISSING_ON_START)]
+    conn.domainEventDeregisterAny(handle)
+    assert daemon.virsh("domblklist", "p", "--inactive").count(str(gone)) == 2
+    daemon.virsh("destroy", "p")
+    for policy in ("mandatory", "requisite"):
+        guests("q", bare("q", drive.format(policy)))
+        assert f"'{gone}' does not exist" in daemon.virsh("start", "q", check=False)
+        daemon.virsh("undefine", "q")
+    gone.write_bytes(bytes(4096))
+    daemon.virsh("start", "p", check=False)
+    assert str(gone) in daemon.virsh("domblklist", "p")
+
+
+def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon):
+    """domblkinfo looks at the image itself; a drive without a medium has no size."""
+    image = daemon.base / "sizes.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "64M"], check=True)
+    guests("s", bare("s", f"<disk type='file'><driver name='qemu' type='qcow2'/><source file='{image}'/><target dev='hda' bus='ide'/></disk>"
+                          "<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>"))
+
+    def sizes(*options):
+        return [int(line.split()[1]) for line in daemon.virsh("domblkinfo", "s", *options).splitlines() if line]
+    stat = image.stat()
+    assert sizes("hda") == [64 << 20, stat.st_blocks * 512, stat.st_size]
+    assert "Capacity:       -" in daemon.virsh("domblkinfo", "s", "hdc")
+    assert str(64 << 20) in daemon.virsh("domblkinfo", "s", "--all")
+    image.unlink()
+    assert "does not exist" in daemon.virsh("domblkinfo", "s", "hda", check=False)
+    assert "no such disk" in daemon.virsh("domblkinfo", "s", "hdx", check=False)

@@ -22,6 +22,7 @@ typedef struct Layer {
         char *path;
         ImageFormat format;
         struct stat st;
+        uint64_t length; /* of the file or device */
         ImageDescription what;
         bool is_data; /* holds the data of the layer before it */
         bool closed;  /* not to us: root is nobody on some servers, and QEMU's user may still get in */
@@ -92,10 +93,13 @@ static int look_at_layer(Layer *layer, Error *err)
         }
         if (look_at_file(layer->path, &layer->st, err) < 0)
                 return -1;
+        file = image_file_open(layer->path, 0, err);
+        if (!file || image_file_size(file, &layer->length, err) < 0)
+                return -1;
+        layer->what.virtual_size = layer->length;
         if (layer->format == IMAGE_FORMAT_RAW)
                 return 0;
-        file = image_file_open(layer->path, 0, err);
-        if (!file || image_describe(file, layer->format, &layer->what, err) < 0)
+        if (image_describe(file, layer->format, &layer->what, err) < 0)
                 return -1;
         if (layer->what.corrupt)
                 return err_set(err, ERR_OPERATION_FAILED,
@@ -184,8 +188,10 @@ void describe_chain(const char *path, ImageFormat format, JsonWriter *w)
         AUTO(Error) err = { 0 };
 
         json_open_object(w, NULL);
-        if (walk(path, format, &layers, &err) < 0)
+        if (walk(path, format, &layers, &err) < 0) {
                 json_put_text(w, "error", err.text);
+                json_put_bool(w, "missing", !layers.len && access(path, F_OK) < 0 && errno == ENOENT);
+        }
         json_open_array(w, "layers");
         for (size_t i = 0; i < layers.len; i++) {
                 const Layer *l = &layers.items[i];
@@ -197,6 +203,8 @@ void describe_chain(const char *path, ImageFormat format, JsonWriter *w)
                 json_put_u64(w, "inode", l->st.st_ino);
                 json_put_u64(w, "block-device", S_ISBLK(l->st.st_mode) ? l->st.st_rdev : 0);
                 json_put_u64(w, "virtual-size", l->what.virtual_size);
+                json_put_u64(w, "length", l->length);
+                json_put_u64(w, "allocated", S_ISBLK(l->st.st_mode) ? l->length : (uint64_t)l->st.st_blocks * 512);
                 json_put_bool(w, "data", l->is_data);
                 json_put_bool(w, "closed", l->closed);
                 json_close_object(w);
