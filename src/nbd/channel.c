@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "nbd/protocol.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -39,7 +40,7 @@ int nbd_channel_wait(const NbdChannel *channel, int fd, short events, Error *err
 
                 if (channel->deadline_ms && left <= 0)
                         return err_set(err, ERR_OPERATION_TIMEOUT, "the client did not come to the point in %d s",
-                                       10);
+                                       NBD_HAGGLE_SECONDS);
                 r = poll(&one, 1, (int)left);
                 if (r > 0)
                         return 0;

@@ -1,5 +1,6 @@
 """drover-img serve: images exported over NBD to stock clients."""
 
+import contextlib
 import json
 import os
 import random
@@ -250,6 +251,18 @@ def test_what_is_no_socket_stays_where_a_socket_is_to_be(tmp_path):
     other.write_bytes(b"somebody needs this")
     assert "in use" in failing("serve", "--socket", other, "-f", "raw", raw)
     assert other.read_bytes() == b"somebody needs this"
+
+
+def test_out_of_descriptors_it_waits_for_clients_to_go(tmp_path):
+    raw = fill(tmp_path / "a.raw", 1 << 20)
+    few = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))}
+    with Serving(tmp_path, raw, **few) as server, contextlib.ExitStack() as links:
+        for _ in range(40):
+            links.enter_context(socket.socket(socket.AF_UNIX)).connect(server.path)
+        wait_for("it has no descriptor for one more", lambda: "cannot accept" in server.said())
+        links.close()
+        info(server)
+        assert server.said().count("cannot accept") < 50, server.said()  # it did not ask again and again
 
 
 def test_a_full_disk_is_told_as_such(tmp_path):

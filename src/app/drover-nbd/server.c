@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LET_GO_MS = 5000, MOST_TOLD = 100, MOST_SOCKETS = 16 };
+enum { LET_GO_MS = 5000, RETRY_MS = 1000, MOST_TOLD = 100, MOST_SOCKETS = 16 };
 
 typedef struct Server Server;
 
@@ -37,6 +37,7 @@ struct Server {
         pthread_mutex_t lock;
         VEC(Client *) clients; /* owned; the main thread's */
         bool served;           /* one has come to requests, and left */
+        bool crowded;          /* no descriptor was left for another one */
 };
 
 void serve_tell(const ServeOptions *options, bool important, const Error *why)
@@ -109,6 +110,7 @@ static void accept_one(Server *server, int listener)
         AUTO(Error) why = { 0 };
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
+        server->crowded = fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM);
         if (fd >= 0 ? let_in(server, fd, &why) < 0
                     : errno != EAGAIN && errno != EINTR && errno != ECONNABORTED &&
                               err_errno(&why, errno, "cannot accept a client") < 0)
@@ -195,15 +197,18 @@ static int turn(Server *server, int signals, Error *err)
                                                 { .fd = server->news, .events = POLLIN } };
         nfds_t n = 2;
 
-        for (size_t i = 0; i < server->sockets->fds.len && i < MOST_SOCKETS && !is_full(server); i++)
-                fds[n++] = (struct pollfd){ .fd = server->sockets->fds.items[i], .events = POLLIN };
-        if (poll(fds, n, -1) < 0)
+        for (size_t i = 0; i < server->sockets->fds.len && i < MOST_SOCKETS; i++)
+                if (!is_full(server) && !server->crowded)
+                        fds[n++] = (struct pollfd){ .fd = server->sockets->fds.items[i], .events = POLLIN };
+        /* The one that could not be let in still waits there: it is asked again when another is gone, or in a while. */
+        if (poll(fds, n, server->crowded ? RETRY_MS : -1) < 0)
                 return errno == EINTR ? 1 : err_errno(err, errno, "cannot wait for clients");
+        server->crowded = false;
         if (fds[0].revents)
                 return 0;
         if (fds[1].revents)
                 wait_for_news(server, 0);
-        for (nfds_t i = 2; i < n && !is_full(server); i++)
+        for (nfds_t i = 2; i < n && !is_full(server) && !server->crowded; i++)
                 if (fds[i].revents)
                         accept_one(server, fds[i].fd);
         return 1;
