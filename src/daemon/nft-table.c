@@ -15,8 +15,8 @@
 
 enum {
         SOON_MS = 100,
-        LATEST_MS = 30000,
-        CALM_MS = 60000, /* after that long without a restoration the next one comes soon again */
+        LATEST_MS = 2000,
+        CALM_MS = 60000, /* after that long without a restoration the next one comes at once again */
         PATIENCE_MS = 60000,
         LONGEST_COMPLAINT = 400,
 };
@@ -58,14 +58,14 @@ static void restore(void *arg)
         nft_table_rebuild(r, NULL, NULL);
 }
 
-/* Whoever changes the table again and again is not fought: each time we wait longer. */
+/* At once: without the rules guests may do what they like. Whoever does it again and again is given time to end. */
 static void restore_soon(NftTable *r)
 {
         bool calm = loop_now_ms(r->loop) - r->restored_ms > CALM_MS;
 
         if (!r->has_any || timer_is_armed(r->restoring))
                 return;
-        r->delay_ms = calm || !r->delay_ms ? SOON_MS : MIN(2 * r->delay_ms, (uint64_t)LATEST_MS);
+        r->delay_ms = calm ? 0 : r->delay_ms ? MIN(2 * r->delay_ms, (uint64_t)LATEST_MS) : SOON_MS;
         log_warning("the rules of %s (nft table '%s') were changed or flushed by somebody else; they are put back",
                     r->what, r->name);
         timer_set(r->restoring, r->delay_ms);
