@@ -111,10 +111,12 @@ static void put_parts(const char *root, const char *name, unsigned depth, Buf *r
 static void put_bridge(const char *root, const char *name, unsigned depth, Buf *ret)
 {
         AUTO(Buf) line = { 0 };
+        AUTO(Buf) id = { 0 };
         bool stp = !str_eq(read_line(root, name, "bridge/stp_state", &line), "0");
 
-        put(ret, depth, "<bridge stp='%s' delay='%s'>", stp ? "on" : "off",
-            read_line(root, name, "bridge/forward_delay", &line));
+        /* the identity is what stock reports leave out; `drover iface-bridges` shows it (NET-28) */
+        put(ret, depth, "<bridge stp='%s' delay='%s' id='%s'>", stp ? "on" : "off",
+            read_line(root, name, "bridge/forward_delay", &line), read_line(root, name, "bridge/bridge_id", &id));
         put_parts(root, name, depth + 1, ret);
         put(ret, depth, "</bridge>");
 }

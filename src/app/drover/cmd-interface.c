@@ -3,6 +3,7 @@
  */
 #include "app/drover/commands.h"
 #include "app/drover/common.h"
+#include "app/drover/xml.h"
 
 #include "base/mac.h"
 #include "base/str.h"
@@ -96,6 +97,54 @@ static int mac(Session *s, const Args *args, Error *err)
         return 0;
 }
 
+/* What `brctl show` said; the daemon's reports have it all. */
+static int add_bridge(Session *s, const WireInterface *iface, Table *table, Error *err)
+{
+        WireInterfaceGetXmlDescRet ret;
+        XmlNode *nodes[MOST_NODES];
+        AUTOFREE char *id = NULL, *stp = NULL;
+        AUTO(Buf) members = { 0 };
+        AUTO(Xml) *xml = NULL;
+        size_t n;
+
+        if (session_call(s, WIRE_PROC_INTERFACE_GET_XML_DESC, &(WireInterfaceGetXmlDescArgs){ .iface = *iface }, &ret,
+                         err) < 0 ||
+            !(xml = xml_read(ret.xml, err)))
+                return -1;
+        if (!xml_has(xml, NULL, "/interface/bridge"))
+                return 0;
+        n = xml_nodes(xml, NULL, "/interface/bridge/interface", nodes, MOST_NODES);
+        for (size_t i = 0; i < n; i++) {
+                AUTOFREE char *member = xml_text(xml, nodes[i], "@name");
+
+                buf_format(&members, "%s%s", i ? " " : "", member ?: "?");
+        }
+        id = xml_text(xml, NULL, "/interface/bridge/@id");
+        stp = xml_text(xml, NULL, "/interface/bridge/@stp");
+        table_add(table, CELLS(iface->name, id ?: "-", stp ?: "-", n ? buf_text(&members) : "-"));
+        return 0;
+}
+
+static int bridges(Session *s, const Args *args UNUSED, Error *err)
+{
+        AUTO(Table) *table = table_new(TITLES("Name", "Bridge ID", "STP", "Members"));
+        WireConnectListAllInterfacesRet found;
+
+        if (session_call(s, WIRE_PROC_CONNECT_LIST_ALL_INTERFACES, &(WireConnectListAllInterfacesArgs){ 1, 0 },
+                         &found, err) < 0)
+                return fail(err, "Failed to list interfaces");
+        if (found.n_ifaces)
+                qsort(found.ifaces, found.n_ifaces, sizeof(found.ifaces[0]), compare_names);
+        for (uint32_t i = 0; i < found.n_ifaces; i++) {
+                AUTO(Error) why = { 0 };
+
+                if (add_bridge(s, &found.ifaces[i], table, &why) < 0 && why.code != ERR_NO_INTERFACE)
+                        return err_move(err, &why);
+        }
+        out_table(s->out, table);
+        return 0;
+}
+
 const Command interface_commands[] = {
         { .name = "iface-list",
           .group = GROUP_INTERFACE,
@@ -104,6 +153,11 @@ const Command interface_commands[] = {
           .summary = "list network interfaces of the host",
           .text = "Parts of a bridge or bond are shown in its definition.",
           .run = list },
+        { .name = "iface-bridges",
+          .group = GROUP_INTERFACE,
+          .summary = "list bridges of the host with their members",
+          .text = "A daemon that is not drover does not say which identity a bridge has.",
+          .run = bridges },
         { .name = "iface-dumpxml",
           .group = GROUP_INTERFACE,
           .args = ARG_INTERFACE "[--inactive]    as it would be without its link\n"
