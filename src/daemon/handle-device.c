@@ -204,6 +204,17 @@ static void inherit(const DeviceDef *new, void *old)
                 new->interface->target_dev = ((const InterfaceDef *)old)->target_dev;
 }
 
+/* What its network or bridge said when the card came: the guest's own definition does not, so neither does a new one. */
+static void inherit_from_place(InterfaceDef *new, const InterfaceDef *old)
+{
+        if (!new->mtu)
+                new->mtu = old->mtu;
+        if (!new->port_isolated)
+                new->port_isolated = old->port_isolated;
+        if (!new->trust_guest_rx_filters)
+                new->trust_guest_rx_filters = old->trust_guest_rx_filters;
+}
+
 /* Only what the model marks as live may differ; a removable medium may be any other. */
 static int check_live_update(const DeviceDef *new, const void *old, const DomainDef *def, Error *err)
 {
@@ -235,6 +246,8 @@ static int edit_update(Call *call, DomainDef *def, bool live, LiveChange *ret, E
         inherit(&device, old);
         if (device.kind == DEVICE_DISK && !device.disk->target_bus) /* the drive that is there is on one */
                 device.disk->target_bus = ((const DiskDef *)old)->target_bus;
+        if (live && device.kind == DEVICE_INTERFACE)
+                inherit_from_place(device.interface, old);
         if (live && check_live_update(&device, old, def, err) < 0)
                 return -1;
         if (live)

@@ -15,6 +15,8 @@
 #include "host/net.h"
 #include "model/domain.h"
 
+enum { USUAL_MTU = 1500 };
+
 /* --- where it goes --- */
 
 /* The device of a network that the fewest guests use; passthrough devices have one user. */
@@ -189,11 +191,35 @@ static int set_tap_mac(const char *name, const Mac *guest, Error *err)
         return net_link_set_mac(name, mac.bytes, err);
 }
 
+/* One port of a bridge with less than it has would lower it for all, so what nobody asked for is the bridge's (NET-25). */
+static int set_tap_mtu(const char *tap, const InterfaceDef *nic, Error *err)
+{
+        uint32_t mtu = nic->mtu;
+
+        if (!mtu && nic->type != INTERFACE_TYPE_ETHERNET && net_link_mtu(nic->bridge, &mtu, err) < 0)
+                return -1;
+        return mtu ? net_link_set_mtu(tap, mtu, err) : 0;
+}
+
+/* A guest that has not seen its card yet is told what its bridge carries. */
+static int follow_bridge(InterfaceDef *nic, Error *err)
+{
+        uint32_t mtu;
+
+        if (nic->mtu || nic->type == INTERFACE_TYPE_ETHERNET || is_direct(nic))
+                return 0;
+        if (net_link_mtu(nic->bridge, &mtu, err) < 0)
+                return -1;
+        if (mtu != USUAL_MTU)
+                nic->mtu = mtu;
+        return 0;
+}
+
 static int plug_tap(const InterfaceDef *nic, Error *err)
 {
         const char *name = nic->target_dev;
 
-        if (set_tap_mac(name, &nic->mac, err) < 0 || (nic->mtu && net_link_set_mtu(name, nic->mtu, err) < 0) ||
+        if (set_tap_mac(name, &nic->mac, err) < 0 || set_tap_mtu(name, nic, err) < 0 ||
             (nic->bandwidth && set_limits(nic, err) < 0))
                 return -1;
         if (nic->type != INTERFACE_TYPE_ETHERNET && net_link_set_master(name, nic->bridge, err) < 0)
@@ -221,7 +247,7 @@ static bool is_generated(const char *name)
         return str_starts(name, "vnet") || str_starts(name, "macvtap");
 }
 
-int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fds, Error *err)
+int qemu_nic_open(const Domain *dom, InterfaceDef *nic, bool seen, Arena *arena, NicFds *fds, Error *err)
 {
         unsigned queues = MAX(1U, nic->queues);
         /* a generated name of an earlier run is not a wish */
@@ -238,7 +264,8 @@ int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fd
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "an interface has at most %d queues",
                                COMMAND_LINE_MOST_QUEUES);
         if ((nic->type == INTERFACE_TYPE_NETWORK && join_network(dom, nic, arena, err) < 0) ||
-            check_place(nic, err) < 0 || change_floors(dom, NULL, nic, err) < 0)
+            check_place(nic, err) < 0 || (!seen && follow_bridge(nic, err) < 0) ||
+            change_floors(dom, NULL, nic, err) < 0)
                 return -1;
         if (is_direct(nic)) {
                 if (open_direct(nic, wanted, fds, name, err) < 0)
@@ -328,7 +355,8 @@ int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new,
                                "an interface of '%s' cannot move to a device of the host while it runs", dom->name);
         if (check_place(new, err) < 0)
                 return -1;
-        if (!str_eq(new->bridge, old->bridge) && net_link_set_master(old->target_dev, new->bridge, err) < 0)
-                return -1;
-        return 0;
+        if (str_eq(new->bridge, old->bridge))
+                return 0;
+        return set_tap_mtu(old->target_dev, new, err) < 0 ? -1
+                                                          : net_link_set_master(old->target_dev, new->bridge, err);
 }

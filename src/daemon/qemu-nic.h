@@ -6,9 +6,10 @@
 
 /*
  * Make what an interface of a definition that is about to run is connected to: a tap in its bridge, with its limits,
- * or a macvtap. nic gets what it became (names, port, bridge). fds are closed by the caller, also on failure.
+ * or a macvtap. nic gets what it became (names, port, bridge), and the MTU of its bridge unless the guest has seen it
+ * before: with a move or a restore. fds are closed by the caller, also on failure.
  */
-int qemu_nic_open(const Domain *dom, InterfaceDef *nic, Arena *arena, NicFds *fds, Error *err);
+int qemu_nic_open(const Domain *dom, InterfaceDef *nic, bool seen, Arena *arena, NicFds *fds, Error *err);
 void qemu_nic_close(NicFds *fds);
 /* What does not end with QEMU's descriptors: macvtaps, and what the network promised. */
 void qemu_nic_remove(const Domain *dom, const InterfaceDef *nic);

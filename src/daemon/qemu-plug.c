@@ -460,7 +460,7 @@ int qemu_plug_parts(const DomainDef *def, DeviceKind kind, const void *device, Q
 static int plan_taps(Plug *p, DomainDef *def, InterfaceDef *nic, Error *err)
 {
         p->nic = nic;
-        if (qemu_nic_open(p->dom, nic, domain_def_arena(def), &p->taps, err) < 0)
+        if (qemu_nic_open(p->dom, nic, false, domain_def_arena(def), &p->taps, err) < 0)
                 return -1;
         for (size_t q = 0; q < p->taps.n_taps; q++) {
                 AUTOFREE char *name = str_format("tap-%s-%zu", nic->info.alias, q);

@@ -125,7 +125,8 @@ static int open_nics(QemuRun *run, DomainDef *def, Error *err)
 {
         run->nics = mem_new_array(NicFds, def->n_interfaces);
         for (uint32_t i = 0; i < def->n_interfaces; i++) {
-                if (qemu_nic_open(run->dom, def->interfaces[i], domain_def_arena(def), &run->nics[i], err) < 0)
+                if (qemu_nic_open(run->dom, def->interfaces[i], run->options.incoming, domain_def_arena(def),
+                                  &run->nics[i], err) < 0)
                         return -1;
         }
         return 0;
