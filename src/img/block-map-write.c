@@ -3,8 +3,9 @@
  *
  * A block that is there is written in place. A new one is written behind all
  * others and its entry kept in memory; block_map_commit() stores the entries
- * after a flush. A write that fails while it makes new blocks ends all
- * writing: entries in memory may then point to what is not there.
+ * after a flush. What could not be written, as on a full disk, leaves the
+ * entries as they were, and the next commit goes on with those that are not
+ * stored. A flush that failed ends all writing: nobody knows what is there.
  */
 #include "img/block-map.h"
 
@@ -88,11 +89,14 @@ int block_map_commit(Image *image, Error *err)
         if (!map->pending.len)
                 return 0;
         qsort(map->pending.items, map->pending.len, sizeof(uint64_t), by_number);
-        map->broken = true;
-        if ((map->ops->prepare && map->ops->prepare(image, map->pending.items, map->pending.len, err) < 0) ||
-            image_file_flush(image->file, err) < 0 || store_entries(image, err) < 0)
+        if (map->ops->prepare && map->ops->prepare(image, map->pending.items, map->pending.len, err) < 0)
                 return -1;
-        map->broken = false;
+        if (image_file_flush(image->file, err) < 0) {
+                map->broken = true;
+                return -1;
+        }
+        if (store_entries(image, err) < 0)
+                return -1;
         map->pending.len = 0;
         return 0;
 }
@@ -105,7 +109,15 @@ int block_map_flush(Image *image, Error *err)
         pthread_mutex_lock(&map->lock);
         r = block_map_commit(image, err);
         pthread_mutex_unlock(&map->lock);
-        return r < 0 ? -1 : image_file_flush(image->file, err);
+        if (r < 0)
+                return -1;
+        r = image_file_flush(image->file, err);
+        if (r < 0) {
+                pthread_mutex_lock(&map->lock);
+                map->broken = true;
+                pthread_mutex_unlock(&map->lock);
+        }
+        return r;
 }
 
 int block_map_new_place(Image *image, uint64_t *ret, Error *err)
@@ -123,26 +135,26 @@ int block_map_new_place(Image *image, uint64_t *ret, Error *err)
         return 0;
 }
 
-/* A new place for the block, with what precedes its data. whole: the caller writes all of it. */
-static int make_block(Image *image, uint64_t block, bool whole, uint64_t *ret, Error *err)
+/* Nothing points to the place: the next new block may have it. end: where blocks ended before. */
+static void unplace(Image *image, uint64_t at, uint64_t end)
 {
         BlockMap *map = block_map_of(image);
-        uint64_t at;
 
-        if (block_map_new_place(image, &at, err) < 0)
-                return -1;
-        map->broken = true;
+        map->end = end;
+        if (map->ops->unplace)
+                map->ops->unplace(image, at);
+}
+
+/* What stands in a new place before data does. whole: the caller writes all of the data. */
+static int prepare_place(Image *image, uint64_t at, bool whole, Error *err)
+{
+        const BlockMap *map = block_map_of(image);
+
         if (map->before_length &&
             image_file_write(image->file, at - map->before_length, map->before, map->before_length, err) < 0)
                 return -1;
         /* What stands there already is from a write that never came to its end. */
-        if (!whole && image_file_zero(image->file, at, map->block_size, false, err) < 0)
-                return -1;
-        if (block_map_set(image, block, at, err) < 0)
-                return -1;
-        map->broken = false;
-        *ret = at;
-        return 0;
+        return whole ? 0 : image_file_zero(image->file, at, map->block_size, false, err);
 }
 
 /* The part of a block that is not written now, as it was so far: from below, or from a packed block. */
@@ -167,19 +179,20 @@ static int fill_around(Image *image, uint64_t block, uint64_t was, uint64_t at, 
         return image_file_write(image->file, at + inside + n, whole + inside + n, length - inside - n, err);
 }
 
-/* One block, in part, that is not there yet. */
+/* One block, in part, that is not there yet. data NULL: zeros. */
 static int write_into_new(Image *image, uint64_t offset, const void *data, size_t n, uint64_t was, Error *err)
 {
         BlockMap *map = block_map_of(image);
-        uint64_t block = offset / map->block_size, inside = offset % map->block_size, at;
+        uint64_t block = offset / map->block_size, inside = offset % map->block_size, end = map->end, at;
 
-        if (make_block(image, block, false, &at, err) < 0)
+        if (block_map_new_place(image, &at, err) < 0)
                 return -1;
-        map->broken = true;
-        if (fill_around(image, block, was, at, inside, n, err) < 0 ||
-            image_file_write(image->file, at + inside, data, n, err) < 0)
+        if (prepare_place(image, at, false, err) < 0 || fill_around(image, block, was, at, inside, n, err) < 0 ||
+            (data && image_file_write(image->file, at + inside, data, n, err) < 0) ||
+            block_map_set(image, block, at, err) < 0) {
+                unplace(image, at, end);
                 return -1;
-        map->broken = false;
+        }
         return 0;
 }
 
@@ -187,27 +200,30 @@ static int write_into_new(Image *image, uint64_t offset, const void *data, size_
 static int write_new_blocks(Image *image, uint64_t offset, const void *data, size_t n, size_t *done, Error *err)
 {
         BlockMap *map = block_map_of(image);
-        uint64_t block = offset / map->block_size, first = 0;
-        size_t length = 0;
+        uint64_t block = offset / map->block_size, end = map->end, first, entry, at;
+        size_t length = map->block_size;
+        int r;
 
-        while (length + map->block_size <= n && length < NEW_AT_ONCE * map->block_size) {
-                uint64_t entry, at, end = map->end;
-
-                if (length && (map->before_length || map->ops->place || end % map->align))
+        if (block_map_new_place(image, &first, err) < 0)
+                return -1;
+        r = prepare_place(image, first, true, err);
+        while (r == 0 && length + map->block_size <= n && length < NEW_AT_ONCE * map->block_size) {
+                if (map->before_length || map->ops->place || map->end % map->align)
                         break;
-                if (block_map_entry(image, block, &entry, err) < 0)
-                        return -1;
-                if (block_is_placed(entry))
+                r = block_map_entry(image, block + length / map->block_size, &entry, err);
+                if (r == 0 && block_is_placed(entry))
                         break;
-                if (make_block(image, block++, true, &at, err) < 0)
-                        return -1;
-                first = length ? first : at;
+                if (r == 0)
+                        r = block_map_new_place(image, &at, err);
                 length += map->block_size;
         }
-        map->broken = true;
-        if (image_file_write(image->file, first, data, length, err) < 0)
+        if (r < 0 || image_file_write(image->file, first, data, length, err) < 0) {
+                unplace(image, first, end);
                 return -1;
-        map->broken = false;
+        }
+        for (size_t i = 0; i < length; i += map->block_size)
+                if (block_map_set(image, block + i / map->block_size, first + i, err) < 0)
+                        return -1;
         *done = length;
         return 0;
 }
@@ -274,17 +290,9 @@ static int zero_step(Image *image, uint64_t offset, uint64_t n, uint64_t entry, 
         if (begin(image, err) < 0)
                 return -1;
         if (!block_is_placed(entry)) {
-                uint64_t at;
-
                 if (map->stores_zeros && inside == 0 && n == map->block_size)
                         return block_map_set(image, offset / map->block_size, BLOCK_ZERO, err);
-                if (make_block(image, offset / map->block_size, false, &at, err) < 0)
-                        return -1;
-                map->broken = true;
-                if (fill_around(image, offset / map->block_size, entry, at, inside, (size_t)n, err) < 0)
-                        return -1;
-                map->broken = false;
-                return 0;
+                return write_into_new(image, offset, NULL, (size_t)n, entry, err);
         }
         pthread_mutex_unlock(&map->lock);
         r = image_file_zero(image->file, entry + inside, n, !(flags & (IMAGE_ZERO_UNMAP | IMAGE_ZERO_DROP)), err);
@@ -322,16 +330,12 @@ int block_map_write_packed(Image *image, uint64_t offset, const void *packed, si
         r = begin(image, err);
         if (r == 0)
                 r = block_map_packed(image, map->end, map->ops->packed_length ? 0 : n, map->end, &entry, err);
-        if (r == 0) {
-                map->broken = true;
-                if (image_file_write(image->file, map->end, packed, n, err) < 0 ||
-                    block_map_set(image, offset / map->block_size, entry, err) < 0) {
-                        r = -1;
-                } else {
-                        map->end += n;
-                        map->broken = false;
-                }
-        }
+        if (r == 0)
+                r = image_file_write(image->file, map->end, packed, n, err);
+        if (r == 0)
+                r = block_map_set(image, offset / map->block_size, entry, err);
+        if (r == 0)
+                map->end += n;
         pthread_mutex_unlock(&map->lock);
         return r;
 }

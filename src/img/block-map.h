@@ -38,6 +38,8 @@ typedef struct BlockMapOps {
         int (*begin)(Image *image, Error *err);
         /* Where the data of a new block shall stand. NULL: behind all others, aligned. */
         int (*place)(Image *image, uint64_t *ret, Error *err);
+        /* That place was not needed after all; there when place is. */
+        void (*unplace)(Image *image, uint64_t at);
         /* What must stand in the file before new entries do; it is flushed after this. */
         int (*prepare)(Image *image, const uint64_t *blocks, size_t n, Error *err);
         /* Write the entries of blocks [first, first + n), which are in one part. */

@@ -129,9 +129,11 @@ static int qcow_store(Image *image, uint64_t first, uint64_t n, const uint64_t *
                 return -1;
         if (!q->is_new[part])
                 return 0;
-        q->is_new[part] = false;
         store_be64(l1, q->l1[part]);
-        return image_file_write(image->file, q->l1_at + 8 * part, l1, sizeof(l1), err);
+        if (image_file_write(image->file, q->l1_at + 8 * part, l1, sizeof(l1), err) < 0)
+                return -1;
+        q->is_new[part] = false;
+        return 0;
 }
 
 static int qcow_tables(Image *image, BlockRanges *ret, Error *err)

@@ -198,7 +198,7 @@ int qcow2_refcounts_write(Qcow2 *q, bool *wrote, Error *err)
         if (!q->reftable_dirty)
                 return 0;
         /* What the table points to must be there first. */
-        if (image_file_flush(q->file, err) < 0 || reftable_write(q, err) < 0)
+        if (qcow2_sync(q, err) < 0 || reftable_write(q, err) < 0)
                 return -1;
         q->reftable_dirty = false;
         *wrote = true;
@@ -225,6 +225,17 @@ static int blocks_add(Qcow2 *q, uint64_t index, uint64_t n, uint64_t taken, Erro
         return 0;
 }
 
+/* They were not needed after all. */
+static void blocks_remove(Qcow2 *q, uint64_t index, uint64_t n)
+{
+        for (uint64_t i = index; i < index + n; i++) {
+                q->blocks_held -= q->blocks[i].counts ? 1 : 0;
+                free(q->blocks[i].counts);
+                q->blocks[i] = (Qcow2Block){ 0 };
+                q->reftable[i] = 0;
+        }
+}
+
 static int reftable_room(Qcow2 *q, uint64_t entries, Error *err)
 {
         uint64_t *table = mem_try(8 * entries);
@@ -245,6 +256,23 @@ static int reftable_room(Qcow2 *q, uint64_t entries, Error *err)
         return 0;
 }
 
+/* The new blocks and the new table, then the header. A table that could not be written is not the image's. */
+static int reftable_switch(Qcow2 *q, uint64_t index, uint64_t n_blocks, uint64_t clusters, Error *err)
+{
+        for (uint64_t i = 0; i < n_blocks; i++)
+                if (block_write(q, index + i, err) < 0)
+                        return -1;
+        q->h.reftable_offset = ((index << q->block_bits) + n_blocks) << q->cluster_bits;
+        q->h.reftable_clusters = (uint32_t)clusters;
+        if (reftable_write(q, err) < 0 || qcow2_sync(q, err) < 0)
+                return -1;
+        if (qcow2_header_store(q, err) < 0) {
+                q->broken = true; /* nobody knows which table it names now */
+                return -1;
+        }
+        return qcow2_sync(q, err);
+}
+
 /*
  * A larger refcount table that reaches block `index`: it stands, with the blocks that count it, where nothing was
  * counted before. All is on disk before the header is switched to it.
@@ -252,8 +280,8 @@ static int reftable_room(Qcow2 *q, uint64_t entries, Error *err)
 static int reftable_grow(Qcow2 *q, uint64_t index, Error *err)
 {
         uint64_t per_cluster = q->cluster / 8, n_blocks = 1, clusters;
-        uint64_t old_offset = q->h.reftable_offset, old_clusters = q->h.reftable_clusters;
-        uint64_t first = index << q->block_bits;
+        uint64_t old_offset = q->h.reftable_offset;
+        uint32_t old_clusters = q->h.reftable_clusters, old_entries = q->reftable_entries;
         bool wrote = false;
 
         do {
@@ -264,17 +292,16 @@ static int reftable_grow(Qcow2 *q, uint64_t index, Error *err)
         if (clusters * q->cluster > QCOW2_MAX_REFTABLE_BYTES)
                 return err_set(err, ERR_OVERFLOW, "'%s' has reached the largest size its refcount table allows",
                                q->file->name);
-        if (qcow2_refcounts_write(q, &wrote, err) < 0 || reftable_room(q, clusters * per_cluster, err) < 0 ||
-            blocks_add(q, index, n_blocks, n_blocks + clusters, err) < 0)
+        if (qcow2_refcounts_write(q, &wrote, err) < 0 || reftable_room(q, clusters * per_cluster, err) < 0)
                 return -1;
-        for (uint64_t i = 0; i < n_blocks; i++)
-                if (block_write(q, index + i, err) < 0)
-                        return -1;
-        q->h.reftable_offset = (first + n_blocks) << q->cluster_bits;
-        q->h.reftable_clusters = (uint32_t)clusters;
-        if (reftable_write(q, err) < 0 || image_file_flush(q->file, err) < 0 || qcow2_header_store(q, err) < 0 ||
-            image_file_flush(q->file, err) < 0)
+        if (blocks_add(q, index, n_blocks, n_blocks + clusters, err) < 0 ||
+            reftable_switch(q, index, n_blocks, clusters, err) < 0) {
+                blocks_remove(q, index, n_blocks);
+                q->reftable_entries = old_entries;
+                q->h.reftable_offset = old_offset;
+                q->h.reftable_clusters = old_clusters;
                 return -1;
+        }
         qcow2_unlink(q, old_offset >> q->cluster_bits, old_clusters);
         return 0;
 }
@@ -422,31 +449,39 @@ void qcow2_unlink(Qcow2 *q, uint64_t cluster, uint64_t n)
                 vec_push(&q->unlinked, ((Qcow2Run){ cluster, n }));
 }
 
-/* Give the room of clusters that nobody uses any more back to the file system. */
-static int punch(Qcow2 *q, uint64_t first, uint64_t n, Error *err)
+/* Give the room of clusters that nobody uses any more back to the file system. Nothing rests on it. */
+static void punch(Qcow2 *q, uint64_t first, uint64_t n)
 {
-        return n ? image_file_zero(q->file, first << q->cluster_bits, n << q->cluster_bits, false, err) : 0;
+        if (n)
+                image_file_zero(q->file, first << q->cluster_bits, n << q->cluster_bits, false, NULL);
+}
+
+/* One run is counted down; its clusters that then count 0 are given back. */
+static int reap_run(Qcow2 *q, Qcow2Run run, Error *err)
+{
+        uint64_t free_from = run.first, count;
+
+        if (qcow2_refcount_add(q, run.first, run.n, -1, err) < 0)
+                return -1;
+        for (uint64_t c = run.first; c < run.first + run.n; c++) {
+                if (qcow2_refcount_get(q, c, &count, err) < 0)
+                        return -1;
+                if (count == 0)
+                        continue;
+                punch(q, free_from, c - free_from);
+                free_from = c + 1;
+        }
+        punch(q, free_from, run.first + run.n - free_from);
+        return 0;
 }
 
 int qcow2_reap(Qcow2 *q, Error *err)
 {
         for (size_t i = 0; i < q->unlinked.len; i++) {
-                Qcow2Run run = q->unlinked.items[i];
-                uint64_t free_from = run.first, count;
-
-                if (qcow2_refcount_add(q, run.first, run.n, -1, err) < 0)
+                if (reap_run(q, q->unlinked.items[i], err) < 0) {
+                        q->broken = true; /* a part of it is counted down */
                         return -1;
-                for (uint64_t c = run.first; c < run.first + run.n; c++) {
-                        if (qcow2_refcount_get(q, c, &count, err) < 0)
-                                return -1;
-                        if (count == 0)
-                                continue;
-                        if (punch(q, free_from, c - free_from, err) < 0)
-                                return -1;
-                        free_from = c + 1;
                 }
-                if (punch(q, free_from, run.first + run.n - free_from, err) < 0)
-                        return -1;
         }
         q->unlinked.len = 0;
         return 0;

@@ -2,7 +2,9 @@
  * img/qcow2-table.c - L1 and L2 tables in memory, and the order in which they reach the disk
  *
  * qcow2_commit() keeps the promise of qcow2.h: counts and new tables, flush,
- * then changed tables and the L1 entries, flush.
+ * then changed tables and the L1 entries, flush. What could not be written,
+ * as on a full disk, stays marked and is written by the next commit. A flush
+ * that failed ends all writing: nobody knows what of it is on the disk.
  */
 #include "img/qcow2.h"
 
@@ -11,6 +13,7 @@
 
 enum {
         TABLES_BYTES = 8 << 20, /* held in memory, at most */
+        FULL_FACTOR = 4,        /* times as much when changed ones cannot be written, so that reading goes on */
         SECTOR = 512,
 };
 
@@ -83,9 +86,11 @@ static int write_l1(Qcow2 *q, Error *err)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for the L1 table", q->file->name);
         for (uint64_t i = from / 8; i < to / 8 && i < q->h.l1_size; i++)
                 store_be64(&disk[i - from / 8], q->l1[i]);
-        if (image_file_write(q->file, q->h.l1_offset + from, disk, to - from, err) < 0)
+        if (image_file_write(q->file, q->h.l1_offset + from, disk, to - from, err) < 0) {
+                q->l1_torn = true;
                 return err_prefix(err, "L1 table");
-        q->l1_dirty = false;
+        }
+        q->l1_dirty = q->l1_torn = false;
         for (uint32_t i = 0; i < q->h.l1_size; i++)
                 if (q->tables[i])
                         q->tables[i]->is_new = false;
@@ -102,35 +107,38 @@ static bool tables_are_dirty(const Qcow2 *q)
         return false;
 }
 
-static int commit(Qcow2 *q, Error *err)
+int qcow2_sync(Qcow2 *q, Error *err)
 {
-        bool wrote = false, tables = tables_are_dirty(q);
-
-        if (qcow2_refcounts_write(q, &wrote, err) < 0)
+        if (image_file_flush(q->file, err) < 0) {
+                q->broken = true;
                 return -1;
-        q->unsynced |= wrote;
-        if (!tables)
-                return 0;
-        if (q->l1_dirty && write_tables(q, true, &wrote, err) < 0)
-                return -1;
-        q->unsynced |= wrote;
-        if (q->unsynced && image_file_flush(q->file, err) < 0)
-                return -1;
+        }
         q->unsynced = false;
-        if (write_tables(q, false, &wrote, err) < 0 || (q->l1_dirty && write_l1(q, err) < 0))
-                return -1;
         return 0;
 }
 
 int qcow2_commit(Qcow2 *q, Error *err)
 {
+        bool wrote = false, tables = tables_are_dirty(q);
+        int r;
+
         if (q->broken)
                 return err_set(err, ERR_OPERATION_FAILED, "'%s': an earlier write of its tables failed",
                                q->file->name);
-        if (commit(q, err) < 0) {
-                q->broken = true;
+        r = qcow2_refcounts_write(q, &wrote, err);
+        q->unsynced |= wrote;
+        if (r < 0 || !tables)
+                return r;
+        /* After half a write of the L1 table it may show new tables already: counts come before what is in them. */
+        if (q->l1_torn && q->unsynced && qcow2_sync(q, err) < 0)
                 return -1;
-        }
+        if (q->l1_dirty)
+                r = write_tables(q, true, &wrote, err);
+        q->unsynced |= wrote;
+        if (r < 0 || (q->unsynced && qcow2_sync(q, err) < 0))
+                return -1;
+        if (write_tables(q, false, &wrote, err) < 0 || (q->l1_dirty && write_l1(q, err) < 0))
+                return -1;
         return 0;
 }
 
@@ -163,10 +171,13 @@ static int tables_evict(Qcow2 *q, Error *err)
 
 static int table_new(Qcow2 *q, Qcow2Table **ret, Error *err)
 {
+        AUTO(Error) full = { 0 };
         Qcow2Table *table;
 
-        if (tables_evict(q, err) < 0)
+        if (tables_evict(q, &full) < 0 && (q->broken || q->tables_held >= FULL_FACTOR * most_tables(q))) {
+                err_move(err, &full);
                 return -1;
+        }
         table = mem_new(Qcow2Table);
         table->entries = mem_try(q->cluster);
         if (!table->entries) {
@@ -306,8 +317,14 @@ int qcow2_flush_all(Qcow2 *q, Error *err)
         r = qcow2_commit(q, err);
         to_reap = q->unlinked.len;
         pthread_mutex_unlock(&q->lock);
-        if (r < 0 || image_file_flush(q->file, err) < 0)
+        if (r < 0)
                 return -1;
+        if (image_file_flush(q->file, err) < 0) {
+                pthread_mutex_lock(&q->lock);
+                q->broken = true;
+                pthread_mutex_unlock(&q->lock);
+                return -1;
+        }
         if (q->image->data_file && image_file_flush(q->image->data_file, err) < 0)
                 return -1;
         if (!to_reap)
@@ -317,11 +334,11 @@ int qcow2_flush_all(Qcow2 *q, Error *err)
         pthread_mutex_lock(&q->lock);
         r = qcow2_commit(q, err);
         if (r == 0)
-                r = image_file_flush(q->file, err);
-        if (r == 0 && (qcow2_reap(q, err) < 0 || qcow2_refcounts_write(q, &wrote, err) < 0)) {
-                q->broken = true;
-                r = -1;
-        }
+                r = qcow2_sync(q, err);
+        if (r == 0)
+                r = qcow2_reap(q, err);
+        if (r == 0)
+                r = qcow2_refcounts_write(q, &wrote, err);
         q->unsynced |= wrote;
         pthread_mutex_unlock(&q->lock);
         pthread_rwlock_unlock(&q->in_use);

@@ -157,7 +157,7 @@ static int qcow2_flush(Image *image, Error *err)
 /* lock is held: clear what a writer who does not keep it up to date must clear. */
 static int begin_writing(Qcow2 *q, Error *err)
 {
-        uint64_t known = QCOW2_BITMAPS | QCOW2_RAW_EXTERNAL_DATA;
+        uint64_t known = QCOW2_BITMAPS | QCOW2_RAW_EXTERNAL_DATA, was = q->h.autoclear;
 
         if (q->h.incompatible & QCOW2_EXTERNAL_DATA && !q->image->data_file)
                 return err_set(err, ERR_OPERATION_INVALID, "'%s': its data file was not opened", q->file->name);
@@ -165,8 +165,10 @@ static int begin_writing(Qcow2 *q, Error *err)
                 return -1;
         if (q->h.autoclear & ~known) {
                 q->h.autoclear &= known;
-                if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0)
+                if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0) {
+                        q->h.autoclear = was;
                         return -1;
+                }
         }
         return qcow2_refcounts_load(q, err);
 }

@@ -61,7 +61,7 @@ typedef struct Qcow2 {
         uint64_t *l1;        /* host order; l1_room entries */
         Qcow2Table **tables; /* one per L1 entry, NULL: not read */
         size_t tables_held, clock;
-        bool l1_dirty;
+        bool l1_dirty, l1_torn; /* torn: writing it failed, so perhaps a part of it is on disk */
         uint32_t l1_dirty_from, l1_dirty_to;
 
         uint64_t *reftable; /* host order */
@@ -80,7 +80,7 @@ typedef struct Qcow2 {
         VEC(Qcow2Run) unlinked;   /* to be counted down once the tables on disk are written */
         bool unsynced;            /* counts or new tables were written and not flushed since */
         bool begun;               /* what a first write must settle in the header is settled */
-        bool broken;              /* a table could not be written: nothing more is */
+        bool broken;              /* nobody knows what of the tables is on disk: nothing more is written */
 
         struct Qcow2Bitmaps *bitmaps; /* owned; NULL: not asked for yet. Written when the image is closed */
         pthread_mutex_t dirtying;     /* guards the bits of those that follow what is written */
@@ -138,7 +138,10 @@ int qcow2_table_own(Qcow2 *q, uint32_t l1_index, Qcow2Table **ret, Error *err);
 /* The table goes; nothing in it points anywhere any more. */
 void qcow2_table_forget(Qcow2 *q, uint32_t l1_index);
 void qcow2_table_touch(Qcow2Table *table, uint64_t word);
+/* Write what changed. When that fails for want of room the next one goes on with it. */
 int qcow2_commit(Qcow2 *q, Error *err);
+/* Flush what commit wrote; the image is broken when that fails. */
+int qcow2_sync(Qcow2 *q, Error *err);
 void qcow2_tables_drop(Qcow2 *q);
 int qcow2_l1_load(Qcow2 *q, uint64_t offset, uint32_t n, uint64_t **ret, Error *err);
 /* The whole L1 table as it is in memory. */

@@ -166,6 +166,17 @@ static int vdi_place(Image *image, uint64_t *ret, Error *err)
         return 0;
 }
 
+static void vdi_unplace(Image *image, uint64_t at)
+{
+        Vdi *v = vdi_of(image);
+        uint32_t place = (uint32_t)((at - v->data_at) / BLOCK_SIZE);
+
+        v->used[place] = 0;
+        v->first_free = MIN(v->first_free, place);
+        while (v->n_used && !v->used[v->n_used - 1])
+                v->n_used--;
+}
+
 static int store_allocated(Image *image, uint32_t n, Error *err)
 {
         Vdi *v = vdi_of(image);
@@ -212,6 +223,7 @@ static const BlockMapOps vdi_ops = {
         .load = vdi_load,
         .begin = vdi_begin,
         .place = vdi_place,
+        .unplace = vdi_unplace,
         .prepare = vdi_prepare,
         .store = vdi_store,
         .tables = vdi_tables,

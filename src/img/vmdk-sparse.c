@@ -223,12 +223,15 @@ static int sparse_prepare(Image *image, const uint64_t *blocks, size_t n, Error 
 
         for (size_t i = 0; i < n; i++) {
                 uint64_t part = blocks[i] / s->h.per_table;
+                uint32_t table, copy;
 
                 if (s->tables[part])
                         continue;
-                if (new_table(image, &s->tables[part], err) < 0 ||
-                    (s->h.copy && new_table(image, &s->copies[part], err) < 0))
+                if (new_table(image, &table, err) < 0 || (s->h.copy && new_table(image, &copy, err) < 0))
                         return -1;
+                s->tables[part] = table;
+                if (s->h.copy)
+                        s->copies[part] = copy;
                 s->is_new[part] = true;
         }
         return 0;
@@ -261,14 +264,17 @@ static int sparse_store(Image *image, uint64_t first, uint64_t n, const uint64_t
                 return -1;
         if (!s->is_new[part])
                 return 0;
-        s->is_new[part] = false;
         store_le32(place, s->tables[part]);
-        if (!s->h.copy)
-                return image_file_write(image->file, s->h.directory + 4 * part, place, sizeof(place), err);
-        store_le32(place_of_copy, s->copies[part]);
-        if (image_file_write(image->file, s->h.copy + 4 * part, place_of_copy, sizeof(place_of_copy), err) < 0)
+        if (s->h.copy) {
+                store_le32(place_of_copy, s->copies[part]);
+                if (image_file_write(image->file, s->h.copy + 4 * part, place_of_copy, sizeof(place_of_copy), err) <
+                    0)
+                        return -1;
+        }
+        if (image_file_write(image->file, s->h.directory + 4 * part, place, sizeof(place), err) < 0)
                 return -1;
-        return image_file_write(image->file, s->h.directory + 4 * part, place, sizeof(place), err);
+        s->is_new[part] = false;
+        return 0;
 }
 
 static int sparse_tables(Image *image, BlockRanges *ret, Error *err)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "img/bytes.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -40,7 +41,7 @@ typedef struct MemoryFile {
         Content now, safe; /* safe: when recording began */
         bool recording;
         VEC(Change) changes;
-        bool failing, fails_on;
+        bool failing, fails_on, full;
         size_t fail_in;
         uint64_t largest; /* what it may grow to */
         pthread_mutex_t lock;
@@ -88,30 +89,40 @@ static void forget(MemoryFile *memory)
         vec_done(&memory->changes);
 }
 
+/* With lock. */
+static void note(MemoryFile *memory, ChangeKind kind, uint64_t offset, uint64_t length, const void *data)
+{
+        Change made = { .kind = kind, .offset = offset, .length = length };
+
+        if (data)
+                made.data = mem_dup(data, (size_t)length);
+        made.moment = atomic_fetch_add(&moments, 1);
+        apply(&memory->now, &made, 0, length);
+        if (memory->recording)
+                vec_push(&memory->changes, made);
+        else
+                free(made.data);
+}
+
 static int change(ImageFile *file, ChangeKind kind, uint64_t offset, uint64_t length, const void *data, Error *err)
 {
         MemoryFile *memory = memory_file(file);
-        Change made = { .kind = kind, .offset = offset, .length = length };
         int r = 0;
 
         if (offset > memory->largest || length > memory->largest - offset)
                 return err_errno(err, ENOSPC, "cannot change %llu bytes at offset %llu", (unsigned long long)length,
                                  (unsigned long long)offset);
         pthread_mutex_lock(&memory->lock);
-        if (memory->failing && memory->fail_in-- == 0) {
+        if (memory->failing && !(memory->full && kind == CHANGE_FLUSH) && memory->fail_in-- == 0) {
                 memory->failing = memory->fails_on;
                 memory->fail_in = 0;
-                r = err_errno(err, EIO, "cannot change %llu bytes at offset %llu of '%s'", (unsigned long long)length,
-                              (unsigned long long)offset, file->name);
+                /* as far as the last sector that still had room */
+                if (memory->full && data && round_down(offset + length / 2, SECTOR) > offset)
+                        note(memory, kind, offset, round_down(offset + length / 2, SECTOR) - offset, data);
+                r = err_errno(err, memory->full ? ENOSPC : EIO, "cannot change %llu bytes at offset %llu of '%s'",
+                              (unsigned long long)length, (unsigned long long)offset, file->name);
         } else {
-                if (data)
-                        made.data = mem_dup(data, (size_t)length);
-                made.moment = atomic_fetch_add(&moments, 1);
-                apply(&memory->now, &made, 0, length);
-                if (memory->recording)
-                        vec_push(&memory->changes, made);
-                else
-                        free(made.data);
+                note(memory, kind, offset, length, data);
         }
         pthread_mutex_unlock(&memory->lock);
         return r;
@@ -322,4 +333,17 @@ void memory_file_fail_from(ImageFile *file, size_t in)
 {
         memory_file_fail_change(file, in);
         memory_file(file)->fails_on = true;
+}
+
+void memory_file_full_from(ImageFile *file, size_t in)
+{
+        memory_file_fail_from(file, in);
+        memory_file(file)->full = true;
+}
+
+void memory_file_heal(ImageFile *file)
+{
+        MemoryFile *memory = memory_file(file);
+
+        memory->failing = memory->fails_on = memory->full = false;
 }

@@ -27,3 +27,7 @@ void memory_file_limit(ImageFile *file, uint64_t largest);
 void memory_file_fail_change(ImageFile *file, size_t in);
 /* From then on every change fails, as on a full disk or a device that went away. */
 void memory_file_fail_from(ImageFile *file, size_t in);
+/* The same, but only what needs room fails, with ENOSPC, and of a write half is there all the same. */
+void memory_file_full_from(ImageFile *file, size_t in);
+/* There is room again, or the disk is whole again. */
+void memory_file_heal(ImageFile *file);
