@@ -4,6 +4,7 @@
  * Between a stream and drover-storage, which alone touches the volume: a path
  * that hangs or a disk that is full ends that stream, with the reason.
  */
+#include "base/log.h"
 #include "base/str.h"
 #include "daemon/handle-storage.h"
 #include "daemon/handlers.h"
@@ -22,7 +23,19 @@ typedef struct Transfer {
         Stream *stream;
         StorageTask *task;
         bool upload;
+        char *path;      /* of an upload that can be undone; else NULL */
+        bool gives_back; /* the task undoes what came */
+        Error failure;   /* why */
 } Transfer;
+
+static void transfer_free(Transfer *t)
+{
+        pool_unref(t->pool);
+        free(t->name);
+        free(t->path);
+        err_done(&t->failure);
+        free(t);
+}
 
 static void on_looked(void *arg, const Error *failure UNUSED)
 {
@@ -30,9 +43,7 @@ static void on_looked(void *arg, const Error *failure UNUSED)
 
         volume_release(t->pool, t->name);
         pool_tell_refreshed(t->pool);
-        pool_unref(t->pool);
-        free(t->name);
-        free(t);
+        transfer_free(t);
 }
 
 static void maybe_end(Transfer *t)
@@ -40,9 +51,7 @@ static void maybe_end(Transfer *t)
         if (t->stream || t->task)
                 return;
         if (!t->upload) {
-                pool_unref(t->pool);
-                free(t->name);
-                free(t);
+                transfer_free(t);
         } else if (t->pool->serve) {
                 pool_serve_look(t->pool->serve, t->name, on_looked, t);
         } else {
@@ -50,12 +59,49 @@ static void maybe_end(Transfer *t)
         }
 }
 
+static void on_given_back(void *arg, const Error *failure)
+{
+        Transfer *t = arg;
+        AUTO(Error) why = { 0 };
+
+        t->task = NULL;
+        err_move(&why, &t->failure);
+        if (failure)
+                log_error("volume '%s' holds a part of an upload: %s; it is given back when its pool starts", t->name,
+                          failure->text);
+        if (t->stream)
+                stream_fail(t->stream, &why);
+        else
+                maybe_end(t);
+}
+
+/* What came is undone, whoever ended it; only then the client hears that it failed. */
+static void give_back(Transfer *t)
+{
+        bool later = !t->path || t->pool->storage->ending; /* the next daemon does it */
+        AUTO(Error) err = { 0 };
+
+        t->gives_back = true;
+        if (!later)
+                t->task = storage_task(t->pool, &(TaskSpec){ .words = { "give-back", t->path } }, on_given_back, t,
+                                       &err);
+        if (!t->task)
+                on_given_back(t, later ? NULL : &err);
+}
+
 static void on_stream_ended(void *arg, const Error *failure UNUSED)
 {
         Transfer *t = arg;
 
         t->stream = NULL;
+        if (t->task && t->gives_back)
+                return;
         /* whoever wanted or sent it is gone, or has all of it */
+        if (t->task && t->upload) {
+                t->task = storage_task_free(t->task);
+                give_back(t);
+                return;
+        }
         t->task = storage_task_free(t->task);
         maybe_end(t);
 }
@@ -65,12 +111,16 @@ static void on_task_done(void *arg, const Error *failure)
         Transfer *t = arg;
 
         t->task = NULL;
-        if (t->stream && failure)
+        if (failure && t->upload) {
+                err_copy(&t->failure, failure);
+                give_back(t);
+        } else if (t->stream && failure) {
                 stream_fail(t->stream, failure);
-        else if (t->stream && t->upload)
+        } else if (t->stream && t->upload) {
                 stream_complete(t->stream);
-        else
+        } else {
                 maybe_end(t);
+        }
 }
 
 typedef struct Way {
@@ -135,15 +185,15 @@ static int transfer(Call *call, const Way *way, Error *err)
                 return -1;
         t = mem_new(Transfer);
         *t = (Transfer){ .pool = pool_ref(pool), .name = str_dup(volume->def->name), .upload = way->upload };
+        if (way->upload && volume->def->type == VOLUME_TYPE_FILE && pool_type_is_directory(pool->live->type))
+                t->path = str_dup(volume->def->target.path);
         if (begin(call, t, way, volume->def->target.path, err) == 0) {
                 call_reply(call, NULL);
                 return 0;
         }
         if (way->upload)
                 volume_release(pool, t->name);
-        pool_unref(t->pool);
-        free(t->name);
-        free(t);
+        transfer_free(t);
         return -1;
 }
 

@@ -257,8 +257,12 @@ def test_a_full_disk_says_so_and_leaves_nothing(storage):
                                                           check=False)
         assert not list(small.iterdir())
         storage.virsh("vol-create-as", "s", "v", "8M")
+        with open(small / "v", "r+b") as file:
+            file.write(b"before")
         assert "No space left on device" in storage.virsh("vol-upload", "v", storage.dir / "big", "--pool", "s",
                                                           check=False)
+        assert os.listdir(small) == ["v"] and (small / "v").stat().st_size == 8 << 20
+        assert (small / "v").read_bytes().rstrip(b"\0") == b"before"
         storage.virsh("vol-delete", "v", "s")
         storage.virsh("pool-destroy", "s")
     finally:

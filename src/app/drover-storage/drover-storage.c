@@ -10,6 +10,7 @@
  *      drover-storage wipe   PATH ALGORITHM 3: pool
  *      drover-storage send   PATH OFFSET LENGTH [sparse]    1: pieces
  *      drover-storage receive PATH OFFSET LENGTH            0: pieces
+ *      drover-storage give-back PATH       what a receive that did not end well overwrote
  *      drover-storage sources TYPE         3: where to look, or empty   1: what was found
  *
  * A path that a user named may hang or lead anywhere, and an image may be made
@@ -25,6 +26,7 @@
 #include "app/drover-storage/serve.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "host/storage/undo.h"
 #include "host/storage/volume.h"
 #include "img/confine.h"
 
@@ -291,6 +293,11 @@ static int do_receive(char **args, Error *err)
         return do_transfer(args, false, err);
 }
 
+static int do_give_back(char **args, Error *err)
+{
+        return undo_give_back(args[0], err);
+}
+
 static int do_sources(char **args, Error *err)
 {
         AUTO(PoolSourcesDef) *found = pool_sources_new();
@@ -315,9 +322,10 @@ static const struct {
         int n_args; /* at least */
         int (*run)(char **args, Error *err);
 } verbs[] = {
-        { "serve", 0, do_serve },   { "pool", 1, do_pool },       { "make", 0, do_make },
-        { "delete", 1, do_delete }, { "resize", 1, do_resize },   { "wipe", 2, do_wipe },
-        { "send", 3, do_send },     { "receive", 3, do_receive }, { "sources", 1, do_sources },
+        { "serve", 0, do_serve },         { "pool", 1, do_pool },       { "make", 0, do_make },
+        { "delete", 1, do_delete },       { "resize", 1, do_resize },   { "wipe", 2, do_wipe },
+        { "send", 3, do_send },           { "receive", 3, do_receive }, { "sources", 1, do_sources },
+        { "give-back", 1, do_give_back },
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
  * first, with the host's mount, which knows every file system and its helpers.
  */
 #include "host/storage/backend.h"
+#include "host/storage/undo.h"
 
 #include "base/file.h"
 #include "base/str.h"
@@ -113,7 +114,7 @@ static int check_directory(const PoolDef *pool, Error *err)
 
 static int tidy_directory(const PoolDef *pool, Error *err)
 {
-        return storage_remove_unfinished(pool->target_path, err);
+        return storage_remove_unfinished(pool->target_path, err) < 0 ? -1 : undo_all(pool->target_path, err);
 }
 
 static int directory_is_started(const PoolDef *pool, bool *ret, Error *err)

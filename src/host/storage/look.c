@@ -5,6 +5,7 @@
  * guest's disk is opened is said by the guest's definition.
  */
 #include "host/storage/backend.h"
+#include "host/storage/undo.h"
 
 #include "base/fd.h"
 #include "base/str.h"
@@ -26,7 +27,7 @@
 
 bool storage_is_unfinished(const char *name)
 {
-        return str_starts(name, UNFINISHED_PREFIX);
+        return str_starts(name, UNFINISHED_PREFIX) || undo_is_file(name);
 }
 
 /* Which directory on the way to path this process may not go through; 0: none, or it cannot be told. */
@@ -271,7 +272,7 @@ int storage_remove_unfinished(const char *path, Error *err)
         for (struct dirent *entry; (entry = readdir(dir));) {
                 AUTO(Fd) fd = -1;
 
-                if (!storage_is_unfinished(entry->d_name))
+                if (!str_starts(entry->d_name, UNFINISHED_PREFIX))
                         continue;
                 fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
                 if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)

@@ -1,6 +1,7 @@
 /*
  * host/storage/transfer.c - the content of a volume as a stream of pieces, both ways
  */
+#include "host/storage/undo.h"
 #include "host/storage/volume.h"
 
 #include "base/mem.h"
@@ -177,14 +178,12 @@ static int make_hole(const Volume *v, uint64_t at, uint64_t n, Error *err)
         return 0;
 }
 
-int volume_receive(const char *path, uint64_t offset, uint64_t length, int from, Error *err)
+/* 0: the stream ended as it should. Its pieces go to *at and behind; undo may be NULL. */
+static int receive_pieces(Volume *v, Undo *undo, uint64_t at, uint64_t most, int from, Error *err)
 {
-        AUTO(Volume) v = { .path = path, .fd = -1 };
         AUTOFREE char *data = mem_alloc(VOLUME_PIECE_MOST);
-        uint64_t at = offset, most = length ? length : UINT64_MAX - offset;
+        uint64_t left = most;
 
-        if (volume_open(&v, O_RDWR, err) < 0)
-                return -1;
         for (;;) {
                 uint8_t head[VOLUME_PIECE_HEAD];
                 uint64_t n = 0;
@@ -194,20 +193,41 @@ int volume_receive(const char *path, uint64_t offset, uint64_t length, int from,
                 for (size_t i = 1; i < sizeof(head); i++)
                         n = n << 8 | head[i];
                 if (!n)
-                        break;
-                if (n > most - (at - offset) || n > INT64_MAX - at)
+                        return 0;
+                if (n > left || n > INT64_MAX - at)
                         return err_set(err, ERR_INVALID_ARG, "more is sent than the %llu bytes announced for '%s'",
-                                       (unsigned long long)length, path);
+                                       (unsigned long long)most, v->path);
+                if (undo && undo_keep(undo, at + n, err) < 0)
+                        return -1;
                 if (head[0] == VOLUME_PIECE_DATA && n <= VOLUME_PIECE_MOST) {
-                        if (read_all(from, data, (size_t)n, err) < 0 || write_all(&v, data, (size_t)n, at, err) < 0)
+                        if (read_all(from, data, (size_t)n, err) < 0 || write_all(v, data, (size_t)n, at, err) < 0)
                                 return -1;
                 } else if (head[0] != VOLUME_PIECE_HOLE) {
-                        return err_set(err, ERR_INTERNAL, "the stream of '%s' is damaged", path);
-                } else if (make_hole(&v, at, n, err) < 0) {
+                        return err_set(err, ERR_INTERNAL, "the stream of '%s' is damaged", v->path);
+                } else if (make_hole(v, at, n, err) < 0) {
                         return -1;
                 }
                 at += n;
-                v.size = MAX(v.size, at);
+                left -= n;
+                v->size = MAX(v->size, at);
         }
-        return fdatasync(v.fd) < 0 ? err_errno(err, errno, "cannot write '%s'", path) : 0;
+}
+
+int volume_receive(const char *path, uint64_t offset, uint64_t length, int from, Error *err)
+{
+        AUTO(Volume) v = { .path = path, .fd = -1 };
+        AUTO(Undo) *undo = NULL;
+
+        if (volume_open(&v, O_RDWR, err) < 0)
+                return -1;
+        if (!v.is_block && !(undo = undo_begin(path, v.fd, offset, err)))
+                return -1;
+        if (receive_pieces(&v, undo, offset, length ? length : UINT64_MAX - offset, from, err) < 0) {
+                if (v.is_block)
+                        err_prefix(err, "'%s' holds a part of what was sent", path);
+                return -1;
+        }
+        if (fdatasync(v.fd) < 0)
+                return err_errno(err, errno, "cannot write '%s'", path);
+        return undo ? undo_forget(undo, err) : 0;
 }

@@ -53,5 +53,8 @@ int volume_wipe(const char *path, WipeAlgorithm algorithm, Error *err);
  */
 enum { VOLUME_PIECE_HEAD = 9, VOLUME_PIECE_MOST = 256 * 1024, VOLUME_PIECE_DATA = 'd', VOLUME_PIECE_HOLE = 'h' };
 int volume_send(const char *path, uint64_t offset, uint64_t length, bool sparse, int to, Error *err);
-/* From pieces into the volume. The stream's end must come as a piece, else the volume is incomplete and it fails. */
+/*
+ * From pieces into the volume. The stream's end must come as a piece, else it fails. A file that was not written whole is
+ * then to be given back (undo.h); a device holds what came.
+ */
 int volume_receive(const char *path, uint64_t offset, uint64_t length, int from, Error *err);
