@@ -198,6 +198,25 @@ static void put_iothreads(const Put *p)
         }
 }
 
+static void put_dirty_rate(const Put *p)
+{
+        static const char prefix[] = VIR_DOMAIN_STATS_DIRTYRATE_VCPU_PREFIX;
+        const DirtyRateFigures *d = &p->figures->dirty_rate;
+
+        if (!(p->figures->has & FIGURES_DIRTY_RATE))
+                return;
+        params_put_int(p->params, VIR_DOMAIN_STATS_DIRTYRATE_CALC_STATUS, d->status);
+        params_put_llong(p->params, VIR_DOMAIN_STATS_DIRTYRATE_CALC_START_TIME, d->started_s);
+        params_put_int(p->params, VIR_DOMAIN_STATS_DIRTYRATE_CALC_PERIOD, (int32_t)d->period_s);
+        params_put_string(p->params, VIR_DOMAIN_STATS_DIRTYRATE_CALC_MODE, arena_dup(p->arena, d->mode));
+        if (d->status != VIR_DOMAIN_DIRTYRATE_MEASURED)
+                return;
+        params_put_llong(p->params, VIR_DOMAIN_STATS_DIRTYRATE_MEGABYTES_PER_SECOND, d->mib_s);
+        for (size_t i = 0; i < d->n_vcpus; i++)
+                put_number(p, prefix, d->vcpus[i].id, VIR_DOMAIN_STATS_DIRTYRATE_VCPU_SUFFIX_MEGABYTES_PER_SECOND,
+                           d->vcpus[i].mib_s);
+}
+
 static const struct {
         unsigned group, figures;
         void (*put)(const Put *p);
@@ -209,6 +228,7 @@ static const struct {
         { VIR_DOMAIN_STATS_INTERFACE, 0, put_interfaces },
         { VIR_DOMAIN_STATS_BLOCK, FIGURES_BLOCKS, put_blocks },
         { VIR_DOMAIN_STATS_IOTHREAD, FIGURES_IOTHREADS, put_iothreads },
+        { VIR_DOMAIN_STATS_DIRTYRATE, FIGURES_DIRTY_RATE, put_dirty_rate },
 };
 
 unsigned domain_stats_known(void)

@@ -297,7 +297,7 @@ static void test_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *d
 {
         uint64_t busy_ns = test_cpu_time_ns(dom);
 
-        ret->has = what;
+        ret->has = what & ~(unsigned)FIGURES_DIRTY_RATE;
         ret->cpu_ns = ret->user_ns = busy_ns;
         ret->vcpus = arena_new_array(ret->arena, VcpuFigures, dom->live->vcpus_max);
         for (unsigned id = 0; id < dom->live->vcpus_max && what & FIGURES_VCPUS; id++) {

@@ -16,6 +16,7 @@ enum { /* what to collect */
        FIGURES_BALLOON = 1 << 2,
        FIGURES_BLOCKS = 1 << 3,
        FIGURES_IOTHREADS = 1 << 4,
+       FIGURES_DIRTY_RATE = 1 << 5,
 };
 
 typedef struct VcpuFigures {
@@ -42,6 +43,21 @@ typedef struct IothreadFigures {
         uint32_t poll_grow, poll_shrink;
 } IothreadFigures;
 
+/* How fast the guest writes its memory, as it was measured last. */
+typedef struct DirtyRateFigures {
+        int status;                         /* VIR_DOMAIN_DIRTYRATE_*; the others are there from MEASURING on */
+        int64_t started_s, period_s;        /* on QEMU's clock */
+        const char *mode;                   /* "page-sampling" */
+        int64_t mib_s;                      /* MEASURED only */
+        struct VcpuDirtyRateFigures *vcpus; /* of the mode that knows them apart */
+        size_t n_vcpus;
+} DirtyRateFigures;
+
+typedef struct VcpuDirtyRateFigures {
+        unsigned id;
+        uint64_t mib_s;
+} VcpuDirtyRateFigures;
+
 enum { FIGURES_MEMORY_TAGS = 16 };
 
 typedef struct Figures {
@@ -56,4 +72,5 @@ typedef struct Figures {
         size_t n_blocks;
         IothreadFigures *iothreads;
         size_t n_iothreads;
+        DirtyRateFigures dirty_rate;
 } Figures;

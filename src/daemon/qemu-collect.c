@@ -231,6 +231,32 @@ static void got_iothreads(void *arg, const QmpIoThread *threads, size_t n, const
         settle(c, failure);
 }
 
+static void got_dirty_rate(void *arg, const QmpDirtyRate *rate, const Error *failure)
+{
+        static const char *const words[] = { "unstarted", "measuring", "measured" };
+        Collecting *c = arg;
+        DirtyRateFigures *d = &c->ret->dirty_rate;
+
+        for (size_t i = 0; !failure && i < ARRAY_LEN(words); i++) {
+                if (!str_eq(rate->status, words[i]))
+                        continue;
+                *d = (DirtyRateFigures){ .status = (int)i,
+                                         .started_s = rate->start_time,
+                                         .period_s = rate->calc_time,
+                                         .mode = arena_dup(c->ret->arena, rate->mode),
+                                         .mib_s = rate->has_dirty_rate ? rate->dirty_rate : 0,
+                                         .vcpus = arena_new_array(c->ret->arena, VcpuDirtyRateFigures,
+                                                                  rate->n_vcpu_dirty_rate) };
+                for (size_t v = 0; v < rate->n_vcpu_dirty_rate; v++)
+                        d->vcpus[d->n_vcpus++] = (VcpuDirtyRateFigures){
+                                .id = (unsigned)rate->vcpu_dirty_rate[v].id,
+                                .mib_s = (uint64_t)MAX(rate->vcpu_dirty_rate[v].dirty_rate, (int64_t)0)
+                        };
+                c->ret->has |= FIGURES_DIRTY_RATE;
+        }
+        settle(c, NULL); /* a guest without that has the other figures still */
+}
+
 void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg)
 {
         Guest *guest = qemu_run(dom)->guest;
@@ -253,6 +279,10 @@ void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, vo
         if (qmp && what & FIGURES_IOTHREADS) {
                 c->waiting++;
                 qmp_query_iothreads(qmp, got_iothreads, c);
+        }
+        if (qmp && what & FIGURES_DIRTY_RATE) {
+                c->waiting++;
+                qmp_query_dirty_rate(qmp, got_dirty_rate, c);
         }
         settle(c, NULL);
 }

@@ -201,6 +201,26 @@ static int domblkerror(Session *s, const Args *args, Error *err)
         return 0;
 }
 
+static int domdirtyrate_calc(Session *s, const Args *args, Error *err)
+{
+        static const SwitchFlag modes[] = { { "page-sampling", VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING },
+                                            { "dirty-bitmap", VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_BITMAP },
+                                            { "dirty-ring", VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_RING } };
+        WireDomainStartDirtyRateCalcArgs call = { .seconds = 1 };
+        size_t mode = 0;
+
+        while (arg_has(args, "mode") && mode < ARRAY_LEN(modes) && !str_eq(arg_text(args, "mode"), modes[mode].name))
+                mode++;
+        if (mode == ARRAY_LEN(modes))
+                return err_set(err, ERR_INVALID_ARG, "Unknown calculation mode '%s'", arg_text(args, "mode"));
+        call.flags = modes[mode].flag;
+        if (arg_i32(args, "seconds", &call.seconds, err) < 0 || find_domain(s, args, &call.dom, err) < 0 ||
+            session_call(s, WIRE_PROC_DOMAIN_START_DIRTY_RATE_CALC, &call, NULL, err) < 0)
+                return -1;
+        out_done(s->out, "Start to calculate domain's memory dirty rate successfully.");
+        return 0;
+}
+
 static const SwitchFlag stats_switches[] = {
         { "state", VIR_DOMAIN_STATS_STATE },
         { "cpu-total", VIR_DOMAIN_STATS_CPU_TOTAL },
@@ -418,6 +438,13 @@ const Command stats_commands[] = {
                   "[DOMAIN]...          these guests only",
           .summary = "show all counters of some or all guests",
           .run = domstats },
+        { .name = "domdirtyrate-calc",
+          .group = GROUP_MONITOR,
+          .args = ARG_DOMAIN "[--seconds NUMBER]  for so long, 1 to 60\n"
+                             "[--mode MODE{page-sampling,dirty-bitmap,dirty-ring}]  how",
+          .summary = "measure how fast a guest writes its memory",
+          .text = "Whether it can be moved while it runs depends on that. 'domstats --dirtyrate' shows the result.",
+          .run = domdirtyrate_calc },
         { .name = "cpu-stats",
           .group = GROUP_DOMAIN,
           .args = ARG_DOMAIN "[--total]         only the sum\n"
