@@ -53,11 +53,12 @@ static bool supports(const ServerClient *client, int feature)
         case FEATURE_MIGRATION_P2P:
         case FEATURE_MIGRATION_V3:
         case FEATURE_CHANGE_PROTECTION:
+        case FEATURE_MIGRATION_OFFLINE:
+        case FEATURE_MIGRATION_PARAMS:
+                return client->driver->ops == &driver_qemu_ops;
         case FEATURE_TYPED_PARAM_STRING:
         case FEATURE_KEEPALIVE:
         case FEATURE_XML_MIGRATABLE:
-        case FEATURE_MIGRATION_OFFLINE:
-        case FEATURE_MIGRATION_PARAMS:
         case FEATURE_EVENT_CALLBACK:
         case FEATURE_CLOSE_CALLBACK:
         case FEATURE_NETWORK_UPDATE_ORDER:

@@ -7,6 +7,7 @@
 #include "daemon/handlers.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-transfer.h"
+#include "daemon/qemu-act.h"
 #include "daemon/qemu-dump.h"
 #include "daemon/qemu-save.h"
 
@@ -173,17 +174,13 @@ static Migration *outgoing(const Domain *dom, Error *err)
         return m;
 }
 
-static QmpClient *qmp_of(const Domain *dom)
-{
-        return guest_qmp(qemu_run(dom)->guest);
-}
-
 static int set_downtime(Call *call, Domain *dom, const void *args, Error *err)
 {
         uint64_t ms = ((const WireDomainMigrateSetMaxDowntimeArgs *)args)->downtime;
         Migration *m = outgoing(dom, err);
+        QmpClient *qmp = m ? qemu_act_monitor(call, dom, err) : NULL;
 
-        if (!m)
+        if (!qmp)
                 return -1;
         m->downtime_ms = ms;
         m->downtime_is_fixed = true;
@@ -191,9 +188,8 @@ static int set_downtime(Call *call, Domain *dom, const void *args, Error *err)
                 call_reply(call, NULL);
                 return 0;
         }
-        qmp_migrate_set_parameters(qmp_of(dom),
-                                   &(QmpMigrateSetParameters){ .has_downtime_limit = true, .downtime_limit = ms },
-                                   call_done, call);
+        qmp_migrate_set_parameters(
+                qmp, &(QmpMigrateSetParameters){ .has_downtime_limit = true, .downtime_limit = ms }, call_done, call);
         return 0;
 }
 
@@ -226,23 +222,26 @@ int handle_domain_migrate_get_max_downtime(Call *call, const WireDomainMigrateGe
         return 0;
 }
 
-static int set_postcopy_speed(Call *call, const Domain *dom, uint64_t mib)
+static int set_postcopy_speed(Call *call, QmpClient *qmp, uint64_t mib)
 {
-        qmp_migrate_set_parameters(qmp_of(dom),
+        qmp_migrate_set_parameters(qmp,
                                    &(QmpMigrateSetParameters){ .has_max_postcopy_bandwidth = true,
                                                                .max_postcopy_bandwidth = mib * 1024 * 1024 },
                                    call_done, call);
         return 0;
 }
 
-static int set_speed(Call *call, Domain *dom, const void *args, Error *err UNUSED)
+static int set_speed(Call *call, Domain *dom, const void *args, Error *err)
 {
         const WireDomainMigrateSetMaxSpeedArgs *speed = args;
         uint64_t mib = speed->bandwidth;
         Migration *m = migration_of(dom);
+        QmpClient *qmp = qemu_act_monitor(call, dom, err);
 
+        if (!qmp)
+                return -1;
         if (speed->flags & VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY)
-                return set_postcopy_speed(call, dom, mib);
+                return set_postcopy_speed(call, qmp, mib);
         qemu_run(dom)->migrate_speed_mib = mib;
         if (!m || m->side != MIGRATE_OUT || !m->transfer) {
                 call_reply(call, NULL);
@@ -250,7 +249,7 @@ static int set_speed(Call *call, Domain *dom, const void *args, Error *err UNUSE
         }
         m->params.bandwidth_mib = mib;
         qmp_migrate_set_parameters(
-                qmp_of(dom),
+                qmp,
                 &(QmpMigrateSetParameters){ .has_max_bandwidth = true,
                                             .max_bandwidth = mib ? mib * 1024 * 1024 : (uint64_t)INT64_MAX },
                 call_done, call);
@@ -284,13 +283,14 @@ static void on_postcopy_speed(void *arg, const QmpMigrateParameters *ret, const 
 int handle_domain_migrate_get_max_speed(Call *call, const WireDomainMigrateGetMaxSpeedArgs *args, Error *err)
 {
         Domain *dom;
+        QmpClient *qmp;
         uint64_t mib;
 
         if (call_check_flags(call, args->flags, VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY, err) < 0 ||
-            !(dom = call_find_domain(call, &args->dom, err)) || domain_must_be_active(dom, err) < 0)
+            !(dom = call_find_domain(call, &args->dom, err)) || !(qmp = qemu_act_monitor(call, dom, err)))
                 return -1;
         if (args->flags & VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY) {
-                qmp_query_migrate_parameters(qmp_of(dom), on_postcopy_speed, call);
+                qmp_query_migrate_parameters(qmp, on_postcopy_speed, call);
                 return 0;
         }
         mib = qemu_run(dom)->migrate_speed_mib;
@@ -339,20 +339,24 @@ int handle_domain_migrate_get_compression_cache(Call *call, const WireDomainMigr
                                                 Error *err)
 {
         Domain *dom;
+        QmpClient *qmp;
 
         if (call_check_flags(call, args->flags, 0, err) < 0 || !(dom = call_find_domain(call, &args->dom, err)) ||
-            domain_must_be_active(dom, err) < 0)
+            !(qmp = qemu_act_monitor(call, dom, err)))
                 return -1;
-        qmp_query_migrate_parameters(qmp_of(dom), on_cache_read, call);
+        qmp_query_migrate_parameters(qmp, on_cache_read, call);
         return 0;
 }
 
-static int set_cache(Call *call, Domain *dom, const void *args, Error *err UNUSED)
+static int set_cache(Call *call, Domain *dom, const void *args, Error *err)
 {
         uint64_t bytes = ((const WireDomainMigrateSetCompressionCacheArgs *)args)->cacheSize;
+        QmpClient *qmp = qemu_act_monitor(call, dom, err);
 
+        if (!qmp)
+                return -1;
         qmp_migrate_set_parameters(
-                qmp_of(dom), &(QmpMigrateSetParameters){ .has_xbzrle_cache_size = true, .xbzrle_cache_size = bytes },
+                qmp, &(QmpMigrateSetParameters){ .has_xbzrle_cache_size = true, .xbzrle_cache_size = bytes },
                 call_done, call);
         return 0;
 }

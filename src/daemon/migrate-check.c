@@ -116,6 +116,10 @@ int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams 
                 flags &= ~(uint32_t)VIR_MIGRATE_UNDEFINE_SOURCE;
         for (uint32_t i = 0; i < def->n_hostdevs; i++)
                 problem(&p, ERR_OPERATION_INVALID, "a host device is assigned to the guest; it cannot move along");
+        /* clients keep this flag from the destination, so that it can be missed here only */
+        if ((params->throttle_initial || params->throttle_increment) && !(flags & VIR_MIGRATE_AUTO_CONVERGE))
+                problem(&p, ERR_INVALID_ARG,
+                        "--auto-converge-initial and --auto-converge-increment need --auto-converge");
         check_disks(def, flags, params, dom->driver->daemon->config, &p);
         return settle(&p, err);
 }

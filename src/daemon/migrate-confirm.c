@@ -85,6 +85,12 @@ void migrate_leave(Migration *m, int64_t resumed_us, void (*done)(void *arg, con
         migration_free(m);
 }
 
+bool migrate_stopped_by_itself(const Domain *dom)
+{
+        return dom->state == VIR_DOMAIN_PAUSED &&
+               (dom->reason == VIR_DOMAIN_PAUSED_IOERROR || dom->reason == VIR_DOMAIN_PAUSED_WATCHDOG);
+}
+
 static void on_resumed(void *arg, const Error *failure)
 {
         Migration *m = arg;
@@ -101,7 +107,8 @@ void migrate_stay(Migration *m)
 
         m->stats.type = m->stats.type == VIR_DOMAIN_JOB_CANCELLED ? VIR_DOMAIN_JOB_CANCELLED : VIR_DOMAIN_JOB_FAILED;
         domain_keep_stats(m->dom, &m->stats);
-        if (!run || !m->was_running || !guest_is_active(run->guest) || guest_state(run->guest) == GUEST_RUNNING) {
+        if (!run || !m->was_running || !guest_is_active(run->guest) || guest_state(run->guest) == GUEST_RUNNING ||
+            migrate_stopped_by_itself(m->dom)) {
                 migration_free(m);
                 return;
         }

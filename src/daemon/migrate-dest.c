@@ -488,7 +488,7 @@ int handle_domain_migrate_prepare3_params(Call *call, const WireDomainMigratePre
 {
         MigrateParams params = { 0 };
 
-        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+        if (migrate_check_call(call, args->flags, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
         return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
@@ -501,7 +501,7 @@ int handle_domain_migrate_prepare3(Call *call, const WireDomainMigratePrepare3Ar
                                  .dest_xml = args->dom_xml,
                                  .bandwidth_mib = args->resource };
 
-        if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
+        if (migrate_check_call(call, (uint32_t)args->flags, err) < 0)
                 return -1;
         return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
 }
@@ -511,7 +511,7 @@ int handle_domain_migrate_prepare_tunnel3_params(Call *call, const WireDomainMig
 {
         MigrateParams params = { 0 };
 
-        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+        if (migrate_check_call(call, args->flags, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
         return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, args->flags, err);
@@ -523,7 +523,7 @@ int handle_domain_migrate_prepare_tunnel3(Call *call, const WireDomainMigratePre
                                  .dest_xml = args->dom_xml,
                                  .bandwidth_mib = args->resource };
 
-        if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
+        if (migrate_check_call(call, (uint32_t)args->flags, err) < 0)
                 return -1;
         return ask_and_prepare(call, &params, args->cookie_in, args->n_cookie_in, (uint32_t)args->flags, err);
 }

@@ -11,6 +11,7 @@
 #include "base/json-write.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/migrate-source.h"
 
 typedef enum CopyState {
         COPY_STARTING,
@@ -149,8 +150,12 @@ Disks *disks_mirror(Migration *m, const char *host, int nbd_port, void (*done)(v
                     void *arg, Error *err)
 {
         const DomainDef *def = m->dom->live;
+        AUTOFREE char *own_host = NULL;
+        int ignored;
         Disks *d;
 
+        if (m->params.disks_uri && migrate_parse_uri(m->params.disks_uri, &own_host, &ignored, err) < 0)
+                return NULL;
         if (!nbd_port) {
                 err_set(err, ERR_OPERATION_FAILED, "the destination opened no port for the guest's disks");
                 return NULL;
@@ -158,7 +163,7 @@ Disks *disks_mirror(Migration *m, const char *host, int nbd_port, void (*done)(v
         d = mem_new(Disks);
         *d = (Disks){ .migration = m,
                       .qmp = guest_qmp(qemu_run(m->dom)->guest),
-                      .host = str_dup(host),
+                      .host = str_dup(own_host ?: host),
                       .port = nbd_port,
                       .copies = mem_new_array(Copy, def->n_disks),
                       .done = done,

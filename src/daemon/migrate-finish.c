@@ -428,6 +428,9 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
         QemuRun *run = dom ? qemu_run(dom) : NULL;
         Migration *m = run ? run->migration : NULL;
 
+        /* any other code here would hide from the user of a stock client why the move failed */
+        if (cancelled && (!dom || !domain_is_active(dom)))
+                return err_set(err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
         if (!dom)
                 return err_set(err, ERR_NO_DOMAIN, "no domain with matching name '%s'", name);
         if (!m || m->side != MIGRATE_IN) {
@@ -468,7 +471,7 @@ int handle_domain_migrate_finish3_params(Call *call, const WireDomainMigrateFini
 {
         MigrateParams params = { 0 };
 
-        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+        if (migrate_check_call(call, args->flags, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
         if (!params.dest_name)

@@ -2,7 +2,7 @@
  * daemon/migrate-params.c - what a migration was asked to be
  */
 #include "base/str.h"
-#include "daemon/migrate.h"
+#include "daemon/migrate-source.h"
 
 #define ROW(name, type, member)                                                                                      \
         {                                                                                                            \
@@ -96,6 +96,63 @@ void migrate_params_copy(MigrateParams *to, const MigrateParams *from, Arena *ar
         }
 }
 
+int migrate_check_call(const Call *call, uint32_t flags, Error *err)
+{
+        static const struct {
+                uint32_t flag;
+                const char *sentence;
+        } missing[] = {
+                { VIR_MIGRATE_TLS,
+                  "--tls is not supported: use --p2p --tunnelled with a qemu+ssh:// or qemu+tls:// URI" },
+                { VIR_MIGRATE_RDMA_PIN_ALL, "--rdma-pin-all is not supported: memory goes over TCP here" },
+        };
+
+        if (call_driver(call)->ops != &driver_qemu_ops)
+                return err_set(err, ERR_NO_SUPPORT, "%s: guests of %s cannot be migrated",
+                               call_proc(call)->api ?: call_proc(call)->name, call_driver(call)->ops->uri);
+        for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
+                if (flags & missing[i].flag)
+                        return err_set(err, ERR_CONFIG_UNSUPPORTED, "%s", missing[i].sentence);
+        }
+        return call_check_flags(call, flags, MIGRATE_FLAGS, err);
+}
+
+/* Parameters that do nothing on their own, or that nothing here does. */
+static int check_lone_params(uint32_t flags, const MigrateParams *params, Error *err)
+{
+        AUTOFREE char *host = NULL;
+        int port;
+
+        if (params->graphics_uri)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "--graphicsuri leads viewers of a SPICE display, which guests here do not have; VNC "
+                               "viewers connect again by themselves");
+        if (params->tls_destination)
+                return err_set(err, ERR_INVALID_ARG, "--tls-destination needs --tls");
+        if (params->has_mt_level || params->has_mt_threads || params->has_mt_dthreads)
+                return err_set(
+                        err, ERR_CONFIG_UNSUPPORTED,
+                        "the options --comp-mt-... belong to compression method 'mt', which left QEMU; use zlib "
+                        "or zstd with --parallel");
+        if ((params->disks_port || params->disks_uri || flags & VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES) &&
+            !(flags & MIGRATE_COPIES_DISKS))
+                return err_set(err, ERR_INVALID_ARG, "%s needs --copy-storage-all or --copy-storage-inc",
+                               params->disks_port  ? "--disks-port"
+                               : params->disks_uri ? "--disks-uri"
+                                                   : "--copy-storage-synchronous-writes");
+        if (params->disks_port < 0 || params->disks_port > UINT16_MAX)
+                return err_set(err, ERR_INVALID_ARG, "--disks-port takes a port, 1 to %d", UINT16_MAX);
+        if (params->disks_port && params->disks_uri)
+                return err_set(err, ERR_INVALID_ARG, "--disks-port and --disks-uri exclude each other");
+        if (params->disks_uri && migrate_parse_uri(params->disks_uri, &host, &port, err) < 0)
+                return -1;
+        if (params->persist_xml && !(flags & VIR_MIGRATE_PERSIST_DEST))
+                return err_set(err, ERR_INVALID_ARG, "--persistent-xml needs --persistent");
+        if (params->bandwidth_postcopy_mib && !(flags & VIR_MIGRATE_POSTCOPY))
+                return err_set(err, ERR_INVALID_ARG, "--postcopy-bandwidth needs --postcopy");
+        return 0;
+}
+
 static bool has_compression(const MigrateParams *params, const char *method)
 {
         for (uint32_t i = 0; i < params->compression.n; i++) {
@@ -123,6 +180,12 @@ static int check_compression(uint32_t flags, const MigrateParams *params, Error 
         if (has_compression(params, "mt"))
                 return err_set(err, ERR_CONFIG_UNSUPPORTED,
                                "compression method 'mt' left QEMU; use zlib or zstd with --parallel");
+        if (params->xbzrle_cache && (!(flags & VIR_MIGRATE_COMPRESSED) || flags & VIR_MIGRATE_PARALLEL))
+                return err_set(err, ERR_INVALID_ARG, "--comp-xbzrle-cache needs --compressed, and no --parallel");
+        if (params->has_zlib_level && !has_compression(params, "zlib"))
+                return err_set(err, ERR_INVALID_ARG, "--comp-zlib-level needs --comp-methods zlib");
+        if (params->has_zstd_level && !has_compression(params, "zstd"))
+                return err_set(err, ERR_INVALID_ARG, "--comp-zstd-level needs --comp-methods zstd");
         if (params->compression.n && !(flags & VIR_MIGRATE_COMPRESSED))
                 return err_set(err, ERR_INVALID_ARG, "a compression method needs --compressed");
         if (multifd_method && !(flags & VIR_MIGRATE_PARALLEL))
@@ -163,8 +226,6 @@ int migrate_check_flags(uint32_t flags, const MigrateParams *params, Error *err)
                 { VIR_MIGRATE_POSTCOPY_RESUME, VIR_MIGRATE_POSTCOPY, 0, "--postcopy-resume needs --postcopy" },
                 { VIR_MIGRATE_ZEROCOPY, VIR_MIGRATE_PARALLEL, 0, "--zerocopy needs --parallel" },
                 { VIR_MIGRATE_ZEROCOPY, 0, VIR_MIGRATE_COMPRESSED, "--zerocopy and --compressed exclude each other" },
-                { VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES, 0, VIR_MIGRATE_OFFLINE,
-                  "--copy-storage-synchronous-writes needs disks to copy" },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
@@ -186,5 +247,7 @@ int migrate_check_flags(uint32_t flags, const MigrateParams *params, Error *err)
         if (params->throttle_initial < 0 || params->throttle_initial > 99 || params->throttle_increment < 0 ||
             params->throttle_increment > 99)
                 return err_set(err, ERR_INVALID_ARG, "throttling is between 1 and 99 percent");
+        if (check_lone_params(flags, params, err) < 0)
+                return -1;
         return check_compression(flags, params, err);
 }

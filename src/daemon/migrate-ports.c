@@ -69,7 +69,14 @@ int migrate_ports_take(Migration *m, Error *err)
                 return -1;
         if (!(m->flags & MIGRATE_COPIES_DISKS))
                 return 0;
-        m->nbd_port = m->params.disks_port;
+        if (m->params.disks_uri) {
+                AUTOFREE char *nbd_host = NULL;
+
+                if (migrate_parse_uri(m->params.disks_uri, &nbd_host, &m->nbd_port, err) < 0)
+                        return -1;
+        } else {
+                m->nbd_port = m->params.disks_port;
+        }
         return m->nbd_port ? 0 : take_one(m, &m->nbd_port, err);
 }
 

@@ -8,6 +8,8 @@
 enum {
         DEFAULT_CHANNELS = 2,
         DEFAULT_THROTTLE = 20, /* percent */
+        DEFAULT_INCREMENT = 10,
+        DEFAULT_LEVEL = 1,
 };
 
 static bool uses_method(const Migration *m, const char *method)
@@ -57,14 +59,12 @@ static void compression_parameters(const Migration *m, QmpMigrateSetParameters *
                 ret->multifd_compression = uses_method(m, "zlib") ? "zlib" : "zstd";
         else
                 ret->multifd_compression = "none";
-        ret->has_multifd_zlib_level = m->params.has_zlib_level;
-        ret->multifd_zlib_level = (uint64_t)m->params.zlib_level;
-        ret->has_multifd_zstd_level = m->params.has_zstd_level;
-        ret->multifd_zstd_level = (uint64_t)m->params.zstd_level;
-        ret->has_xbzrle_cache_size = uses_xbzrle(m) && m->params.xbzrle_cache;
-        ret->xbzrle_cache_size = m->params.xbzrle_cache;
+        ret->has_multifd_zlib_level = ret->has_multifd_zstd_level = true;
+        ret->multifd_zlib_level = m->params.has_zlib_level ? (uint64_t)m->params.zlib_level : DEFAULT_LEVEL;
+        ret->multifd_zstd_level = m->params.has_zstd_level ? (uint64_t)m->params.zstd_level : DEFAULT_LEVEL;
 }
 
+/* QEMU keeps what it was told for a move that failed: whatever this one does not name is set to the default again. */
 void migrate_parameters(const Migration *m, QmpMigrateSetParameters *ret)
 {
         const Config *config = m->dom->driver->daemon->config;
@@ -90,8 +90,9 @@ void migrate_parameters(const Migration *m, QmpMigrateSetParameters *ret)
                 ret->has_cpu_throttle_initial = true;
                 ret->cpu_throttle_initial = m->params.throttle_initial ? (uint64_t)m->params.throttle_initial
                                                                        : (uint64_t)DEFAULT_THROTTLE;
-                ret->has_cpu_throttle_increment = m->params.throttle_increment != 0;
-                ret->cpu_throttle_increment = (uint64_t)m->params.throttle_increment;
+                ret->has_cpu_throttle_increment = true;
+                ret->cpu_throttle_increment = m->params.throttle_increment ? (uint64_t)m->params.throttle_increment
+                                                                           : (uint64_t)DEFAULT_INCREMENT;
         }
         if (m->flags & VIR_MIGRATE_POSTCOPY && m->params.bandwidth_postcopy_mib) {
                 ret->has_max_postcopy_bandwidth = true;

@@ -147,7 +147,7 @@ int handle_domain_migrate_begin3_params(Call *call, const WireDomainMigrateBegin
 {
         MigrateParams params = { 0 };
 
-        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+        if (migrate_check_call(call, args->flags, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
         return begin(call, &args->dom, args->flags, &params, err);
@@ -158,7 +158,7 @@ int handle_domain_migrate_begin3(Call *call, const WireDomainMigrateBegin3Args *
 {
         MigrateParams params = { .dest_xml = args->xmlin, .dest_name = args->dname, .bandwidth_mib = args->resource };
 
-        if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
+        if (migrate_check_call(call, (uint32_t)args->flags, err) < 0)
                 return -1;
         return begin(call, &args->dom, (uint32_t)args->flags, &params, err);
 }
@@ -276,7 +276,7 @@ int handle_domain_migrate_perform3_params(Call *call, const WireDomainMigratePer
 {
         MigrateParams params = { 0 };
 
-        if (call_check_flags(call, args->flags, MIGRATE_FLAGS, err) < 0 ||
+        if (migrate_check_call(call, args->flags, err) < 0 ||
             migrate_params_read(args->params, args->n_params, &params, call_arena(call), err) < 0)
                 return -1;
         if (args->flags & VIR_MIGRATE_PEER2PEER)
@@ -291,7 +291,7 @@ int handle_domain_migrate_perform3(Call *call, const WireDomainMigratePerform3Ar
                                  .dest_name = args->dname,
                                  .bandwidth_mib = args->resource };
 
-        if (call_check_flags(call, (uint32_t)args->flags, MIGRATE_FLAGS, err) < 0)
+        if (migrate_check_call(call, (uint32_t)args->flags, err) < 0)
                 return -1;
         if (args->flags & VIR_MIGRATE_PEER2PEER)
                 return migrate_p2p(call, &args->dom, args->dconnuri, (uint32_t)args->flags, &params, err);

@@ -20,6 +20,8 @@ void migrate_stay(Migration *m);
 /* Nobody says where it runs: it stands still here. ret says so; the migration goes on asking, or is over. */
 void migrate_stay_paused(Migration *m, const Error *why, Error *ret);
 void migrate_undefine_source(Domain *dom);
+/* It stands still for a reason of its own, which a migration that did not happen has not cured. */
+bool migrate_stopped_by_itself(const Domain *dom);
 
 /* The source does everything by itself (flag PEER2PEER). */
 int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32_t flags, const MigrateParams *params,

@@ -81,6 +81,26 @@ static int64_t wall_clock_us(void)
         return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
+/* MIG-48: its owner would rather have the guest here than on its way while its disks fail. */
+static void on_io_error(Transfer *t, const QmpEventBlockIoError *e)
+{
+        const DomainDef *def = t->migration->dom->live;
+        const char *target = e->device;
+        AUTO(Error) why = { 0 };
+
+        if (!(t->migration->flags & VIR_MIGRATE_ABORT_ON_ERROR) || transfer_is_over(t) || transfer_is_handing_over(t))
+                return;
+        for (uint32_t i = 0; def && i < def->n_disks; i++) {
+                AUTOFREE char *node = qemu_disk_node(def, def->disks[i]);
+
+                if (node && str_eq(node, e->node_name))
+                        target = def->disks[i]->target_dev;
+        }
+        err_set(&why, ERR_OPERATION_FAILED, "a %s of disk '%s' failed (%s), and --abort-on-error was asked for",
+                e->operation, target, e->reason);
+        transfer_cancel(t, &why, NULL);
+}
+
 void transfer_on_event(Transfer *t, const QmpEvent *event, int64_t at_us)
 {
         const char *status;
@@ -90,6 +110,8 @@ void transfer_on_event(Transfer *t, const QmpEvent *event, int64_t at_us)
 
         if (event->type == QMP_EVENT_MIGRATION_PASS && t->poll)
                 transfer_look(t); /* the end of a pass is when figures mean most */
+        if (event->type == QMP_EVENT_BLOCK_IO_ERROR)
+                on_io_error(t, &event->block_io_error);
         if (event->type == QMP_EVENT_STOP)
                 t->migration->stopped_us = at_us ? at_us : wall_clock_us();
         if (event->type != QMP_EVENT_MIGRATION)

@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer-parts.h"
 
 enum {
@@ -65,6 +66,37 @@ static StepResult set_parameters(void *state, Job *job UNUSED, Error *err UNUSED
         migrate_parameters(t->migration, &params);
         pace_init(&t->pace, t->migration, params.downtime_limit);
         t->call = qmp_migrate_set_parameters(t->qmp, &params, transfer_step_done, t);
+        return STEP_WAIT;
+}
+
+static void on_parameters(void *arg, const QmpMigrateParameters *now, const Error *failure)
+{
+        Transfer *t = arg;
+        const MigrateParams *wanted = &t->migration->params;
+        AUTO(Error) err = { 0 };
+
+        t->call = NULL;
+        if (failure)
+                err_copy(&err, failure);
+        else if (wanted->has_zlib_level && now->multifd_zlib_level != (uint64_t)wanted->zlib_level)
+                err_set(&err, ERR_CONFIG_UNSUPPORTED,
+                        "this QEMU takes no zlib level while its guest runs: it stays at %llu, leave --comp-zlib-level out",
+                        (unsigned long long)now->multifd_zlib_level);
+        else if (wanted->has_zstd_level && now->multifd_zstd_level != (uint64_t)wanted->zstd_level)
+                err_set(&err, ERR_CONFIG_UNSUPPORTED,
+                        "this QEMU takes no zstd level while its guest runs: it stays at %llu, leave --comp-zstd-level out",
+                        (unsigned long long)now->multifd_zstd_level);
+        job_resume(t->job, err_is_set(&err) ? &err : NULL);
+}
+
+/* QEMU 7.2 says yes to a level of compression and forgets it. */
+static StepResult check_parameters(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+
+        if (!t->migration->params.has_zlib_level && !t->migration->params.has_zstd_level)
+                return STEP_DONE;
+        t->call = qmp_query_migrate_parameters(t->qmp, on_parameters, t);
         return STEP_WAIT;
 }
 
@@ -205,7 +237,7 @@ static StepResult resume_here(void *state, Job *job UNUSED, Error *err UNUSED)
         QemuRun *run = qemu_run(t->migration->dom);
 
         if (t->dead || t->migration->completed || !t->migration->was_running || !run ||
-            guest_state(run->guest) == GUEST_RUNNING)
+            guest_state(run->guest) == GUEST_RUNNING || migrate_stopped_by_itself(t->migration->dom))
                 return STEP_DONE;
         run->resume_reason = VIR_DOMAIN_RUNNING_MIGRATION_CANCELED;
         guest_resume(run->guest, on_resumed, t);
@@ -240,6 +272,7 @@ static const JobStep steps[] = {
         { "keep-running", nothing, resume_here, NULL, 0 },
         { "set-capabilities", set_capabilities, NULL, NULL, 30 },
         { "set-parameters", set_parameters, NULL, NULL, 30 },
+        { "check-parameters", check_parameters, NULL, NULL, 30 },
         { "mirror-disks", mirror_disks, cancel_mirrors, NULL, 0 },
         { "pause", pause_guest, NULL, NULL, 30 },
         { "connect", transfer_connect, transfer_hang_up, NULL, CONNECT_S },

@@ -40,6 +40,8 @@ void migrate_params_write(const MigrateParams *params, Params *ret);
 void migrate_params_copy(MigrateParams *to, const MigrateParams *from, Arena *arena);
 /* Flags and parameters that contradict each other, or that QEMU accepts and should not (reference: multifd and post-copy). */
 int migrate_check_flags(uint32_t flags, const MigrateParams *params, Error *err);
+/* The driver moves guests, and the flags are ones it knows; what is missing is named as virsh names it. */
+int migrate_check_call(const Call *call, uint32_t flags, Error *err);
 
 enum {
         MIGRATE_FLAGS = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_TUNNELLED | VIR_MIGRATE_PERSIST_DEST |

@@ -86,8 +86,11 @@ Migration *migration_new(Domain *dom, MigrateSide side, uint32_t flags, const Mi
                                                  : VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN;
         m->stats.type = VIR_DOMAIN_JOB_UNBOUNDED;
         m->stats.began_ms = loop_now_ms(dom->driver->daemon->loop);
-        if (run)
-                run->migration = m;
+        if (!run)
+                return m;
+        if (side == MIGRATE_OUT && !m->params.bandwidth_mib) /* MIG-60: the limit set for this guest */
+                m->params.bandwidth_mib = run->migrate_speed_mib;
+        run->migration = m;
         return m;
 }
 

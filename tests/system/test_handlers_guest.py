@@ -225,3 +225,15 @@ def test_guests_defined_without_a_uuid_get_one_each(conn):
     finally:
         for guest in guests:
             guest.undefine()
+
+
+@pytest.mark.parametrize("command", ["migrate-compcache guest", "migrate-compcache guest --size 65536", "migrate-getspeed guest",
+                                     "migrate-getspeed guest --postcopy", "migrate-setspeed guest 3", "migrate-setmaxdowntime guest 3",
+                                     "migrate-postcopy guest", "domdirtyrate-calc guest", "migrate guest {uri}",
+                                     "migrate --live --p2p guest qemu+tcp://x/system",
+                                     "migrate --offline --persistent guest {uri}"])
+def test_a_guest_without_qemu_is_not_moved(guest, daemon, command):
+    """It is said so, by a daemon that goes on."""
+    with pytest.raises(AssertionError, match="error: .*(?:not supported|not being migrated|failed to connect|cannot be migrated)"):
+        daemon.virsh(*command.format(uri=daemon.uri()).split())
+    assert guest.info()[0] == libvirt.VIR_DOMAIN_RUNNING

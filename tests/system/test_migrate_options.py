@@ -38,8 +38,8 @@ def parameters(host):
 
 
 @pytest.mark.limit(180)
-@pytest.mark.parametrize("method, level, too_much", [("zlib", 9, 10), ("zstd", 20, 21)])
-def test_parallel_connections_are_compressed(pair, method, level, too_much):
+@pytest.mark.parametrize("method, too_much", [("zlib", 10), ("zstd", 21)])
+def test_parallel_connections_are_compressed(pair, method, too_much):
     """QEMU 7.2 takes levels that the method does not have, and mixes that lose pages: these are refused before it is asked."""
     with running(pair) as pulse:  # of random pages, which no method makes smaller
         for words, complaint in [(["--parallel", "--compressed", "--comp-methods", "xbzrle"], "xbzrle cannot be used"),
@@ -57,7 +57,7 @@ def test_parallel_connections_are_compressed(pair, method, level, too_much):
         with pytest.raises(LabError, match=f"error: .*{method}"):
             pair.b.run([*back, str(too_much)])
         assert state_of(pair.b, "g") == "running"
-        pair.b.run([*back, str(level)])
+        pair.b.run([*back, "1"])  # what other levels do is in test_migrate_flags.py
         assert guests_of(pair.b) == [] and pulse.verify()[0]
         assert f'"multifd-compression":"{method}"' in parameters(pair.a)
 

@@ -130,6 +130,7 @@ def test_an_abort_leaves_the_guest_where_it_was(pair):
         assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
         right, line = pulse.verify()
         assert right, line
+        pair.a.virsh("migrate-setspeed", "g", "0")
         pair.a.virsh("migrate", "--live", "g", TO_B)  # MIG-25: a retry is possible
         check_moved(pair, pulse)
 
