@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
@@ -252,11 +253,21 @@ Timer *timer_free(Timer *timer)
         return NULL;
 }
 
-static int on_watch(sd_event_source *source UNUSED, int fd UNUSED, uint32_t revents, void *arg)
+/*
+ * A descriptor is reported once and armed again after its turn, which comes to the same as reporting it as long as it
+ * is ready. Otherwise each turn would ask about every descriptor that still waits for its own: with ten thousand
+ * connections closed at once the loop would do little else.
+ */
+static int on_watch(sd_event_source *source, int fd UNUSED, uint32_t revents, void *arg)
 {
         Watch *watch = arg;
+        uint32_t events;
 
+        sd_event_source_ref(source); /* the watch may be freed meanwhile */
         watch->fn(watch->arg, revents);
+        if (sd_event_source_get_enabled(source, NULL) > 0 && sd_event_source_get_io_events(source, &events) == 0)
+                sd_event_source_set_io_events(source, events);
+        sd_event_source_unref(source);
         return 0;
 }
 
@@ -265,14 +276,14 @@ Watch *watch_new(Loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint
         Watch *watch = mem_new(Watch);
 
         *watch = (Watch){ .fn = fn, .arg = arg };
-        if (sd_event_add_io(loop->event, &watch->source, fd, events, on_watch, watch) < 0)
+        if (sd_event_add_io(loop->event, &watch->source, fd, events | EPOLLET, on_watch, watch) < 0)
                 abort(); /* the descriptor cannot be polled: a bug of the caller */
         return watch;
 }
 
 void watch_set_events(Watch *watch, uint32_t events)
 {
-        sd_event_source_set_io_events(watch->source, events);
+        sd_event_source_set_io_events(watch->source, events | EPOLLET);
 }
 
 Watch *watch_free(Watch *watch)

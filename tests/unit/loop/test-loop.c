@@ -5,6 +5,8 @@
 #include "loop/loop.h"
 #include "loop/worker.h"
 
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,6 +70,49 @@ TEST(timers_run_in_the_order_they_come_due)
         CHECK_STR(trace, "ab");
         CHECK(!timer_is_armed(early));
         CHECK(!timer_is_armed(late));
+}
+
+typedef struct Pipe {
+        int ends[2];
+        int reads;
+        Watch *watch;
+} Pipe;
+
+static void on_readable(void *arg, uint32_t revents)
+{
+        Pipe *p = arg;
+        char c;
+
+        CHECK(revents & (EPOLLIN | EPOLLHUP));
+        p->reads++;
+        if (read(p->ends[0], &c, 1) == 0)
+                p->watch = watch_free(p->watch);
+}
+
+TEST(a_descriptor_has_a_turn_for_as_long_as_it_is_ready)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        Pipe p = { 0 };
+
+        CHECK_INT(pipe2(p.ends, O_CLOEXEC), 0);
+        p.watch = watch_new(loop, p.ends[0], EPOLLIN, on_readable, &p);
+        CHECK_INT(write(p.ends[1], "abc", 3), 3);
+        for (int i = 1; i <= 3; i++) {
+                CHECK_INT(loop_turn(loop, -1, NULL), 1);
+                CHECK_INT(p.reads, i);
+        }
+        CHECK_INT(loop_turn(loop, 0, NULL), 0);
+        watch_set_events(p.watch, 0);
+        CHECK_INT(write(p.ends[1], "d", 1), 1);
+        CHECK_INT(loop_turn(loop, 0, NULL), 0);
+        watch_set_events(p.watch, EPOLLIN);
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        CHECK_INT(p.reads, 4);
+        close(p.ends[1]);
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        CHECK(!p.watch);
+        CHECK_INT(loop_turn(loop, 0, NULL), 0);
+        close(p.ends[0]);
 }
 
 typedef struct Work {
