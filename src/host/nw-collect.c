@@ -7,10 +7,11 @@
  */
 #include "host/nw-collect.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 
-enum { DEEPEST = 20, MOST_RULES = 5000, MOST_COMBINATIONS = 4096 };
+enum { DEEPEST = 20, MOST_RULES = 5000, MOST_FOLLOWED = 5000, MOST_COMBINATIONS = 4096 };
 
 /* --- variables --- */
 
@@ -69,6 +70,10 @@ int nw_collect(NwCollection *c, const char *name, const NwVars *vars, Error *err
         if (c->depth >= DEEPEST)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "network filters take in one another more than %d deep",
                                DEEPEST);
+        /* a few filters that take in one another many times each would keep the daemon busy for ever */
+        if (c->followed++ >= MOST_FOLLOWED)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "network filter '%s': more than %d references are followed", name, MOST_FOLLOWED);
         c->depth++;
         for (size_t i = 0; i < filter->n_entries; i++) {
                 const NwEntry *entry = &filter->entries[i];
@@ -137,22 +142,27 @@ int nw_rules_missing(const NwPort *port, NwFind *find, void *arg, char **ret, Er
         return 0;
 }
 
-static bool uses(const char *filter, const char *other, NwFind *find, void *arg, unsigned depth)
-{
-        const NwFilter *def = find(arg, filter);
-
-        for (size_t i = 0; def && depth < DEEPEST && i < def->n_entries; i++) {
-                const FilterrefDef *ref = def->entries[i].ref;
-
-                if (ref && (str_eq(ref->filter, other) || uses(ref->filter, other, find, arg, depth + 1)))
-                        return true;
-        }
-        return false;
-}
-
 bool nw_filter_uses(const char *filter, const char *other, NwFind *find, void *arg)
 {
-        return uses(filter, other, find, arg, 0);
+        AUTO(Map) *seen = map_new();
+        VEC(const char *) names = { 0 }; /* each filter once, however many ways lead to it */
+        bool found = false;
+        static char mark;
+
+        vec_push(&names, filter);
+        for (size_t n = 0; n < names.len && !found; n++) {
+                const NwFilter *def = find(arg, names.items[n]);
+
+                for (size_t i = 0; def && i < def->n_entries && !found; i++) {
+                        const FilterrefDef *ref = def->entries[i].ref;
+
+                        found = ref && str_eq(ref->filter, other);
+                        if (ref && !map_put_text(seen, ref->filter, &mark))
+                                vec_push(&names, ref->filter);
+                }
+        }
+        vec_done(&names);
+        return found;
 }
 
 /* --- combinations --- */

@@ -14,8 +14,8 @@ typedef struct NwCollection {
         NwFind *find;
         void *arg;
         VEC(NwFound) rules;
-        VEC(NwVars *) vars; /* made on the way */
-        unsigned depth;
+        VEC(NwVars *) vars;       /* made on the way */
+        unsigned depth, followed; /* references: under way, in all */
 } NwCollection;
 
 /* In the order of the definitions. The values of vars are seen everywhere, those of a reference below it. */

@@ -17,6 +17,7 @@
 
 static const char *const directions[] = { "out", "in" };
 enum { OUT, IN, N_DIRECTIONS };
+enum { MOST_LINES = 32768 };
 
 void nw_chains_done(NwChains *chains)
 {
@@ -58,6 +59,7 @@ typedef struct Writer {
         NwCollection *found;
         NwChains *chains;
         Buf rules; /* behind all chains */
+        unsigned n_rules;
         bool has_ip[N_DIRECTIONS];
         int direction;
         /* the rule at hand */
@@ -81,6 +83,10 @@ static int put_one(void *arg, const NwBound *bound, Error *err)
         Writer *w = arg;
         NwMatch how = { .swapped = w->swapped };
 
+        if (w->n_rules++ >= MOST_LINES)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "network filter '%s': its variables make more than %d rules for one device",
+                               w->port->filter, MOST_LINES);
         buf_format(&w->rules, "add rule " TABLE " %s", w->chain);
         if (nw_match_put(w->at, bound, &how, &w->rules, err) < 0)
                 return -1;

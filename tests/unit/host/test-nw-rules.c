@@ -237,6 +237,63 @@ TEST(what_a_reference_says_is_seen_below_it_unless_the_interface_says_otherwise)
         CHECK(nw_filter_uses("c", "c", find, &shelf));
 }
 
+/* f0 takes in f1 many times, which takes in f2 as often, ... */
+static void put_multiplying_on(Shelf *shelf, unsigned depth, unsigned times)
+{
+        for (unsigned i = 0; i < depth; i++) {
+                AUTO(Buf) xml = { 0 };
+
+                buf_format(&xml, "<filter name='f%u'>", i);
+                for (unsigned j = 0; i + 1 < depth && j < times; j++)
+                        buf_format(&xml, "<filterref filter='f%u'/>", i + 1);
+                buf_put_text(&xml, "</filter>");
+                put_on(shelf, buf_text(&xml));
+        }
+}
+
+TEST(references_that_multiply_end_soon)
+{
+        AUTO(Shelf) shelf = { 0 };
+        AUTOFREE char *said = NULL;
+
+        put_multiplying_on(&shelf, 20, 64);
+        CHECK(nw_filter_uses("f0", "f19", find, &shelf));
+        CHECK(!nw_filter_uses("f0", "f0", find, &shelf));
+        said = compile(&shelf, "f0", PAIRS(NULL));
+        check_has(said, "references are followed");
+}
+
+TEST(a_device_has_a_bounded_number_of_rules)
+{
+        AUTO(Shelf) shelf = { 0 };
+        AUTO(Buf) xml = { 0 };
+        const char *pairs[4 * 64 + 1] = { 0 };
+        AUTOFREE char *said = NULL;
+
+        buf_put_text(&xml, "<filter name='f'>");
+        for (unsigned i = 0; i < 64; i++) {
+                buf_put_text(&xml,
+                             "<rule action='drop' direction='out'><ip srcipaddr='$A' dstipaddr='$B[@2]'/></rule>");
+                pairs[2 * i] = "A";
+                pairs[2 * (64 + i)] = "B";
+                pairs[2 * i + 1] = pairs[2 * (64 + i) + 1] = "10.0.0.1";
+        }
+        buf_put_text(&xml, "</filter>");
+        put_on(&shelf, buf_text(&xml));
+        said = compile(&shelf, "f", pairs);
+        check_has(said, "rules for one device");
+}
+
+TEST(a_long_loop_is_found)
+{
+        AUTO(Shelf) shelf = { 0 };
+
+        put_on(&shelf, "<filter name='f49'><filterref filter='f0'/></filter>");
+        put_multiplying_on(&shelf, 50, 1);
+        CHECK(nw_filter_uses("f7", "f7", find, &shelf));
+        CHECK(!nw_filter_uses("f7", "f50", find, &shelf));
+}
+
 TEST(what_is_missing_is_told_and_what_can_be_learned_last)
 {
         AUTO(Shelf) shelf = { 0 };
