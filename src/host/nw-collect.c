@@ -11,17 +11,21 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-enum { DEEPEST = 20, MOST_RULES = 5000, MOST_FOLLOWED = 5000, MOST_COMBINATIONS = 4096 };
+enum {
+        DEEPEST = 20,
+        MOST_RULES = 5000,
+        MOST_FOLLOWED = 5000,
+        MOST_HANDED_ON = 1 << 18,
+        MOST_COMBINATIONS = 4096,
+};
 
 /* --- variables --- */
 
 const NwVar *nw_vars_find(const NwVars *vars, const char *name, size_t len)
 {
-        for (size_t i = 0; i < vars->list.len; i++) {
-                if (strlen(vars->list.items[i].name) == len && memcmp(vars->list.items[i].name, name, len) == 0)
-                        return &vars->list.items[i];
-        }
-        return NULL;
+        size_t place = vars->places ? (size_t)(uintptr_t)map_find(vars->places, name, len) : 0;
+
+        return place ? &vars->list.items[place - 1] : NULL;
 }
 
 void nw_vars_add(NwVars *vars, const char *name, const char *value)
@@ -30,6 +34,8 @@ void nw_vars_add(NwVars *vars, const char *name, const char *value)
 
         if (!var) {
                 vec_push(&vars->list, ((NwVar){ .name = name }));
+                vars->places = vars->places ?: map_new();
+                map_put_text(vars->places, name, (void *)(uintptr_t)vars->list.len);
                 var = &vars->list.items[vars->list.len - 1];
         }
         vec_push(&var->values, value);
@@ -40,14 +46,23 @@ void nw_vars_done(NwVars *vars)
         for (size_t i = 0; i < vars->list.len; i++)
                 vec_done(&vars->list.items[i].values);
         vec_done(&vars->list);
+        vars->places = map_free(vars->places);
 }
 
 /* What a reference gives is seen unless who refers has a value of its own. */
-static NwVars *vars_below(NwCollection *c, const NwVars *outer, const FilterrefDef *ref)
+static const NwVars *vars_below(NwCollection *c, const NwVars *outer, const FilterrefDef *ref, Error *err)
 {
         NwVars *vars = mem_new(NwVars);
 
         vec_push(&c->vars, vars);
+        c->handed_on += ref->n_parameters;
+        for (size_t i = 0; i < outer->list.len; i++)
+                c->handed_on += outer->list.items[i].values.len;
+        if (c->handed_on > MOST_HANDED_ON) {
+                err_set(err, ERR_CONFIG_UNSUPPORTED, "network filter '%s': more than %d parameters are handed on",
+                        ref->filter, MOST_HANDED_ON);
+                return NULL;
+        }
         for (uint32_t i = 0; i < ref->n_parameters; i++) {
                 if (!nw_vars_find(outer, ref->parameters[i]->name, strlen(ref->parameters[i]->name)))
                         nw_vars_add(vars, ref->parameters[i]->name, ref->parameters[i]->value);
@@ -87,8 +102,8 @@ int nw_collect(NwCollection *c, const char *name, const NwVars *vars, Error *err
                         continue;
                 }
                 if (entry->ref->n_parameters)
-                        below = vars_below(c, vars, entry->ref);
-                if (nw_collect(c, entry->ref->filter, below, err) < 0)
+                        below = vars_below(c, vars, entry->ref, err);
+                if (!below || nw_collect(c, entry->ref->filter, below, err) < 0)
                         return -1;
         }
         c->depth--;

@@ -16,6 +16,7 @@ typedef struct NwCollection {
         VEC(NwFound) rules;
         VEC(NwVars *) vars;       /* made on the way */
         unsigned depth, followed; /* references: under way, in all */
+        size_t handed_on;         /* values of variables, to what was referred to */
 } NwCollection;
 
 /* In the order of the definitions. The values of vars are seen everywhere, those of a reference below it. */

@@ -10,6 +10,7 @@
  * goes through the rules for IP and above, and then on. Pure text: nft runs in
  * a child (daemon/nft-table.c).
  */
+#include "base/map.h"
 #include "base/vec.h"
 #include "model/nwfilter.h"
 
@@ -23,6 +24,7 @@ typedef struct NwVar {
 
 typedef struct NwVars {
         VEC(NwVar) list;
+        Map *places; /* in list, by name, counted from 1; owned, NULL: empty */
 } NwVars;
 
 /* Names and values are not copied. A name that is there gets one more value. */

@@ -284,6 +284,52 @@ TEST(a_device_has_a_bounded_number_of_rules)
         check_has(said, "rules for one device");
 }
 
+/* A reference to a filter, with so many parameters. */
+static void put_reference(Buf *xml, const char *filter, unsigned n)
+{
+        buf_format(xml, "<filterref filter='%s'>", filter);
+        for (unsigned i = 0; i < n; i++)
+                buf_format(xml, "<parameter name='P%u' value='%u'/>", i, i);
+        buf_put_text(xml, "</filterref>");
+}
+
+TEST(many_parameters_are_known_by_their_names)
+{
+        AUTO(Shelf) shelf = { 0 };
+        AUTO(Buf) xml = { 0 };
+        AUTOFREE char *said = NULL;
+
+        buf_put_text(&xml, "<filter name='a'>");
+        put_reference(&xml, "b", 100000);
+        buf_put_text(&xml, "</filter>");
+        put_on(&shelf, buf_text(&xml));
+        put_on(&shelf,
+               "<filter name='b'><rule action='drop' direction='out'><udp dstportstart='$P7777'/></rule></filter>");
+        said = compile(&shelf, "a", PAIRS(NULL));
+        check_has(said, "th dport == 7777 drop");
+}
+
+TEST(parameters_that_multiply_are_refused)
+{
+        AUTO(Shelf) shelf = { 0 };
+        AUTO(Buf) xml = { 0 };
+        AUTOFREE char *said = NULL;
+
+        buf_put_text(&xml, "<filter name='b'>");
+        put_reference(&xml, "c", 1000);
+        buf_put_text(&xml, "</filter>");
+        put_on(&shelf, buf_text(&xml));
+        buf_clear(&xml);
+        buf_put_text(&xml, "<filter name='a'>");
+        for (unsigned i = 0; i < 1000; i++)
+                buf_put_text(&xml, "<filterref filter='b'/>");
+        buf_put_text(&xml, "</filter>");
+        put_on(&shelf, buf_text(&xml));
+        put_on(&shelf, "<filter name='c'/>");
+        said = compile(&shelf, "a", PAIRS(NULL));
+        check_has(said, "parameters are handed on");
+}
+
 TEST(a_long_loop_is_found)
 {
         AUTO(Shelf) shelf = { 0 };
