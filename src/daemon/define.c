@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "daemon/advice.h"
 #include "daemon/daemon.h"
 #include "daemon/def-store.h"
 
@@ -17,6 +18,7 @@ DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool ina
         if (domain_def_parse(xml, strlen(xml), flags, &def, &warnings, err) < 0 ||
             def_store_check_name("guest", def->name, err) < 0 || driver->ops->complete(driver, def, err) < 0)
                 return NULL;
+        advise_on_cpus(&driver->shape, def, &warnings);
         for (size_t i = 0; i < warnings.list.len; i++)
                 log_warning("guest '%s': %s", def->name, warnings.list.items[i]);
         domain_def_keep_warnings(def, &warnings);

@@ -75,6 +75,8 @@ static void put_balloon(const Put *p)
                 if (names[tag] && f->memory_given & 1U << tag)
                         params_put_ullong(p->params, names[tag], f->memory[tag]);
         }
+        if (f->memory_given & 1U << VIR_DOMAIN_MEMORY_STAT_RSS) /* ours: of QEMU, by the host (MEM-05) */
+                params_put_ullong(p->params, "balloon.swapped", f->swapped_kib);
 }
 
 static void put_vcpus(const Put *p)

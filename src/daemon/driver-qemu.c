@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/advice.h"
 #include "daemon/def-store.h"
 #include "daemon/helper.h"
 #include "daemon/migrate-give.h"
@@ -212,6 +213,7 @@ static int driver_load(Driver *driver, Error *err)
         AUTOFREE char *config_dir = str_format("%s/qemu", driver->daemon->dirs.config);
         QemuDriver *qemu = mem_new(QemuDriver);
 
+        driver->shape = advice_shape("");
         driver->state = qemu;
         qemu->driver = driver;
         qemu->files = file_queue_new(driver->daemon->workers);

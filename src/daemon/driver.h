@@ -113,6 +113,11 @@ typedef struct DriverOps {
         void (*change)(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg);
 } DriverOps;
 
+/* How many CPUs a guest can use at most without being slowed by itself; 0: unknown. */
+typedef struct HostShape {
+        unsigned cpus, cell_cpus; /* of the host, of its largest NUMA cell */
+} HostShape;
+
 struct Driver {
         const DriverOps *ops;
         Daemon *daemon;
@@ -123,7 +128,8 @@ struct Driver {
         EventHub *events;
         Storage *storage; /* its pools */
         Secrets *secrets;
-        void *state; /* the driver's own */
+        HostShape shape; /* since the start; all 0 where guests do not run on this host */
+        void *state;     /* the driver's own */
 };
 
 extern const DriverOps driver_qemu_ops;

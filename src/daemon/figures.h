@@ -67,6 +67,7 @@ typedef struct Figures {
         VcpuFigures *vcpus;
         size_t n_vcpus;
         uint32_t memory_given;                /* bit N: memory[N] was measured */
+        uint64_t swapped_kib;                 /* of QEMU itself, by the host (MEM-05) */
         uint64_t memory[FIGURES_MEMORY_TAGS]; /* by VIR_DOMAIN_MEMORY_STAT_*, KiB where they are sizes */
         BlockFigures *blocks;
         size_t n_blocks;

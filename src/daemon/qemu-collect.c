@@ -82,6 +82,8 @@ static void measure_memory(Guest *guest, Figures *ret)
                 ret->memory[VIR_DOMAIN_MEMORY_STAT_RSS] = stat.rss_bytes / 1024;
                 ret->memory_given |= 1U << VIR_DOMAIN_MEMORY_STAT_RSS;
         }
+        if (process_swapped(guest_pid(guest), &ret->swapped_kib, NULL) == 0)
+                ret->swapped_kib /= 1024;
         ret->has |= FIGURES_BALLOON;
 }
 

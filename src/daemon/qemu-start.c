@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/advice.h"
 #include "daemon/nwfilter.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
@@ -466,6 +467,10 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
         if (!run->qemu->caps) {
                 err_set(&err, ERR_CONFIG_UNSUPPORTED,
                         "guests cannot be started: %s; restart droverd when that is put right", run->qemu->no_caps);
+                abandon(run, &err);
+                return;
+        }
+        if (!options->incoming && advise_on_start(dom, def, "", &err) < 0) {
                 abandon(run, &err);
                 return;
         }

@@ -200,3 +200,17 @@ int node_alloc_pages(const char *root, int cell, uint64_t size_kib, uint64_t n, 
                 return -1;
         return node_read_number(root, path, ret, err);
 }
+
+const NodeCell *node_place(const NodeTopology *topology, uint64_t memory_kib, unsigned cpus)
+{
+        const NodeCell *best = NULL;
+
+        for (size_t i = 0; i < topology->n_cells; i++) {
+                const NodeCell *cell = &topology->cells[i];
+
+                if (cell->free_kib >= memory_kib && cell->n_cpus >= cpus &&
+                    (!best || cell->free_kib > best->free_kib))
+                        best = cell;
+        }
+        return best;
+}

@@ -168,6 +168,16 @@ int node_memory_stats(const char *root, int cell, NodeMemoryStats *ret, Error *e
         return 0;
 }
 
+int node_swap(const char *root, uint64_t *ret_kib, Error *err)
+{
+        AUTO(Buf) text = { 0 };
+
+        if (node_read(root, "/proc/meminfo", &text, err) < 0)
+                return -1;
+        *ret_kib = kib_value(buf_text(&text), "SwapTotal");
+        return 0;
+}
+
 static const char *const ksm_files[] = { "pages_to_scan",  "sleep_millisecs", "pages_shared", "pages_sharing",
                                          "pages_unshared", "pages_volatile",  "full_scans",   "merge_across_nodes" };
 

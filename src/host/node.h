@@ -63,6 +63,13 @@ int node_memory_stats(const char *root, int cell, NodeMemoryStats *ret, Error *e
 int node_free_pages(const char *root, int cell, uint64_t size_kib, uint64_t *ret, Error *err);
 /* Make the pool of huge pages n pages large, or with add n pages larger; *ret: pages it has now. */
 int node_alloc_pages(const char *root, int cell, uint64_t size_kib, uint64_t n, bool add, uint64_t *ret, Error *err);
+/* Swap space of this machine; 0: none (MEM-04). */
+int node_swap(const char *root, uint64_t *ret_kib, Error *err);
+/*
+ * The cell that a guest fits into as a whole: as much free memory as it has memory, as many CPUs as it has (CPU-08). Of
+ * several the one with the most free memory; NULL: none. Borrowed.
+ */
+const NodeCell *node_place(const NodeTopology *topology, uint64_t memory_kib, unsigned cpus);
 int node_ksm(const char *root, NodeKsm *ret, Error *err);
 /* The ones that can be set: pages_to_scan, sleep_millisecs, merge_across_nodes. */
 int node_set_ksm(const char *root, const char *name, uint64_t value, Error *err);

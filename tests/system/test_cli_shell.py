@@ -51,6 +51,7 @@ def test_stop_gets_a_hint(uri):
 
 
 def test_connect_readonly_takes_one_dash_and_refuses_changes(uri):
+    """LIFE-08."""
     for option in ("--readonly", "-readonly"):
         said = drover("", [f"connect '{uri}' {option}; suspend test"])
         assert said.status == 1 and "read only access" in said.err

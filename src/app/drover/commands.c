@@ -14,7 +14,7 @@ static const Command *const families[] = {
         host_memory_commands, media_commands,     cpu_commands,           events_commands,      job_commands,
         migrate_commands,     pool_commands,      volume_commands,        volume_data_commands, network_commands,
         interface_commands,   secret_commands,    object_events_commands, shell_commands,       import_commands,
-        nwfilter_commands,    net_check_commands,
+        nwfilter_commands,    net_check_commands, host_check_commands,
 };
 
 static const struct {

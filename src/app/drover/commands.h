@@ -22,6 +22,7 @@ extern const Command console_commands[];
 extern const Command qemu_commands[];
 extern const Command host_commands[];
 extern const Command host_memory_commands[];
+extern const Command host_check_commands[];
 extern const Command import_commands[];
 extern const Command media_commands[];
 extern const Command cpu_commands[];

@@ -64,6 +64,36 @@ static void remove_machine(void)
         CHECK_INT(system(command), 0);
 }
 
+TEST(a_guest_is_placed_where_it_fits_as_a_whole_CPU_08)
+{
+        AUTO(Arena) *arena = arena_new();
+        AUTO(Error) err = { 0 };
+        NodeTopology topology;
+
+        make_machine();
+        CHECK_INT(node_topology(root, arena, &topology, &err), 0);
+        /* the sample: 3 GB of memory are free in cell 1 only */
+        CHECK(node_place(&topology, 3 << 20, 4) == &topology.cells[1]);
+        CHECK(node_place(&topology, 2 << 20, 2) == &topology.cells[1]); /* both: where more is free */
+        CHECK(!node_place(&topology, 3 << 20, 5));
+        CHECK(!node_place(&topology, 4 << 20, 1));
+        remove_machine();
+}
+
+TEST(swap_is_what_the_kernel_says_MEM_04)
+{
+        AUTO(Error) err = { 0 };
+        uint64_t kib = 1;
+
+        make_machine();
+        CHECK_INT(node_swap(root, &kib, &err), 0);
+        CHECK_INT(kib, 0);
+        put("/proc/meminfo", "MemTotal: 10 kB\nSwapTotal:  4096 kB\nSwapFree: 1 kB\n");
+        CHECK_INT(node_swap(root, &kib, &err), 0);
+        CHECK_INT(kib, 4096);
+        remove_machine();
+}
+
 TEST(nodeinfo_agrees_with_the_sample_LIFE_30_CPU_05)
 {
         AUTO(Error) err = { 0 };
