@@ -18,6 +18,7 @@ enum {
         POOL_FD = 3,
         CHUNK = 128 * 1024,
         MOST_RECORD = 256 * 1024,
+        PIPE = 1024 * 1024,
 };
 
 typedef struct Request {
@@ -130,6 +131,9 @@ static void take_record(PoolServe *serve, char kind, const char *text)
         switch (kind) {
         case 'V':
                 take_volume(serve->pool, text);
+                return;
+        case 'K':
+                pool_see_volume(serve->pool, text);
                 return;
         case 'G':
                 pool_drop_volume(serve->pool, text);
@@ -267,6 +271,7 @@ static int start(PoolServe *serve, bool starts, Error *err)
                 return err_errno(err, errno, "cannot make a pipe");
         serve->from = out[0];
         its_out = out[1];
+        fcntl(serve->from, F_SETPIPE_SZ, PIPE); /* less is slower, and as good */
         if (fd_set_nonblocking(serve->to, err) < 0 || fd_set_nonblocking(serve->from, err) < 0)
                 return -1;
         serve->helper = helper_new(serve->pool->storage->driver->daemon->loop,

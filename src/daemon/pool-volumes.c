@@ -50,6 +50,14 @@ Volume *pool_put_volume(Pool *pool, VolumeDef *def)
         return volume;
 }
 
+void pool_see_volume(Pool *pool, const char *name)
+{
+        Volume *volume = pool_find_volume(pool, name);
+
+        if (volume)
+                volume->seen = pool->scans;
+}
+
 static void drop(Pool *pool, Volume *volume)
 {
         Volume *last = pool->volumes.items[--pool->volumes.len];

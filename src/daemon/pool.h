@@ -106,6 +106,7 @@ void pool_tell_refreshed(const Pool *pool);
 Volume *pool_find_volume(const Pool *pool, const char *name); /* NULL: none */
 /* Takes def. A volume of that name gets the new definition. */
 Volume *pool_put_volume(Pool *pool, VolumeDef *def);
+void pool_see_volume(Pool *pool, const char *name);  /* the scan found it as it is known; none is fine */
 void pool_drop_volume(Pool *pool, const char *name); /* none is fine */
 void pool_drop_volumes(Pool *pool);
 void pool_begin_scan(Pool *pool);

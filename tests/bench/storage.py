@@ -1,4 +1,4 @@
-"""A directory pool of 10,000 volumes: starting, listing, looking up, and one more volume."""
+"""A directory pool of 10,000 volumes: starting, refreshing, listing, looking up, and one more volume."""
 import contextlib
 import time
 
@@ -28,8 +28,17 @@ def pools(bench, conns):
         values = bench.paired(lambda side: seconds(lambda: act(conns[side].storagePoolLookupByName("bench"))), rounds)
         bench.report(name, values, "ms", 1, 1e3)
 
+    def start(side):
+        pool = conns[side].storagePoolLookupByName("bench")
+        if pool.isActive():
+            pool.destroy()
+        return seconds(pool.create)
+
+    bench.report(f"start a pool of {VOLUMES:,} volumes", bench.paired(start, 3), "ms", 1, 1e3)
+    # what changed just now may change again in the same instant, and is looked at again: not what a refresh finds
+    time.sleep(3)
     for conn in conns.values():
-        conn.storagePoolLookupByName("bench").create()
+        conn.storagePoolLookupByName("bench").refresh()
     figure(f"refresh a pool of {VOLUMES:,} volumes", lambda pool: pool.refresh(), 3)
     figure("list them", lambda pool: pool.listAllVolumes())
     figure("list their names", lambda pool: pool.listVolumes())

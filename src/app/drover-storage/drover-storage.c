@@ -18,8 +18,8 @@
  * and that gives up what it does not need. What goes wrong is one line on
  * standard error, "NUMBER sentence", and status 1.
  *
- * Records of serve: a letter, text, a NUL. V: a volume as XML. G: the name of
- * one that is gone. F: capacity, allocation and available. S: what was known is
+ * Records of serve: a letter, text, a NUL. V: a volume as XML. K: the name of one
+ * that is as it was told last. G: of one that is gone. F: capacity, allocation and available. S: what was known is
  * void, a scan begins. D: a command is done (its number). E: it failed (number,
  * code and sentence). Commands: "NUMBER scan", "NUMBER look NAME", NUL behind.
  */

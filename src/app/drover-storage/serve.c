@@ -27,13 +27,15 @@ enum {
 typedef struct Server {
         const PoolDef *pool;
         const StorageBackend *backend;
-        Fd inotify; /* -1: nobody tells */
+        Fd inotify;          /* -1: nobody tells */
+        StorageKnown *known; /* what the daemon has been told */
         Buf commands;
 } Server;
 
 static void server_done(Server *server)
 {
         fd_close(&server->inotify);
+        storage_known_free(server->known);
         buf_done(&server->commands);
 }
 DEFINE_AUTO_VALUE(Server, server_done)
@@ -59,6 +61,11 @@ static void put_volume(void *arg UNUSED, const VolumeDef *def)
         put_record('V', "%s", buf_text(&xml));
 }
 
+static void put_same(void *arg UNUSED, const char *name)
+{
+        put_record('K', "%s", name);
+}
+
 static int put_figures(const Server *server, Error *err)
 {
         StorageFigures figures = { 0 };
@@ -72,8 +79,11 @@ static int put_figures(const Server *server, Error *err)
 
 static int scan(const Server *server, Error *err)
 {
+        const StorageBackend *backend = server->backend;
+
         put_record('S', "%s", "");
-        if (server->backend->scan(server->pool, put_volume, NULL, err) < 0)
+        if ((backend->rescan ? backend->rescan(server->pool, server->known, put_volume, put_same, NULL, err)
+                             : backend->scan(server->pool, put_volume, NULL, err)) < 0)
                 return -1;
         return put_figures(server, err);
 }
@@ -176,9 +186,11 @@ static bool reads_images(PoolType type)
 
 int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, Error *err)
 {
-        AUTO(Server) server = { .pool = pool, .backend = backend, .inotify = -1 };
+        AUTO(Server) server = { .pool = pool, .backend = backend, .inotify = -1, .known = storage_known_new() };
+        static char records[256 * 1024]; /* a large pool wakes the daemon seldom */
         bool started = true;
 
+        setvbuf(stdout, records, _IOFBF, sizeof(records));
         if (!starts && backend->is_started && backend->is_started(pool, &started, err) < 0)
                 return -1;
         if (!started)

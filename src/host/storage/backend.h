@@ -10,6 +10,7 @@
  */
 #include "base/buf.h"
 #include "base/fd.h"
+#include "host/storage/known.h"
 #include "model/storage.h"
 
 typedef struct StorageFigures {
@@ -18,6 +19,8 @@ typedef struct StorageFigures {
 
 /* Where a scan puts what it finds; def stays the scan's. */
 typedef void StorageFound(void *arg, const VolumeDef *def);
+/* ... and the names of those that are as they were told before. */
+typedef void StorageSame(void *arg, const char *name);
 
 enum {
         BUILD_OVERWRITE = 1 << 0,    /* whatever is on the device */
@@ -44,6 +47,9 @@ typedef struct StorageBackend {
         int (*tidy)(const PoolDef *pool, Error *err);
 
         int (*scan)(const PoolDef *pool, StorageFound *found, void *arg, Error *err);
+        /* The same, with what is known already passed over; NULL: that cannot be told here. */
+        int (*rescan)(const PoolDef *pool, StorageKnown *known, StorageFound *found, StorageSame *same, void *arg,
+                      Error *err);
         int (*figures)(const PoolDef *pool, StorageFigures *ret, Error *err);
         /* One volume again; NULL: the pool is scanned. *ret NULL: there is none of that name. */
         int (*look)(const PoolDef *pool, const char *name, VolumeDef **ret, Error *err);
@@ -117,6 +123,8 @@ void storage_describe_node(VolumeDef *def);
 
 /* Files that cannot be read are passed over. */
 int storage_scan_directory(const char *dir, StorageFound *found, void *arg, Error *err);
+int storage_rescan_directory(const char *dir, StorageKnown *known, StorageFound *found, StorageSame *same, void *arg,
+                             Error *err);
 int storage_directory_figures(const char *dir, StorageFigures *ret, Error *err);
 int storage_remove_file(const char *dir, const char *name, Error *err); /* one that is gone is fine */
 

@@ -28,29 +28,72 @@ static bool has_control_characters(const char *name)
         return false;
 }
 
-int storage_scan_directory(const char *path, StorageFound *found, void *arg, Error *err)
+typedef struct DirectoryScan {
+        const char *path;
+        StorageKnown *known; /* NULL: nothing is passed over */
+        StorageFound *found;
+        StorageSame *same;
+        void *arg;
+} DirectoryScan;
+
+static void scan_file(const DirectoryScan *scan, int dir, const char *name)
 {
-        DIR *dir = opendir(path);
+        AUTO(VolumeDef) *def = NULL;
+        struct stat st;
+        bool told = scan->known && fstatat(dir, name, &st, 0) == 0;
+
+        if (told && storage_known_same(scan->known, name, &st)) {
+                scan->same(scan->arg, name);
+                return;
+        }
+        /* one file that cannot be read hides no others */
+        if (storage_look_at_file(scan->path, name, &def, NULL) < 0 || !def)
+                return;
+        scan->found(scan->arg, def);
+        if (told)
+                storage_known_note(scan->known, name, &st);
+}
+
+static int scan_files(const DirectoryScan *scan, Error *err)
+{
+        DIR *dir = opendir(scan->path);
 
         if (!dir)
-                return storage_fail(err, errno, path, "cannot open directory '%s'", path);
+                return storage_fail(err, errno, scan->path, "cannot open directory '%s'", scan->path);
         for (struct dirent *entry; (entry = readdir(dir));) {
-                AUTO(VolumeDef) *def = NULL;
-
-                if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") ||
-                    has_control_characters(entry->d_name))
-                        continue;
-                /* one file that cannot be read hides no others */
-                if (storage_look_at_file(path, entry->d_name, &def, NULL) == 0 && def)
-                        found(arg, def);
+                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") &&
+                    !has_control_characters(entry->d_name))
+                        scan_file(scan, dirfd(dir), entry->d_name);
         }
         closedir(dir);
+        return 0;
+}
+
+int storage_scan_directory(const char *path, StorageFound *found, void *arg, Error *err)
+{
+        return scan_files(&(DirectoryScan){ .path = path, .found = found, .arg = arg }, err);
+}
+
+int storage_rescan_directory(const char *path, StorageKnown *known, StorageFound *found, StorageSame *same, void *arg,
+                             Error *err)
+{
+        bool can_tell = storage_known_begin(known, path);
+
+        if (scan_files(&(DirectoryScan){ path, can_tell ? known : NULL, found, same, arg }, err) < 0)
+                return -1;
+        storage_known_end(known);
         return 0;
 }
 
 static int scan_directory(const PoolDef *pool, StorageFound *found, void *arg, Error *err)
 {
         return storage_scan_directory(pool->target_path, found, arg, err);
+}
+
+static int rescan_directory(const PoolDef *pool, StorageKnown *known, StorageFound *found, StorageSame *same,
+                            void *arg, Error *err)
+{
+        return storage_rescan_directory(pool->target_path, known, found, same, arg, err);
 }
 
 int storage_directory_figures(const char *path, StorageFigures *ret, Error *err)
@@ -338,8 +381,8 @@ static int find_netfs(const PoolSourceDef *spec, PoolSourcesDef *ret, Error *err
 }
 
 #define FILES_IN_A_DIRECTORY                                                                                         \
-        .scan = scan_directory, .figures = directory_figures, .look = look_at_file, .remove = remove_file,           \
-        .unbuild = remove_directory, .tidy = tidy_directory
+        .scan = scan_directory, .rescan = rescan_directory, .figures = directory_figures, .look = look_at_file,      \
+        .remove = remove_file, .unbuild = remove_directory, .tidy = tidy_directory
 
 const StorageBackend storage_dir = {
         FILES_IN_A_DIRECTORY,

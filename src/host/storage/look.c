@@ -63,13 +63,23 @@ int storage_fail(Error *err, int errnum, const char *path, const char *fmt, ...)
         return err_errno(err, errnum, "%s", text);
 }
 
+/* Without SELinux in the kernel there are no labels to tell. */
+static bool has_labels(void)
+{
+        static int known = -1;
+
+        if (known < 0)
+                known = access("/sys/fs/selinux/enforce", F_OK) == 0;
+        return known;
+}
+
 static void describe_stat(VolumeDef *def, const struct stat *st, int fd)
 {
         Arena *arena = def->head.arena;
         StoragePermissionsDef *permissions = arena_new_one(arena, StoragePermissionsDef);
         VolumeTimesDef *times = arena_new_one(arena, VolumeTimesDef);
         char label[256];
-        ssize_t n = fd < 0 ? -1 : fgetxattr(fd, "security.selinux", label, sizeof(label) - 1);
+        ssize_t n = fd < 0 || !has_labels() ? -1 : fgetxattr(fd, "security.selinux", label, sizeof(label) - 1);
 
         permissions->mode = arena_format(arena, "%04o", st->st_mode & 07777);
         permissions->owner = (int32_t)st->st_uid;
@@ -178,6 +188,14 @@ static bool is_passed_over(int errnum)
         return errnum == ENOENT || errnum == ELOOP || errnum == ENXIO || errnum == ENODEV || errnum == ENOMEDIUM;
 }
 
+/* Nothing was ever written to it: there is no header to be found. A small one may stand in its inode. */
+static bool is_all_hole(const struct stat *st)
+{
+        enum { LARGEST_IN_INODE = 65536 };
+
+        return S_ISREG(st->st_mode) && !st->st_blocks && st->st_size > LARGEST_IN_INODE;
+}
+
 int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err)
 {
         AUTOFREE char *path = str_format("%s/%s", dir, name);
@@ -210,6 +228,11 @@ int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Err
         def->allocation_bytes = (uint64_t)st.st_blocks * 512;
         if (S_ISBLK(st.st_mode) && measure_device(def, fd, err) < 0)
                 return -1;
+        if (is_all_hole(&st)) {
+                def->target.format = "raw";
+                *ret = TAKE(def);
+                return 0;
+        }
         file = image_file_from_fd(fd_take(&fd), path, false, err);
         if (!file)
                 return -1;
