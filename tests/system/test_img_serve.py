@@ -293,6 +293,9 @@ def test_forking_standard_input_and_sockets_passed_in(tmp_path):
     os.close(process)
     assert "No such file" in failing("serve", "--fork", "-k", path, "-f", "raw", tmp_path / "gone")
     assert not path.exists()
+    done = subprocess.run([OURS, "serve", "--stdin", "-f", "raw", raw], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 1 and "standard input is no socket" in done.stderr, done
     mine, its = socket.socketpair()
     with its:
         server = subprocess.Popen([OURS, "serve", "--stdin", "-f", "raw", raw], stdin=its)

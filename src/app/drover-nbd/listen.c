@@ -134,6 +134,17 @@ static int take_passed(Sockets *sockets, uint32_t n, const ServeOptions *o, Erro
         return 0;
 }
 
+static int check_stdin(Error *err)
+{
+        int type;
+        socklen_t size = sizeof(type);
+
+        if (getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+                return err_errno(err, errno,
+                                 "standard input is no socket: --stdin serves the client that is connected to it");
+        return 0;
+}
+
 int sockets_open(Sockets *sockets, const ServeOptions *o, Error *err)
 {
         uint32_t passed = count_passed();
@@ -142,7 +153,7 @@ int sockets_open(Sockets *sockets, const ServeOptions *o, Error *err)
         if (passed)
                 return take_passed(sockets, passed, o, err);
         if (o->use_stdin)
-                return 0;
+                return check_stdin(err);
         return o->socket_path ? open_unix(sockets, o->socket_path, err) : open_tcp(sockets, o, err);
 }
 
