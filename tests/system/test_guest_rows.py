@@ -3,6 +3,7 @@ import datetime
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -297,3 +298,42 @@ def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon):
     image.unlink()
     assert "does not exist" in daemon.virsh("domblkinfo", "s", "hda", check=False)
     assert "no such disk" in daemon.virsh("domblkinfo", "s", "hdx", check=False)
+
+
+def test_a_device_of_the_host_that_cannot_be_given_away(guests, daemon):
+    """DOM-41: QEMU says what is wrong with the IOMMU, and its words reach the user."""
+    first = sorted(pathlib.Path("/sys/bus/pci/devices").iterdir())[:1]
+    if not first or os.path.exists(first[0] / "driver") or os.path.exists(first[0] / "iommu_group"):
+        pytest.skip("the first PCI device of this host may be in use, or can be given away")
+    domain, bus, slot = first[0].name.split(":")
+    slot, function = slot.split(".")
+    guests("h", bare("h", "<hostdev mode='subsystem' type='pci' managed='no'><source>"
+                          f"<address domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/></source></hostdev>"))
+    said = daemon.virsh("start", "h", check=False)
+    assert "iommu" in said and first[0].name in said
+    assert state(daemon, "h").startswith("shut off")
+
+
+def test_no_label_is_shown_where_no_security_driver_labels(guests, daemon):
+    """DOM-43."""
+    model = ElementTree.fromstring(daemon.virsh("capabilities")).find("host/secmodel/model")
+    assert model.text == "none"
+    guests("l", bare("l"))
+    daemon.virsh("start", "l", "--paused")
+    assert ElementTree.fromstring(daemon.virsh("dumpxml", "l")).find("seclabel") is None
+
+
+def test_a_guest_that_keeps_local_time(guests, daemon, place):
+    """CLK-15: virt-install gives Windows a clock of local time, and QEMU is started with it."""
+    if not shutil.which("virt-install"):
+        pytest.skip("virtinst is not installed")
+    done = subprocess.run(["virt-install", "--connect", daemon.uri(), "--name", "w", "--virt-type", "qemu", "--osinfo", "win10",
+                           "--memory", "64", "--disk", "none", "--import", "--graphics", "none", "--network", "none", "--print-xml"],
+                          capture_output=True, text=True, timeout=60, check=True)
+    clock = ElementTree.fromstring(done.stdout).find("clock")
+    assert clock.get("offset") == "localtime"
+    guests("w", bare("w", head="<clock offset='localtime'/>"))
+    daemon.virsh("start", "w", "--paused")
+    pid, = processes(daemon.virsh("domuuid", "w").strip())
+    words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    assert b"base=localtime" in words[words.index(b"-rtc") + 1]
