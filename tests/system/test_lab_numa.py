@@ -9,6 +9,7 @@ from inside import Inside
 
 from lab.machine import Machine
 
+pytestmark = pytest.mark.limit(300)  # a machine that is emulated, beside others that work
 NODES = "/sys/devices/system/node"
 GUEST_MIB = 16
 
@@ -30,10 +31,11 @@ def start(inside):
         text = (f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>{GUEST_MIB}</memory>{head}<os>"
                 "<type arch='x86_64' machine='pc'>hvm</type></os><devices><controller type='usb' model='none'/>"
                 "<memballoon model='none'/></devices></domain>")
-        inside.shell(f"cat > /root/{name}.xml && virsh -q create /root/{name}.xml --paused", stdin=text)
         names.append(name)
-        return int(inside.shell(f"for pid in $(pidof qemu-system-x86_64); do tr '\\0' ' ' < /proc/$pid/cmdline | "
-                                f"grep -q 'guest={name}' && echo $pid; done"))
+        # commands in the machine are slow: one for all of it
+        return int(inside.shell(f"cat > /root/{name}.xml && virsh -q create /root/{name}.xml --paused && "
+                                "for pid in $(pidof qemu-system-x86_64); do tr '\\0' ' ' < /proc/$pid/cmdline | "
+                                f"grep -q 'guest={name},' && echo $pid; done; true", stdin=text))
     yield started
     for name in names:
         inside.virsh(f"destroy {name}", check=False)
