@@ -1,13 +1,14 @@
 /*
- * daemon/handle-network-port.c - which interfaces of guests are on a network
- *
- * Ports are not kept: they are what the live definitions of guests say.
+ * daemon/handle-network-port.c - which interfaces are on a network
  */
+#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/driver.h"
 #include "daemon/handle-network.h"
 #include "daemon/handlers.h"
-#include "model/domain.h"
+#include "daemon/network-port.h"
+#include "model/def.h"
+#include "wire/constants.h"
 
 enum { LIST_MOST = 16384 };
 
@@ -62,35 +63,6 @@ int handle_network_port_lookup_by_uuid(Call *call, const WireNetworkPortLookupBy
         return 0;
 }
 
-static void put_port(const Network *net, const NetworkPort *port, Buf *ret)
-{
-        const InterfaceDef *interface = port->interface;
-        char text[UUID_TEXT_LEN + 1], mac[MAC_TEXT_LEN + 1];
-
-        buf_format(ret, "<networkport>\n  <uuid>%s</uuid>\n  <owner>\n    <name>", uuid_format(&port->id, text));
-        xml_put_escaped(ret, port->dom->name);
-        buf_format(ret, "</name>\n    <uuid>%s</uuid>\n  </owner>\n  <mac address='%s'/>\n",
-                   uuid_format(&port->dom->uuid, text), mac_format(&interface->mac, mac));
-        if (interface->portgroup) {
-                buf_put_text(ret, "  <group>");
-                xml_put_escaped(ret, interface->portgroup);
-                buf_put_text(ret, "</group>\n");
-        }
-        if (interface->bandwidth)
-                fields_format(&bandwidth_def_info, interface->bandwidth, "bandwidth", NULL, 1, 0, ret);
-        buf_format(ret, "  <rxfilters trustGuest='%s'/>\n",
-                   interface->trust_guest_rx_filters == SWITCH_ON ? "yes" : "no");
-        if (interface->port_isolated)
-                buf_format(ret, "  <port isolated='%s'/>\n", interface->port_isolated == SWITCH_ON ? "yes" : "no");
-        if (interface->source_dev)
-                buf_format(ret, "  <plug type='direct' dev='%s' mode='%s'/>\n", interface->source_dev,
-                           direct_mode_text(interface->direct_mode) ?: "vepa");
-        else
-                buf_format(ret, "  <plug type='%s' bridge='%s'/>\n",
-                           network_has_own_bridge(net->live) ? "network" : "bridge", interface->bridge ?: "");
-        buf_put_text(ret, "</networkport>\n");
-}
-
 int handle_network_port_get_xml_desc(Call *call, const WireNetworkPortGetXmlDescArgs *args, Error *err)
 {
         const Network *net;
@@ -100,7 +72,107 @@ int handle_network_port_get_xml_desc(Call *call, const WireNetworkPortGetXmlDesc
         if (call_check_flags(call, args->flags, 0, err) < 0 ||
             find_port(call, &args->port.net, &args->port.uuid, &net, &port, err) < 0)
                 return -1;
-        put_port(net, &port, &text);
+        network_port_format(net, &port, &text);
         call_reply(call, &(WireNetworkPortGetXmlDescRet){ .xml = buf_text(&text) });
         return 0;
+}
+
+/* --- ports that clients make --- */
+
+typedef struct PortAct {
+        Call *call;
+        Network *net;
+        JobClaim *claim;
+        NetworkPortDef *def; /* to be made, or that was taken away */
+        Uuid id;
+        bool makes;
+} PortAct;
+
+static void act_end(PortAct *act, const Error *failure)
+{
+        if (failure)
+                call_fail(act->call, failure);
+        else if (act->makes)
+                call_reply(act->call, &(WireNetworkPortCreateXmlRet){
+                                              .port = { .net = wire_network(act->net), .uuid = act->id } });
+        else
+                call_reply(act->call, NULL);
+        job_claim_free(act->claim);
+        network_unref(act->net);
+        network_port_def_unref(act->def);
+        free(act);
+}
+
+/* What could not be saved is not done. */
+static void on_saved(void *arg, const Error *failure)
+{
+        PortAct *act = arg;
+        AUTO(Error) worse = { 0 };
+
+        if (failure && act->makes)
+                act->def = network_port_unmake(act->net, &act->id, &worse);
+        else if (failure && network_port_make(act->net, act->def, &worse) == 0)
+                act->def = NULL;
+        act_end(act, failure);
+}
+
+static void on_turn(void *arg, const Error *refused)
+{
+        PortAct *act = arg;
+        AUTO(Error) err = { 0 };
+
+        if (refused) {
+                act_end(act, refused);
+                return;
+        }
+        if (network_must_be_active(act->net, &err) == 0) {
+                if (!act->makes)
+                        act->def = network_port_unmake(act->net, &act->id, &err);
+                else if (network_port_make(act->net, act->def, &err) == 0)
+                        act->id = TAKE(act->def)->uuid;
+        }
+        if (err_is_set(&err))
+                act_end(act, &err);
+        else
+                act->net->driver->ops->networks->save_live(act->net, on_saved, act);
+}
+
+/* def is taken; NULL: the port goes. */
+static int act_begin(Call *call, Network *net, NetworkPortDef *def, const Uuid *id)
+{
+        PortAct *act = mem_new(PortAct);
+
+        *act = (PortAct){ .call = call, .net = network_ref(net), .def = def, .id = *id, .makes = def };
+        job_claim(net->jobs, JOB_MODIFY, net->name, &act->claim, on_turn, act);
+        return 0;
+}
+
+int handle_network_port_create_xml(Call *call, const WireNetworkPortCreateXmlArgs *args, Error *err)
+{
+        unsigned flags = args->flags & VIR_NETWORK_PORT_CREATE_VALIDATE ? DEF_PARSE_VALIDATE : 0;
+        AUTO(NetworkPortDef) *def = NULL;
+        Network *net;
+
+        /* whoever takes a place again after a restart of ours says RECLAIM; we have not forgotten it */
+        if (call_check_flags(call, args->flags, VIR_NETWORK_PORT_CREATE_RECLAIM | VIR_NETWORK_PORT_CREATE_VALIDATE,
+                             err) < 0 ||
+            !(net = find_network(call, &args->network, err)) || network_must_be_active(net, err) < 0 ||
+            network_port_def_parse(args->xml, strlen(args->xml), flags, &def, NULL, err) < 0)
+                return -1;
+        return act_begin(call, net, TAKE(def), &(Uuid){ { 0 } });
+}
+
+int handle_network_port_delete(Call *call, const WireNetworkPortDeleteArgs *args, Error *err)
+{
+        const Network *net;
+        NetworkPort port;
+
+        if (call_check_flags(call, args->flags, 0, err) < 0 ||
+            find_port(call, &args->port.net, &args->port.uuid, &net, &port, err) < 0)
+                return -1;
+        if (port.dom)
+                return err_set(err, ERR_OPERATION_INVALID,
+                               "this port is an interface of the running guest '%s'; it goes when that is detached",
+                               port.dom->name);
+        return act_begin(call, find_network(call, &args->port.net, err), NULL, &port.id);
 }

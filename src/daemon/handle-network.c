@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
+#include "daemon/network-port.h"
 #include "daemon/registry.h"
 #include "wire/constants.h"
 

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "daemon/domain.h"
+#include "daemon/network-port.h"
 #include "host/net-bandwidth.h"
 
 static uint64_t floor_of(const InterfaceDef *nic)
@@ -47,7 +48,8 @@ static void collect(const Network *net, const InterfaceDef *gone, const Interfac
         size_t n = network_ports(net, arena, &ports);
 
         for (size_t i = 0; i < n; i++) {
-                if (ports[i].dom != ended && !is_port(ports[i].interface, gone) && !is_port(ports[i].interface, come))
+                if (!(ended && ports[i].dom == ended) && !is_port(ports[i].interface, gone) &&
+                    !is_port(ports[i].interface, come))
                         add(ret, ports[i].interface);
         }
         if (come)

@@ -102,6 +102,11 @@ static void save_autostart(Network *net, bool autostart, NetworkDone *done, void
         def_store_autostart(host_of(net)->store, net->name, autostart, done, arg);
 }
 
+static void save_live(Network *net, NetworkDone *done, void *arg)
+{
+        network_status_save(network_run(net), done, arg);
+}
+
 const NetworkOps network_host_ops = {
         .complete = complete,
         .save_config = save_config,
@@ -110,6 +115,7 @@ const NetworkOps network_host_ops = {
         .start = network_host_start,
         .stop = network_host_stop,
         .change = network_host_change,
+        .save_live = save_live,
         .leases = network_server_leases,
 };
 

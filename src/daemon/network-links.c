@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "daemon/network-floors.h"
 #include "daemon/network-host.h"
+#include "daemon/network-port.h"
 #include "daemon/registry.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"

@@ -2,7 +2,8 @@
  * daemon/network-status.c - finding active networks again after a restart
  *
  * RUN/network/UUID.status says how far a network was, which process serves it,
- * and its live definition. It is written before anything is made on the machine.
+ * how long the descriptions of the ports are that clients made, then these, and
+ * its live definition. It is written before anything is made on the machine.
  * A network that was on its way is undone, one that was active goes on: its
  * bridge is told by its address, its server by pid and start time.
  */
@@ -12,9 +13,11 @@
 #include "base/str.h"
 #include "daemon/network-host.h"
 #include "daemon/registry.h"
+#include "model/network-port.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -33,12 +36,20 @@ void network_status_save(NetworkRun *run, NetworkDone *done, void *arg)
 {
         AUTOFREE char *path = status_path(run);
         AUTO(Buf) text = { 0 };
+        AUTO(Buf) ports = { 0 };
 
         buf_format(&text, "phase %s\n", phases[run->phase]);
         if (run->server)
                 buf_format(&text, "server %d %llu\n", process_pid(run->server),
                            (unsigned long long)process_start_ticks(run->server));
+        for (size_t i = 0; i < run->net->made.len; i++) {
+                size_t before = ports.len;
+
+                network_port_def_format(run->net->made.items[i], &ports);
+                buf_format(&text, "port %zu\n", ports.len - before);
+        }
         buf_put_char(&text, '\n');
+        buf_put(&text, ports.data, ports.len);
         network_def_format(run->net->live, 0, &text);
         file_queue_write(run->host->files, path, &text, 0600, false, done, arg);
 }
@@ -55,8 +66,29 @@ typedef struct Status {
         NetworkPhase phase;
         pid_t pid; /* 0: no server */
         uint64_t start_ticks;
-        const char *xml;
+        const char *head, *ports, *xml; /* the lines, and what stands behind them */
 } Status;
+
+/* The length of the next port's description; line: NULL at first. False: there is no other. */
+static bool next_port(const Status *status, const char **line, uint64_t *ret)
+{
+        *line = strstr(*line ? *line + 1 : status->head, "\nport ");
+        return *line && *line < status->ports && sscanf(*line, "\nport %" SCNu64, ret) == 1;
+}
+
+static int find_definition(Status *status, Error *err)
+{
+        size_t left = strlen(status->ports);
+        uint64_t len;
+
+        status->xml = status->ports;
+        for (const char *line = NULL; next_port(status, &line, &len); left -= len) {
+                if (len > left)
+                        return err_set(err, ERR_INTERNAL, "the status file is not complete");
+                status->xml += len;
+        }
+        return 0;
+}
 
 static int parse_status(const char *text, Status *ret, Error *err)
 {
@@ -78,9 +110,28 @@ static int parse_status(const char *text, Status *ret, Error *err)
         if (server && server < end && sscanf(server, "\nserver %d %llu", &status.pid, &start_ticks) != 2)
                 return err_set(err, ERR_INTERNAL, "the status file does not name the server");
         status.start_ticks = start_ticks;
-        status.xml = end + 2;
+        status.head = text;
+        status.ports = end + 2;
+        if (find_definition(&status, err) < 0)
+                return -1;
         *ret = status;
         return 0;
+}
+
+static void take_ports(Network *net, const Status *status)
+{
+        const char *at = status->ports;
+        uint64_t len;
+
+        for (const char *line = NULL; next_port(status, &line, &len); at += len) {
+                AUTO(Error) why = { 0 };
+                NetworkPortDef *def;
+
+                if (network_port_def_parse(at, len, 0, &def, NULL, &why) == 0)
+                        vec_push(&net->made, def);
+                else
+                        log_error("a port of network '%s' is lost: %s", net->name, why.text);
+        }
 }
 
 static Network *find_or_add(NetworkHost *host, const NetworkDef *def)
@@ -115,6 +166,7 @@ static void go_on(NetworkRun *run, const Status *status)
         run->phase = NETWORK_ACTIVE;
         run->has_bridge = run->has_rules = network_has_own_bridge(net->live);
         net->active = true;
+        take_ports(net, status);
         if (status->pid && network_server_adopt(run, status->pid, status->start_ticks, &why) < 0) {
                 log_warning("network '%s': %s; its dnsmasq is started again", net->name, why.text);
                 network_server_relaunch(run);

@@ -70,6 +70,7 @@ const NetworkOps network_test_ops = {
         .start = act,
         .stop = act,
         .change = change,
+        .save_live = act,
         .leases = leases,
 };
 

@@ -8,7 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "daemon/registry.h"
-#include "model/domain.h"
+#include "model/network-port.h"
 #include "wire/constants.h"
 #include "wire/structs.h"
 
@@ -19,10 +19,18 @@ Network *network_ref(Network *net)
         return net;
 }
 
+static void forget_ports(Network *net)
+{
+        for (size_t i = 0; i < net->made.len; i++)
+                network_port_def_unref(net->made.items[i]);
+        vec_done(&net->made);
+}
+
 Network *network_unref(Network *net)
 {
         if (!net || --net->refs)
                 return NULL;
+        forget_ports(net);
         job_slot_free(net->jobs);
         network_def_unref(net->config);
         network_def_unref(net->live);
@@ -111,6 +119,7 @@ static void act_end(Act *act, const Error *failure)
         Network *net = act->net;
 
         if (!net->active) {
+                forget_ports(net);
                 network_set_live(net, NULL);
                 if (!net->persistent)
                         network_remove(net);
@@ -150,33 +159,4 @@ static void on_stopped(void *arg, const Error *failure)
 void network_stop(Network *net, NetworkDone *done, void *arg)
 {
         net->driver->ops->networks->stop(net, on_stopped, act_new(net, done, arg));
-}
-
-/* --- who is on it --- */
-
-static bool read_port(const Network *net, const Domain *dom, const InterfaceDef *interface, NetworkPort *ret)
-{
-        *ret = (NetworkPort){ .dom = dom, .interface = interface };
-        return interface->type == INTERFACE_TYPE_NETWORK && str_eq(interface->network, net->name) &&
-               interface->portid && uuid_parse(interface->portid, &ret->id) == 0;
-}
-
-size_t network_ports(const Network *net, Arena *arena, NetworkPort **ret)
-{
-        const DomainList *all = net->driver->domains;
-        size_t n = 0, most = 0;
-
-        for (size_t i = 0; i < domain_list_len(all); i++) {
-                const Domain *dom = domain_list_at(all, i);
-
-                most += dom->live ? dom->live->n_interfaces : 0;
-        }
-        *ret = arena_new_array(arena, NetworkPort, most);
-        for (size_t i = 0; net->active && i < domain_list_len(all); i++) {
-                const Domain *dom = domain_list_at(all, i);
-
-                for (uint32_t d = 0; dom->live && d < dom->live->n_interfaces; d++)
-                        n += read_port(net, dom, dom->live->interfaces[d], &(*ret)[n]);
-        }
-        return n;
 }

@@ -7,6 +7,7 @@
  * through the functions below, which tell clients as well.
  */
 #include "base/uuid.h"
+#include "base/vec.h"
 #include "daemon/job-slot.h"
 #include "model/network.h"
 
@@ -23,9 +24,10 @@ struct Network {
         Uuid uuid;
         char *name;
         bool persistent, autostart, active;
-        bool listed;        /* in the driver's registry; false once undefined and stopped */
-        NetworkDef *config; /* what the next start uses; NULL while transient */
-        NetworkDef *live;   /* what is in force; NULL while inactive */
+        bool listed;                /* in the driver's registry; false once undefined and stopped */
+        NetworkDef *config;         /* what the next start uses; NULL while transient */
+        NetworkDef *live;           /* what is in force; NULL while inactive */
+        VEC(NetworkPortDef *) made; /* ports that clients made, while active */
         JobSlot *jobs;
         void *run; /* the driver's, while active or on the way there and back */
 };
@@ -48,6 +50,8 @@ struct NetworkOps {
         /* Bring the active network to def; the caller makes it the live one when done() says NULL. */
         void (*change)(Network *net, NetworkDef *def, NetworkDone *done, void *arg);
         void (*leases)(Network *net, NetworkLeases *done, void *arg);
+        /* The next daemon is to know the active network as it is now, with the ports that clients made. */
+        void (*save_live)(Network *net, NetworkDone *done, void *arg);
 };
 
 /* A network of that name in the driver's registry, which holds the reference that is returned borrowed. */
@@ -71,17 +75,5 @@ void network_tell(const Network *net, int event);
  */
 void network_start(Network *net, NetworkDone *done, void *arg);
 void network_stop(Network *net, NetworkDone *done, void *arg);
-
-/* --- who is on it --- */
-
-/* One interface of a running guest that is on a network. */
-typedef struct NetworkPort {
-        const Domain *dom;
-        const InterfaceDef *interface;
-        Uuid id;
-} NetworkPort;
-
-/* The ports of an active network, in the arena. */
-size_t network_ports(const Network *net, Arena *arena, NetworkPort **ret);
 
 DEFINE_AUTO(Network, network_unref)

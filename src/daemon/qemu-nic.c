@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "daemon/network-floors.h"
+#include "daemon/network-port.h"
 #include "daemon/nwfilter.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
@@ -18,67 +19,6 @@
 enum { USUAL_MTU = 1500 };
 
 /* --- where it goes --- */
-
-/* The device of a network that the fewest guests use; passthrough devices have one user. */
-static const char *choose_device(const Network *net, Error *err)
-{
-        const ForwardDef *forward = net->live->forward;
-        AUTO(Arena) *arena = arena_new();
-        NetworkPort *ports;
-        size_t n = network_ports(net, arena, &ports), fewest = SIZE_MAX;
-        const char *best = NULL;
-
-        for (uint32_t i = 0; i < forward->n_interfaces; i++) {
-                size_t users = 0;
-
-                for (size_t p = 0; p < n; p++)
-                        users += str_eq(ports[p].interface->source_dev, forward->interfaces[i]->dev);
-                if (users < fewest) {
-                        fewest = users;
-                        best = forward->interfaces[i]->dev;
-                }
-        }
-        if (!best || (forward->mode == FORWARD_MODE_PASSTHROUGH && fewest > 0)) {
-                err_set(err, ERR_OPERATION_FAILED,
-                        "network '%s' requires exclusive access to interfaces, but none are available", net->name);
-                return NULL;
-        }
-        return best;
-}
-
-static DirectMode direct_mode_of(ForwardMode mode)
-{
-        switch (mode) {
-        case FORWARD_MODE_BRIDGE:
-                return DIRECT_MODE_BRIDGE;
-        case FORWARD_MODE_PRIVATE:
-                return DIRECT_MODE_PRIVATE;
-        case FORWARD_MODE_PASSTHROUGH:
-                return DIRECT_MODE_PASSTHROUGH;
-        default:
-                return DIRECT_MODE_VEPA;
-        }
-}
-
-/* What nic leaves open and its portgroup or network says. */
-static int take_settings(const NetworkDef *def, InterfaceDef *nic, Arena *arena, Error *err)
-{
-        const PortgroupDef *group = network_portgroup(def, nic->portgroup);
-
-        if (nic->portgroup && !group)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED, "network '%s' has no portgroup '%s'", def->name,
-                               nic->portgroup);
-        if (!nic->bandwidth && group && group->bandwidth)
-                nic->bandwidth = fields_copy(&bandwidth_def_info, group->bandwidth, arena);
-        if (!nic->port_isolated)
-                nic->port_isolated = def->port_isolated;
-        if (!nic->mtu)
-                nic->mtu = def->mtu;
-        if (!nic->trust_guest_rx_filters)
-                nic->trust_guest_rx_filters = group && group->trust_guest_rx_filters ? group->trust_guest_rx_filters
-                                                                                     : def->trust_guest_rx_filters;
-        return 0;
-}
 
 static int join_network(const Domain *dom, InterfaceDef *nic, Arena *arena, Error *err)
 {
@@ -90,18 +30,8 @@ static int join_network(const Domain *dom, InterfaceDef *nic, Arena *arena, Erro
                 return err_set(err, ERR_NO_NETWORK, "no network with matching name '%s'", nic->network);
         if (!net->active)
                 return err_set(err, ERR_OPERATION_INVALID, "network '%s' is not active", net->name);
-        if (take_settings(net->live, nic, arena, err) < 0)
+        if (network_port_place(net, nic, arena, err) < 0)
                 return -1;
-        nic->bridge = net->live->bridge ? arena_dup(arena, net->live->bridge) : NULL;
-        nic->source_dev = NULL;
-        if (!network_has_own_bridge(net->live) && !network_uses_host_bridge(net->live)) {
-                const char *device = choose_device(net, err);
-
-                if (!device)
-                        return -1;
-                nic->source_dev = arena_dup(arena, device);
-                nic->direct_mode = direct_mode_of(net->live->forward->mode);
-        }
         uuid_new_random(&port);
         nic->portid = arena_dup(arena, uuid_format(&port, text));
         return 0;
@@ -331,7 +261,7 @@ static int keep_port(const Domain *dom, const InterfaceDef *old, InterfaceDef *n
         new->source_dev = arena_dup(arena, old->source_dev);
         new->direct_mode = old->direct_mode;
         new->portid = arena_dup(arena, old->portid);
-        return net && net->active ? take_settings(net->live, new, arena, err) : 0;
+        return net && net->active ? network_port_settings(net->live, new, arena, err) : 0;
 }
 
 int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err)

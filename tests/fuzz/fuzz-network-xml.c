@@ -1,11 +1,12 @@
 /*
- * tests/fuzz/fuzz-network-xml.c - definitions of networks, and updates of them, from any bytes
+ * tests/fuzz/fuzz-network-xml.c - definitions of networks and of ports, and updates of networks, from any bytes
  *
  * What was understood must survive being written and read again, and what an
  * update made must be a definition like any other.
  */
 #include "base/str.h"
 #include "fuzz.h"
+#include "model/network-port.h"
 #include "model/network.h"
 
 static void check_round_trip(const NetworkDef *def)
@@ -59,11 +60,33 @@ static void try_update(const char *xml)
         }
 }
 
+static void try_port(const char *xml, size_t len)
+{
+        AUTO(NetworkPortDef) *def = NULL;
+        AUTO(NetworkPortDef) *again = NULL;
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) one = { 0 };
+        AUTO(Buf) two = { 0 };
+
+        if (network_port_def_parse(xml, len, 0, &def, NULL, &err) < 0) {
+                if (!err_is_set(&err))
+                        abort();
+                return;
+        }
+        network_port_def_format(def, &one);
+        if (network_port_def_parse(one.data, one.len, 0, &again, NULL, &err) < 0)
+                abort();
+        network_port_def_format(again, &two);
+        if (!str_eq(buf_text(&one), buf_text(&two)))
+                abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         AUTOFREE char *text = str_dup_n((const char *)data, size);
 
         try_definition((const char *)data, size);
         try_update(text);
+        try_port((const char *)data, size);
         return 0;
 }

@@ -1,6 +1,6 @@
 """drover's commands for networks and interfaces beside those of stock virsh, on the test driver's network."""
 import pytest
-from cli import as_json, compare, drover
+from cli import as_json, compare, drover, virsh
 from droverd import Droverd
 
 XML = "<network><name>made</name><uuid>11111111-2222-3333-4444-555555555577</uuid>{}</network>"
@@ -49,6 +49,23 @@ def test_answers_come_as_json(uri):
     assert as_json(uri, "net-info default")["bridge"] == "virbr0"
     assert as_json(uri, "net-list --name") == ["default"]
     assert {"name": "lo", "state": "inactive", "mac_address": "00:00:00:00:00:00"} in as_json(uri, "iface-list --all")
+
+
+def test_a_port_is_made_and_deleted_as_with_virsh(uri, tmp_path):
+    file = tmp_path / "port.xml"
+    port = "11111111-2222-3333-4444-555555555588"
+    file.write_text(f"<networkport><uuid>{port}</uuid><owner><name>o</name><uuid>{port}</uuid></owner>"
+                    "<mac address='52:54:00:00:00:01'/></networkport>")
+    for program in (drover, virsh):
+        assert program(uri, f"net-port-create default {file}").out.strip() == f"Network port {port} created from {file}"
+        assert as_json(uri, "net-port-list default --uuid") == [port]
+        assert "exists" in program(uri, f"net-port-create default {file}").err
+        assert "<name>o</name>" in program(uri, f"net-port-dumpxml default {port}").out
+        assert program(uri, f"net-port-delete default {port}").out.strip() == f"Network port {port} deleted"
+    said = drover(uri, f"net-port-delete default {port}")  # virsh 9.0 calls this a success
+    assert said.status == 1 and "Network port not found" in said.err
+    file.write_text("<networkport/>")
+    compare(uri, f"net-port-create default {file}")
 
 
 def test_names_of_networks_are_completed(uri):

@@ -7,6 +7,7 @@ import pytest
 
 from lab import domains
 from lab.hosts import Lab
+from lab.paths import PROGRAMS
 
 VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
 SHARED = """<network><name>shared</name><bridge name='shared0' stp='off' delay='0'/>
@@ -93,6 +94,50 @@ def test_floors_change_while_the_guest_runs_and_outlive_network_and_daemon(host)
     assert classes(host)["3"] == 16
     host.virsh("destroy", "one")
     assert "3" not in classes(host)
+
+
+PORT = """<networkport><uuid>{uuid}</uuid><owner><name>router</name><uuid>11111111-2222-3333-4444-555555555589</uuid></owner>
+  <mac address='52:54:00:67:00:09'/><bandwidth><inbound average='1000' floor='{floor}'/></bandwidth>{plug}</networkport>"""
+PORTS = [f"11111111-2222-3333-4444-55555555559{n}" for n in range(3)]
+
+
+def make_port(host, number, rate, plug="", network="shared"):
+    host.write_file("/root/port.xml", PORT.format(uuid=PORTS[number], floor=rate, plug=plug))
+    return host.run(["virsh", "-c", "qemu:///system", "net-port-create", network, "/root/port.xml"], check=False)
+
+
+def test_ports_are_made_for_others_and_outlive_the_daemon(host):
+    """A port of somebody's own counts, is promised its floor, and goes with the network at the latest."""
+    said = make_port(host, 0, 1000)
+    assert f"Network port {PORTS[0]} created from /root/port.xml" in said.stdout, said
+    assert classes(host)["3"] == 8 and PORTS[0] in host.virsh("net-port-list", "shared")
+    shown = ET.fromstring(host.virsh("net-port-dumpxml", "shared", PORTS[0]))
+    assert shown.findtext("owner/name") == "router" and shown.find("plug").attrib == {"type": "network", "bridge": "shared0"}
+    assert ET.fromstring(host.virsh("net-dumpxml", "shared")).get("connections") == "1"
+    for number, rate, plug, says in ((0, 10, "", "is on network 'shared' already"), (1, 3500, "", "overcommit 'average'"),
+                                     (1, 10, "<plug type='bridge' bridge='br0'/>", "has no place like the <plug>")):
+        assert says in make_port(host, number, rate, plug).stderr
+    assert make_port(host, 1, 2000, "<plug type='network' bridge='shared0'/>").returncode == 0
+    host.daemon.kill()
+    host.daemon.start()
+    assert sorted(host.virsh("net-port-list", "shared", "--uuid").split()) == PORTS[:2]
+    said = host.run(["virsh", "-c", "qemu:///system", "net-port-delete", "shared", PORTS[0]]).stdout
+    assert f"Network port {PORTS[0]} deleted" in said and classes(host) == {"1": 32, "2": 16, "3": 16}
+    host.daemon.kill()
+    host.daemon.start()
+    assert host.virsh("net-port-list", "shared", "--uuid").split() == [PORTS[1]]
+    host.virsh("net-destroy", "shared")
+    host.virsh("net-start", "shared")
+    assert host.virsh("net-port-list", "shared", "--uuid").split() == [] and "3" not in classes(host)
+
+
+def test_a_guests_port_goes_with_its_interface_only(host):
+    assert create(host, "one", card(MACS[0], "")).returncode == 0
+    port = host.virsh("net-port-list", "shared", "--uuid").strip()
+    said = host.run([PROGRAMS / "drover", "-c", "qemu:///system", "net-port-delete", "shared", port], check=False).stderr
+    assert "is an interface of the running guest 'one'" in said
+    assert ET.fromstring(host.virsh("net-port-dumpxml", "shared", port)).findtext("owner/name") == "one"
+    host.virsh("destroy", "one")
 
 
 def test_what_cannot_be_promised_is_refused(host):

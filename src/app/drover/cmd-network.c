@@ -4,6 +4,7 @@
 #include "app/drover/commands.h"
 #include "app/drover/common.h"
 #include "app/drover/editor.h"
+#include "app/drover/network.h"
 
 #include "base/mac.h"
 #include "base/str.h"
@@ -11,11 +12,9 @@
 #include <strings.h>
 #include <time.h>
 
-#define ARG_NETWORK "NETWORK  network: name or UUID\n"
-
 enum { INFO_COLUMN = 16 };
 
-static int find_network(Session *s, const Args *args, WireNetwork *ret, Error *err)
+int find_network(Session *s, const Args *args, WireNetwork *ret, Error *err)
 {
         const char *text = arg_text(args, "network");
         WireNetworkLookupByNameRet found;
@@ -408,47 +407,6 @@ static int leases(Session *s, const Args *args, Error *err)
         return 0;
 }
 
-static int port_list(Session *s, const Args *args, Error *err)
-{
-        AUTO(Table) *table = table_new(TITLES("UUID"));
-        WireNetworkListAllPortsArgs call = { .need_results = 1 };
-        WireNetworkListAllPortsRet ret;
-
-        if (refuse_both(args, "table", "uuid", err) < 0 || find_network(s, args, &call.network, err) < 0 ||
-            session_call(s, WIRE_PROC_NETWORK_LIST_ALL_PORTS, &call, &ret, err) < 0)
-                return -1;
-        for (uint32_t i = 0; i < ret.n_ports; i++) {
-                char text[UUID_TEXT_LEN + 1];
-
-                uuid_format(&ret.ports[i].uuid, text);
-                table_add(table, CELLS(text));
-                if (arg_has(args, "uuid")) {
-                        out_print(s->out, "%s\n", text);
-                        out_add(s->out, json_object_new_string(text));
-                }
-        }
-        if (!arg_has(args, "uuid"))
-                out_table(s->out, table);
-        return 0;
-}
-
-static int port_dumpxml(Session *s, const Args *args, Error *err)
-{
-        WireNetworkPortGetXmlDescArgs call = { 0 };
-        WireNetworkPortGetXmlDescRet ret;
-
-        if (uuid_parse(arg_text(args, "port"), &call.port.uuid) < 0)
-                return err_set(err, ERR_INVALID_ARG, "'%s' is no UUID", arg_text(args, "port"));
-        if (find_network(s, args, &call.port.net, err) < 0 ||
-            session_call(s, WIRE_PROC_NETWORK_PORT_GET_XML_DESC, &call, &ret, err) < 0)
-                return -1;
-        return print_xml(s, args, ret.xml, err);
-}
-
-#define ARGS_XML                                                                                                     \
-        "[--xpath=EXPR]  only what this XPath expression finds\n"                                                    \
-        "[--wrap]        in one root element"
-
 const Command network_commands[] = {
         { .name = "net-list",
           .group = GROUP_NETWORK,
@@ -542,16 +500,5 @@ const Command network_commands[] = {
           .args = ARG_NETWORK "[--mac MAC]  of this MAC address only",
           .summary = "list the addresses that a network gave out",
           .run = leases },
-        { .name = "net-port-list",
-          .group = GROUP_NETWORK,
-          .args = ARG_NETWORK "[--uuid]   print UUIDs only\n"
-                              "[--table]  print a table, as without",
-          .summary = "list the interfaces of guests on a network",
-          .run = port_list },
-        { .name = "net-port-dumpxml",
-          .group = GROUP_NETWORK,
-          .args = ARG_NETWORK "PORT  UUID of the port\n" ARGS_XML,
-          .summary = "print a port of a network as XML",
-          .run = port_dumpxml },
         { 0 },
 };

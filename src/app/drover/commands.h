@@ -33,6 +33,7 @@ extern const Command pool_commands[];
 extern const Command volume_commands[];
 extern const Command volume_data_commands[];
 extern const Command network_commands[];
+extern const Command network_port_commands[];
 extern const Command net_check_commands[];
 extern const Command nwfilter_commands[];
 extern const Command interface_commands[];
