@@ -1,5 +1,8 @@
 /*
  * daemon/migrate-question.c - the source asks the destination about a guest
+ *
+ * A source whose transfer broke at its end asks only when its own guest stands still for certain: what is answered may come
+ * quicker than what was told to QEMU, and a stop that comes after the answer would stay.
  */
 #include "daemon/migrate-question.h"
 
@@ -16,6 +19,7 @@
 
 enum {
         PATIENCE_MS = 10000,
+        LOOK_AGAIN_MS = 20,
         LONGEST_LINE = 128,
 };
 
@@ -27,6 +31,9 @@ struct Question {
         Fd fd;
         Watch *watch;
         Timer *patience;
+        QmpClient *held; /* of the guest that is to stand still first; NULL: none */
+        QmpCall *call;   /* to it */
+        Timer *again;
         Idle *later;
         char *text;
         Buf answer;
@@ -42,6 +49,8 @@ Question *question_free(Question *q)
         uri_free(q->uri);
         watch_free(q->watch);
         timer_free(q->patience);
+        qmp_call_free(q->call);
+        timer_free(q->again);
         idle_free(q->later);
         fd_close(&q->fd);
         buf_done(&q->answer);
@@ -109,53 +118,91 @@ static void on_no_answer(void *arg)
         settle_unknown(arg, "the other host does not answer");
 }
 
-static void on_no_address(void *arg)
+static void dial(void *arg)
 {
-        settle_unknown(arg, "it gave no address to ask at");
+        Question *q = arg;
+
+        if (!q->uri) {
+                settle_unknown(q, "it gave no address to ask at");
+                return;
+        }
+        q->dial = dial_new(q->loop, q->uri, &(DialOptions){ 0 }, on_dialled, q);
 }
 
-static void on_held(void *arg UNUSED, const Error *failure)
+/* --- the guest here stands still first --- */
+
+static void hold(void *arg);
+
+static void on_seen(void *arg, const QmpStatus *seen, const Error *failure)
 {
-        if (failure)
+        Question *q = arg;
+
+        q->call = NULL;
+        if (failure) {
                 log_error("a guest whose migration broke could not be stopped: %s", failure->text);
+                dial(q);
+        } else if (seen->running || str_eq(seen->status, "finish-migrate")) {
+                /* QEMU had not come to its end of the transfer when it was told, and lets the guest go on after that */
+                q->again = timer_free(q->again);
+                q->again = timer_new(q->loop, LOOK_AGAIN_MS, hold, q);
+        } else {
+                dial(q);
+        }
+}
+
+static void on_stopped(void *arg, const Error *failure)
+{
+        Question *q = arg;
+
+        if (failure)
+                on_seen(q, NULL, failure);
+        else
+                q->call = qmp_query_status(q->held, on_seen, q);
 }
 
 /* QEMU lets a guest go on when its transfer fails, also where the other side has all of it: not before that is known. */
-static void hold(const Migration *m)
+static void hold(void *arg)
 {
-        QemuRun *run = qemu_run(m->dom);
+        Question *q = arg;
 
-        if (m->broke && run && guest_is_active(run->guest))
-                qmp_stop(guest_qmp(run->guest), on_held, NULL); /* also when it is not heard yet that it runs */
+        q->call = qmp_stop(q->held, on_stopped, q); /* also when it is not heard yet that it runs */
 }
+
+/* --- */
 
 void question_new(Question **owner, Loop *loop, const char *kind, const QuestionGuest *about, QuestionDone *answered,
                   void *arg)
 {
         Question *q = mem_new(Question);
         AUTOFREE char *uri = str_format("tcp:%s", about->ask ?: "");
-        char *host = NULL, uuid[UUID_TEXT_LEN + 1];
+        AUTOFREE char *host = NULL;
+        char uuid[UUID_TEXT_LEN + 1];
         int port = 0;
 
-        *q = (Question){ .owner = owner, .loop = loop, .fd = -1, .answered = answered, .arg = arg };
+        *q = (Question){
+                .owner = owner, .loop = loop, .fd = -1, .held = about->held, .answered = answered, .arg = arg
+        };
         *owner = q;
         q->text = str_format("%s %s %s\n", kind, uuid_format(about->uuid, uuid), about->nonce);
-        if (!about->ask || migrate_parse_uri(uri, &host, &port, NULL) < 0 || !port) {
-                free(host);
-                q->later = idle_new(loop, on_no_address, q);
-                return;
+        if (about->ask && migrate_parse_uri(uri, &host, &port, NULL) == 0 && port) {
+                q->uri = mem_new(Uri);
+                *q->uri = (Uri){ .driver = str_dup("qemu"), .transport = URI_TCP, .host = TAKE(host) };
+                q->uri->port = (uint16_t)port;
         }
-        q->uri = mem_new(Uri);
-        *q->uri = (Uri){ .driver = str_dup("qemu"), .transport = URI_TCP, .host = host, .port = (uint16_t)port };
         q->patience = timer_new(loop, PATIENCE_MS, on_no_answer, q);
-        q->dial = dial_new(loop, q->uri, &(DialOptions){ 0 }, on_dialled, q);
+        if (q->held)
+                hold(q);
+        else
+                q->later = idle_new(loop, dial, q);
 }
 
 void migrate_ask(Migration *m, QuestionDone *answered, void *arg)
 {
         QuestionGuest about = { .uuid = &m->dom->uuid, .nonce = m->nonce, .ask = m->ask };
+        QemuRun *run = qemu_run(m->dom);
 
-        hold(m);
+        if (m->broke && run && guest_is_active(run->guest))
+                about.held = guest_qmp(run->guest);
         question_new(&m->question, m->dom->driver->daemon->loop, QUESTION_ASK, &about, answered, arg);
 }
 

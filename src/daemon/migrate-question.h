@@ -11,6 +11,7 @@
 typedef struct QuestionGuest {
         const Uuid *uuid;
         const char *nonce, *ask; /* ask: where, host:port; NULL: nowhere */
+        QmpClient *held;         /* of the guest that is to stand still before anybody is asked; NULL: none */
 } QuestionGuest;
 
 typedef void QuestionDone(void *arg, MigrateFate fate, const Error *failure);

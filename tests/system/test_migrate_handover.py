@@ -8,6 +8,7 @@ import uuid
 
 import frames
 import pytest
+from slow_monitor import SlowMonitor
 from test_migrate_refusals import guests_of, running, state_of
 from waiting import wait_for
 
@@ -192,9 +193,10 @@ def test_the_sources_qemu_dies_while_the_other_host_is_asked(pair, leaving):
 
 
 @contextlib.contextmanager
-def broken(pair, flags):
+def broken(pair, flags, before=lambda: None):
     """Perform of a guest whose last memory is on its way when the destination's QEMU dies."""
     with running(pair) as pulse:
+        before()
         mover = Mover(pair, flags, mib_s=1).prepare().start()
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         pair.b.kill("qemu-system-x86_64", signal.SIGSTOP)
@@ -210,6 +212,28 @@ def test_a_break_at_the_switch_over_is_asked_about(pair):
         assert "goes on here" in mover.performed().error()[2]
         mover.leave()
         runs_on_a_alone(pair, pulse)
+
+
+def test_the_answer_may_come_before_qemu_has_stopped_its_guest(pair):
+    """QEMU lets the guest go on when the transfer breaks; told to hold it, it may do so late. It does not stay paused."""
+    slow = []
+
+    def slow_down():
+        identity = pair.a.virsh("domuuid", "g").strip()
+        assert pair.daemon_a.stop() == 0
+        slow.append(SlowMonitor(pair.a.path(f"/run/drover/guests/{identity}/monitor"), '"stop"', 1))
+        pair.daemon_a.start()
+        wait_for("a knows it again", lambda: state_of(pair.a, "g") == "running")
+
+    with broken(pair, LIVE | PAUSED, slow_down) as (pulse, mover):
+        assert "goes on here" in mover.performed().error()[2]
+        mover.leave()
+        # comes to QEMU after all that was told to it before
+        said = pair.a.virsh("qemu-monitor-command", "g", '{"execute":"query-status"}')
+        assert slow[0].held and '"status":"running"' in said, said
+        runs_on_a_alone(pair, pulse)
+        pair.a.virsh("destroy", "g")
+        slow[0].close()
 
 
 def test_a_break_that_nobody_can_tell_about_leaves_the_guest_paused(pair):
