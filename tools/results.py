@@ -4,7 +4,7 @@
     results.py meson TESTLOG_JSON     a build's meson-logs/testlog.json; every TEST() of a program counts
     results.py pytest FILE            what tests/conftest.py wrote; a test that never ended counts as failed
 
-Prints one line per test; tools/test.sh counts them.
+Prints one line per test; tools/test.sh counts them. After one that failed come lines 'said NAME: LINE', the ends of its logs.
 """
 import json
 import pathlib
@@ -31,13 +31,15 @@ def from_meson(text):
 
 
 def from_pytest(text):
-    ended, open_tests, failed = {}, [], set()
+    ended, open_tests, failed, said = {}, [], set(), []
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         if word == "start":
             open_tests.append(rest)
         elif word == "end":
             open_tests = [name for name in open_tests if name != rest]
+        elif word == "said":
+            said.append((word, rest))
         else:
             name = rest.partition(": ")[0]
             if word == "fail" or name not in failed:
@@ -45,6 +47,7 @@ def from_pytest(text):
             if word == "fail":
                 failed.add(name)
     yield from ended.values()
+    yield from said
     for name in open_tests:
         if name not in failed:
             yield "fail", f"{name}: the run ended inside this test"

@@ -3,7 +3,8 @@
 #
 # Every stage and every test leaves a line 'pass NAME', 'fail NAME: why' or 'skip NAME: why' in
 # build/log/results; what a stage printed is in build/log/STAGE.log. The last line of the output is always
-# 'N passed, N failed', and the exit status is non-zero when anything failed or nothing ran.
+# 'N passed, N failed', and the exit status is non-zero when anything failed or nothing ran. Before it stands why, and
+# before that what the daemons of the tests that failed said last: often nothing but this end is kept of a run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 what=${1:-all}
@@ -17,6 +18,7 @@ closing() {
         passed=$(grep -c '^pass ' $results)
         failed=$(grep -c '^fail ' $results)
         grep '^skip ' $results | sed 's/^skip/skipped/'
+        grep '^said ' $results | tail -n 100 | cut -c1-300
         grep '^fail ' $results | sed 's/^fail/FAILED/'
         echo "$passed passed, $failed failed"
         [ "$failed" = 0 ] && [ "$passed" != 0 ]

@@ -143,6 +143,9 @@ def pytest_runtest_makereport(item):
     report = outcome.get_result()
     if report.failed:
         item.failed_report = report
+        for daemon in Droverd.alive:
+            for log in daemon.logs():
+                add_log(report, log.name, log)
 
 
 def add_logs(report, hosts):
@@ -151,6 +154,8 @@ def add_logs(report, hosts):
         for directory in ("/var/log/drover", "/var/log/libvirt/qemu"):
             logs += sorted(path for path in host.path(directory).glob("**/*") if path.is_file())
     for log in logs:
-        text = log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")
-        name = str(log).partition("/root/")[2] or log.name
-        report.sections.append((f"log {name}", text))
+        add_log(report, str(log).partition("/root/")[2] or log.name, log)
+
+
+def add_log(report, name, log):
+    report.sections.append((f"log {name}", log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")))

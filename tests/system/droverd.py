@@ -28,6 +28,8 @@ def free_port():
 class Droverd:
     """One daemon with directories of its own; stop() takes both away."""
 
+    alive = []  # all of them, for the report of a test that fails meanwhile
+
     def __init__(self, conf=""):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="drover-test-"))
         for name in ("etc", "state", "run", "log"):
@@ -36,6 +38,7 @@ class Droverd:
         (self.base / "etc" / "droverd.conf").write_text("default_network = 0\n" + conf)
         self.output = open(self.base / "output", "w+", encoding="utf-8")
         self.process = None
+        self.alive.append(self)
         self.start()
 
     def start(self):
@@ -52,6 +55,10 @@ class Droverd:
 
     def environment(self):
         return None
+
+    def logs(self):
+        """Its own output, then what its guests' QEMUs wrote."""
+        return [self.base / "output", *sorted(path for path in (self.base / "log").glob("**/*") if path.is_file())]
 
     def said(self):
         return (self.base / "output").read_text()
@@ -78,6 +85,7 @@ class Droverd:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(timeout=30)
+        self.alive.remove(self)
         said = self.said()
         self.output.close()
         shutil.rmtree(self.base)

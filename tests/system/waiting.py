@@ -1,4 +1,5 @@
 """Wait for what happens, not for time to pass: conditions, and libvirt events as a client sees them."""
+import sys
 import threading
 import time
 
@@ -7,15 +8,32 @@ import libvirt
 STEP_S = 0.02
 
 
-def wait_for(what, condition, timeout=20):
-    """The first true value of condition(); an AssertionError that says what was waited for otherwise."""
+def wait_for(what, condition, timeout=60):
+    """The first true value of condition(); an AssertionError that says what was waited for and seen last otherwise."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s; seen last: {seen_by(condition)}"
         time.sleep(STEP_S)
+
+
+def seen_by(condition):
+    """What the functions that a condition calls itself answer now: 'state_of() was paused'."""
+    seen = []
+
+    def on_event(frame, event, value):
+        if event == "return" and frame.f_back and frame.f_back.f_code is getattr(condition, "__code__", None):
+            seen.append(f"{frame.f_code.co_name}() was {value!r}")
+
+    before = sys.getprofile()
+    sys.setprofile(on_event)
+    try:
+        value = condition()
+    finally:
+        sys.setprofile(before)
+    return ", ".join([*seen, f"all of it {value!r}"])[:1000]
 
 
 class EventLoop:
@@ -56,7 +74,7 @@ class Lifecycle:
     def close(self):
         self._conn.domainEventDeregisterAny(self._id)
 
-    def wait(self, guest, event, timeout=20):
+    def wait(self, guest, event, timeout=60):
         """The first event of this kind for this guest, past or to come."""
         def found():
             return next((entry for entry in self.events if entry[1:3] == (guest, event)), None)
