@@ -4,16 +4,24 @@ import subprocess
 
 import pytest
 from droverd import Droverd
+from img_tools import needs_stock
+from nbd_server import Serving
 
 from lab.paths import PROGRAMS
 
 
 @pytest.fixture()
-def installed(tmp_path, monkeypatch):
+def place(tmp_path):
+    """Where everything was installed."""
     done = subprocess.run(["meson", "install", "-C", PROGRAMS, "--no-rebuild", "--quiet", "--destdir", tmp_path],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    program = next(tmp_path.glob("**/sbin/droverd"))
+    return tmp_path
+
+
+@pytest.fixture()
+def installed(place, monkeypatch):
+    program = next(place.glob("**/sbin/droverd"))
     monkeypatch.setenv("DROVERD", str(program))
     daemon = Droverd("libvirt_sockets = 0\n")
     yield daemon
@@ -38,3 +46,20 @@ def test_an_installed_droverd_finds_its_helpers(installed, tmp_path):
     virsh("pool-create-as", "p", "dir", "--target", str(tmp_path / "images"))
     virsh("vol-create-as", "p", "v.qcow2", "16M", "--format", "qcow2")
     assert virsh("vol-list", "p").split() == ["v.qcow2", str(tmp_path / "images" / "v.qcow2")]
+
+
+@needs_stock
+def test_an_installed_drover_img_finds_its_server(place):
+    """IMG-33: serve is the work of drover-nbd, which stands elsewhere and links what drover-img does not."""
+    program, image = next(place.glob("**/bin/drover-img")), place / "image"
+    server = next(place.glob("**/drover-nbd"))
+    assert server.parent != program.parent
+    subprocess.run([program, "create", "-q", "-f", "qcow2", image, "3M"], check=True)
+    with Serving(place, image, format="qcow2", program=(program, "serve")) as serving:
+        said = subprocess.run(["qemu-img", "info", "-f", "raw", serving.uri], capture_output=True, text=True, check=True).stdout
+    assert "virtual size: 3 MiB" in said
+    for name in ("drover-img.1", "drover-img"):  # the manual page, and the completion
+        assert any(name in each.name and "bin" not in each.parts for each in place.glob("**/*")), name
+    server.unlink()
+    done = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "drover-nbd, which is not installed" in done.stderr
