@@ -80,16 +80,35 @@ static int attach_files(Image *image, unsigned flags, const ChainPolicy *policy,
         return 0;
 }
 
+static bool is_known(const uint8_t id[16])
+{
+        static const uint8_t unknown[16];
+
+        return memcmp(id, unknown, sizeof(unknown)) != 0;
+}
+
+/* A vhdx image notes the parent's id, perhaps two of which one must fit. */
+static bool vhdx_fits(const VhdxDescription *above, const VhdxDescription *below)
+{
+        bool noted = false;
+
+        for (size_t i = 0; above && below && i < ARRAY_LEN(above->parent_id); i++) {
+                if (is_known(above->parent_id[i]) && memcmp(above->parent_id[i], below->data_id, 16) == 0)
+                        return true;
+                noted |= is_known(above->parent_id[i]);
+        }
+        return !noted;
+}
+
 /* A vmdk image notes what its parent held; a parent that was written since shows something else through it. */
 static int check_parent(const Image *image, const Image *backing, Error *err)
 {
         const VmdkDescription *child = image_description(image)->vmdk, *parent = image_description(backing)->vmdk;
-
         const VpcDescription *above = image_description(image)->vpc, *below = image_description(backing)->vpc;
-        static const uint8_t unknown[sizeof(above->parent_id)];
 
-        if (above && below && memcmp(above->parent_id, unknown, sizeof(unknown)) != 0 &&
-            memcmp(above->parent_id, below->footer + VPC_AT_ID, sizeof(unknown)) != 0)
+        if (!vhdx_fits(image_description(image)->vhdx, image_description(backing)->vhdx) ||
+            (above && below && is_known(above->parent_id) &&
+             memcmp(above->parent_id, below->footer + VPC_AT_ID, sizeof(above->parent_id)) != 0))
                 return err_set(err, ERR_OPERATION_FAILED,
                                "'%s' was made on top of another image than '%s': their ids differ", image_name(image),
                                image_name(backing));

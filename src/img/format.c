@@ -107,6 +107,7 @@ void image_description_done(ImageDescription *what)
 {
         vmdk_description_free(what->vmdk);
         free(what->vpc);
+        free(what->vhdx);
         free(what->backing_file);
         free(what->backing_format);
         for (size_t i = 0; i < what->data_files.len; i++)

@@ -57,6 +57,12 @@ typedef struct VpcDescription {
         uint8_t parent_id[16]; /* zeros: none, or not noted */
 } VpcDescription;
 
+/* The same of vhdx. A parent may be told by either of two ids. */
+typedef struct VhdxDescription {
+        uint8_t data_id[16];      /* another one after each change of the content */
+        uint8_t parent_id[2][16]; /* zeros: not noted */
+} VhdxDescription;
+
 typedef struct ImageDescription {
         ImageFormat format;
         unsigned version;       /* of the format; 0: it has none */
@@ -73,6 +79,7 @@ typedef struct ImageDescription {
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
         VmdkDescription *vmdk; /* owned; NULL: not vmdk, or without a descriptor */
         VpcDescription *vpc;   /* owned; NULL: not vpc */
+        VhdxDescription *vhdx; /* owned; NULL: not vhdx */
 } ImageDescription;
 
 const char *image_format_name(ImageFormat format);

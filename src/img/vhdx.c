@@ -5,7 +5,8 @@
  * metadata are; the metadata's own table says where each item is. A log that
  * was left behind is put over what is read, and into the file before it is
  * written. Our own writing needs no log: an entry of the table lies within one
- * sector and is stored when its block is there.
+ * sector and is stored when its block is there. An image with a parent is only
+ * read.
  */
 #include "img/vhdx.h"
 
@@ -24,6 +25,7 @@ enum {
         STATE_UNMAPPED = 3,
         STATE_UNMAPPED_OLD = 5,
         STATE_FULLY_PRESENT = 6,
+        STATE_PARTIALLY_PRESENT = 7,
 };
 #define OFFSET_MASK  (~((1ULL << 20) - 1))
 #define LARGEST_DISK (64ULL << 40)
@@ -53,6 +55,8 @@ typedef struct Vhdx {
         uint64_t head_at;
         Region bat, metadata;
         VhdxLog log;
+        uint32_t sector;
+        uint8_t *partial; /* with a parent: a bit a block, some of its sectors are the parent's; owned */
 } Vhdx;
 
 static bool vhdx_probe(const uint8_t *head, size_t n)
@@ -97,8 +101,8 @@ static int find_region(ImageFile *file, const uint8_t id[16], Region *ret, Error
         return 0;
 }
 
-/* n bytes of one metadata item. */
-static int read_item(ImageFile *file, uint64_t metadata, const uint8_t id[16], void *data, size_t n, Error *err)
+int vhdx_item_find(ImageFile *file, uint64_t metadata, const uint8_t id[16], uint64_t *ret, uint32_t *length,
+                   Error *err)
 {
         uint8_t head[32], row[VHDX_ROW_SIZE];
 
@@ -108,9 +112,36 @@ static int read_item(ImageFile *file, uint64_t metadata, const uint8_t id[16], v
                 return image_bad_field(err, file, metadata, "metadata signature", "is wrong");
         if (find_row(file, metadata, sizeof(head), load_le16(head + 10), id, "metadata table", row, err) < 0)
                 return -1;
-        if (load_le32(row + 16) < VHDX_METADATA_TABLE || load_le32(row + 20) < n)
-                return image_bad_field(err, file, metadata, "metadata item", "is misplaced or too short");
-        return image_file_read(file, metadata + load_le32(row + 16), data, n, err);
+        if (load_le32(row + 16) < VHDX_METADATA_TABLE)
+                return image_bad_field(err, file, metadata, "metadata item", "is misplaced");
+        *ret = metadata + load_le32(row + 16);
+        *length = load_le32(row + 20);
+        return 0;
+}
+
+/* n bytes of one metadata item. */
+static int read_item(ImageFile *file, uint64_t metadata, const uint8_t id[16], void *data, size_t n, Error *err)
+{
+        uint32_t length;
+        uint64_t at;
+
+        if (vhdx_item_find(file, metadata, id, &at, &length, err) < 0)
+                return -1;
+        if (length < n)
+                return image_bad_field(err, file, at, "metadata item", "is %u bytes long, too short", length);
+        return image_file_read(file, at, data, n, err);
+}
+
+/* What an image on top of this one notes of it, and what this one noted of its parent. */
+static int describe_links(ImageFile *file, uint64_t metadata, bool has_parent, ImageDescription *ret, Error *err)
+{
+        uint8_t head[VHDX_HEADER_SIZE];
+        uint64_t at;
+
+        ret->vhdx = mem_new(VhdxDescription);
+        if (vhdx_header_read(file, head, &at, NULL) == 0) /* who opens it hears of a header that is broken */
+                memcpy(ret->vhdx->data_id, head + VHDX_AT_DATA_WRITE, sizeof(ret->vhdx->data_id));
+        return has_parent ? vhdx_parent_describe(file, metadata, ret, err) : 0;
 }
 
 static int vhdx_describe(ImageFile *file, ImageDescription *ret, Error *err)
@@ -131,9 +162,6 @@ static int vhdx_describe(ImageFile *file, ImageDescription *ret, Error *err)
         block = load_le32(parameters);
         if (block < 1 << 20 || block > 256 << 20 || (block & (block - 1)))
                 return image_bad_field(err, file, metadata.at, "block size", "is %u", block);
-        if (load_le32(parameters + 4) & FLAG_HAS_PARENT)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': differencing vhdx images are not supported",
-                               file->name);
         if (load_le32(sector) != 512 && load_le32(sector) != 4096)
                 return image_bad_field(err, file, metadata.at, "logical sector size", "is %u: 512 and 4096 are known",
                                        load_le32(sector));
@@ -142,7 +170,7 @@ static int vhdx_describe(ImageFile *file, ImageDescription *ret, Error *err)
         if (ret->virtual_size > LARGEST_DISK || ret->virtual_size % load_le32(sector))
                 return image_bad_field(err, file, metadata.at, "virtual disk size", "is %llu",
                                        (unsigned long long)ret->virtual_size);
-        return 0;
+        return describe_links(file, metadata.at, load_le32(parameters + 4) & FLAG_HAS_PARENT, ret, err);
 }
 
 static Vhdx *vhdx_of(const Image *image)
@@ -160,7 +188,9 @@ static int vhdx_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
 {
         const BlockMap *map = block_map_of(image);
         uint64_t n = block_map_part_length(map, part), at = entry_at(image, part * map->per_part);
+        uint64_t first = part * map->per_part;
         AUTOFREE uint8_t *table = block_map_read_table(image, at, n, 8, err);
+        uint8_t *partial = vhdx_of(image)->partial;
 
         if (!table)
                 return -1;
@@ -170,14 +200,22 @@ static int vhdx_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
 
                 switch (entry & STATE_MASK) {
                 case STATE_NOT_PRESENT:
+                        break;
                 case STATE_UNDEFINED:
                 case STATE_UNMAPPED:
-                case STATE_UNMAPPED_OLD:
+                case STATE_UNMAPPED_OLD: /* not the parent's any more */
+                        entries[i] = partial ? BLOCK_ZERO : BLOCK_ABSENT;
                         break;
                 case STATE_ZERO:
                         entries[i] = BLOCK_ZERO;
                         break;
+                case STATE_PARTIALLY_PRESENT:
                 case STATE_FULLY_PRESENT:
+                        if ((entry & STATE_MASK) == STATE_PARTIALLY_PRESENT && !partial)
+                                return image_bad_field(err, image->file, at + 8 * i, "block entry",
+                                                       "is of a part of a block in an image without a parent");
+                        if ((entry & STATE_MASK) == STATE_PARTIALLY_PRESENT)
+                                partial[(first + i) / 8] |= (uint8_t)(1 << (first + i) % 8);
                         if (block_map_placed(image, entry & OFFSET_MASK, at + 8 * i, &entries[i], err) < 0)
                                 return -1;
                         break;
@@ -213,8 +251,31 @@ static int vhdx_store(Image *image, uint64_t first, uint64_t n, const uint64_t *
         return image_file_write(image->file, entry_at(image, first), table, 8 * n, err);
 }
 
+/* The bitmap of the chunk that a block belongs to, 0: none. Its entry follows those of the chunk's blocks. */
+static int find_bitmap(Image *image, uint64_t block, uint64_t *ret, Error *err)
+{
+        const BlockMap *map = block_map_of(image);
+        const Vhdx *v = vhdx_of(image);
+        uint64_t at = entry_at(image, (block / map->per_part + 1) * map->per_part) - 8, entry;
+        uint8_t bytes[8];
+
+        if (at + 8 > v->bat.at + v->bat.length)
+                return image_bad_field(err, image->file, v->bat.at, "table of blocks",
+                                       "has %u bytes: no room for the entry of a bitmap of sectors", v->bat.length);
+        if (image_file_read(image->file, at, bytes, sizeof(bytes), err) < 0)
+                return -1;
+        vhdx_log_apply(&v->log, at, bytes, sizeof(bytes));
+        entry = load_le64(bytes);
+        *ret = (entry & STATE_MASK) == STATE_FULLY_PRESENT ? entry & OFFSET_MASK : 0;
+        if (*ret > INT64_MAX / 2)
+                return image_bad_field(err, image->file, at, "entry of a bitmap of sectors", "is 0x%llx",
+                                       (unsigned long long)entry);
+        return 0;
+}
+
 static int vhdx_tables(Image *image, BlockRanges *ret, Error *err)
 {
+        const BlockMap *map = block_map_of(image);
         const Vhdx *v = vhdx_of(image);
         uint64_t log = load_le64(v->head + VHDX_AT_LOG_OFFSET);
         BlockRange ranges[] = {
@@ -224,9 +285,16 @@ static int vhdx_tables(Image *image, BlockRanges *ret, Error *err)
                 { .start = v->metadata.at, .end = v->metadata.at + v->metadata.length, .block = UINT64_MAX },
         };
 
-        (void)err;
         for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
                 vec_push(ret, ranges[i]);
+        for (uint64_t block = 0; v->partial && block < map->n; block += map->per_part) {
+                uint64_t bitmap;
+
+                if (find_bitmap(image, block, &bitmap, err) < 0)
+                        return -1;
+                if (bitmap)
+                        vec_push(ret, ((BlockRange){ bitmap, bitmap + MIB, UINT64_MAX }));
+        }
         return 0;
 }
 
@@ -254,18 +322,27 @@ static int read_all(Image *image, Vhdx *v, uint64_t *per_part, Error *err)
         uint64_t blocks, block = image->about.cluster_size;
         uint8_t sector[4];
 
+        if (image->about.backing_file && image->writable)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s': a vhdx image with a parent is only read",
+                               image_name(image));
         if (vhdx_header_read(image->file, v->head, &v->head_at, err) < 0 ||
             vhdx_log_read(image->file, v->head, &v->log, err) < 0 || settle_log(image, v, err) < 0 ||
             find_region(image->file, vhdx_bat_region, &v->bat, err) < 0 ||
             find_region(image->file, vhdx_metadata_region, &v->metadata, err) < 0 ||
             read_item(image->file, v->metadata.at, vhdx_logical_sector, sector, sizeof(sector), err) < 0)
                 return -1;
-        *per_part = (1ULL << 23) * load_le32(sector) / block;
+        v->sector = load_le32(sector);
+        *per_part = (1ULL << 23) * v->sector / block;
         blocks = div_up(image->size, block);
         if (8 * (blocks + (blocks ? (blocks - 1) / *per_part : 0)) > v->bat.length)
                 return image_bad_field(err, image->file, v->bat.at, "table of blocks",
                                        "has %u bytes: too few for %llu blocks", v->bat.length,
                                        (unsigned long long)blocks);
+        if (image->about.backing_file) {
+                v->partial = mem_try(div_up(blocks, 8));
+                if (!v->partial)
+                        return err_set(err, ERR_NO_MEMORY, "'%s': no memory to note its blocks", image_name(image));
+        }
         return 0;
 }
 
@@ -274,20 +351,25 @@ static int vhdx_open(Image *image, Error *err)
         Vhdx *v = mem_new(Vhdx);
         uint64_t per_part, end;
         BlockMap *map = NULL;
+        uint8_t *partial;
         VhdxLog log;
 
         if (read_all(image, v, &per_part, err) < 0 || image_file_size(image->file, &end, err) < 0) {
                 vhdx_log_done(&v->log);
+                free(v->partial);
                 free(v);
                 return -1;
         }
         log = v->log;
+        partial = v->partial;
         map = block_map_new(image, &vhdx_ops, image->about.cluster_size, per_part, v, err);
         if (!map) {
                 vhdx_log_done(&log);
+                free(partial);
                 return -1;
         }
-        map->stores_zeros = map->loose_start = map->no_backing = true;
+        map->stores_zeros = map->loose_start = true;
+        map->no_backing = !v->partial;
         block_map_writable(map, MAX(end, v->bat.at + v->bat.length), MIB);
         return 0;
 }
@@ -295,7 +377,37 @@ static int vhdx_open(Image *image, Error *err)
 static int vhdx_close(Image *image, Error *err)
 {
         vhdx_log_done(&vhdx_of(image)->log);
+        free(TAKE(vhdx_of(image)->partial));
         return block_map_close(image, err);
+}
+
+static int vhdx_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
+{
+        const Vhdx *v = vhdx_of(image);
+        uint64_t size = block_map_of(image)->block_size, block = offset / size;
+        VhdxChunk chunk;
+
+        if (!v->partial)
+                return block_map_map(image, offset, length, ret, err);
+        if (block_map_map(image, offset, MIN(length, size - offset % size), ret, err) < 0)
+                return -1;
+        if (!(v->partial[block / 8] >> block % 8 & 1))
+                return 0;
+        chunk = (VhdxChunk){ .size = block_map_of(image)->per_part * size, .sector = v->sector };
+        if (find_bitmap(image, block, &chunk.bitmap_at, err) < 0)
+                return -1;
+        if (!chunk.bitmap_at)
+                return image_bad_field(err, image->file, v->bat.at, "table of blocks",
+                                       "says that block %llu is there in part, and has no bitmap of its sectors",
+                                       (unsigned long long)block);
+        return vhdx_parent_narrow(image->file, &v->log, &chunk, ret, err);
+}
+
+static int vhdx_read(Image *image, uint64_t offset, void *data, size_t n, Error *err)
+{
+        if (vhdx_of(image)->partial)
+                return image_read_by_map(image, offset, data, n, err);
+        return block_map_read(image, offset, data, n, err);
 }
 
 const ImageDriver image_driver_vhdx = {
@@ -304,8 +416,8 @@ const ImageDriver image_driver_vhdx = {
         .describe = vhdx_describe,
         .open = vhdx_open,
         .close = vhdx_close,
-        .map = block_map_map,
-        .read = block_map_read,
+        .map = vhdx_map,
+        .read = vhdx_read,
         .write = block_map_write,
         .zero = block_map_zero,
         .flush = block_map_flush,

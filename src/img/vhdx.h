@@ -58,6 +58,21 @@ void vhdx_log_apply(const VhdxLog *log, uint64_t offset, uint8_t *data, size_t n
 /* Change the file. */
 int vhdx_log_replay(const VhdxLog *log, ImageFile *file, Error *err);
 
+/* Where an item of the metadata stands, and its length. */
+int vhdx_item_find(ImageFile *file, uint64_t metadata, const uint8_t id[16], uint64_t *ret, uint32_t *length,
+                   Error *err);
+
+/* vhdx-parent.c: the parent's name and ids, from the metadata at this offset. */
+int vhdx_parent_describe(ImageFile *file, uint64_t metadata, ImageDescription *ret, Error *err);
+/* Blocks that share a bitmap, one bit a sector. */
+typedef struct VhdxChunk {
+        uint64_t size;      /* bytes of the disk */
+        uint64_t bitmap_at; /* in the file */
+        uint32_t sector;
+} VhdxChunk;
+/* Of an extent within one block: as much as is all the image's own, or all the parent's. */
+int vhdx_parent_narrow(ImageFile *file, const VhdxLog *log, const VhdxChunk *chunk, ImageExtent *extent, Error *err);
+
 int vhdx_create(ImageFile *file, const ImageCreate *how, Error *err);
 
 DEFINE_AUTO_VALUE(VhdxLog, vhdx_log_done)

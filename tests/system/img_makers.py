@@ -1,8 +1,9 @@
-"""Images of formats that no stock tool makes: Bochs, cloop, UML's cow, Apple's dmg, differencing vpc."""
+"""Images of formats that no stock tool makes: Bochs, cloop, UML's cow, Apple's dmg, differencing vpc and vhdx."""
 
 import base64
 import bz2
 import struct
+import uuid
 import zlib
 
 
@@ -99,3 +100,51 @@ def differencing_vpc(path, parent, relative, sectors):
         blocks += bitmap + data
     path.write_bytes(footer + head + struct.pack(f">{entries}I", *table).ljust(512, b"\xff") + name.ljust(512, b"\0")
                      + blocks + footer)
+
+
+def differencing_vhdx(path, parent, relative, sectors, whole=(), zero=(), undefined=()):
+    """An image on top of a dynamic one with blocks of 1 MiB: the sectors given are its own, each filled with its number; so
+    are whole blocks, those that are zeros, and those whose content was given up."""
+    data, mib, per_chunk = bytearray(parent.read_bytes()), 1 << 20, 4096
+    regions = {}
+    for i in range(struct.unpack_from("<I", data, (192 << 10) + 8)[0]):
+        guid, at = struct.unpack_from("<16sQ", data, (192 << 10) + 16 + 32 * i)
+        regions[guid[0]] = at
+    table, metadata = regions[0x66], regions[0x06]
+    headers = [(struct.unpack_from("<Q", data, at + 8)[0], bytes(data[at + 32:at + 48])) for at in (64 << 10, 128 << 10)]
+    linkage = "{%s}" % str(uuid.UUID(bytes_le=max(headers)[1])).upper()
+    count = struct.unpack_from("<H", data, metadata + 10)[0]
+    items = {}
+    for i in range(count):
+        guid, at = struct.unpack_from("<16sI", data, metadata + 32 + 32 * i)
+        items[guid[0]] = metadata + at
+    data[items[0x37] + 4] |= 2  # file parameters: it has a parent
+    texts = {"parent_linkage": linkage, "relative_path": ".\\" + relative, "absolute_win32_path": "C:\\elsewhere\\p.vhdx"}
+    rows, strings = b"", b""
+    for key, value in texts.items():
+        key, value, at = key.encode("utf-16-le"), value.encode("utf-16-le"), 20 + 12 * len(texts) + len(strings)
+        rows += struct.pack("<IIHH", at, at + len(key), len(key), len(value))
+        strings += key + value
+    locator = uuid.UUID("b04aefb7-d19e-4a81-b789-25b8e9445913").bytes_le + struct.pack("<HH", 0, len(texts)) + rows + strings
+    data[metadata + (128 << 10):metadata + (128 << 10) + len(locator)] = locator
+    struct.pack_into("<16sIII", data, metadata + 32 + 32 * count, uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le,
+                     128 << 10, len(locator), 4)
+    struct.pack_into("<H", data, metadata + 10, count + 1)
+    del data[max(table, metadata) + mib:]
+    data[table:table + mib] = bytes(mib)
+    bitmap, bitmap_at = bytearray(mib), len(data)
+    data += bitmap
+    struct.pack_into("<Q", data, table + 8 * per_chunk, bitmap_at | 6)
+    for number in sorted({sector * 512 // mib for sector in sectors} | set(whole)):
+        block = bytearray(b"w" * mib if number in whole else bytes(mib))
+        for sector in (s for s in sectors if s * 512 // mib == number):
+            bitmap[sector // 8] |= 1 << sector % 8
+            inside = sector * 512 % mib
+            block[inside:inside + 512] = bytes([sector % 251 + 1]) * 512
+        struct.pack_into("<Q", data, table + 8 * number, len(data) | (6 if number in whole else 7))
+        data += block
+    for numbers, state in ((zero, 2), (undefined, 3)):
+        for number in numbers:
+            struct.pack_into("<Q", data, table + 8 * number, state)
+    data[bitmap_at:bitmap_at + mib] = bitmap
+    path.write_bytes(data)

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from img_makers import bochs, cloop, cow, differencing_vpc, dmg
+from img_makers import bochs, cloop, cow, differencing_vhdx, differencing_vpc, dmg
 from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock
 
 pytestmark = needs_stock
@@ -387,6 +387,40 @@ def test_a_differencing_vpc_image_shows_its_sectors_and_the_others_of_its_parent
     ours("check", "-q", "-f", "vpc", image)
     ours("convert", "-f", "vpc", "-O", "raw", image, back)
     assert back.read_bytes() == expected and base.read_bytes() == before
+
+
+def test_a_differencing_vhdx_image_shows_its_sectors_and_the_others_of_its_parent(tmp_path):
+    """IMG-27; no stock tool here reads such an image."""
+    mib, size = 1 << 20, 7 << 20
+    raw, base, image, back = fill(tmp_path / "a.raw", size), tmp_path / "base.vhdx", tmp_path / "a.vhdx", tmp_path / "b.raw"
+    stock("convert", "-f", "raw", "-O", "vhdx", "-o", "block_size=1M", raw, base)
+    sectors = (0, 1, 9, 2047, 2048, 5000, 5001, 5002)
+    differencing_vhdx(image, base, "base.vhdx", sectors, whole=[3], zero=[4], undefined=[5])
+    expected = bytearray(raw.read_bytes())
+    for sector in sectors:
+        expected[sector * 512:sector * 512 + 512] = bytes([sector % 251 + 1]) * 512
+    expected[3 * mib:4 * mib], expected[4 * mib:6 * mib] = b"w" * mib, bytes(2 * mib)
+    said = json.loads(ours("info", "-f", "vhdx", "--output=json", image))
+    assert said["backing-filename"] == "./base.vhdx" and said["backing-filename-format"] == "vhdx"
+    ours("convert", "-f", "vhdx", "-O", "raw", image, back)
+    assert back.read_bytes() == expected
+    rows = json.loads(ours("map", "-f", "vhdx", "--output=json", image))
+    assert rows[0]["start"] == 0 and rows[0]["length"] == 1024 and rows[0]["depth"] == 0 and rows[1]["depth"] == 1
+    ours("check", "-q", "-f", "vhdx", image)
+    assert "base.vhdx" in failing("convert", "--untrusted", "-f", "vhdx", "-O", "raw", image, back)
+    assert "is only read" in failing("convert", "-n", "-f", "raw", "-O", "vhdx", raw, image)
+    # A parent that was written since has another id.
+    io(base, "write 0 512", format="vhdx")
+    assert "was made on top of another image" in failing("convert", "-f", "vhdx", "-O", "raw", image, back)
+    # What is wrong is named.
+    for at, value, word in ((8 * 4096, bytes(8), "no bitmap of its sectors"), (0, struct.pack("<Q", 1 << 62 | 7), "block entry")):
+        differencing_vhdx(image, base, "base.vhdx", sectors)
+        data = bytearray(image.read_bytes())
+        table = data.index(struct.pack("<16s", bytes.fromhex("6677c22d23f600429d64115e9bfd4a08")), 192 << 10)
+        table = struct.unpack_from("<Q", data, table + 16)[0]
+        data[table + at:table + at + 8] = value
+        image.write_bytes(data)
+        assert word in failing("convert", "-f", "vhdx", "-O", "raw", image, back)
 
 
 def test_an_overlay_in_vpc_is_made_written_and_committed(tmp_path):
