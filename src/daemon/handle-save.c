@@ -215,22 +215,11 @@ static int restore_here(Call *call, Domain *dom, const void *args UNUSED, Error 
 }
 
 /* The image is good: find or make its guest. */
-static int take_image(RestoreRequest *request, const SaveImage *image, Error *err)
+static int take_image(RestoreRequest *request, const SaveImage *image, const DomainDef *def, Error *err)
 {
         Driver *driver = call_driver(request->call);
-        AUTO(DomainDef) *def = qemu_save_def(driver, image, err);
         Domain *dom;
 
-        if (!def)
-                return -1;
-        if (request->dxml) {
-                DomainDef *other = qemu_save_other_def(driver, def, request->dxml, err);
-
-                if (!other)
-                        return -1;
-                domain_def_unref(def);
-                def = other;
-        }
         if (define_find(driver, def, &dom, err) < 0)
                 return -1;
         if (!dom) {
@@ -244,15 +233,16 @@ static int take_image(RestoreRequest *request, const SaveImage *image, Error *er
         return call_run_job(request->call, dom, JOB_START, restore_here);
 }
 
-static void on_image_seen(void *arg, const SaveImage *image, const Error *failure)
+static void on_image_seen(void *arg, const SaveImage *image, DomainDef *given, const Error *failure)
 {
         RestoreRequest *request = arg;
         Call *call = request->call;
+        AUTO(DomainDef) *def = given;
         AUTO(Error) err = { 0 };
 
         if (failure)
                 call_fail(call, failure);
-        else if (take_image(request, image, &err) < 0)
+        else if (take_image(request, image, def, &err) < 0)
                 call_fail(call, &err);
 }
 
@@ -271,7 +261,7 @@ static int restore(Call *call, const char *from, const char *dxml, uint32_t flag
         request = arena_new_one(call_arena(call), RestoreRequest);
         *request = (RestoreRequest){ .call = call, .from = from, .dxml = dxml, .flags = flags };
         call_keep(call, request, leave);
-        return qemu_save_look(qemu, from, on_image_seen, request, err);
+        return qemu_save_look(qemu, from, dxml, on_image_seen, request, err);
 }
 
 int handle_domain_restore(Call *call, const WireDomainRestoreArgs *args, Error *err)
@@ -304,42 +294,35 @@ typedef struct ImageRequest {
         uint32_t flags;
 } ImageRequest;
 
-static int answer_xml(const ImageRequest *request, const SaveImage *image, Error *err)
+static int answer_xml(const ImageRequest *request, const DomainDef *def, Error *err)
 {
-        AUTO(DomainDef) *def = qemu_save_def(call_driver(request->call), image, err);
         unsigned format = DEF_FORMAT_INACTIVE |
                           (request->flags & VIR_DOMAIN_SAVE_IMAGE_XML_SECURE ? DEF_FORMAT_SECURE : 0);
         AUTO(Buf) xml = { 0 };
 
-        if (!def)
-                return -1;
         if (domain_def_format(def, format, &xml) < 0)
                 return err_set(err, ERR_INTERNAL, "the definition cannot be written as XML");
         call_reply(request->call, &(WireDomainSaveImageGetXmlDescRet){ .xml = buf_text(&xml) });
         return 0;
 }
 
-static void on_image_to_show(void *arg, const SaveImage *image, const Error *failure)
+static void on_image_to_show(void *arg, const SaveImage *image UNUSED, DomainDef *given, const Error *failure)
 {
         ImageRequest *request = arg;
+        AUTO(DomainDef) *def = given;
         AUTO(Error) err = { 0 };
 
         if (failure)
                 call_fail(request->call, failure);
-        else if (answer_xml(request, image, &err) < 0)
+        else if (answer_xml(request, def, &err) < 0)
                 call_fail(request->call, &err);
 }
 
-static int change_image(const ImageRequest *request, const SaveImage *old, Error *err)
+static int change_image(const ImageRequest *request, const SaveImage *old, const DomainDef *other, Error *err)
 {
-        Driver *driver = call_driver(request->call);
-        AUTO(DomainDef) *def = qemu_save_def(driver, old, err);
-        AUTO(DomainDef) *other = def ? qemu_save_other_def(driver, def, request->xml, err) : NULL;
         AUTO(Buf) xml = { 0 };
         SaveImage image = *old;
 
-        if (!other)
-                return -1;
         if (domain_def_format(other, DEF_FORMAT_SECURE | DEF_FORMAT_MIGRATABLE, &xml) < 0)
                 return err_set(err, ERR_INTERNAL, "the definition cannot be written as XML");
         if (request->flags & HOW)
@@ -349,14 +332,15 @@ static int change_image(const ImageRequest *request, const SaveImage *old, Error
         return qemu_save_edit(request->qemu, request->path, &image, call_done, request->call, err);
 }
 
-static void on_image_to_change(void *arg, const SaveImage *image, const Error *failure)
+static void on_image_to_change(void *arg, const SaveImage *image, DomainDef *given, const Error *failure)
 {
         ImageRequest *request = arg;
+        AUTO(DomainDef) *other = given;
         AUTO(Error) err = { 0 };
 
         if (failure)
                 call_fail(request->call, failure);
-        else if (change_image(request, image, &err) < 0)
+        else if (change_image(request, image, other, &err) < 0)
                 call_fail(request->call, &err);
 }
 
@@ -369,7 +353,7 @@ static int look(Call *call, const char *path, const char *xml, uint32_t flags, E
                 return -1;
         request = arena_new_one(call_arena(call), ImageRequest);
         *request = (ImageRequest){ .call = call, .qemu = qemu, .path = path, .xml = xml, .flags = flags };
-        return qemu_save_look(qemu, path, xml ? on_image_to_change : on_image_to_show, request, err);
+        return qemu_save_look(qemu, path, xml, xml ? on_image_to_change : on_image_to_show, request, err);
 }
 
 int handle_domain_save_image_get_xml_desc(Call *call, const WireDomainSaveImageGetXmlDescArgs *args, Error *err)

@@ -213,7 +213,7 @@ static void go_back(void *arg)
         qmp_query_migrate(guest_qmp(i->run->guest), on_migration, i->run);
 }
 
-static void on_head(void *arg, const SaveImage *image, const Error *failure UNUSED)
+static void on_head(void *arg, const SaveImage *image, DomainDef *none UNUSED, const Error *failure UNUSED)
 {
         Look look = *(Look *)arg;
         Interrupted *i = look.i;
@@ -240,7 +240,7 @@ static void look_at_image(void *arg)
 
         look->i = i;
         i->look = look;
-        if (qemu_save_look(i->run->qemu, i->path, on_head, look, &err) < 0) {
+        if (qemu_save_look_at_head(i->run->qemu, i->path, on_head, look, &err) < 0) {
                 log_error("guest '%s' was being saved and stays as it is: %s", i->run->dom->name, err.text);
                 i->look = NULL;
                 free(look);

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "daemon/define.h"
 #include "daemon/save-helper.h"
+#include "loop/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,40 +218,111 @@ void qemu_restore(Domain *dom, DomainDef *def, const char *path, const StartOpti
 
 /* --- looking at images --- */
 
+enum { LARGE_BYTES = 128 * 1024 }; /* of XML: what is larger is parsed on a worker */
+
 typedef struct Look {
         Helper *helper;
-        void (*done)(void *arg, const SaveImage *image, const Error *failure);
+        Driver *driver;
+        const char *other_xml;
+        bool head_only;
+        SaveLooked *done;
         void *arg;
+        Buf head; /* the image points into it */
+        SaveImage image;
+        Task *task;
+        DomainDef *def;
+        Error err;
 } Look;
+
+static void look_free(Look *look)
+{
+        helper_free(look->helper);
+        buf_done(&look->head);
+        domain_def_unref(look->def);
+        err_done(&look->err);
+        free(look);
+}
+
+/* The definition an image holds. */
+static DomainDef *image_def(Driver *driver, const SaveImage *image, Error *err)
+{
+        AUTOFREE char *xml = str_dup_n(image->xml, image->xml_bytes);
+        DomainDef *def = define_parse(driver, xml, false, true, err);
+
+        if (!def)
+                err_prefix(err, "the definition in the save image");
+        return def;
+}
+
+/* On a worker, perhaps: the definition that the guest is to have. */
+static void read_def(void *data)
+{
+        Look *look = data;
+        AUTO(DomainDef) *def = image_def(look->driver, &look->image, &look->err);
+
+        if (def && look->other_xml)
+                look->def = qemu_save_other_def(look->driver, def, look->other_xml, &look->err);
+        else
+                look->def = TAKE(def);
+}
+
+static void on_def(void *data)
+{
+        Look *look = data;
+
+        look->task = task_free(look->task, NULL);
+        if (look->def)
+                look->done(look->arg, &look->image, TAKE(look->def), NULL);
+        else
+                look->done(look->arg, NULL, NULL, &look->err);
+        look_free(look);
+}
 
 static void on_head(void *arg, Buf *said, const Error *failure)
 {
-        Look look = *(Look *)arg;
-        AUTO(Error) err = { 0 };
-        SaveImage image;
+        Look *look = arg;
 
-        helper_free(look.helper);
-        free(arg);
-        if (failure)
-                look.done(look.arg, NULL, failure);
-        else if (save_image_parse(said->data, said->len, &image, &err) < 0)
-                look.done(look.arg, NULL, &err);
-        else
-                look.done(look.arg, &image, NULL);
+        look->head = *said;
+        *said = (Buf){ 0 };
+        look->helper = helper_free(look->helper);
+        if (failure || save_image_parse(look->head.data, look->head.len, &look->image, &look->err) < 0) {
+                look->done(look->arg, NULL, NULL, failure ?: &look->err);
+                look_free(look);
+                return;
+        }
+        if (look->head_only) {
+                look->done(look->arg, &look->image, NULL, NULL);
+                look_free(look);
+        } else if (look->image.xml_bytes + strlen(look->other_xml ?: "") > LARGE_BYTES) {
+                look->task = task_new(look->driver->daemon->workers, read_def, on_def, look);
+        } else {
+                read_def(look);
+                on_def(look);
+        }
 }
 
-int qemu_save_look(QemuDriver *qemu, const char *path,
-                   void (*done)(void *arg, const SaveImage *image, const Error *failure), void *arg, Error *err)
+static int look_at(QemuDriver *qemu, const char *path, const Look *wanted, Error *err)
 {
         SaveHelperSpec spec = { .verb = "show", .path = path, .in = -1, .out = -1, .head = -1, .commit = -1 };
         Look *look = mem_new(Look);
 
-        *look = (Look){ .done = done, .arg = arg };
+        *look = *wanted;
+        look->driver = qemu->driver;
         look->helper = save_helper_new(qemu, &spec, on_head, look, err);
         if (look->helper)
                 return 0;
-        free(look);
+        look_free(look);
         return -1;
+}
+
+int qemu_save_look(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg, Error *err)
+{
+        return look_at(qemu, path, &(Look){ .other_xml = other_xml, .done = done, .arg = arg }, err);
+}
+
+int qemu_save_look_at_head(QemuDriver *qemu, const char *path, SaveLooked *done, void *arg, Error *err)
+{
+        return look_at(qemu, path, &(Look){ .head_only = true, .done = done, .arg = arg }, err);
 }
 
 typedef struct Edit {
@@ -286,16 +358,6 @@ int qemu_save_edit(QemuDriver *qemu, const char *path, const SaveImage *image, D
                 return 0;
         free(edit);
         return -1;
-}
-
-DomainDef *qemu_save_def(Driver *driver, const SaveImage *image, Error *err)
-{
-        AUTOFREE char *xml = str_dup_n(image->xml, image->xml_bytes);
-        DomainDef *def = define_parse(driver, xml, false, true, err);
-
-        if (!def)
-                err_prefix(err, "the definition in the save image");
-        return def;
 }
 
 DomainDef *qemu_save_other_def(Driver *driver, const DomainDef *def, const char *xml, Error *err)
@@ -361,16 +423,14 @@ static void on_restored(void *arg, const Error *failure)
                 remove_image(m, on_image_gone);
 }
 
-static void on_managed_head(void *arg, const SaveImage *image, const Error *failure)
+static void on_managed_head(void *arg, const SaveImage *image, DomainDef *given, const Error *failure)
 {
         ManagedStart *m = arg;
-        AUTO(DomainDef) *def = NULL;
+        AUTO(DomainDef) *def = given;
         AUTO(Error) err = { 0 };
 
         if (failure)
                 err_copy(&err, failure);
-        else
-                def = qemu_save_def(m->dom->driver, image, &err);
         if (def && !uuid_eq(&def->uuid, &m->dom->uuid))
                 err_set(&err, ERR_OPERATION_FAILED, "it belongs to another guest");
         if (err_is_set(&err)) {
@@ -416,6 +476,6 @@ void qemu_start_or_restore(Domain *dom, DomainDef *def, const StartOptions *opti
         m->path = qemu_managed_save_path(qemu, dom->name);
         if (options->force_boot)
                 remove_image(m, on_image_thrown_away);
-        else if (qemu_save_look(qemu, m->path, on_managed_head, m, &err) < 0)
+        else if (qemu_save_look(qemu, m->path, NULL, on_managed_head, m, &err) < 0)
                 managed_done(m, &err);
 }

@@ -44,13 +44,18 @@ void qemu_start_or_restore(Domain *dom, DomainDef *def, const StartOptions *opti
 /* QEMU reads or writes one stream, with nothing left of what an earlier migration had set. */
 void qemu_plain_migration(QmpClient *qmp, void (*done)(void *arg, const Error *failure), void *arg);
 
-/* Read the head of an image: done() once; image is NULL on failure and gone afterwards. */
-int qemu_save_look(QemuDriver *qemu, const char *path,
-                   void (*done)(void *arg, const SaveImage *image, const Error *failure), void *arg, Error *err);
+/* image is NULL on failure and gone afterwards; def is taken. */
+typedef void SaveLooked(void *arg, const SaveImage *image, DomainDef *def, const Error *failure);
+/*
+ * Read the head of an image and the definition in it, on a worker when that is large: done() once. other_xml (NULL:
+ * none) lives until then; def is what it says, after a check that the guest's state fits it.
+ */
+int qemu_save_look(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg,
+                   Error *err);
+/* The same without the definition, def is NULL: is the image complete? */
+int qemu_save_look_at_head(QemuDriver *qemu, const char *path, SaveLooked *done, void *arg, Error *err);
 /* Give an image another head. */
 int qemu_save_edit(QemuDriver *qemu, const char *path, const SaveImage *image, DriverDone *done, void *arg,
                    Error *err);
-/* The definition an image holds. */
-DomainDef *qemu_save_def(Driver *driver, const SaveImage *image, Error *err);
 /* xml as the definition of a guest whose state belongs to def: it must fit. */
 DomainDef *qemu_save_other_def(Driver *driver, const DomainDef *def, const char *xml, Error *err);

@@ -196,3 +196,24 @@ def test_what_cannot_be_saved_says_why(daemon, tmp_path):
     said = daemon.virsh("managedsave", "transient", check=False)
     assert "cannot do managed save for transient domain" in said
     daemon.virsh("destroy", "transient")
+
+
+def test_a_large_definition_goes_through_an_image(daemon, tmp_path):
+    """Over 128 KiB it is read on a worker: restored, shown and changed like any other; what does not fit is refused."""
+    text = "some text " * 40_000
+    file, image = tmp_path / "large.xml", daemon.base / "large.save"
+    file.write_text("<domain type='qemu'><name>large</name><memory unit='MiB'>16</memory><metadata>"
+                    f"<a:x xmlns:a='http://a'>{text}</a:x></metadata><os><type arch='x86_64' machine='pc'>hvm</type></os></domain>")
+    daemon.virsh("create", file, "--paused")
+    daemon.virsh("save", "large", image)
+    shown = daemon.virsh("save-image-dumpxml", image)
+    assert text.strip() in shown
+    file.write_text(shown.replace("16384</memory>", "32768</memory>"))
+    assert "memory" in daemon.virsh("save-image-define", image, file, check=False)
+    file.write_text(shown.replace("<metadata>", "<title>changed</title><metadata>"))
+    daemon.virsh("save-image-define", image, file)
+    daemon.virsh("restore", image)
+    assert state(daemon, "large").startswith("paused")
+    said = daemon.virsh("dumpxml", "large")
+    assert "<title>changed</title>" in said and text.strip() in said
+    daemon.virsh("destroy", "large")
