@@ -1,6 +1,7 @@
 """drover's commands for pools and volumes: what they say is what stock virsh says, and JSON of it."""
 import json
 import os
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -84,3 +85,46 @@ def test_json_says_the_same(daemon):
     assert json.loads(drover(daemon, "-o", "json", "vol-info", "v", "j"))["capacity_bytes"] == 1 << 20
     drover(daemon, "pool-destroy", "j")
     assert json.loads(drover(daemon, "-o", "json", "pool-list", "--all")) == []
+
+
+KINDS = ["dir", "fs", "netfs", "logical", "disk", "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "gluster", "zfs", "vstorage"]
+
+
+def test_completion_and_help_know_every_kind_of_pool_that_the_daemon_has(daemon):
+    """STO-01: as pool-capabilities tells them."""
+    kinds = ElementTree.fromstring(drover(daemon, "pool-capabilities")).findall("pool")
+    assert sorted(kind.get("type") for kind in kinds if kind.get("supported") == "yes") == sorted(KINDS)
+    script = drover(daemon, "completion")
+    assert script.count(",".join(KINDS)) >= 5
+    for command in ("pool-define-as", "find-storage-pool-sources"):
+        assert all(kind in drover(daemon, "help", command) for kind in KINDS), command
+
+
+def test_a_definition_from_words_is_what_virsh_makes_of_them(daemon):
+    words = {"iscsi": ["--source-host", "h", "--source-dev", "iqn.x:y", "--target", "/t", "--source-initiator", "iqn.us",
+                       "--auth-type", "chap", "--auth-username", "u", "--secret-usage", "k"],
+             "rbd": ["--source-host", "h", "--source-name", "n", "--auth-type", "ceph", "--auth-username", "u",
+                     "--secret-uuid", "d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11"],
+             "scsi": ["--target", "/t", "--adapter-name", "scsi_host3"],
+             "netfs": ["--source-host", "h", "--source-path", "/p", "--target", "/t", "--source-format", "nfs",
+                       "--source-protocol-ver", "4"]}
+    for kind, more in words.items():
+        assert "Pool n defined" in drover(daemon, "pool-define-as", "n", kind, *more)
+        ours = [line for line in daemon.virsh("pool-dumpxml", "n", driver="qemu").splitlines() if "<uuid>" not in line]
+        both(daemon, "pool-dumpxml", "n")
+        daemon.virsh("pool-undefine", "n", driver="qemu")
+        daemon.virsh("pool-define-as", "n", kind, *more, driver="qemu")
+        theirs = [line for line in daemon.virsh("pool-dumpxml", "n", driver="qemu").splitlines() if "<uuid>" not in line]
+        assert ours == theirs
+        daemon.virsh("pool-undefine", "n", driver="qemu")
+
+
+def test_sources_are_looked_for_as_virsh_does(daemon, tmp_path):
+    spec = tmp_path / "spec"
+    spec.write_text("<source><host name='127.0.0.1' port='1'/><initiator><iqn name='iqn.x:y'/></initiator></source>")
+    for args in (["find-storage-pool-sources", "dir"], ["find-storage-pool-sources-as", "dir"],
+                 ["find-storage-pool-sources", "iscsi-direct"], ["find-storage-pool-sources", "iscsi-direct", spec],
+                 ["find-storage-pool-sources-as", "iscsi-direct", "127.0.0.1", "1", "iqn.x:y"],
+                 ["find-storage-pool-sources", "no-such-kind"]):
+        assert "Failed to find any" in both(daemon, *args, check=False)
+    assert "--port needs --host" in drover(daemon, "find-storage-pool-sources-as", "iscsi", "--port", "1", check=False)

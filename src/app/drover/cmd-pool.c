@@ -10,11 +10,6 @@
 
 #include <strings.h>
 
-#define ARGS_BUILD                                                                                                   \
-        "[--build]         build it first\n"                                                                         \
-        "[--overwrite]     build over what is there\n"                                                               \
-        "[--no-overwrite]  build only where nothing is\n"
-
 static const SwitchFlag create_switches[] = {
         { "build", VIR_STORAGE_POOL_CREATE_WITH_BUILD },
         { "overwrite", VIR_STORAGE_POOL_CREATE_WITH_BUILD_OVERWRITE },
@@ -22,7 +17,7 @@ static const SwitchFlag create_switches[] = {
         { 0 },
 };
 
-static int create_flags(const Args *args, uint32_t *ret, Error *err)
+int pool_create_flags(const Args *args, uint32_t *ret, Error *err)
 {
         *ret = switch_flags(args, create_switches);
         return refuse_both(args, "overwrite", "no-overwrite", err);
@@ -30,7 +25,7 @@ static int create_flags(const Args *args, uint32_t *ret, Error *err)
 
 /* --- definitions --- */
 
-static int define_text(Session *s, const char *xml, uint32_t flags, WireStoragePool *ret, Error *err)
+int pool_define_text(Session *s, const char *xml, uint32_t flags, WireStoragePool *ret, Error *err)
 {
         WireStoragePoolDefineXmlRet made;
 
@@ -41,7 +36,7 @@ static int define_text(Session *s, const char *xml, uint32_t flags, WireStorageP
         return 0;
 }
 
-static int create_text(Session *s, const char *xml, uint32_t flags, WireStoragePool *ret, Error *err)
+int pool_create_text(Session *s, const char *xml, uint32_t flags, WireStoragePool *ret, Error *err)
 {
         WireStoragePoolCreateXmlRet made;
 
@@ -60,7 +55,8 @@ static int pool_define(Session *s, const Args *args, Error *err)
 
         if (!xml)
                 return -1;
-        if (define_text(s, xml, arg_has(args, "validate") ? VIR_STORAGE_POOL_DEFINE_VALIDATE : 0, &pool, err) < 0)
+        if (pool_define_text(s, xml, arg_has(args, "validate") ? VIR_STORAGE_POOL_DEFINE_VALIDATE : 0, &pool, err) <
+            0)
                 return fail(err, "Failed to define pool from %s", file);
         out_done(s->out, "Pool %s defined from %s", pool.name, file);
         return 0;
@@ -73,120 +69,12 @@ static int pool_create(Session *s, const Args *args, Error *err)
         WireStoragePool pool;
         uint32_t flags;
 
-        if (!xml || create_flags(args, &flags, err) < 0)
+        if (!xml || pool_create_flags(args, &flags, err) < 0)
                 return -1;
-        if (create_text(s, xml, flags, &pool, err) < 0)
+        if (pool_create_text(s, xml, flags, &pool, err) < 0)
                 return fail(err, "Failed to create pool from %s", file);
         out_done(s->out, "Pool %s created from %s", pool.name, file);
         return 0;
-}
-
-/* An element with one attribute. */
-static void put_attribute(Buf *xml, const char *element, const char *attribute, const char *value)
-{
-        if (!value)
-                return;
-        buf_format(xml, "    <%s %s='", element, attribute);
-        xml_escape(value, xml);
-        buf_put_text(xml, "'/>\n");
-}
-
-static void put_auth(const Args *args, Buf *xml)
-{
-        const char *type = arg_text(args, "auth-type"), *user = arg_text(args, "auth-username");
-
-        if (!type || !user)
-                return;
-        buf_format(xml, "    <auth type='%s' username='", type);
-        xml_escape(user, xml);
-        buf_put_text(xml, "'>\n");
-        put_attribute(xml, "  secret", "usage", arg_text(args, "secret-usage"));
-        put_attribute(xml, "  secret", "uuid", arg_text(args, "secret-uuid"));
-        buf_put_text(xml, "    </auth>\n");
-}
-
-/* A SCSI host by its name, or a virtual one by what fibre channel calls it (STO-08). */
-static void put_adapter(const Args *args, Buf *xml)
-{
-        static const char *const fibre[][2] = {
-                { "adapter-parent", "parent" },
-                { "adapter-parent-wwnn", "parent_wwnn" },
-                { "adapter-parent-wwpn", "parent_wwpn" },
-                { "adapter-parent-fabric-wwn", "parent_fabric_wwn" },
-                { "adapter-wwnn", "wwnn" },
-                { "adapter-wwpn", "wwpn" },
-        };
-
-        if (!arg_has(args, "adapter-wwnn") || !arg_has(args, "adapter-wwpn")) {
-                put_attribute(xml, "adapter", "name", arg_text(args, "adapter-name"));
-                return;
-        }
-        buf_put_text(xml, "    <adapter type='fc_host'");
-        for (size_t i = 0; i < ARRAY_LEN(fibre); i++) {
-                if (!arg_has(args, fibre[i][0]))
-                        continue;
-                buf_format(xml, " %s='", fibre[i][1]);
-                xml_escape(arg_text(args, fibre[i][0]), xml);
-                buf_put_text(xml, "'");
-        }
-        buf_put_text(xml, "/>\n");
-}
-
-static void build_xml(const Args *args, Buf *xml)
-{
-        buf_format(xml, "<pool type='%s'>\n", arg_text(args, "type"));
-        put_element(xml, 1, "name", arg_text(args, "name"));
-        buf_put_text(xml, "  <source>\n");
-        put_attribute(xml, "host", "name", arg_text(args, "source-host"));
-        put_attribute(xml, "dir", "path", arg_text(args, "source-path"));
-        put_attribute(xml, "device", "path", arg_text(args, "source-dev"));
-        put_element(xml, 2, "name", arg_text(args, "source-name"));
-        if (arg_has(args, "source-initiator")) {
-                buf_put_text(xml, "    <initiator>\n");
-                put_attribute(xml, "  iqn", "name", arg_text(args, "source-initiator"));
-                buf_put_text(xml, "    </initiator>\n");
-        }
-        put_auth(args, xml);
-        put_adapter(args, xml);
-        put_attribute(xml, "format", "type", arg_text(args, "source-format"));
-        put_attribute(xml, "protocol", "ver", arg_text(args, "source-protocol-ver"));
-        buf_put_text(xml, "  </source>\n");
-        if (arg_has(args, "target")) {
-                buf_put_text(xml, "  <target>\n");
-                put_element(xml, 2, "path", arg_text(args, "target"));
-                buf_put_text(xml, "  </target>\n");
-        }
-        buf_put_text(xml, "</pool>\n");
-}
-
-static int from_words(Session *s, const Args *args, bool define, Error *err)
-{
-        const char *name = arg_text(args, "name");
-        AUTO(Buf) xml = { 0 };
-        WireStoragePool pool;
-        uint32_t flags = 0;
-
-        if (!define && create_flags(args, &flags, err) < 0)
-                return -1;
-        build_xml(args, &xml);
-        if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", buf_text(&xml));
-                return 0;
-        }
-        if ((define ? define_text : create_text)(s, buf_text(&xml), flags, &pool, err) < 0)
-                return fail(err, "Failed to %s pool %s", define ? "define" : "create", name);
-        out_done(s->out, "Pool %s %s", pool.name, define ? "defined" : "created");
-        return 0;
-}
-
-static int pool_define_as(Session *s, const Args *args, Error *err)
-{
-        return from_words(s, args, true, err);
-}
-
-static int pool_create_as(Session *s, const Args *args, Error *err)
-{
-        return from_words(s, args, false, err);
 }
 
 static const char *pool_xml(Session *s, const WireStoragePool *pool, uint32_t flags, Error *err)
@@ -208,7 +96,7 @@ static int apply(Session *s, void *arg UNUSED, const char *text, Error *err)
 {
         WireStoragePool made;
 
-        return define_text(s, text, 0, &made, err);
+        return pool_define_text(s, text, 0, &made, err);
 }
 
 static int pool_edit(Session *s, const Args *args, Error *err)
@@ -243,7 +131,7 @@ static int pool_start(Session *s, const Args *args, Error *err)
 {
         uint32_t flags;
 
-        if (create_flags(args, &flags, err) < 0)
+        if (pool_create_flags(args, &flags, err) < 0)
                 return -1;
         return pool_act(s, args, WIRE_PROC_STORAGE_POOL_CREATE, flags, "started", "start", err);
 }
@@ -479,30 +367,6 @@ static int pool_capabilities(Session *s, const Args *args UNUSED, Error *err)
         return 0;
 }
 
-#define ARGS_AS                                                                                                      \
-        "NAME                       its name\n"                                                                      \
-        "TYPE                       kind: dir, fs, netfs\n"                                                          \
-        "[--print-xml]              show the definition, do nothing\n"                                               \
-        "[--source-host HOST]       server\n"                                                                        \
-        "[--source-path PATH]       directory on the server\n"                                                       \
-        "[--source-dev DEVICE]      device\n"                                                                        \
-        "[--source-name NAME]       name of the source\n"                                                            \
-        "[--target PATH]            where its volumes are found\n"                                                   \
-        "[--source-format FORMAT]   file system, or kind of partition table\n"                                       \
-        "[--auth-type=TYPE]         chap or ceph\n"                                                                  \
-        "[--auth-username=USER]     user\n"                                                                          \
-        "[--secret-usage=USAGE]     password, by its use\n"                                                          \
-        "[--secret-uuid=UUID]       password, by its UUID\n"                                                         \
-        "[--adapter-name=NAME]      SCSI host\n"                                                                     \
-        "[--adapter-wwnn=WWN]       node name of a virtual SCSI host\n"                                              \
-        "[--adapter-wwpn=WWN]       port name of it; both together\n"                                                \
-        "[--adapter-parent=NAME]    SCSI host it is made on\n"                                                       \
-        "[--adapter-parent-wwnn=WWN]  that host, by its node name\n"                                                 \
-        "[--adapter-parent-wwpn=WWN]  and port name\n"                                                               \
-        "[--adapter-parent-fabric-wwn=WWN]  that host, by its fabric\n"                                              \
-        "[--source-initiator=IQN]   our iSCSI name\n"                                                                \
-        "[--source-protocol-ver=N]  version of NFS\n"
-
 #define ARGS_XML "[--xpath=EXPR]  only what this XPath expression finds\n[--wrap]        inside <nodes>\n"
 
 const Command pool_commands[] = {
@@ -525,21 +389,11 @@ const Command pool_commands[] = {
           .args = "FILE              its definition, XML\n" ARGS_BUILD,
           .summary = "start a storage pool from a file, until it is stopped",
           .run = pool_create },
-        { .name = "pool-create-as",
-          .group = GROUP_STORAGE,
-          .args = ARGS_AS ARGS_BUILD,
-          .summary = "start a storage pool from words, until it is stopped",
-          .run = pool_create_as },
         { .name = "pool-define",
           .group = GROUP_STORAGE,
           .args = "FILE          its definition, XML\n[--validate]  refuse what is not understood",
           .summary = "define a storage pool, or change its definition",
           .run = pool_define },
-        { .name = "pool-define-as",
-          .group = GROUP_STORAGE,
-          .args = ARGS_AS,
-          .summary = "define a storage pool from words",
-          .run = pool_define_as },
         { .name = "pool-delete",
           .group = GROUP_STORAGE,
           .args = ARG_POOL,
@@ -573,7 +427,7 @@ const Command pool_commands[] = {
                   "[--persistent]    those with one\n"
                   "[--autostart]     those that start with the host\n"
                   "[--no-autostart]  those that do not\n"
-                  "[--type=TYPES]    of these kinds: dir,netfs\n"
+                  "[--type=TYPES{" POOL_KINDS "}]  of these kinds, with commas between them\n"
                   "[--details]       with sizes\n"
                   "[--uuid]          only UUIDs\n"
                   "[--name]          only names",

@@ -30,6 +30,8 @@ extern const Command events_commands[];
 extern const Command job_commands[];
 extern const Command migrate_commands[];
 extern const Command pool_commands[];
+extern const Command pool_as_commands[];
+extern const Command pool_sources_commands[];
 extern const Command volume_commands[];
 extern const Command volume_data_commands[];
 extern const Command network_commands[];

@@ -5,7 +5,12 @@
 #include "app/drover/common.h"
 #include "base/buf.h"
 
-#define ARG_POOL "POOL  storage pool: name or UUID\n"
+#define ARG_POOL   "POOL  storage pool: name or UUID\n"
+#define POOL_KINDS "dir,fs,netfs,logical,disk,iscsi,iscsi-direct,scsi,mpath,rbd,gluster,zfs,vstorage"
+#define ARGS_BUILD                                                                                                   \
+        "[--build]         build it first\n"                                                                         \
+        "[--overwrite]     build over what is there\n"                                                               \
+        "[--no-overwrite]  build only where nothing is\n"
 
 /* The pool that the option names, by UUID or name. */
 int find_pool(Session *s, const char *text, WireStoragePool *ret, Error *err);
@@ -21,3 +26,9 @@ void put_element(Buf *xml, unsigned depth, const char *name, const char *text);
 /* One that confirms with a sentence: call the procedure on the pool. */
 int pool_act(Session *s, const Args *args, uint32_t proc, uint32_t flags, const char *done, const char *failed,
              Error *err);
+
+/* --- cmd-pool.c: of pools that are defined or started --- */
+
+int pool_create_flags(const Args *args, uint32_t *ret, Error *err);
+int pool_define_text(Session *s, const char *xml, uint32_t flags, WireStoragePool *ret, Error *err);
+int pool_create_text(Session *s, const char *xml, uint32_t flags, WireStoragePool *ret, Error *err);
