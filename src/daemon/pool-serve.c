@@ -16,6 +16,7 @@
 
 enum {
         POOL_FD = 3,
+        LOGIN_FD = 8,
         CHUNK = 128 * 1024,
         MOST_RECORD = 256 * 1024,
         PIPE = 1024 * 1024,
@@ -256,10 +257,13 @@ static int start(PoolServe *serve, bool starts, Error *err)
         const char *argv[] = { serve->pool->storage->program, "serve", starts ? "start" : NULL, NULL };
         AUTO(Buf) xml = { 0 };
         AUTO(Fd) pool = -1;
+        AUTO(Fd) login = -1;
         AUTO(Fd) its_in = -1;
         AUTO(Fd) its_out = -1;
         int in[2], out[2];
 
+        if (pool_open_login(serve->pool, &login, starts ? err : NULL) < 0 && starts)
+                return -1;
         pool_def_format(serve->pool->live, DEF_FORMAT_INACTIVE | DEF_FORMAT_SECURE, &xml);
         if (helper_text_fd(&xml, &pool, err) < 0)
                 return -1;
@@ -278,8 +282,9 @@ static int start(PoolServe *serve, bool starts, Error *err)
                                    &(HelperSpec){ .argv = argv,
                                                   .fds = (const ChildFd[]){ { its_in, STDIN_FILENO },
                                                                             { its_out, STDOUT_FILENO },
-                                                                            { pool, POOL_FD } },
-                                                  .n_fds = 3,
+                                                                            { pool, POOL_FD },
+                                                                            { login, LOGIN_FD } },
+                                                  .n_fds = login < 0 ? 3 : 4,
                                                   .numbered = true },
                                    on_ended, serve, err);
         return serve->helper ? 0 : -1;

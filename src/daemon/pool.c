@@ -10,6 +10,7 @@
 #include "daemon/event.h"
 #include "daemon/pool-serve.h"
 #include "daemon/registry.h"
+#include "daemon/secret.h"
 #include "wire/constants.h"
 #include "wire/structs.h"
 
@@ -96,6 +97,27 @@ void pool_format(const Pool *pool, bool inactive, Buf *ret)
         shown->allocation_bytes = pool->live ? pool->allocation : 0;
         shown->available_bytes = pool->live ? pool->available : 0;
         pool_def_format(shown, inactive ? DEF_FORMAT_INACTIVE : 0, ret);
+}
+
+int pool_open_login(const Pool *pool, Fd *ret, Error *err)
+{
+        const PoolSourceDef *source = pool_def(pool)->source;
+        const PoolAuthDef *auth = source ? source->auth : NULL;
+        const SecretValue *value;
+
+        *ret = -1;
+        if (!auth)
+                return 0;
+        if (!auth->secret)
+                return err_set(err, ERR_XML, "<auth> of storage pool '%s' needs <secret uuid='...'/> or usage='...'",
+                               pool->name);
+        value = secret_value(pool->storage->driver->secrets, auth->secret,
+                             auth->type == POOL_AUTH_TYPE_CEPH ? SECRET_USAGE_TYPE_CEPH : SECRET_USAGE_TYPE_ISCSI,
+                             err);
+        if (value && secret_value_fd(value, ret, err) == 0)
+                return 0;
+        err_prefix(err, "storage pool '%s'", pool->name);
+        return -1;
 }
 
 /* --- telling --- */

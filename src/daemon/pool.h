@@ -6,6 +6,7 @@
  * running pool's drover-storage process keeps current (pool-serve.h). A server
  * that hangs holds up that process, and only calls that must ask it.
  */
+#include "base/fd.h"
 #include "base/map.h"
 #include "base/uuid.h"
 #include "base/vec.h"
@@ -96,6 +97,9 @@ PoolDef *storage_parse_pool(Storage *storage, const char *xml, bool validate, Er
 void pool_start(Pool *pool, DriverDone *done, void *arg);
 void pool_stop(Pool *pool, DriverDone *done, void *arg);
 void pool_refresh(Pool *pool, DriverDone *done, void *arg);
+
+/* A memory file with what its <auth> logs in with; *ret -1: it has none. Not found is an error. */
+int pool_open_login(const Pool *pool, Fd *ret, Error *err);
 
 /* VIR_STORAGE_POOL_EVENT_*. */
 void pool_tell(const Pool *pool, int event);

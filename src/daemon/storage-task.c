@@ -63,14 +63,15 @@ static int add_volume(const VolumeDef *def, int at, Fd *fd, ChildFd *fds, size_t
 
 StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, void *arg, Error *err)
 {
-        enum { POOL_FD = 3, VOLUME_FD, FROM_FD, KEY_FD, FROM_KEY_FD };
+        enum { POOL_FD = 3, VOLUME_FD, FROM_FD, KEY_FD, FROM_KEY_FD, LOGIN_FD };
         Storage *storage = pool->storage;
         const char *argv[ARRAY_LEN(spec->words) + 2] = { storage->program };
         AUTO(Fd) pool_fd = -1;
         AUTO(Fd) volume_fd = -1;
         AUTO(Fd) from_fd = -1;
+        AUTO(Fd) login = -1;
         AUTO(Buf) xml = { 0 };
-        ChildFd fds[8];
+        ChildFd fds[9];
         size_t n = 0;
         StorageTask *task;
 
@@ -83,6 +84,9 @@ StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, vo
         if (add_volume(spec->volume, VOLUME_FD, &volume_fd, fds, &n, err) < 0 ||
             add_volume(spec->from, FROM_FD, &from_fd, fds, &n, err) < 0)
                 return NULL;
+        /* one that is gone matters where it is needed */
+        if (pool_open_login(pool, &login, NULL) == 0 && login >= 0)
+                fds[n++] = (ChildFd){ login, LOGIN_FD };
         if (spec->key > 0)
                 fds[n++] = (ChildFd){ spec->key, KEY_FD };
         if (spec->from_key > 0)

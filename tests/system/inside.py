@@ -14,7 +14,7 @@ class Inside:
 
     def __init__(self, machine):
         self.machine = machine
-        config = "libvirt_sockets = 1\ndefault_network = 0\n"
+        config = "libvirt_sockets = 1\ndefault_network = 0\nstorage_timeout = 120\n"  # a busy host is no dead server
         machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
         self.start()
 

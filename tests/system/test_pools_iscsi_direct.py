@@ -72,3 +72,31 @@ def test_units_of_a_target_are_network_volumes(target, virsh, tmp_path):
     assert "unit:0:0:2" in virsh("vol-list", "i")
     virsh("pool-destroy", "i")
     assert "cannot connect" in virsh("pool-start", "i", check=False)
+
+
+def test_a_target_that_wants_a_password_is_logged_in_at_with_a_secret(target, virsh, tmp_path):
+    target.admin("--op", "new", "--mode", "account", "--user", "me", "--password", "twelve-chars")
+    target.admin("--op", "bind", "--mode", "account", "--tid", "1", "--user", "me")
+
+    def write(text):
+        (tmp_path / "text").write_text(text)
+        return tmp_path / "text"
+
+    auth = "<auth type='chap' username='me'><secret usage='target'/></auth>"
+    pool = (f"<pool type='iscsi-direct'><name>i</name><source><host name='127.0.0.1' port='{target.port}'/>"
+            f"<device path='{TARGET}'/><initiator><iqn name='iqn.2004-04.test:us'/></initiator>{{}}</source></pool>")
+    virsh("pool-define", write(pool.format("")))
+    assert "cannot log in" in virsh("pool-start", "i", check=False)
+    virsh("pool-define", write(pool.format(auth)))
+    assert "no secret with matching usage 'target'" in virsh("pool-start", "i", check=False)
+    virsh("secret-define", write("<secret private='yes'><uuid>d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11</uuid>"
+                                 "<usage type='iscsi'><target>target</target></usage></secret>"))
+    for value, starts in (("not-the-right-one", False), ("twelve-chars", True)):
+        virsh("secret-set-value", "d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11", "--file", write(value), "--plain")
+        said = virsh("pool-start", "i", check=False)
+        assert "Pool i started" in said if starts else "cannot log in" in said
+    assert "unit:0:0:2" in virsh("vol-list", "i")
+    shown = virsh("pool-dumpxml", "i")
+    assert "username='me'" in shown and "usage='target'" in shown and "twelve-chars" not in shown
+    virsh("secret-undefine", "d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11")
+    virsh("pool-destroy", "i")

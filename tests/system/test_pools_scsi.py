@@ -8,7 +8,7 @@ from lab.machine import Machine
 
 PACKAGES = ("dmsetup", "libdevmapper1.02.1", "open-iscsi", "libisns0", "libopeniscsiusr", "libkmod2", "tgt", "libibverbs1",
             "librdmacm1", "libnl-3-200", "libnl-route-3-200", "udev")
-TARGET = "iqn.2004-04.test:disk"
+TARGET, GUARDED = "iqn.2004-04.test:disk", "iqn.2004-04.test:guarded"
 SERVERS = f"""set -e
 modprobe -a iscsi_tcp dm_multipath dm_round_robin
 /lib/systemd/systemd-udevd --daemon
@@ -19,6 +19,12 @@ n=0; until tgtadm --lld iscsi --op show --mode system > /dev/null 2>&1 || [ $n =
 tgtadm --lld iscsi --op new --mode target --tid 1 -T {TARGET}
 tgtadm --lld iscsi --op new --mode logicalunit --tid 1 --lun 1 -b /run/lun
 tgtadm --lld iscsi --op bind --mode target --tid 1 -I ALL
+truncate -s 8M /run/guarded
+tgtadm --lld iscsi --op new --mode target --tid 2 -T {GUARDED}
+tgtadm --lld iscsi --op new --mode logicalunit --tid 2 --lun 1 -b /run/guarded
+tgtadm --lld iscsi --op bind --mode target --tid 2 -I ALL
+tgtadm --lld iscsi --op new --mode account --user me --password twelve-chars
+tgtadm --lld iscsi --op bind --mode account --tid 2 --user me
 echo InitiatorName=iqn.2004-04.test:host > /etc/iscsi/initiatorname.iscsi
 touch /etc/iscsi/iscsid.conf
 iscsid
@@ -35,7 +41,7 @@ def fixture_host(tmp_path_factory):
 def test_the_units_of_an_iscsi_target_are_volumes(host):
     """STO-10, STO-35: found, logged in, listed by path with the unit's own name as the key; and logged out."""
     found = ElementTree.fromstring(host.virsh("find-storage-pool-sources-as iscsi 127.0.0.1"))
-    assert [source.find("device").get("path") for source in found] == [TARGET]
+    assert sorted(source.find("device").get("path") for source in found) == [TARGET, GUARDED]
     host.virsh(f"pool-define-as i iscsi --source-host 127.0.0.1 --source-dev {TARGET} --target /dev/disk/by-path",
                "pool-start i", "vol-download unit:0:0:1 /run/got --pool i")
     host.shell("cmp /run/got /run/lun")
@@ -63,3 +69,21 @@ def test_a_scsi_host_and_multipath_devices_are_pools(host):
     host.virsh("pool-destroy s", "pool-destroy i")
     assert host.shell("ls /sys/class/iscsi_session; ls /var/lib/iscsi/nodes 2>/dev/null || :").strip() == ""
     assert "there is no SCSI host" in host.virsh("pool-start s", check=False)
+
+
+def test_a_target_that_wants_a_password_is_logged_in_at_with_a_secret(host):
+    """STO-10: by CHAP; the record with the password goes with the pool."""
+    define = (f"pool-define-as g iscsi --source-host 127.0.0.1 --source-dev {GUARDED} --target /dev/disk/by-path "
+              "--auth-type chap --auth-username me --secret-usage guarded")
+    host.shell("cat > /run/secret.xml", stdin="<secret private='yes'><uuid>d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11</uuid>"
+                                              "<usage type='iscsi'><target>guarded</target></usage></secret>")
+    host.virsh(define)
+    assert "no secret with matching usage 'guarded'" in host.virsh("pool-start g", check=False)
+    host.shell("printf not-the-right-one > /run/wrong; printf twelve-chars > /run/right")
+    value = "secret-set-value d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11 --plain --file"
+    host.virsh("secret-define /run/secret.xml", f"{value} /run/wrong")
+    assert "Could not login" in host.virsh("pool-start g", check=False)
+    host.virsh(f"{value} /run/right", "pool-start g")
+    assert host.names("g") == {"unit:0:0:1"} and host.figures("g")["Capacity"] == 8 * MIB
+    host.virsh("pool-destroy g")
+    assert host.shell("grep -rl twelve-chars /var/lib/iscsi /etc/iscsi /etc/drover/storage 2>/dev/null || :").strip() == ""

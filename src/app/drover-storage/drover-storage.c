@@ -1,6 +1,8 @@
 /*
  * app/drover-storage - the daemon's hands on pools and volumes
  *
+ * 8, where a pool has <auth>: what it logs in with.
+ *
  *      drover-storage serve  [start]       3: pool; commands come on 0, records go to 1, until 0 ends
  *      drover-storage pool   build|delete|stop [overwrite|no-overwrite]    3: pool
  *      drover-storage make   [metadata] [reflink] [clone] [as-is] [key] [from-key]
@@ -31,6 +33,7 @@
 #include "img/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -43,6 +46,7 @@ enum {
         FROM_FD = 5,
         KEY_FD = 6,
         FROM_KEY_FD = 7,
+        LOGIN_FD = 8,
         MOST_XML = 10 * 1024 * 1024,
         LUKS_ROOM = 2 * 1024 * 1024
 };
@@ -54,6 +58,17 @@ static int read_fd(int fd, Buf *ret, Error *err)
         return file_read(path, MOST_XML, ret, err);
 }
 
+/* What needs none, like stopping, goes on without. */
+static int read_password(const PoolDef *pool, Error *err)
+{
+        AUTO(Buf) password = { 0 };
+
+        if (!pool->source || !pool->source->auth || fcntl(LOGIN_FD, F_GETFD) < 0)
+                return 0;
+        return read_fd(LOGIN_FD, &password, err) < 0 ? -1
+                                                     : storage_set_password(buf_text(&password), password.len, err);
+}
+
 static int read_pool(PoolDef **ret, const StorageBackend **backend, Error *err)
 {
         AUTO(Buf) xml = { 0 };
@@ -61,7 +76,7 @@ static int read_pool(PoolDef **ret, const StorageBackend **backend, Error *err)
         if (read_fd(POOL_FD, &xml, err) < 0 || pool_def_parse(xml.data, xml.len, 0, ret, NULL, err) < 0)
                 return -1;
         *backend = storage_backend_of((*ret)->type, err);
-        return *backend ? 0 : -1;
+        return *backend ? read_password(*ret, err) : -1;
 }
 
 static int read_volume(int fd, VolumeDef **ret, Error *err)

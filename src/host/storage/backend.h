@@ -93,6 +93,15 @@ void storage_set_runner(StorageRunner *runner, void *arg);
         storage_ask((const char *const[]){ __VA_ARGS__, NULL }, (out), (status), (err))
 
 /*
+ * What the pool's <auth> logs in with; one process has one pool, and is told before anything is done with it. Copied. A
+ * program whose words name STORAGE_KEY_FILE reads it there, in base64.
+ */
+#define STORAGE_KEY_FILE "/dev/stdin"
+int storage_set_password(const void *data, size_t n, Error *err);
+/* As text. NULL with the error set: there is none. */
+const char *storage_password(Error *err);
+
+/*
  * A table that a program wrote. The next line of *text is cut in place at the separator into at most `most` fields,
  * without the blanks around them; what is left over stays in the last. Lines that hold nothing are passed over. 0: no
  * more lines.

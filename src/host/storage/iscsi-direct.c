@@ -23,6 +23,7 @@ typedef struct Library {
         __typeof__(&iscsi_set_timeout) set_timeout;
         __typeof__(&iscsi_set_targetname) set_targetname;
         __typeof__(&iscsi_set_session_type) set_session_type;
+        __typeof__(&iscsi_set_initiator_username_pwd) set_password;
         __typeof__(&iscsi_connect_sync) connect_sync;
         __typeof__(&iscsi_login_sync) login_sync;
         __typeof__(&iscsi_logout_sync) logout_sync;
@@ -53,6 +54,7 @@ static int load(Library *lib, Error *err)
                 { "iscsi_set_timeout", offsetof(Library, set_timeout) },
                 { "iscsi_set_targetname", offsetof(Library, set_targetname) },
                 { "iscsi_set_session_type", offsetof(Library, set_session_type) },
+                { "iscsi_set_initiator_username_pwd", offsetof(Library, set_password) },
                 { "iscsi_connect_sync", offsetof(Library, connect_sync) },
                 { "iscsi_login_sync", offsetof(Library, login_sync) },
                 { "iscsi_logout_sync", offsetof(Library, logout_sync) },
@@ -95,6 +97,22 @@ static int failed(const Session *session, const char *what, Error *err)
                        session->lib.get_error(session->context));
 }
 
+static int set_password(Session *session, const PoolAuthDef *auth, Error *err)
+{
+        const char *password;
+
+        if (!auth)
+                return 0;
+        if (auth->type != POOL_AUTH_TYPE_CHAP)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "an iSCSI target takes <auth type='chap'> only");
+        password = storage_password(err);
+        if (!password)
+                return -1;
+        return session->lib.set_password(session->context, auth->username, password) < 0
+                       ? failed(session, "log in with a password", err)
+                       : 0;
+}
+
 /* target NULL: only to be told which ones there are. */
 static int log_in(Session *session, const PoolSourceDef *source, const char *target, Error *err)
 {
@@ -102,9 +120,6 @@ static int log_in(Session *session, const PoolSourceDef *source, const char *tar
         const PoolHostDef *host = source->hosts[0];
         unsigned port = host->port ?: USUAL_PORT;
 
-        if (source->auth)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED,
-                               "logging in at an iSCSI target with a password is not there");
         if (load(&session->lib, err) < 0)
                 return -1;
         session->portal = strchr(host->name, ':') ? str_format("[%s]:%u", host->name, port)
@@ -113,6 +128,8 @@ static int log_in(Session *session, const PoolSourceDef *source, const char *tar
         if (!session->context)
                 return err_set(err, ERR_OPERATION_FAILED, "libiscsi does not take the initiator name '%s'", us);
         session->lib.set_timeout(session->context, PATIENCE_S);
+        if (set_password(session, source->auth, err) < 0)
+                return -1;
         if (session->lib.set_session_type(session->context, target ? ISCSI_SESSION_NORMAL : ISCSI_SESSION_DISCOVERY) <
                     0 ||
             (target && session->lib.set_targetname(session->context, target) < 0) ||

@@ -103,6 +103,30 @@ static char *interface_of(const PoolDef *pool)
         return str_format("drover-%08x", hash);
 }
 
+/* iscsiadm has no other way for a password than its arguments; the record goes when the pool stops. */
+static int set_password(const PoolDef *pool, const char *interface, Error *err)
+{
+        const PoolAuthDef *auth = pool->source->auth;
+        const char *settings[][2] = { { "node.session.auth.authmethod", "CHAP" },
+                                      { "node.session.auth.username", NULL },
+                                      { "node.session.auth.password", NULL } };
+
+        if (!auth)
+                return 0;
+        if (auth->type != POOL_AUTH_TYPE_CHAP)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED, "an iSCSI target takes <auth type='chap'> only");
+        settings[1][1] = auth->username;
+        settings[2][1] = storage_password(err);
+        if (!settings[2][1])
+                return -1;
+        for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+                if (NODE_ACT(pool, interface, err, "--op", "update", "--name", settings[i][0], "--value",
+                             settings[i][1]) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 static int log_in(const PoolDef *pool, Error *err)
 {
         AUTOFREE char *interface = interface_of(pool);
@@ -112,7 +136,7 @@ static int log_in(const PoolDef *pool, Error *err)
         if (NODE_ACT(pool, interface, err, "--op", "new") < 0 ||
             NODE_ACT(pool, interface, err, "--op", "update", "--name", "node.startup", "--value", "manual") < 0)
                 return -1;
-        if (NODE_ACT(pool, interface, err, "--login") == 0)
+        if (set_password(pool, interface, err) == 0 && NODE_ACT(pool, interface, err, "--login") == 0)
                 return 0;
         NODE_ACT(pool, interface, NULL, "--op", "delete");
         return -1;
@@ -122,9 +146,6 @@ static int start(const PoolDef *pool, Error *err)
 {
         long host;
 
-        if (pool->source->auth)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED,
-                               "logging in at an iSCSI target with a password is not there");
         find_session(pool, &host);
         if (host < 0) {
                 if (log_in(pool, err) < 0)

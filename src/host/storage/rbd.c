@@ -120,13 +120,20 @@ static char *monitors_of(const PoolSourceDef *source)
 static int run(const PoolDef *pool, const char *tool, const char *const *words, Buf *out, Error *err)
 {
         AUTOFREE char *monitors = monitors_of(pool->source);
-        const char *argv[16] = { tool };
+        const PoolAuthDef *auth = pool->source->auth;
+        const char *argv[24] = { tool };
         size_t n = 1;
 
-        if (pool->source->auth)
-                return err_set(
-                        err, ERR_CONFIG_UNSUPPORTED,
-                        "logging in at a Ceph cluster with a secret is not there; its key ring is used without <auth>");
+        if (auth) {
+                if (auth->type != POOL_AUTH_TYPE_CEPH)
+                        return err_set(err, ERR_CONFIG_UNSUPPORTED, "a Ceph cluster takes <auth type='ceph'> only");
+                if (!storage_password(err))
+                        return -1;
+                argv[n++] = "--id";
+                argv[n++] = auth->username;
+                argv[n++] = "--keyfile";
+                argv[n++] = STORAGE_KEY_FILE;
+        }
         if (monitors) {
                 argv[n++] = "-m";
                 argv[n++] = monitors;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,35 @@ void storage_set_runner(StorageRunner *fn, void *arg)
 {
         runner = fn;
         runner_arg = arg;
+}
+
+static char *password;
+static Fd key_file = -1;
+
+int storage_set_password(const void *data, size_t n, Error *err)
+{
+        AUTOFREE char *text = str_to_base64(data, n);
+
+        free(password);
+        password = str_dup_n(data, n);
+        fd_close(&key_file);
+        key_file = memfd_create("key", MFD_CLOEXEC);
+        return key_file < 0 ? err_errno(err, errno, "cannot keep a key")
+                            : fd_write_all(key_file, text, strlen(text), err);
+}
+
+const char *storage_password(Error *err)
+{
+        if (!password)
+                err_set(err, ERR_NO_SECRET, "the secret that <auth> of the pool names has no value any more");
+        return password;
+}
+
+static bool reads_key(const char *const *argv)
+{
+        while (*argv && !str_eq(*argv, STORAGE_KEY_FILE))
+                argv++;
+        return *argv;
 }
 
 static char *trim(char *text)
@@ -41,7 +71,7 @@ static void become(const char *const *argv, int out, int err)
                                     no_udev ? "DM_DISABLE_UDEV=1" : NULL, NULL };
         int null = open("/dev/null", O_RDWR);
 
-        dup2(null, STDIN_FILENO);
+        dup2(reads_key(argv) ? key_file : null, STDIN_FILENO);
         dup2(out, STDOUT_FILENO);
         dup2(err, STDERR_FILENO);
         close_range(3, ~0U, 0);

@@ -44,6 +44,38 @@ TEST(images_of_a_ceph_pool_are_listed_without_their_snapshots)
         all_was_run();
 }
 
+TEST(a_ceph_cluster_is_logged_in_at_with_the_key_of_a_user)
+{
+        AUTO(PoolDef) *pool = pool_of(
+                "<pool type='rbd'><name>r</name><source><name>rbd</name><host name='m'/>"
+                "<auth type='ceph' username='admin'><secret usage='k'/></auth></source></pool>");
+        AUTO(PoolDef) *chap = pool_of(
+                "<pool type='rbd'><name>r</name><source><name>rbd</name><host name='m'/>"
+                "<auth type='chap' username='admin'><secret usage='k'/></auth></source></pool>");
+        AUTO(Error) err = { 0 };
+
+        begin((const Played[]){ { "rbd --id admin --keyfile /dev/stdin -m m ls --format json --pool rbd", "[]", 0 },
+                                DONE });
+        CHECK_INT(storage_rbd.start(pool, &err), -1);
+        CHECK(strstr(err.text, "no value any more"));
+        MUST(storage_set_password("key", 3, &err));
+        MUST(storage_rbd.start(pool, &err));
+        CHECK_INT(storage_rbd.start(chap, &err), -1);
+        all_was_run();
+}
+
+TEST(a_program_reads_the_key_where_it_is_told_to)
+{
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) said = { 0 };
+
+        MUST(storage_set_password("\x00\x01key", 5, &err));
+        MUST(STORAGE_RUN(&said, &err, "cat", STORAGE_KEY_FILE));
+        CHECK_STR(buf_text(&said), "AAFrZXk=");
+        MUST(STORAGE_RUN(&said, &err, "cat"));
+        CHECK_STR(buf_text(&said), "AAFrZXk=");
+}
+
 TEST(images_of_a_ceph_pool_are_made_resized_and_removed)
 {
         AUTO(PoolDef) *pool = pool_of(ceph);
@@ -145,6 +177,33 @@ TEST(an_iscsi_session_is_found_by_its_target_or_made_and_its_record_goes_with_it
                                 DONE });
         CHECK_INT(storage_iscsi.start(pool, &err), -1);
         CHECK(strstr(err.text, "iscsiadm"));
+        all_was_run();
+        sysfs_set_root(NULL);
+        remove_tree(root);
+}
+
+TEST(a_target_is_logged_in_at_with_a_password)
+{
+        char root[] = "/tmp/drover-sys-XXXXXX";
+        AUTO(PoolDef) *pool = pool_of(
+                "<pool type='iscsi'><name>i</name><source><host name='srv'/><device path='iqn.x:y'/>"
+                "<auth type='chap' username='me'><secret usage='k'/></auth></source>"
+                "<target><path>/dev</path></target></pool>");
+        AUTO(Error) err = { 0 };
+
+        CHECK(mkdtemp(root));
+        sysfs_set_root(root);
+        MUST(storage_set_password("pass", 4, &err));
+#define PLAIN "iscsiadm --mode node --targetname iqn.x:y --portal srv:3260 "
+        begin((const Played[]){ { PLAIN "--op new", NULL, 0 },
+                                { PLAIN "--op update --name node.startup --value manual", NULL, 0 },
+                                { PLAIN "--op update --name node.session.auth.authmethod --value CHAP", NULL, 0 },
+                                { PLAIN "--op update --name node.session.auth.username --value me", NULL, 0 },
+                                { PLAIN "--op update --name node.session.auth.password --value pass", NULL, 0 },
+                                { PLAIN "--login", NULL, 24 },
+                                { PLAIN "--op delete", NULL, 0 },
+                                DONE });
+        CHECK_INT(storage_iscsi.start(pool, &err), -1);
         all_was_run();
         sysfs_set_root(NULL);
         remove_tree(root);
