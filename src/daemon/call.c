@@ -187,6 +187,13 @@ void call_reply(Call *call, const void *ret)
         call_reply_fds(call, ret, NULL, 0);
 }
 
+void call_reply_written(Call *call, Buf *frame)
+{
+        if (call->client)
+                send_frame(call, FRAME_REPLY, FRAME_OK, frame, NULL, 0);
+        call_free(call);
+}
+
 void call_fail(Call *call, const Error *failure)
 {
         if (call->client)

@@ -41,6 +41,8 @@ Fd *call_fds(Call *call, size_t *ret_n);
 void call_reply(Call *call, const void *ret);
 /* The same, with descriptors, which are taken. */
 void call_reply_fds(Call *call, const void *ret, const Fd *fds, size_t n_fds);
+/* A reply that was written behind frame_begin() already, for one that is too long to be made in one turn. */
+void call_reply_written(Call *call, Buf *frame);
 void call_fail(Call *call, const Error *failure);
 /* As a completion: an empty reply, or the failure. arg is the call. */
 void call_done(void *arg, const Error *failure);

@@ -1,15 +1,12 @@
 /*
- * daemon/handle-stats.c - statistics: of many guests, and of parts of one
+ * daemon/handle-stats.c - statistics of parts of a guest
  */
 #include "base/bitmap.h"
-#include "base/mem.h"
-#include "base/str.h"
 #include "daemon/call.h"
 #include "daemon/collect-call.h"
-#include "daemon/daemon.h"
-#include "daemon/domain-stats.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
+#include "daemon/params.h"
 #include "daemon/vcpu.h"
 #include "host/net.h"
 #include "host/node.h"
@@ -17,100 +14,9 @@
 #include "wire/constants.h"
 
 enum {
-        FILTER = VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE |
-                 VIR_CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT | VIR_CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT |
-                 VIR_CONNECT_GET_ALL_DOMAINS_STATS_RUNNING | VIR_CONNECT_GET_ALL_DOMAINS_STATS_PAUSED |
-                 VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF | VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER,
-        MODES = VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT | VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING,
-        MOST_RECORDS = 16384,
         MOST_MAPS = 8 * 1024 * 1024,
         MOST_MAP = 2048,
 };
-
-/* --- many guests --- */
-
-static unsigned wanted_groups(const WireConnectGetAllDomainStatsArgs *args)
-{
-        return args->stats ? args->stats : domain_stats_known();
-}
-
-static void on_collected(void *arg)
-{
-        Call *call = arg;
-        const WireConnectGetAllDomainStatsArgs *args = call_args(call);
-        const Collection *c = call_kept(call);
-        size_t n = collection_len(c);
-        WireConnectGetAllDomainStatsRet ret = { .n_retStats = (uint32_t)n };
-        Params *params = mem_new_array(Params, n);
-
-        ret.retStats = arena_new_array(call_arena(call), WireDomainStatsRecord, n);
-        for (size_t i = 0; i < n; i++) {
-                const Domain *dom = collection_domain(c, i);
-
-                domain_stats_put(dom, collection_figures(c, i), wanted_groups(args),
-                                 args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING, call_arena(call),
-                                 &params[i]);
-                ret.retStats[i] = (WireDomainStatsRecord){ .dom = call_wire_domain(dom),
-                                                           .n_params = (uint32_t)params[i].list.len,
-                                                           .params = params[i].list.items };
-        }
-        call_reply(call, &ret);
-        for (size_t i = 0; i < n; i++)
-                params_done(&params[i]);
-        free(params);
-}
-
-static int add_named(Call *call, const WireConnectGetAllDomainStatsArgs *args, Collection *c, bool nowait, Error *err)
-{
-        const DomainList *list = call_driver(call)->domains;
-
-        for (uint32_t i = 0; i < args->n_doms; i++) {
-                Domain *dom = domain_list_find_uuid(list, &args->doms[i].uuid);
-                char text[UUID_TEXT_LEN + 1];
-
-                if (!dom)
-                        return err_set(err, ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
-                                       uuid_format(&args->doms[i].uuid, text), args->doms[i].name);
-                collection_add(c, dom, nowait);
-        }
-        return 0;
-}
-
-static int add_all(Call *call, const WireConnectGetAllDomainStatsArgs *args, Collection *c, bool nowait, Error *err)
-{
-        const DomainList *list = call_driver(call)->domains;
-
-        for (size_t i = 0; i < domain_list_len(list); i++) {
-                Domain *dom = domain_list_at(list, i);
-
-                if (domain_passes_filter(dom, args->flags & FILTER))
-                        collection_add(c, dom, nowait);
-        }
-        if (collection_len(c) > MOST_RECORDS)
-                return err_set(err, ERR_RPC,
-                               "there are %zu guests; an answer holds at most %d, so name them or filter by state",
-                               collection_len(c), MOST_RECORDS);
-        return 0;
-}
-
-int handle_connect_get_all_domain_stats(Call *call, const WireConnectGetAllDomainStatsArgs *args, Error *err)
-{
-        bool nowait = args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
-        unsigned unknown = args->stats & ~domain_stats_known();
-        Collection *c;
-
-        if (call_check_flags(call, args->flags, FILTER | MODES | VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
-                             err) < 0)
-                return -1;
-        if (unknown && args->flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS)
-                return err_set(err, ERR_ARGUMENT_UNSUPPORTED,
-                               "Stats types bits 0x%x are not supported by this daemon", unknown);
-        c = collect_new_for_call(call, domain_stats_figures(wanted_groups(args)));
-        if (args->n_doms ? add_named(call, args, c, nowait, err) < 0 : add_all(call, args, c, nowait, err) < 0)
-                return -1;
-        collection_start(c, on_collected, call);
-        return 0;
-}
 
 /* --- memory --- */
 

@@ -31,11 +31,12 @@ def run(bench):
 
 
 def latencies(bench, side, moment):
-    """p50 and p99 of a small call, of one about a guest, and of the whole list."""
+    """p50 and p99 of a small call, of one about a guest, and of the lists of all."""
     with contextlib.closing(side.open()) as conn:
         guest = domain(conn.lookupByName("test"))
     calls = {"version": (CALLS, frame("connect_get_lib_version")), "state": (CALLS, frame("domain_get_state", guest + uint(0))),
-             "list of all": (20, frame("connect_list_all_domains", uint(1) + uint(0)))}
+             "list of all": (20, frame("connect_list_all_domains", uint(1) + uint(0))),
+             "statistics of all": (20, frame("connect_get_all_domain_stats", uint(0) + uint(0) + uint(0)))}
     return {name: hammered("call", side.socket, 1, count, bench.script(f"{moment}-{name.split()[0]}", [*opening(TEST), call]))
             for name, (count, call) in calls.items()}
 
@@ -80,6 +81,8 @@ def crowd(bench):
         bench.report("private memory, a guest of the test driver", [(side.private_bytes() - before) / GUESTS, 1e3], "kB", None, 1e-3)
         compare(bench, "10,000 guests (none)", full, empty)
         bench.report("list of 10,000 (of one), p50", [full["list of all"]["p50_us"], empty["list of all"]["p50_us"]], "ms", None, 1e-3)
+        bench.report("statistics of 10,000 (of one), p50",
+                     [full["statistics of all"]["p50_us"], empty["statistics of all"]["p50_us"]], "ms", None, 1e-3)
         before = side.private_bytes()
         links = connect(side)
         bench.report("private memory, one of 10,000 connections", [(side.private_bytes() - before) / CONNECTIONS, 1e3], "kB", None, 1e-3)

@@ -174,6 +174,20 @@ def test_statistics_of_all(conn, guest):
     assert "test" in stats
 
 
+def test_statistics_of_more_guests_than_are_written_in_one_turn(conn):
+    names = [f"many-{n}" for n in range(1234)]
+    doms = [conn.defineXML(f"<domain type='test'><name>{name}</name><memory>{1024 * (n + 1)}</memory><os><type>hvm</type></os></domain>")
+            for n, name in enumerate(names)]
+    try:
+        stats = [(d.name(), s["balloon.maximum"]) for d, s in conn.getAllDomainStats(0) if d.name().startswith("many-")]
+        assert sorted(stats) == sorted((name, 1024 * (n + 1)) for n, name in enumerate(names))
+        some = conn.domainListGetStats(doms[:700], libvirt.VIR_DOMAIN_STATS_STATE)
+        assert [d.name() for d, _ in some] == names[:700]
+    finally:
+        for dom in doms:
+            dom.undefine()
+
+
 def test_statistics_of_some_groups_and_states(conn, guest):
     guest.destroy()
     only = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE)
