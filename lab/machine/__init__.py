@@ -74,7 +74,7 @@ class Machine:
             [VIRTIOFSD, f"--socket-path={self._home}/fs", "-o", "source=/", "-o", "cache=always", "-o", "sandbox=chroot"],
             self._home / "fs",
         )
-        line = f"console=ttyS0 quiet panic=-1 mitigations=off lab.packages={tree} lab.agent={HERE / 'agent.py'}"
+        line = f"console=ttyS0 quiet panic=-1 mitigations=off no_timer_check lab.packages={tree} lab.agent={HERE / 'agent.py'}"
         devices = [
             f"socket,id=fs,path={self._home}/fs",
             f"socket,id=agent,path={self._home}/agent,server=on,wait=off",
