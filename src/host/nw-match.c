@@ -203,10 +203,7 @@ static int put_attr(const Matcher *m, const NwAttr *attr, const char *text, Erro
                                              err)
                                     : 0;
         case NW_CONNLIMIT:
-                if (literal_of(m, attr, text, &value, err) < 0)
-                        return -1;
-                buf_format(m->ret, " ct count %s%" PRIu64, m->found->rule->negated ? "" : "over ", value.number);
-                return 0;
+                return 0; /* behind everything else */
         default:
                 break;
         }
@@ -233,6 +230,33 @@ int nw_match_put(const NwFound *found, const NwBound *bound, const NwMatch *how,
         for (size_t i = 0; i < rule->n_values; i++) {
                 if (put_attr(&m, rule->values[i].attr, bound->texts[i], err) < 0)
                         return -1;
+        }
+        return 0;
+}
+
+unsigned nw_match_limits(const NwRule *rule)
+{
+        for (size_t i = 0; i < rule->n_values; i++) {
+                if (rule->values[i].attr->kind == NW_CONNLIMIT)
+                        return str_ends(rule->protocol->name, "ipv6") ? 6 : 4;
+        }
+        return 0;
+}
+
+int nw_match_put_limit(const NwFound *found, const NwBound *bound, const char *set, Buf *ret, Error *err)
+{
+        const NwRule *rule = found->rule;
+        const Matcher m = { found, bound, false, ret };
+
+        for (size_t i = 0; i < rule->n_values; i++) {
+                NwLiteral value;
+
+                if (rule->values[i].attr->kind != NW_CONNLIMIT)
+                        continue;
+                if (literal_of(&m, rule->values[i].attr, bound->texts[i], &value, err) < 0)
+                        return -1;
+                buf_format(ret, " add @%s { %s saddr ct count %s%" PRIu64 " }", set,
+                           nw_match_limits(rule) == 6 ? "ip6" : "ip", rule->negated ? "" : "over ", value.number);
         }
         return 0;
 }

@@ -3,7 +3,8 @@
  *
  * 'out' is what comes from the guest, 'in' what goes to it. A device's chains:
  * out/DEV and in/DEV, out/DEV/NAME for each chain of its filters, and out/DEV/
- * followed by '@ip' for what is about IP and above.
+ * followed by '@ip' for what is about IP and above. A rule that limits connections
+ * has a set, limit4/DEV/NUMBER or limit6/DEV/NUMBER, which is among the chains.
  */
 #include "host/nw-rules.h"
 
@@ -14,6 +15,7 @@
 #include <ctype.h>
 
 #define TABLE NW_RULES_TABLE
+#define LIMIT "limit"
 
 static const char *const directions[] = { "out", "in" };
 enum { OUT, IN, N_DIRECTIONS };
@@ -78,6 +80,21 @@ static const char *add_chain(Writer *w, const char *chain)
         return name;
 }
 
+/* Answers belong to connections that were counted when they began. */
+static int put_limit(Writer *w, const NwBound *bound, Error *err)
+{
+        unsigned version = w->swapped ? 0 : nw_match_limits(w->at->rule);
+        Buf name = { 0 };
+
+        if (!version)
+                return 0;
+        buf_format(&name, LIMIT "%u/", version);
+        put_name(w->port->dev, &name);
+        buf_format(&name, "/%u", w->n_rules);
+        vec_push(w->chains, buf_take(&name));
+        return nw_match_put_limit(w->at, bound, w->chains->items[w->chains->len - 1], &w->rules, err);
+}
+
 static int put_one(void *arg, const NwBound *bound, Error *err)
 {
         Writer *w = arg;
@@ -92,6 +109,8 @@ static int put_one(void *arg, const NwBound *bound, Error *err)
                 return -1;
         if (w->state)
                 buf_format(&w->rules, " ct state %s", w->state);
+        if (put_limit(w, bound, err) < 0)
+                return -1;
         buf_format(&w->rules, " %s\n", w->verdict);
         return 0;
 }
@@ -328,12 +347,27 @@ static void sort_rules(NwCollection *c)
         }
 }
 
+static bool is_set(const char *name)
+{
+        return str_starts(name, LIMIT);
+}
+
+/* A chain, or a set, that is empty whatever there was. */
+static void put_empty(const char *name, Buf *ret)
+{
+        if (is_set(name))
+                buf_format(ret, "add set " TABLE " %s { type ipv%c_addr ; size 65535 ; flags dynamic ; }\n", name,
+                           name[strlen(LIMIT)]);
+        else
+                buf_format(ret, "add chain " TABLE " %s\n", name);
+        buf_format(ret, "flush %s " TABLE " %s\n", is_set(name) ? "set" : "chain", name);
+}
+
 /* Chains, then the ways into them, then what stands in them: nft checks in that order. */
 static void put_all(const NwPort *port, const NwChains *chains, const Buf *rules, Buf *ret)
 {
         for (size_t i = 0; i < chains->len; i++)
-                buf_format(ret, "add chain " TABLE " %s\nflush chain " TABLE " %s\n", chains->items[i],
-                           chains->items[i]);
+                put_empty(chains->items[i], ret);
         buf_put(ret, rules->data, rules->len);
         for (int d = 0; d < N_DIRECTIONS; d++) {
                 AUTOFREE char *root = chain_name(port->dev, d, NULL);
@@ -438,8 +472,7 @@ void nw_rules_put_removal(const char *dev, const NwChains *old, const NwChains *
         /* only what is there can be removed: each is put in first, which changes nothing where it is */
         for (size_t i = 0; i < old->len; i++) {
                 if (!has_name(new, old->items[i]))
-                        buf_format(ret, "add chain " TABLE " %s\nflush chain " TABLE " %s\n", old->items[i],
-                                   old->items[i]);
+                        put_empty(old->items[i], ret);
         }
         for (int d = 0; !new &&d < N_DIRECTIONS; d++) {
                 AUTOFREE char *root = chain_name(dev, d, NULL);
@@ -448,8 +481,10 @@ void nw_rules_put_removal(const char *dev, const NwChains *old, const NwChains *
                            "add element " TABLE " %s { \"%s\" : jump %s }\ndelete element " TABLE " %s { \"%s\" }\n",
                            directions[d], dev, root, directions[d], dev);
         }
-        for (size_t i = 0; i < old->len; i++) {
-                if (!has_name(new, old->items[i]))
-                        buf_format(ret, "delete chain " TABLE " %s\n", old->items[i]);
+        for (int sets = 0; sets < 2; sets++) { /* what a chain uses goes behind it */
+                for (size_t i = 0; i < old->len; i++) {
+                        if (is_set(old->items[i]) == sets && !has_name(new, old->items[i]))
+                                buf_format(ret, "delete %s " TABLE " %s\n", sets ? "set" : "chain", old->items[i]);
+                }
         }
 }

@@ -129,5 +129,14 @@ def test_filters_follow_connections_and_refuse(machine, virsh):
     assert packets.pass_through(machine, "g2", "g1", [answer, *others], arp) == [0]
     refused = packets.udp(mine, "10.9.0.5", 1000, 25)
     assert machine.run(["/usr/bin/python3", "-c", REJECTED, refused.hex()]).stdout == "3 3\n"  # port unreachable
+    # connections are counted for each source: another's first passes when the first one's second does not
+    machine.run(["sh", "-c", "cat > /root/f.xml"], stdin="<filter name='lookups'>"
+                "<rule action='drop' direction='in' priority='50'><udp dstportstart='7' connlimit-above='1'/></rule>"
+                "<rule action='accept' direction='in' priority='60'><udp dstportstart='7'/></rule>"
+                "<rule action='drop' direction='inout' priority='1000'><all/></rule></filter>")
+    virsh("nwfilter-define", "/root/f.xml")
+    asking = [packets.udp(other, f"10.9.0.{host}", port, 7, to="10.9.0.5", to_mac=mine) for host, port in ((97, 2001), (97, 2002), (96, 2003))]
+    assert packets.pass_through(machine, "g2", "g1", asking, arp) == [0, 2]
     virsh("nwfilter-binding-delete", "p1")
+    assert "limit" not in machine.run(["nft", "list", "ruleset"]).stdout
     assert packets.pass_through(machine, "g2", "g1", others, arp) == [0, 1]

@@ -194,6 +194,24 @@ TEST(answers_of_accepted_connections_are_accepted)
         check_rule("action='reject' direction='in'><all/>", "in/vnet0/_40ip ether type ip drop\n");
 }
 
+TEST(connections_are_counted_for_each_source_by_itself)
+{
+        AUTO(Buf) gone = { 0 };
+        NwChains chains = { 0 };
+
+        check_rule("action='drop' direction='in'><tcp connlimit-above='3'/>",
+                   "tcp add @limit4/vnet0/1 { ip saddr ct count over 3 } drop\n");
+        check_rule("action='accept' direction='in'><tcp-ipv6 match='no' connlimit-above='5'/>",
+                   "ct state new,established add @limit6/vnet0/2 { ip6 saddr ct count 5 } accept\n");
+        vec_push(&chains, str_dup("limit6/vnet0/1"));
+        vec_push(&chains, str_dup("in/vnet0/_40ip"));
+        nw_rules_put_removal("vnet0", &chains, NULL, &gone);
+        check_has(buf_text(&gone), "limit6/vnet0/1 { type ipv6_addr ; size 65535 ; flags dynamic ; }\n");
+        check_has(buf_text(&gone), "delete chain bridge drover_filters in/vnet0/_40ip\n"
+                                   "delete set bridge drover_filters limit6/vnet0/1\n");
+        nw_chains_done(&chains);
+}
+
 TEST(variables_with_one_iterator_go_together_and_others_in_every_combination)
 {
         check_rule("action='drop' direction='out'><udp srcipaddr='$IP' dstportstart='$PORT'/>",
