@@ -134,3 +134,32 @@ def test_the_default_network_is_defined_again_from_its_file(world):
     assert "192.168.122.1/24" in a.run(["ip", "-br", "address", "show", "virbr0"]).stdout
     a.virsh("net-destroy", "default")
     a.virsh("net-undefine", "default")
+
+
+@pytest.mark.parametrize("mode, kind", [("private", "private"), ("vepa", "vepa"), ("bridge", "bridge"), ("passthrough", "passthru")])
+def test_a_network_of_devices_says_how_guests_see_each_other(world, mode, kind):
+    """NET-23: each mode of macvtap; a device that is handed over whole has one user."""
+    a, _ = world
+    a.ip("link add ve0 type veth peer name ve1", "link set ve0 up", "link set ve1 up")
+    start(a, f"<network><name>direct</name><forward mode='{mode}'><interface dev='ve0'/></forward></network>")
+    for name in ("h", "i"):
+        a.write_file(f"/root/{name}.xml", domains.bare(name, kind="qemu", devices="<interface type='network'><source network='direct'/></interface>"))
+    a.virsh("create", "/root/h.xml")
+    assert f"macvtap mode {kind} " in a.run(["ip", "-d", "link", "show", "type", "macvtap"]).stdout
+    if mode == "passthrough":
+        said = a.run(["virsh", "-c", "qemu:///system", "create", "/root/i.xml"], check=False).stderr
+        assert "requires exclusive access to interfaces, but none are available" in said
+    a.virsh("destroy", "h")
+    a.virsh("net-destroy", "direct")
+    a.ip("link delete ve0")
+
+
+def test_an_open_network_leaves_forwarding_to_the_host(world):
+    """No rule of ours says what may pass, and the switch is the host's; names and addresses are served."""
+    a, _ = world
+    start(a, "<network><name>open</name><forward mode='open'/><bridge name='open0'/><ip address='10.69.0.1' prefix='24'/></network>")
+    rules = a.run(["nft", "list", "table", "inet", "drover"]).stdout
+    assert '"open0" : jump into_host_open0' in rules and "jump from_guests_open0" not in rules and "masquerade" not in rules
+    assert a.read_file("/proc/sys/net/ipv4/ip_forward").strip() == "0" and len(a.processes("dnsmasq")) == 1
+    a.virsh("net-destroy", "open")
+    assert "drover" not in a.run(["nft", "list", "tables"]).stdout
