@@ -149,65 +149,6 @@ static int make_environment(QemuDriver *qemu, Error *err)
         return 0;
 }
 
-typedef struct Autostart {
-        Domain *dom;
-        JobClaim *claim;
-} Autostart;
-
-static void on_autostarted(void *arg, const Error *failure)
-{
-        Autostart *a = arg;
-
-        if (failure)
-                log_error("guest '%s' was not autostarted: %s", a->dom->name, failure->text);
-        job_claim_free(a->claim);
-        domain_unref(a->dom);
-        free(a);
-}
-
-static void on_claimed(void *arg, const Error *refused)
-{
-        static const StartOptions options;
-        Autostart *a = arg;
-
-        if (refused)
-                on_autostarted(a, refused);
-        else
-                qemu_start_or_restore(a->dom, domain_def_copy(a->dom->config), &options, on_autostarted, a);
-}
-
-static void start_guests(void *arg)
-{
-        const QemuDriver *qemu = arg;
-        const DomainList *all = qemu->driver->domains;
-
-        for (size_t i = 0; i < domain_list_len(all); i++) {
-                Domain *dom = domain_list_at(all, i);
-                Autostart *a;
-
-                if (!dom->autostart || domain_is_active(dom))
-                        continue;
-                a = mem_new(Autostart);
-                a->dom = domain_ref(dom);
-                job_claim(dom->jobs, JOB_START, dom->name, &a->claim, on_claimed, a);
-        }
-}
-
-/* Once per boot: the marker lives in the run directory, which the next boot empties. */
-static void autostart(void *arg)
-{
-        QemuDriver *qemu = arg;
-        AUTOFREE char *marker = str_format("%s/autostarted", qemu->status_dir);
-        AUTO(Error) err = { 0 };
-
-        if (access(marker, F_OK) == 0)
-                return;
-        if (file_write_atomic(marker, "", 0, 0600, &err) < 0)
-                log_error("nothing is autostarted: %s", err.text);
-        else
-                storage_autostart(qemu->driver->storage, start_guests, qemu);
-}
-
 static int driver_load(Driver *driver, Error *err)
 {
         AUTOFREE char *config_dir = str_format("%s/qemu", driver->daemon->dirs.config);
@@ -226,7 +167,7 @@ static int driver_load(Driver *driver, Error *err)
         if (secrets_load(driver, qemu->files, err) < 0 || qemu_store_load(qemu, err) < 0 ||
             storage_load(driver, qemu->files, err) < 0 || qemu_status_load(qemu, err) < 0 ||
             nw_filters_load(driver, qemu->files, err) < 0 ||
-            network_host_load(driver, qemu->files, autostart, qemu, err) < 0)
+            network_host_load(driver, qemu->files, qemu_autostart, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);
         return 0;
@@ -244,6 +185,7 @@ static void driver_unload(Driver *driver)
 
         if (!qemu)
                 return;
+        qemu_autostart_forget(qemu);
         for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
                 if (domain_list_at(driver->domains, i)->guest)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));

@@ -18,6 +18,7 @@
 
 typedef struct AgentClient AgentClient;
 typedef struct AskServer AskServer;
+typedef struct Autostart Autostart;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
 typedef struct Dump Dump;
@@ -50,6 +51,7 @@ typedef struct QemuDriver {
         VEC(const Migration *) listening; /* incoming ones that were given ports */
         VEC(PeerMove *) moves;            /* that this host drives */
         VEC(Preparing *) preparing;       /* guests that another host is about to send */
+        VEC(Autostart *) autostarts;      /* guests whose start with the host is not over */
         VEC(Gift *) gifts;                /* guests that the other host is told to take */
 } QemuDriver;
 
@@ -117,6 +119,11 @@ void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, v
 void qemu_store_autostart(Domain *dom, bool autostart, DriverDone *done, void *arg);
 
 void qemu_store_rename(Domain *dom, DomainDef *def, const char *old_name, DriverDone *done, void *arg);
+
+/* qemu-autostart.c: start the guests that start with the host, as far as no daemon of this boot has; arg: the QemuDriver. */
+void qemu_autostart(void *arg);
+/* The daemon ends: the next one starts those that are left. */
+void qemu_autostart_forget(QemuDriver *qemu);
 
 /* qemu-describe.c: what the probe of QEMU says. */
 int qemu_max_vcpus(Driver *driver, const char *type, Error *err);

@@ -12,7 +12,7 @@ import libvirt
 import pytest
 
 from cli import drover
-from live import linux, read_until, shell, state, wait_state
+from live import LiveDaemon, linux, read_until, shell, state, wait_state
 from mortal import definition, processes
 from waiting import wait_for
 
@@ -337,3 +337,42 @@ def test_a_guest_that_keeps_local_time(guests, daemon, place):
     pid, = processes(daemon.virsh("domuuid", "w").strip())
     words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     assert b"base=localtime" in words[words.index(b"-rtc") + 1]
+
+
+def test_autostart_goes_on_after_a_daemon_that_was_killed(tmp_path):
+    """LIFE-46: what was still to be started is, what was started and stopped since is not."""
+    daemon = LiveDaemon()
+    try:
+        for name in ("first", "second"):
+            (tmp_path / name).write_text(bare(name))
+            daemon.virsh("define", tmp_path / name)
+            daemon.virsh("autostart", name)
+        assert daemon.virsh("list", "--name").split() == []
+        marker, = daemon.base.glob("run/**/autostarted")
+        marker.unlink()  # the host boots again
+        hook = daemon.base / "etc" / "hooks" / "qemu"
+        hook.parent.mkdir()
+        hook.write_text("#!/bin/sh\n[ $1.$2 = second.prepare ] || exit 0\n"  # it ends with its directory at the latest
+                        f"until [ -e {daemon.base}/go ] || [ ! -d {daemon.base} ]; do sleep 0.1; done\n")
+        hook.chmod(0o755)
+        kill_and_start(daemon)
+        wait_state(daemon, "first", "running (booted)", 60)
+        left = daemon.virsh("domuuid", "second").strip()
+        wait_for("the note of what is left", lambda: marker.read_text().split() == [left], 60)
+        daemon.virsh("destroy", "first")
+        (daemon.base / "go").touch()
+        kill_and_start(daemon)
+        wait_for("the other guest", lambda: state(daemon, "second").startswith("running"), 60)
+        wait_for("nothing to be left to start", lambda: marker.read_text() == "", 60)
+        assert state(daemon, "first").startswith("shut off")
+        daemon.virsh("destroy", "second")
+        kill_and_start(daemon)
+        assert daemon.virsh("list", "--name").split() == []
+    finally:
+        daemon.stop()
+
+
+def kill_and_start(daemon):
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.start()

@@ -1,0 +1,147 @@
+/*
+ * daemon/qemu-autostart.c - guests that start with the host, once per boot (LIFE-46)
+ *
+ * A file in the run directory, which the next boot empties, says that this was done. It names the guests whose start is
+ * still to come or under way, so that after a daemon that was killed meanwhile the next one starts those, and no guest
+ * that somebody has stopped since.
+ */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/pool.h"
+#include "daemon/qemu-driver.h"
+#include "daemon/qemu-save.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { MOST_BYTES = 1 << 20 };
+
+struct Autostart {
+        QemuDriver *qemu;
+        Domain *dom; /* referenced */
+        JobClaim *claim;
+};
+
+static char *marker_of(const QemuDriver *qemu)
+{
+        return str_format("%s/autostarted", qemu->status_dir);
+}
+
+static void on_marked(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_error("which guests are still to be autostarted cannot be noted: %s", failure->text);
+}
+
+static void mark(QemuDriver *qemu)
+{
+        AUTOFREE char *marker = marker_of(qemu);
+        char uuid[UUID_TEXT_LEN + 1];
+        AUTO(Buf) text = { 0 };
+
+        for (size_t i = 0; i < qemu->autostarts.len; i++)
+                buf_format(&text, "%s\n", uuid_format(&qemu->autostarts.items[i]->dom->uuid, uuid));
+        file_queue_write(qemu->files, marker, &text, 0600, false, on_marked, NULL);
+}
+
+static void on_started(void *arg, const Error *failure)
+{
+        Autostart *a = arg;
+        QemuDriver *qemu = a->qemu;
+
+        if (failure)
+                log_error("guest '%s' was not autostarted: %s", a->dom->name, failure->text);
+        for (size_t i = qemu->autostarts.len; i-- > 0;) {
+                if (qemu->autostarts.items[i] == a)
+                        vec_remove(&qemu->autostarts, i);
+        }
+        job_claim_free(a->claim);
+        domain_unref(a->dom);
+        free(a);
+        mark(qemu);
+}
+
+static void on_claimed(void *arg, const Error *refused)
+{
+        static const StartOptions options;
+        Autostart *a = arg;
+
+        if (refused || domain_is_active(a->dom) || !a->dom->config)
+                on_started(a, refused);
+        else
+                qemu_start_or_restore(a->dom, domain_def_copy(a->dom->config), &options, on_started, a);
+}
+
+static void start_guests(void *arg)
+{
+        QemuDriver *qemu = arg;
+        VEC(Autostart *) all = { 0 };
+
+        /* claims may be granted at once, and change the list */
+        for (size_t i = 0; i < qemu->autostarts.len; i++)
+                vec_push(&all, qemu->autostarts.items[i]);
+        mark(qemu);
+        for (size_t i = 0; i < all.len; i++)
+                job_claim(all.items[i]->dom->jobs, JOB_START, all.items[i]->dom->name, &all.items[i]->claim,
+                          on_claimed, all.items[i]);
+        vec_done(&all);
+}
+
+static void add(QemuDriver *qemu, Domain *dom)
+{
+        Autostart *a = mem_new(Autostart);
+
+        *a = (Autostart){ .qemu = qemu, .dom = domain_ref(dom) };
+        vec_push(&qemu->autostarts, a);
+}
+
+/* Those that an earlier daemon of this boot left behind. */
+static void add_left(QemuDriver *qemu, const char *text)
+{
+        AUTO_STRLIST lines = str_split(text, "\n");
+
+        for (char **line = lines; *line; line++) {
+                Uuid uuid;
+                Domain *dom = uuid_parse(*line, &uuid) == 0 ? domain_list_find_uuid(qemu->driver->domains, &uuid)
+                                                            : NULL;
+
+                if (dom && dom->autostart)
+                        add(qemu, dom);
+        }
+}
+
+void qemu_autostart(void *arg)
+{
+        QemuDriver *qemu = arg;
+        const DomainList *all = qemu->driver->domains;
+        AUTOFREE char *marker = marker_of(qemu);
+        AUTO(Buf) text = { 0 };
+        AUTO(Error) err = { 0 };
+
+        if (access(marker, F_OK) == 0) {
+                if (file_read(marker, MOST_BYTES, &text, &err) < 0)
+                        log_error("nothing is autostarted: %s", err.text);
+                else
+                        add_left(qemu, buf_text(&text));
+                if (qemu->autostarts.len)
+                        start_guests(qemu);
+                return;
+        }
+        for (size_t i = 0; i < domain_list_len(all); i++) {
+                if (domain_list_at(all, i)->autostart)
+                        add(qemu, domain_list_at(all, i));
+        }
+        storage_autostart(qemu->driver->storage, start_guests, qemu);
+}
+
+void qemu_autostart_forget(QemuDriver *qemu)
+{
+        for (size_t i = 0; i < qemu->autostarts.len; i++) {
+                job_claim_free(qemu->autostarts.items[i]->claim);
+                domain_unref(qemu->autostarts.items[i]->dom);
+                free(qemu->autostarts.items[i]);
+        }
+        vec_done(&qemu->autostarts);
+}
