@@ -150,6 +150,25 @@ typedef struct Status {
         const char *xml;
 } Status;
 
+typedef struct StatusText {
+        const char *key;
+        const char **value;
+} StatusText;
+
+/* A line of one of these keys; the value stays a part of the line. */
+static bool take_text(const StatusText *texts, size_t n_texts, const char *line)
+{
+        for (size_t i = 0; i < n_texts; i++) {
+                size_t n = strlen(texts[i].key);
+
+                if (strncmp(line, texts[i].key, n) == 0 && line[n] == ' ') {
+                        *texts[i].value = line + n + 1;
+                        return true;
+                }
+        }
+        return false;
+}
+
 static int parse_status(char *text, Status *ret, Error *err)
 {
         struct {
@@ -175,31 +194,21 @@ static int parse_status(char *text, Status *ret, Error *err)
                      { "helper-start", &ret->interrupted.helper_start },
                      { "moving-flags", &ret->moving_flags },
                      { "moving-was-running", &ret->moving_was_running } };
-        struct {
-                const char *key;
-                const char **value;
-        } texts[] = { { "nonce", &ret->nonce },
-                      { "image-path", &ret->interrupted.path },
-                      { "image-nonce", &ret->interrupted.nonce },
-                      { "moving-nonce", &ret->moving_nonce },
-                      { "moving-peer", &ret->moving_peer } };
+        const StatusText texts[] = { { "nonce", &ret->nonce },
+                                     { "image-path", &ret->interrupted.path },
+                                     { "image-nonce", &ret->interrupted.nonce },
+                                     { "moving-nonce", &ret->moving_nonce },
+                                     { "moving-peer", &ret->moving_peer } };
         char *line = text, *end;
 
         for (; (end = strchr(line, '\n')) && end != line; line = end + 1) {
                 char *blank = strchr(line, ' ');
-                bool known = false;
+                bool known;
 
                 *end = '\0';
                 if (str_starts(line, "image ") && image_uses_parse(&ret->images, line) == 0)
                         continue;
-                for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-                        size_t n = strlen(texts[i].key);
-
-                        if (strncmp(line, texts[i].key, n) == 0 && line[n] == ' ') {
-                                *texts[i].value = line + n + 1;
-                                known = true;
-                        }
-                }
+                known = take_text(texts, ARRAY_LEN(texts), line);
                 for (size_t i = 0; blank && blank < end && i < ARRAY_LEN(keys); i++) {
                         if (strncmp(line, keys[i].key, (size_t)(blank - line)) == 0 &&
                             strlen(keys[i].key) == (size_t)(blank - line))
