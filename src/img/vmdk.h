@@ -36,6 +36,9 @@ Image *vmdk_sparse_open(ImageFile *file, bool writable, bool checking, Error *er
 /* Lay one out. descriptor: what to embed, NULL: nothing. */
 int vmdk_sparse_create(ImageFile *file, uint64_t size, bool compressed, bool zero_grains, const char *descriptor,
                        Error *err);
+/* vmdk-create.c: the names of the files beside the image, and the content of all of them. */
+int vmdk_plan_files(const ImageCreate *how, char ***ret, Error *err);
+int vmdk_create(ImageFile *file, const ImageCreate *how, Error *err);
 bool vmdk_sparse_is_compressed(const Image *extent);
 /* A compressed grain as it stands in the file, marker and all: its length. packed: room for VMDK_PACKED_MAX. */
 size_t vmdk_sparse_pack(Image *extent, uint64_t offset, const void *data, void *packed);

@@ -4,24 +4,10 @@
 #include "app/drover-img/about.h"
 
 #include "app/drover-img/serve-options.h"
+#include "base/roff.h"
 #include "base/str.h"
 
 #include <ctype.h>
-
-/* Text for troff: backslashes and dashes escaped, no line taken for a request. */
-static void put_text(Buf *to, const char *s)
-{
-        if (*s == '.' || *s == '\'')
-                buf_put_text(to, "\\&");
-        for (; *s; s++) {
-                if (*s == '\\')
-                        buf_put_text(to, "\\e");
-                else if (*s == '-')
-                        buf_put_text(to, "\\-");
-                else
-                        buf_put_char(to, *s);
-        }
-}
 
 static void put_serve_options(Buf *to)
 {
@@ -32,14 +18,14 @@ static void put_serve_options(Buf *to)
                 if (row->letter < SERVE_FORK)
                         buf_format(to, "\\-%c, ", row->letter);
                 buf_put_text(to, "\\-\\-");
-                put_text(to, row->name);
+                roff_put_text(to, row->name);
                 if (row->value) {
                         buf_put_text(to, "=\\fI");
-                        put_text(to, row->value);
+                        roff_put_text(to, row->value);
                         buf_put_text(to, "\\fR");
                 }
                 buf_put_char(to, '\n');
-                put_text(to, row->help);
+                roff_put_text(to, row->help);
                 buf_put_text(to, ".\n");
         }
 }
@@ -56,7 +42,7 @@ void about_man_page(Buf *to)
                          ".SH NAME\ndrover\\-img \\- make, convert, check, change and serve disk images\n"
                          ".SH SYNOPSIS\n.B drover\\-img\n.I command\n[options] image...\n"
                          ".SH DESCRIPTION\n");
-        put_text(
+        roff_put_text(
                 to,
                 "Takes the commands, options and exit statuses of qemu-img, and as serve those of qemu-nbd. An image is "
                 "named by a file, by an export of an NBD server (nbd://, nbds://, nbd+unix://, nbds+unix://), by image "
@@ -66,15 +52,15 @@ void about_man_page(Buf *to)
         buf_put_text(to, ".\n.SH COMMANDS\n");
         for (const Command *const *each = commands; *each; each++) {
                 buf_format(to, ".SS %s\n.B drover\\-img %s\n", (*each)->name, (*each)->name);
-                put_text(to, (*each)->args);
+                roff_put_text(to, (*each)->args);
                 buf_put_text(to, "\n.PP\n");
-                put_text(to, (*each)->summary);
+                roff_put_text(to, (*each)->summary);
                 buf_put_text(to, ".\n");
                 if (str_eq((*each)->name, "serve"))
                         put_serve_options(to);
         }
         buf_put_text(to, ".SH EXIT STATUS\n");
-        put_text(
+        roff_put_text(
                 to,
                 "0 when it was done, 1 when not, with the reason on standard error. check: 1 it could not be checked, 2 the "
                 "image has errors, 3 it has leaked clusters only, 63 its format cannot be checked. compare: 0 the same, "

@@ -56,12 +56,42 @@ static void tell_nothing(const char *name, uint64_t offset, const Error *why)
         (void)name, (void)offset, (void)why;
 }
 
+/* Where an option that is a switch goes; NULL: it is none. */
+static bool *switch_of(int c, Args *args)
+{
+        switch (c) {
+        case 'c':
+                return &args->copy.compress;
+        case 'p':
+                return &args->show_progress;
+        case 'n':
+                return &args->no_create;
+        case 'z':
+                return &args->copy.target_is_zero;
+        case 'x':
+                return &args->best;
+        case 'y':
+                return &args->target_opts;
+        case 'C':
+                return &args->offload;
+        case 'M':
+                return &args->bitmaps;
+        case 'K':
+                return &args->skip_broken;
+        default:
+                return NULL;
+        }
+}
+
 static int parse_option(int c, Args *args, Error *err)
 {
+        bool *flag = switch_of(c, args);
         uint64_t n;
         int r = source_option(&args->source, c, err);
 
-        if (r)
+        if (flag)
+                *flag = true;
+        if (flag || r)
                 return r < 0 ? -1 : 0;
         switch (c) {
         case 'O':
@@ -76,9 +106,6 @@ static int parse_option(int c, Args *args, Error *err)
                 return 0;
         case 'o':
                 return options_add(&args->options, optarg, err);
-        case 'c':
-                args->copy.compress = true;
-                return 0;
         case 'l':
                 args->snapshot = str_starts(optarg, "snapshot.id=")     ? optarg + strlen("snapshot.id=")
                                  : str_starts(optarg, "snapshot.name=") ? optarg + strlen("snapshot.name=")
@@ -86,14 +113,8 @@ static int parse_option(int c, Args *args, Error *err)
                 return 0;
         case 'S':
                 return parse_sparse(optarg, args, err);
-        case 'p':
-                args->show_progress = true;
-                return 0;
         case 't':
                 return policy_set_cache(&args->target, optarg, err);
-        case 'n':
-                args->no_create = true;
-                return 0;
         case 'm':
                 if (parse_number(optarg, "coroutines", 16, &n, err) < 0)
                         return -1;
@@ -103,26 +124,8 @@ static int parse_option(int c, Args *args, Error *err)
                 return size_from_text(optarg, "rate limit", &args->copy.rate, err);
         case 'W': /* writes out of order help nobody here: pieces are stored in order, read out of order */
                 return 0;
-        case 'z':
-                args->copy.target_is_zero = true;
-                return 0;
-        case 'x':
-                args->best = true;
-                return 0;
-        case 'y':
-                args->target_opts = true;
-                return 0;
-        case 'C':
-                args->offload = true;
-                return 0;
         case 'G':
                 args->copy.salvaged = tell_salvaged;
-                return 0;
-        case 'M':
-                args->bitmaps = true;
-                return 0;
-        case 'K':
-                args->skip_broken = true;
                 return 0;
         default:
                 return err_set(err, ERR_INVALID_ARG, "an option of convert is not known");

@@ -3,27 +3,10 @@
  */
 #include "app/drover/help.h"
 
+#include "base/roff.h"
 #include "base/str.h"
 
 #include <ctype.h>
-
-/* Text for troff: backslashes and dashes escaped, no line taken for a request. */
-static void put_text(Buf *to, const char *s)
-{
-        bool line_start = true;
-
-        for (; *s; s++) {
-                if (line_start && (*s == '.' || *s == '\''))
-                        buf_put_text(to, "\\&");
-                if (*s == '\\')
-                        buf_put_text(to, "\\e");
-                else if (*s == '-')
-                        buf_put_text(to, "\\-");
-                else
-                        buf_put_char(to, *s);
-                line_start = *s == '\n';
-        }
-}
 
 static void put_heading(Buf *to, const char *request, const char *text)
 {
@@ -32,7 +15,7 @@ static void put_heading(Buf *to, const char *request, const char *text)
         for (char *c = upper; *c && str_eq(request, ".SH"); c++)
                 *c = (char)toupper((unsigned char)*c);
         buf_format(to, "%s \"", request);
-        put_text(to, upper);
+        roff_put_text(to, upper);
         buf_put_text(to, "\"\n");
 }
 
@@ -49,9 +32,9 @@ static void put_program_options(Buf *to)
                 if (option->value)
                         buf_format(&shown, "%s%s", option->value[0] == '[' ? "" : " ", option->value);
                 buf_put_text(to, ".TP\n.B ");
-                put_text(to, buf_text(&shown));
+                roff_put_text(to, buf_text(&shown));
                 buf_put_char(to, '\n');
-                put_text(to, option->doc);
+                roff_put_text(to, option->doc);
                 buf_put_text(to, ".\n");
         }
 }
@@ -61,27 +44,27 @@ static void put_argument(Buf *to, const ArgDef *def)
         buf_put_text(to, ".TP\n");
         if (def->is_positional) {
                 buf_put_text(to, ".I ");
-                put_text(to, def->name);
+                roff_put_text(to, def->name);
         } else {
                 AUTOFREE char *shown = str_format("--%s", def->name);
 
                 buf_put_text(to, ".B ");
-                put_text(to, shown);
+                roff_put_text(to, shown);
                 if (def->placeholder) {
                         buf_put_text(to, " \\fI");
-                        put_text(to, def->placeholder);
+                        roff_put_text(to, def->placeholder);
                         buf_put_text(to, "\\fR");
                 }
         }
         buf_put_char(to, '\n');
-        put_text(to, def->doc);
+        roff_put_text(to, def->doc);
         if (def->choices) {
                 buf_put_text(to, ": one of ");
-                put_text(to, def->choices);
+                roff_put_text(to, def->choices);
         }
         if (def->other_name) {
                 buf_put_text(to, "; also spelled \\-\\-");
-                put_text(to, def->other_name);
+                roff_put_text(to, def->other_name);
         }
         buf_put_text(to, ".\n");
 }
@@ -94,12 +77,12 @@ static void put_command(Buf *to, const Command *command)
         put_heading(to, ".SS", command->name);
         help_synopsis(command, grammar, &synopsis);
         buf_put_text(to, ".B ");
-        put_text(to, buf_text(&synopsis));
+        roff_put_text(to, buf_text(&synopsis));
         buf_put_text(to, "\n.PP\n");
-        put_text(to, command->summary);
+        roff_put_text(to, command->summary);
         buf_put_text(to, ".\n");
         if (command->text) {
-                put_text(to, command->text);
+                roff_put_text(to, command->text);
                 buf_put_char(to, '\n');
         }
         for (size_t i = 0; i < grammar_len(grammar); i++)
@@ -115,7 +98,7 @@ void man_page(Buf *to)
         buf_put_text(to,
                      ".B drover\n[options] [command [arguments]]\n.br\n.B drover\n[options] \"command; command\"\n");
         put_heading(to, ".SH", "Description");
-        put_text(
+        roff_put_text(
                 to,
                 "Speaks to droverd, or to any daemon that speaks the libvirt protocol, and knows the commands, options "
                 "and output of virsh. Without a command it reads commands from standard input: with history and "
@@ -138,8 +121,9 @@ void man_page(Buf *to)
                    "failed.\n",
                    EXIT_COMMAND_FAILED);
         put_heading(to, ".SH", "Environment");
-        put_text(to,
-                 "DROVER_DEFAULT_URI, VIRSH_DEFAULT_CONNECT_URI, LIBVIRT_DEFAULT_URI: the URI when -c is not given, "
-                 "the first that is set. VISUAL, EDITOR: the editor of the edit commands. XDG_CACHE_HOME: where "
-                 "drover/history is kept.\n");
+        roff_put_text(
+                to,
+                "DROVER_DEFAULT_URI, VIRSH_DEFAULT_CONNECT_URI, LIBVIRT_DEFAULT_URI: the URI when -c is not given, "
+                "the first that is set. VISUAL, EDITOR: the editor of the edit commands. XDG_CACHE_HOME: where "
+                "drover/history is kept.\n");
 }
