@@ -187,9 +187,10 @@ def test_a_guest_that_relies_on_what_is_not_done_is_not_started(host):
 
 
 def test_what_has_no_effect_is_among_a_guests_messages(host):
-    xml = domains.bare("quiet", kind="qemu").replace("<vcpu>", "<vcpu placement='auto'>")
+    quick = "<coalesce><rx><frames max='5'/></rx></coalesce>"
+    xml = domains.bare("quiet", kind="qemu", devices=card(MACS[0], quick, "bridge='br0'", "bridge"))
     host.write_file("/root/quiet.xml", xml)
     host.virsh("define", "/root/quiet.xml")
-    assert ET.fromstring(host.virsh("dumpxml", "quiet")).find("vcpu").get("placement") == "auto"
-    assert "/domain/vcpu/@placement has no effect" in host.virsh("dominfo", "quiet")
+    assert ET.fromstring(host.virsh("dumpxml", "quiet")).find(".//coalesce/rx/frames").get("max") == "5"
+    assert "coalesce/rx/frames/@max has no effect" in host.virsh("dominfo", "quiet")
     host.virsh("undefine", "quiet")
