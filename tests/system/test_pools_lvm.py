@@ -1,4 +1,5 @@
 """Pools that are volume groups of LVM, in the lab machine (STO-03, STO-09)."""
+import json
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -43,6 +44,23 @@ def test_logical_volumes_are_copied_resized_wiped_and_removed(host):
     host.virsh("vol-resize two 8M --pool vg --shrink", "vol-wipe two vg")
     host.shell("cmp -n 8388608 /dev/zero /dev/vg/two")
     host.virsh("vol-delete two vg")
+
+
+def test_an_encrypted_logical_volume_has_room_for_its_header(host):
+    """STO-09, STO-23: the guest sees as much as was asked for."""
+    host.shell("cat > /run/secret.xml", stdin="<secret><uuid>d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11</uuid>"
+                                              "<usage type='volume'><volume>k</volume></usage></secret>")
+    host.shell("printf correct-horse > /run/value")
+    host.shell("cat > /run/volume.xml", stdin="<volume><name>hidden</name><capacity unit='MiB'>8</capacity><target>"
+                                              "<encryption format='luks'><secret type='passphrase' usage='k'/></encryption>"
+                                              "</target></volume>")
+    host.virsh("secret-define /run/secret.xml",
+               "secret-set-value d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11 --file /run/value --plain",
+               "vol-create vg /run/volume.xml")
+    assert host.volume("vg", "hidden").find("target/encryption").get("format") == "luks"
+    header = host.shell("qemu-img info --output=json -f luks /dev/vg/hidden")
+    assert json.loads(header)["virtual-size"] >= 8 * MIB
+    host.virsh("vol-delete hidden vg")
 
 
 def test_snapshots_and_sparse_logical_volumes_say_what_they_are(host):

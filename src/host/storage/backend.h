@@ -125,7 +125,7 @@ void storage_settle(void);
 int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err);
 /* An empty definition of a volume with its name, path and key (NULL: the path). */
 VolumeDef *storage_new_volume(const char *path, const char *name, const char *key);
-/* Owner, mode and times of what stands at its path, when something does. */
+/* Owner, mode and times of what stands at its path, when something does; and whether it is encrypted. */
 void storage_describe_node(VolumeDef *def);
 
 /* --- files of a directory --- */

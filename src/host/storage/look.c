@@ -243,6 +243,20 @@ int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Err
 
 /* --- devices --- */
 
+/* An encrypted device says so in its first bytes. Whatever else a guest wrote on it is not looked at. */
+static void describe_encryption(VolumeDef *def)
+{
+        static const char magic[6] = { 'L', 'U', 'K', 'S', '\xba', '\xbe' };
+        AUTO(Fd) fd = open(def->target.path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        char first[sizeof(magic)];
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
+                return;
+        if (pread(fd, first, sizeof(first), 0) == sizeof(first) && memcmp(first, magic, sizeof(magic)) == 0)
+                set_encryption(def, ENCRYPTION_FORMAT_LUKS);
+}
+
 void storage_describe_node(VolumeDef *def)
 {
         struct stat st;
@@ -251,16 +265,7 @@ void storage_describe_node(VolumeDef *def)
         def->target.format = "raw";
         if (stat(def->target.path, &st) == 0)
                 describe_stat(def, &st, -1);
-}
-
-/* An encrypted device says so in its first bytes. Whatever else a guest wrote on it is not looked at. */
-static void describe_encryption(VolumeDef *def, int fd)
-{
-        static const char magic[6] = { 'L', 'U', 'K', 'S', '\xba', '\xbe' };
-        char first[sizeof(magic)];
-
-        if (pread(fd, first, sizeof(first), 0) == sizeof(first) && memcmp(first, magic, sizeof(magic)) == 0)
-                set_encryption(def, ENCRYPTION_FORMAT_LUKS);
+        describe_encryption(def);
 }
 
 int storage_look_at_device(const char *path, const char *name, const char *key, VolumeDef **ret, Error *err)
@@ -280,7 +285,6 @@ int storage_look_at_device(const char *path, const char *name, const char *key, 
         storage_describe_node(def);
         if (measure_device(def, fd, err) < 0)
                 return -1;
-        describe_encryption(def, fd);
         *ret = TAKE(def);
         return 0;
 }
