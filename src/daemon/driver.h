@@ -32,6 +32,7 @@ typedef void DriverDone(void *arg, const Error *failure);
 
 typedef struct StartOptions {
         bool paused;
+        bool runs_when_arrived; /* incoming: QEMU lets it run as soon as all of it is here */
         bool bypass_cache;
         bool force_boot; /* a managed save image is thrown away, not restored */
         bool reset_nvram;

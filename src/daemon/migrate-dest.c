@@ -2,9 +2,9 @@
  * daemon/migrate-dest.c - the destination side of a migration, up to the memory
  *
  * prepare starts a QEMU that waits for the memory; migrate-finish.c has how that
- * ends. A guest that is to run is told so before its memory comes, so
- * that it runs at the moment the last of it has arrived, not a round trip of the
- * client later. Whoever doubts asks: see migrate-ask.c.
+ * ends. A guest that is to run is started so that it does at the moment the last
+ * of it has arrived, not a round trip of the client later. Whoever doubts asks:
+ * see migrate-ask.c.
  */
 #include "base/mem.h"
 #include "base/str.h"
@@ -120,17 +120,6 @@ static bool waits_for_finish(const Migration *m)
                !(m->flags & VIR_MIGRATE_LIVE) || (!m->nonce && !(m->flags & VIR_MIGRATE_POSTCOPY));
 }
 
-static void on_told_to_run(void *arg, const Error *failure)
-{
-        Preparing *p = arg;
-
-        p->migration->query = NULL;
-        if (failure)
-                fail_prepare(p, failure);
-        else
-                answer_prepare(p);
-}
-
 static void on_listening(void *arg, const Error *failure)
 {
         Preparing *p = arg;
@@ -141,12 +130,8 @@ static void on_listening(void *arg, const Error *failure)
                 fail_prepare(p, failure);
                 return;
         }
-        if (waits_for_finish(m)) {
-                answer_prepare(p);
-                return;
-        }
-        m->runs_by_itself = true;
-        m->query = qmp_cont(guest_qmp(qemu_run(m->dom)->guest), on_told_to_run, p);
+        m->runs_by_itself = !waits_for_finish(m);
+        answer_prepare(p);
 }
 
 static const char *listen_address(const Migration *m)
@@ -277,6 +262,7 @@ static void on_claimed(void *arg, const Error *refused)
         p->options.incoming = true;
         p->options.paused = true;
         p->options.postcopy = m->flags & VIR_MIGRATE_POSTCOPY;
+        p->options.runs_when_arrived = !waits_for_finish(m);
         qemu_start(m->dom, TAKE(p->def), &p->options, on_incoming_started, p);
 }
 

@@ -325,7 +325,8 @@ static int start_qemu(QemuRun *run, DomainDef *def, Error *err)
                                  .guest_dir = dir,
                                  .nics = run->nics,
                                  .reset_nvram = run->options.reset_nvram,
-                                 .incoming = run->options.incoming ? "defer" : NULL };
+                                 .incoming = run->options.incoming ? "defer" : NULL,
+                                 .runs_when_arrived = run->options.runs_when_arrived };
         GuestStartOptions options = { .def = def,
                                       .paused = run->options.paused,
                                       .incoming = run->options.incoming,

@@ -281,7 +281,8 @@ static void put_head(const CommandLineSpec *spec, CommandLine *line)
 
         line_put(line, qemu_caps_binary(spec->caps));
         line_put_pair(line, "-name", "guest=%s,debug-threads=on", name);
-        line_put(line, "-S");
+        if (!spec->runs_when_arrived)
+                line_put(line, "-S");
         line_put(line, "-no-user-config");
         line_put(line, "-nodefaults");
         line_put_pair(line, "-display", "none");

@@ -39,8 +39,13 @@ typedef struct CommandLineSpec {
         const NicFds *nics;   /* one for each interface of the definition; those of type user are not looked at */
         bool reset_nvram;     /* the firmware's variables begin anew */
         const char *incoming; /* "defer" or an address: wait for a migration; NULL: boot */
-        int64_t now;          /* seconds since 1970 for <clock offset='variable'>; 0: the clock's */
-        bool force_tcg;       /* KVM was asked for, but is known to be unusable */
+        /*
+         * ... and run when all of it is here. QEMU is not told so by `cont`: that would open the disks at once, which
+         * the source still writes.
+         */
+        bool runs_when_arrived;
+        int64_t now;    /* seconds since 1970 for <clock offset='variable'>; 0: the clock's */
+        bool force_tcg; /* KVM was asked for, but is known to be unusable */
 } CommandLineSpec;
 
 /* A file that QEMU opens by path: its user must be able to. */
