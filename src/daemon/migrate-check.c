@@ -3,8 +3,12 @@
  */
 #include "daemon/migrate-check.h"
 
+#include "base/log.h"
 #include "base/str.h"
 #include "daemon/migrate-disks.h"
+#include "daemon/network.h"
+#include "daemon/nwfilter.h"
+#include "daemon/pool.h"
 #include "host/file-system.h"
 #include "host/net.h"
 #include "host/userfaultfd.h"
@@ -124,11 +128,48 @@ int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams 
         return settle(&p, err);
 }
 
-int migrate_check_destination(Driver *driver, const DomainDef *def, uint32_t flags,
-                              const MigrateParams *params UNUSED, Error *err)
+/* What its interfaces are connected to, and filtered by. */
+static void check_interfaces(Driver *driver, const DomainDef *def, Problems *p)
+{
+        for (uint32_t i = 0; i < def->n_interfaces; i++) {
+                const InterfaceDef *nic = def->interfaces[i];
+                const Network *network = nic->type == INTERFACE_TYPE_NETWORK ? network_find(driver, nic->network)
+                                                                             : NULL;
+
+                if (nic->type == INTERFACE_TYPE_BRIDGE && !net_link_is_bridge(nic->bridge))
+                        problem(p, ERR_OPERATION_FAILED, "there is no bridge '%s' here", nic->bridge);
+                if (nic->type == INTERFACE_TYPE_NETWORK && !network)
+                        problem(p, ERR_NO_NETWORK, "there is no network '%s' here", nic->network);
+                else if (network && !network->active)
+                        problem(p, ERR_OPERATION_INVALID, "network '%s' is not active here", nic->network);
+                if (nic->filterref && !nw_filters_find(driver->nwfilters, nic->filterref->filter))
+                        problem(p, ERR_NO_NWFILTER, "there is no network filter '%s' here", nic->filterref->filter);
+        }
+}
+
+/* MIG-69: images in pools are those that an administrator can see to. */
+static void tell_pools(const Driver *driver, const DomainDef *def)
+{
+        for (uint32_t i = 0; i < def->n_disks; i++) {
+                const DiskDef *disk = def->disks[i];
+                Pool *pool;
+
+                if (!disk->source.path || disk->device == DISK_DEVICE_CDROM || disk->device == DISK_DEVICE_FLOPPY)
+                        continue;
+                if (storage_find_volume(driver->storage, NULL, disk->source.path, &pool))
+                        log_info("guest '%s' moves in: disk '%s' (%s) is in pool '%s'", def->name, disk->target_dev,
+                                 disk->source.path, pool->name);
+                else
+                        log_warning("guest '%s' moves in: disk '%s' (%s) is in no storage pool of this host",
+                                    def->name, disk->target_dev, disk->source.path);
+        }
+}
+
+int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Error *err)
 {
         const QemuDriver *qemu = qemu_driver(driver);
         Problems p = { 0 };
+        AUTO(Error) why = { 0 };
 
         if (!qemu->caps) {
                 problem(&p, ERR_CONFIG_UNSUPPORTED, "there is no usable QEMU here");
@@ -138,15 +179,15 @@ int migrate_check_destination(Driver *driver, const DomainDef *def, uint32_t fla
                 if (def->type == DOMAIN_TYPE_KVM && !qemu_caps_has_kvm(qemu->caps))
                         problem(&p, ERR_CONFIG_UNSUPPORTED, "KVM cannot be used here");
         }
-        for (uint32_t i = 0; i < def->n_interfaces; i++) {
-                const InterfaceDef *nic = def->interfaces[i];
-
-                if (nic->type == INTERFACE_TYPE_BRIDGE && !net_link_is_bridge(nic->bridge))
-                        problem(&p, ERR_OPERATION_FAILED, "there is no bridge '%s' here", nic->bridge);
-        }
+        check_interfaces(driver, def, &p);
+        if (volume_disks_resolve(driver->storage, def, &why) < 0)
+                problem(&p, why.code, "%s", why.text);
         if (flags & VIR_MIGRATE_POSTCOPY && !userfaultfd_is_allowed(&qemu->env.user))
                 problem(&p, ERR_CONFIG_UNSUPPORTED,
                         "post-copy needs userfaultfd, which this kernel keeps from QEMU's user; set "
                         "vm.unprivileged_userfaultfd = 1 (sysctl)");
-        return settle(&p, err);
+        if (settle(&p, err) < 0)
+                return -1;
+        tell_pools(driver, def);
+        return 0;
 }

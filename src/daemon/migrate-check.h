@@ -7,5 +7,5 @@
 #include "daemon/migrate.h"
 
 int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams *params, Error *err);
-int migrate_check_destination(Driver *driver, const DomainDef *def, uint32_t flags, const MigrateParams *params,
-                              Error *err);
+/* All that is missing here, in one sentence. Finds the paths of the disks that name volumes. */
+int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Error *err);

@@ -14,6 +14,7 @@
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-finish.h"
+#include "daemon/migrate-limit.h"
 #include "daemon/migrate-ports.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
@@ -261,8 +262,8 @@ static void on_claimed(void *arg, const Error *refused)
         }
         p->options.incoming = true;
         p->options.paused = true;
-        p->options.postcopy = m->flags & VIR_MIGRATE_POSTCOPY;
         p->options.runs_when_arrived = !waits_for_finish(m);
+        p->options.postcopy = m->flags & VIR_MIGRATE_POSTCOPY;
         qemu_start(m->dom, TAKE(p->def), &p->options, on_incoming_started, p);
 }
 
@@ -401,8 +402,9 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
                 return prepare_offline(call, driver, TAKE(def), dom, err);
         if (flags & VIR_MIGRATE_POSTCOPY_RESUME)
                 return prepare_again(call, dom, &from, flags, err);
-        if ((dom && domain_must_be_inactive(dom, err) < 0) ||
-            migrate_check_destination(driver, def, flags, params, err) < 0)
+        if ((dom && domain_must_be_inactive(dom, err) < 0) || migrate_check_destination(driver, def, flags, err) < 0)
+                return -1;
+        if (migrate_limit_check(call_daemon(call)->config, qemu_driver(call_driver(call))->n_migrations, err) < 0)
                 return -1;
         is_new = !dom;
         if (is_new) {

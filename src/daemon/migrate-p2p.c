@@ -11,6 +11,7 @@
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-give.h"
+#include "daemon/migrate-limit.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer.h"
@@ -541,6 +542,9 @@ int migrate_p2p(Call *call, const WireDomain *wire, const char *dconnuri, uint32
                 return -1;
         if (!broken && qemu_run(dom) && qemu_run(dom)->migration)
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is busy with a migration already", dom->name);
+        if (!broken && !(flags & VIR_MIGRATE_OFFLINE) &&
+            migrate_limit_check(call_daemon(call)->config, qemu_driver(dom->driver)->n_migrations, err) < 0)
+                return -1;
         p = mem_new(PeerMove);
         *p = (PeerMove){ .dom = domain_ref(dom),
                          .call = call,

@@ -13,6 +13,7 @@
 #include "daemon/migrate-ask.h"
 #include "daemon/migrate-check.h"
 #include "daemon/migrate-give.h"
+#include "daemon/migrate-limit.h"
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-transfer.h"
 #include "daemon/server-client.h"
@@ -136,6 +137,8 @@ static int begin(Call *call, const WireDomain *wire, uint32_t flags, const Migra
                 return begin_again(call, dom, flags, params, err);
         if (migration_of(dom))
                 return err_set(err, ERR_OPERATION_INVALID, "guest '%s' is busy with a migration already", dom->name);
+        if (migrate_limit_check(call_daemon(call)->config, qemu_driver(call_driver(call))->n_migrations, err) < 0)
+                return -1;
         m = migration_new(dom, MIGRATE_OUT, flags, params);
         m->waiting = call;
         m->nonce = migrate_new_nonce();

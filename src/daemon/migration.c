@@ -86,6 +86,7 @@ Migration *migration_new(Domain *dom, MigrateSide side, uint32_t flags, const Mi
                                                  : VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN;
         m->stats.type = VIR_DOMAIN_JOB_UNBOUNDED;
         m->stats.began_ms = loop_now_ms(dom->driver->daemon->loop);
+        qemu_driver(dom->driver)->n_migrations++;
         if (!run)
                 return m;
         if (side == MIGRATE_OUT && !m->params.bandwidth_mib) /* MIG-60: the limit set for this guest */
@@ -103,6 +104,7 @@ Migration *migration_free(Migration *m)
         run = qemu_run(m->dom);
         if (run && run->migration == m)
                 run->migration = NULL;
+        qemu_driver(m->dom->driver)->n_migrations--;
         migrate_ports_release(m);
         migrate_forget_intent(m);
         migrate_relisten_forget(m);

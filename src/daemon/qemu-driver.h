@@ -47,6 +47,7 @@ typedef struct QemuDriver {
         char *status_dir, *save_dir, *channel_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;
         char *hook;                       /* the administrator's script; NULL: none */
+        unsigned n_migrations;            /* that this host takes part in */
         AskServer *ask;                   /* NULL: no guest ever moved in */
         VEC(const Migration *) listening; /* incoming ones that were given ports */
         VEC(PeerMove *) moves;            /* that this host drives */

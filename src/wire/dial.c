@@ -351,13 +351,22 @@ void dial_explain(Dial *dial, Error *err)
         const Uri *uri = dial->uri;
         AUTO_STRLIST lines = NULL;
         size_t n;
+        bool dropped = false;
 
         if (uri->transport != URI_SSH && uri->transport != URI_EXT)
                 return;
         read_pipe(dial, MOST_COMPLAINT);
         lines = str_split(buf_text(&dial->said), "\r\n");
         n = str_list_len(lines);
-        if (n)
+        /* MIG-66: what ssh says when it was hung up on before it could say who it is */
+        for (size_t i = 0; i < n && uri->transport == URI_SSH; i++)
+                dropped = dropped || strstr(lines[i], "kex_exchange_identification");
+        if (dropped)
+                err_set(err, err->code,
+                        "the connection through '%s' ended: %s; an sshd that has MaxStartups connections without a login "
+                        "drops more of them (/etc/ssh/sshd_config of %s)",
+                        uri->command ?: "ssh", lines[n - 1], uri->host);
+        else if (n)
                 err_set(err, err->code, "the connection through '%s' ended: %s", uri->command ?: "ssh", lines[n - 1]);
         else
                 err_prefix(err, "the connection through '%s' ended", uri->command ?: "ssh");

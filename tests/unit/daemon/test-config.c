@@ -108,6 +108,8 @@ TEST(what_has_no_effect_is_warned_about)
                 { "max_clients=1\nmax_clients=2\n", "f:2: max_clients was set before, on line 1; this one counts" },
                 { "max_requests = 5",
                   "f:1: max_requests (5) is below max_workers (20) and so is the limit" }, /* CFG-09 */
+                { "max_clients = 100\nmax_workers = 30",                                   /* MIG-64 */
+                  "f:2: migrations at a time are bounded by max_workers (30), not by max_clients (100)" },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
