@@ -11,6 +11,7 @@
 #include "daemon/pool.h"
 #include "host/file-system.h"
 #include "host/net.h"
+#include "host/shared-device.h"
 #include "host/userfaultfd.h"
 #include "model/device.h"
 
@@ -53,8 +54,7 @@ static bool is_listed(const ParamTexts *disks, const char *target)
 /* A disk that the copy-storage flags leave behind: it must be the same one on both hosts. */
 static bool stays_behind(const DiskDef *disk, uint32_t flags, const MigrateParams *params)
 {
-        if (disk->device == DISK_DEVICE_CDROM || disk->device == DISK_DEVICE_FLOPPY || disk->readonly ||
-            !disk->source.path)
+        if (disk->device == DISK_DEVICE_CDROM || disk->device == DISK_DEVICE_FLOPPY || disk->readonly)
                 return false;
         if (!(flags & MIGRATE_COPIES_DISKS))
                 return true;
@@ -77,6 +77,29 @@ static void check_cache(const DiskDef *disk, const Config *config, Problems *p)
                         disk->target_dev);
 }
 
+/* A disk on a server is where it is for both hosts; others have a path. */
+static bool is_shared(const DiskDef *disk)
+{
+        if (disk->type != DISK_TYPE_FILE && disk->type != DISK_TYPE_BLOCK && disk->type != DISK_TYPE_VOLUME)
+                return true;
+        return !disk->source.path || file_system_is_shared(disk->source.path) ||
+               block_device_is_shared(disk->source.path);
+}
+
+/* MIG-15; MIG-20: where this host is the server, the guest needs it after it has left. */
+static void check_place(const DiskDef *disk, Problems *p)
+{
+        if (is_shared(disk))
+                return;
+        problem(p, ERR_MIGRATE_UNSAFE,
+                "disk '%s' (%s) is not on shared storage%s; copy it with --copy-storage-all, or use --unsafe "
+                "if both hosts do see the same image there",
+                disk->target_dev, disk->source.path,
+                file_system_is_exported(disk->source.path)
+                        ? " but on this host, which exports it: the guest would need both hosts from now on"
+                        : "");
+}
+
 static void check_disks(const DomainDef *def, uint32_t flags, const MigrateParams *params, const Config *config,
                         Problems *p)
 {
@@ -84,19 +107,20 @@ static void check_disks(const DomainDef *def, uint32_t flags, const MigrateParam
                 if (!domain_def_find_disk(def, params->disks.items[i]))
                         problem(p, ERR_INVALID_ARG, "--migrate-disks: there is no disk '%s'", params->disks.items[i]);
         }
-        for (uint32_t i = 0; i < def->n_disks && !(flags & VIR_MIGRATE_UNSAFE); i++) {
+        for (uint32_t i = 0; i < def->n_disks; i++) {
                 const DiskDef *disk = def->disks[i];
 
                 if (!stays_behind(disk, flags, params))
                         continue;
-                if ((disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK ||
-                     disk->type == DISK_TYPE_VOLUME) &&
-                    !file_system_is_shared(disk->source.path))
-                        problem(p, ERR_MIGRATE_UNSAFE,
-                                "disk '%s' (%s) is not on shared storage; copy it with --copy-storage-all, or use --unsafe "
-                                "if both hosts do see the same image there",
-                                disk->target_dev, disk->source.path);
-                check_cache(disk, config, p);
+                if (!(flags & VIR_MIGRATE_UNSAFE)) {
+                        check_place(disk, p);
+                        check_cache(disk, config, p);
+                } else if (!is_shared(disk) && file_system_is_exported(disk->source.path)) {
+                        log_warning(
+                                "guest '%s' moves away from disk '%s' (%s), which this host exports: it needs both "
+                                "hosts from now on",
+                                def->name, disk->target_dev, disk->source.path);
+                }
         }
 }
 
@@ -120,6 +144,11 @@ int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams 
                 flags &= ~(uint32_t)VIR_MIGRATE_UNDEFINE_SOURCE;
         for (uint32_t i = 0; i < def->n_hostdevs; i++)
                 problem(&p, ERR_OPERATION_INVALID, "a host device is assigned to the guest; it cannot move along");
+        for (uint32_t i = 0; i < def->n_redirdevs; i++) /* MIG-26 */
+                log_warning(
+                        "guest '%s' moves with a USB device that is redirected to it: it may lose the device, or see it "
+                        "plugged in again",
+                        dom->name);
         /* clients keep this flag from the destination, so that it can be missed here only */
         if ((params->throttle_initial || params->throttle_increment) && !(flags & VIR_MIGRATE_AUTO_CONVERGE))
                 problem(&p, ERR_INVALID_ARG,
@@ -165,6 +194,35 @@ static void tell_pools(const Driver *driver, const DomainDef *def)
         }
 }
 
+/* "9.0" */
+static bool read_version(const char *text, uint64_t *major, uint64_t *minor)
+{
+        AUTO_STRLIST parts = str_split(text, ".");
+
+        return str_list_len(parts) >= 2 && str_to_u64(parts[0], major) == 0 && str_to_u64(parts[1], minor) == 0;
+}
+
+/*
+ * MIG-24: what makes an older or newer host fit is the machine type, whose devices and stream both QEMUs must know. One
+ * says its version at its end: "pc-i440fx-9.0".
+ */
+static void check_machine(const QemuCaps *caps, const char *machine, Problems *p)
+{
+        uint64_t own = qemu_caps_version(caps), major, minor;
+        unsigned own_major = (unsigned)(own / 1000000), own_minor = (unsigned)(own / 1000 % 1000);
+        const char *version = machine ? strrchr(machine, '-') : NULL;
+        const char *why = "";
+
+        if (qemu_caps_find_machine(caps, machine))
+                return;
+        if (version && read_version(version + 1, &major, &minor))
+                why = major > own_major || (major == own_major && minor > own_minor)
+                              ? ": it came with a later QEMU. Update QEMU here, or start the guest with an older machine"
+                              : ": it is of an older QEMU and was dropped since. Start the guest with a newer machine";
+        problem(p, ERR_CONFIG_UNSUPPORTED, "QEMU %u.%u.%u here has no machine '%s'%s", own_major, own_minor,
+                (unsigned)(own % 1000), machine, why);
+}
+
 int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Error *err)
 {
         const QemuDriver *qemu = qemu_driver(driver);
@@ -174,8 +232,7 @@ int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Er
         if (!qemu->caps) {
                 problem(&p, ERR_CONFIG_UNSUPPORTED, "there is no usable QEMU here");
         } else {
-                if (!qemu_caps_find_machine(qemu->caps, def->os.machine))
-                        problem(&p, ERR_CONFIG_UNSUPPORTED, "QEMU here has no machine '%s'", def->os.machine);
+                check_machine(qemu->caps, def->os.machine, &p);
                 if (def->type == DOMAIN_TYPE_KVM && !qemu_caps_has_kvm(qemu->caps))
                         problem(&p, ERR_CONFIG_UNSUPPORTED, "KVM cannot be used here");
         }

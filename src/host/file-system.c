@@ -63,3 +63,50 @@ bool file_system_is_shared(const char *path)
                 return false;
         return file_system_is_shared_in(buf_text(&table), path);
 }
+
+/* The first word of a line of exports: in quotes where it holds blanks, "\\040" for an octet in octal. */
+static void put_exported(const char *line, Buf *ret)
+{
+        bool quoted;
+
+        line += strspn(line, " \t");
+        quoted = *line == '"';
+        for (line += quoted; *line && (quoted ? *line != '"' : !strchr(" \t#", *line)); line++) {
+                if (line[0] == '\\' && strspn(line + 1, "01234567") >= 3) {
+                        buf_put_char(ret, (char)((line[1] - '0') * 64 + (line[2] - '0') * 8 + (line[3] - '0')));
+                        line += 3;
+                } else {
+                        buf_put_char(ret, *line);
+                }
+        }
+}
+
+bool file_system_is_exported_in(const char *exports, const char *path)
+{
+        AUTO_STRLIST lines = str_split(exports, "\n");
+
+        for (char **line = lines; *line; line++) {
+                AUTO(Buf) exported = { 0 };
+
+                put_exported(*line, &exported);
+                while (exported.len > 1 && exported.data[exported.len - 1] == '/')
+                        exported.data[--exported.len] = '\0';
+                if (exported.len && exported.data[0] == '/' && is_below(path, buf_text(&exported)))
+                        return true;
+        }
+        return false;
+}
+
+bool file_system_is_exported(const char *path)
+{
+        static const char *const files[] = { "/var/lib/nfs/etab", "/etc/exports" };
+
+        for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+                AUTO(Buf) text = { 0 };
+
+                if (file_read(files[i], LARGEST_TABLE, &text, NULL) == 0 &&
+                    file_system_is_exported_in(buf_text(&text), path))
+                        return true;
+        }
+        return false;
+}

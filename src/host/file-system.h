@@ -11,3 +11,8 @@
 bool file_system_is_shared(const char *path);
 /* The same with the mount table's text given; for tests. */
 bool file_system_is_shared_in(const char *mountinfo, const char *path);
+
+/* Does this host export the path itself (NFS: MIG-20)? From /var/lib/nfs/etab and /etc/exports. */
+bool file_system_is_exported(const char *path);
+/* The same with the text of such a file given; for tests. */
+bool file_system_is_exported_in(const char *exports, const char *path);

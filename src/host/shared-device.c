@@ -1,0 +1,126 @@
+/*
+ * host/shared-device.c - which block devices other hosts see too
+ *
+ * The kernel's tree of devices says how a disk is reached: through a session, a remote port, a fabric. What it does not
+ * say is local; a guest on it moves with --unsafe.
+ */
+#include "host/shared-device.h"
+
+#include "base/buf.h"
+#include "base/str.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <unistd.h>
+
+enum { MOST_LINKS = 8, MOST_LAYERS = 8 };
+
+static char *read_link(const char *path)
+{
+        char target[PATH_MAX];
+        ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+        return n > 0 ? str_dup_n(target, (size_t)n) : NULL;
+}
+
+/* "/dev/disk/by-id" and "../../sda" give "/dev/sda"; one that leads out of /dev gives NULL. */
+static char *follow(const char *path, const char *target)
+{
+        AUTO(Buf) to = { 0 };
+        AUTO_STRLIST words = str_split(target, "/");
+
+        if (target[0] != '/')
+                buf_put(&to, path, (size_t)(strrchr(path, '/') - path));
+        for (char **word = words; *word; word++) {
+                if (str_eq(*word, "") || str_eq(*word, "."))
+                        continue;
+                if (!str_eq(*word, "..")) {
+                        buf_format(&to, "/%s", *word);
+                } else if (to.len) {
+                        to.len = (size_t)(strrchr(to.data, '/') - to.data);
+                        to.data[to.len] = '\0';
+                }
+        }
+        return strncmp(buf_text(&to), "/dev/", 5) == 0 ? str_dup(buf_text(&to)) : NULL;
+}
+
+/* The kernel's name of a device that may go by others: "sda". Owned, or NULL. */
+static char *kernel_name(const char *root, const char *path)
+{
+        AUTOFREE char *at = strncmp(path, "/dev/", 5) == 0 && !strstr(path, "/../") ? str_dup(path) : NULL;
+
+        for (int links = 0; at && links < MOST_LINKS; links++) {
+                AUTOFREE char *full = str_format("%s%s", root, at);
+                AUTOFREE char *target = read_link(full);
+                char *next;
+
+                if (!target)
+                        return str_dup(strrchr(at, '/') + 1);
+                next = follow(at, target);
+                free(at);
+                at = next;
+        }
+        return NULL;
+}
+
+static bool is_reached_by_network(const char *device)
+{
+        static const char *const signs[] = {
+                "/session",       /* iSCSI */
+                "/rport-",        /* FC and FCoE */
+                "/nvme-fabrics/", /* NVMe over TCP, RDMA, FC */
+                "/virtual/block/nbd",
+                "/virtual/block/drbd",
+                "/devices/rbd/",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(signs); i++) {
+                if (strstr(device, signs[i]))
+                        return true;
+        }
+        return false;
+}
+
+static bool is_shared(const char *root, const char *name, int layer);
+
+/* All devices that this one is made of; none is no. */
+static bool consists_of_shared(const char *root, const char *name, int layer)
+{
+        AUTOFREE char *path = str_format("%s/sys/class/block/%s/slaves", root, name);
+        DIR *dir = opendir(path);
+        size_t n = 0;
+        bool all = true;
+
+        if (!dir)
+                return false;
+        for (struct dirent *entry; all && (entry = readdir(dir)); n++) {
+                if (entry->d_name[0] == '.')
+                        n--;
+                else
+                        all = is_shared(root, entry->d_name, layer + 1);
+        }
+        closedir(dir);
+        return all && n > 0;
+}
+
+static bool is_shared(const char *root, const char *name, int layer)
+{
+        AUTOFREE char *link = str_format("%s/sys/class/block/%s", root, name);
+        AUTOFREE char *device = read_link(link);
+
+        if (!device || layer > MOST_LAYERS)
+                return false;
+        return is_reached_by_network(device) || consists_of_shared(root, name, layer);
+}
+
+bool block_device_is_shared_in(const char *root, const char *path)
+{
+        AUTOFREE char *name = kernel_name(root, path);
+
+        return name && *name && is_shared(root, name, 0);
+}
+
+bool block_device_is_shared(const char *path)
+{
+        return block_device_is_shared_in("", path);
+}

@@ -1,0 +1,39 @@
+#include "test.h"
+
+#include "host/file-system.h"
+
+TEST(a_path_is_on_what_was_mounted_above_it_last)
+{
+        static const char table[] = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+                                    "21 20 0:40 / /srv rw,nosuid shared:1 - nfs4 server:/export rw\n"
+                                    "22 21 8:2 / /srv/local rw - xfs /dev/sdb rw\n"
+                                    "broken line\n";
+
+        CHECK(!file_system_is_shared_in(table, "/var/lib/disk"));
+        CHECK(file_system_is_shared_in(table, "/srv/disk"));
+        CHECK(file_system_is_shared_in(table, "/srv"));
+        CHECK(!file_system_is_shared_in(table, "/srv2/disk"));
+        CHECK(!file_system_is_shared_in(table, "/srv/local/disk"));
+}
+
+TEST(exported_is_what_is_below_an_exported_directory_MIG_20)
+{
+        static const char exports[] = "# a comment with /var in it\n"
+                                      "/srv/images\t*(rw,sync,no_root_squash)\n"
+                                      "  \"/srv/two words\" 10.0.0.0/8(rw)\n"
+                                      "/srv/a\\040blank host(ro)\n"
+                                      "/srv/slash/ *(ro)\n"
+                                      "\\\n"
+                                      "relative *(rw)\n"
+                                      "\"\n";
+
+        CHECK(file_system_is_exported_in(exports, "/srv/images"));
+        CHECK(file_system_is_exported_in(exports, "/srv/images/disk.qcow2"));
+        CHECK(!file_system_is_exported_in(exports, "/srv/images2/disk.qcow2"));
+        CHECK(file_system_is_exported_in(exports, "/srv/two words/disk"));
+        CHECK(file_system_is_exported_in(exports, "/srv/a blank/disk"));
+        CHECK(file_system_is_exported_in(exports, "/srv/slash/disk"));
+        CHECK(!file_system_is_exported_in(exports, "/var/disk"));
+        CHECK(!file_system_is_exported_in(exports, "relative"));
+        CHECK(!file_system_is_exported_in("", "/srv/images"));
+}
