@@ -181,11 +181,7 @@ static int read_order(Session *s, const Args *args, MigrateOrder *order, Error *
                 return -1;
         add_list_param(args, "migrate-disks", VIR_MIGRATE_PARAM_MIGRATE_DISKS, &order->params);
         add_list_param(args, "comp-methods", VIR_MIGRATE_PARAM_COMPRESSION, &order->params);
-        if (order->watch.max_pause_ms && !(order->flags & VIR_MIGRATE_TUNNELLED)) {
-                order->fall_back = !(order->flags & VIR_MIGRATE_POSTCOPY);
-                order->flags |= VIR_MIGRATE_POSTCOPY;
-                order->watch.may_postcopy = true;
-        }
+        migrate_order_keep_pause(order);
         return 0;
 }
 

@@ -17,7 +17,7 @@ static const Command *const families[] = {
         network_commands,       interface_commands,    secret_commands,    object_events_commands,
         shell_commands,         import_commands,       nwfilter_commands,  net_check_commands,
         host_check_commands,    network_port_commands, pool_as_commands,   pool_sources_commands,
-        migrate_limit_commands,
+        migrate_limit_commands, evacuate_commands,
 };
 
 static const struct {

@@ -25,6 +25,7 @@ extern const Command host_memory_commands[];
 extern const Command host_check_commands[];
 extern const Command import_commands[];
 extern const Command migrate_limit_commands[];
+extern const Command evacuate_commands[];
 extern const Command media_commands[];
 extern const Command cpu_commands[];
 extern const Command events_commands[];

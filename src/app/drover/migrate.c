@@ -317,6 +317,15 @@ static int run_once(Session *s, MigrateOrder *order, Error *err)
                                                                        : run_managed(s, order, err);
 }
 
+void migrate_order_keep_pause(MigrateOrder *order)
+{
+        if (!order->watch.max_pause_ms || order->flags & VIR_MIGRATE_TUNNELLED)
+                return;
+        order->fall_back = !(order->flags & VIR_MIGRATE_POSTCOPY);
+        order->flags |= VIR_MIGRATE_POSTCOPY;
+        order->watch.may_postcopy = true;
+}
+
 int migrate_run(Session *s, MigrateOrder *order, Error *err)
 {
         MigrateOrder without = *order;

@@ -17,4 +17,6 @@ typedef struct MigrateOrder {
         WatchOptions watch;
 } MigrateOrder;
 
+/* Where a longest pause is asked for, by post-copy if the hosts can. */
+void migrate_order_keep_pause(MigrateOrder *order);
 int migrate_run(Session *s, MigrateOrder *order, Error *err);
