@@ -205,6 +205,41 @@ def test_an_external_data_file_is_kept_apart(tmp_path):
     io(near, "read -P 8 1M 1M", "read -P 0 4M 2M")
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_data_file_in_another_directory_is_written_by_every_command_that_changes_images(tmp_path, monkeypatch, relative):
+    here, there, raw = tmp_path / "here", tmp_path / "there", fill(tmp_path / "raw", 3 << 20)
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    image, named = here / "a.qcow2", "../there/data" if relative else there / "data"
+    ours("create", "-q", "-f", "qcow2", "-o", f"data_file={named}", image, "2M")
+    ours("resize", "-q", image, "3M")
+    ours("check", "-q", "-r", "all", image)
+    ours("bench", "-w", "-c", "8", "-f", "qcow2", image)
+    ours("bitmap", "--add", image, "b")
+    ours("amend", "-o", "lazy_refcounts=on", image)
+    ours("convert", "-n", "-f", "raw", "-O", "qcow2", raw, image)
+    clean(image)
+    same(image, raw)
+    ours("convert", "-n", "-f", "raw", "--target-image-opts", raw, f"driver=qcow2,file.filename={image}")
+    same(image, raw)
+
+
+def test_an_extent_of_vmdk_in_another_directory_is_written_unless_it_is_not_trusted(tmp_path):
+    there, raw = tmp_path / "there", fill(tmp_path / "raw", 2 << 20)
+    (tmp_path / "here").mkdir()
+    there.mkdir()
+    image = tmp_path / "here" / "a.vmdk"
+    ours("create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", image, "2M")
+    (tmp_path / "here" / "a-flat.vmdk").rename(there / "a-flat.vmdk")
+    image.write_text(image.read_text().replace("a-flat.vmdk", f"{there}/a-flat.vmdk"))
+    ours("convert", "-n", "-f", "raw", "-O", "vmdk", raw, image)
+    stock("compare", "-f", "vmdk", "-F", "raw", image, raw)
+    before = (there / "a-flat.vmdk").read_bytes()
+    assert "is not trusted" in failing("convert", "--untrusted", "-f", "vmdk", "-O", "raw", image, tmp_path / "out")
+    assert (there / "a-flat.vmdk").read_bytes() == before and not (tmp_path / "out").exists()
+
+
 def test_leaks_and_corruption_are_found_and_repaired(tmp_path):
     image = tmp_path / "a.qcow2"
     for at, value, code in ((2 * 65536 + 2 * 100, b"\0\1", 3), (2 * 65536 + 2 * 5, b"\0\0", 2)):

@@ -86,6 +86,49 @@ def test_a_new_image_of_many_files_that_is_stopped_leaves_none(tmp_path, number)
     assert not os.listdir(place)
 
 
+@pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
+def test_who_is_asked_twice_to_stop_ends_at_once_and_leaves_nothing(tmp_path):
+    """The step it is at does not end: the server that it reads from never answers."""
+    place = tmp_path / "there"
+    place.mkdir()
+    fill(tmp_path / "raw", SIZE)
+    server = subprocess.Popen(["nbdkit", "-f", "-U", tmp_path / "socket", "--filter=delay", "file", tmp_path / "raw",
+                               "rdelay=3600"])
+    try:
+        wait_for("the server listens", (tmp_path / "socket").exists)
+        child = started("convert", "-f", "raw", "-O", "qcow2", "-o", f"data_file={place}/data",
+                        f"nbd+unix:///?socket={tmp_path}/socket", place / "image")
+        wait_for("it began", lambda: len(os.listdir(place)) == 2)
+
+        def asked():
+            child.send_signal(signal.SIGINT)
+            return child.poll() is not None
+
+        wait_for("it ends", asked)
+        child.stderr.close()
+        assert child.returncode == -signal.SIGINT
+    finally:
+        server.kill()
+        server.wait()
+    assert not os.listdir(place)
+
+
+def test_a_data_file_appears_with_its_image_and_what_was_there_stays(tmp_path):
+    raw, place = fill(tmp_path / "raw", SIZE), tmp_path / "there"
+    place.mkdir()
+    (place / "data").write_bytes(b"was there")
+    (place / "data").chmod(0o640)
+    words = ("-f", "raw", "-O", "qcow2", "-o", f"data_file={place}/data", raw, place / "image")
+    child = started("convert", "-r", "1M", *words)
+    wait_for("it began", lambda: any(path.name.startswith("data.") and written(path) for path in place.iterdir()))
+    code, said = stopped(child)
+    assert code == 1 and "nothing was kept" in said
+    assert os.listdir(place) == ["data"] and (place / "data").read_bytes() == b"was there"
+    ours("convert", *words)
+    assert sorted(os.listdir(place)) == ["data", "image"] and (place / "data").stat().st_mode & 0o777 == 0o640
+    stock("compare", "-f", "qcow2", "-F", "raw", place / "image", raw)
+
+
 def test_making_a_large_image_that_is_stopped_leaves_nothing(tmp_path):
     """Nobody asks about signals in there: the program ends at once."""
     child = started("create", "-q", "-f", "qcow2", "-o", "preallocation=full", tmp_path / "a", "20G")

@@ -317,9 +317,9 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
 static int convert(Args *args, char **names, size_t n, const char *path, Error *err)
 {
         Image **sources = mem_new_array(Image *, n);
-        Source target = { .image_opts = true };
-        int r = args->target_opts ? confine_to_image(&target, path, err)
-                                  : confine_to_new(path, options_find(&args->options, "data_file"), err);
+        Source target = { .image_opts = args->target_opts, .format = args->target_opts ? NULL : args->format ?: "raw" };
+        int r = args->no_create ? confine_to_image(&target, path, err)
+                                : confine_to_new(path, options_find(&args->options, "data_file"), err);
 
         for (size_t i = 0; i < n && r == 0; i++) {
                 sources[i] = source_open(&args->source, names[i], 0, err);

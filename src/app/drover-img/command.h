@@ -101,8 +101,8 @@ int options_key_change(const Options *options, const char *prefix, LuksKeyChange
 int json_options_add(Options *options, const char *json, Error *err);
 /* --image-opts, or an argument that begins with json:, which is taken for such everywhere: what the options name. */
 bool image_opts_is_json(const char *argument);
-/* The file they name. Owned; NULL: none. */
-char *image_opts_path(const char *text);
+/* The file they name. Owned; NULL: none. driver: owned, NULL: none, or nobody wants it. */
+char *image_opts_path(const char *text, char **driver);
 Image *image_opts_open(const Source *source, const char *text, unsigned flags, Error *err);
 /* Open the images below as they are named, the password of the first one given (NULL: none). */
 Image *source_open_file(const Source *source, const char *path, const ImageSecret *secret, unsigned flags,
@@ -128,12 +128,13 @@ bool path_is_device(const char *path);
 
 /* What `create` and `convert` do: a new image under a temporary name. */
 typedef struct NewImage {
-        char *path, *temporary;  /* owned; temporary NULL: written in place */
-        ImageFile *data_file;    /* owned */
-        ImageDescription parent; /* what the image notes of the one below */
-        ImageFile **files;       /* those of other formats that hold the disk; owned */
-        char **file_paths;       /* where they shall stand; owned */
-        char **file_temporaries; /* where they stand until then; NULL: not any more; owned */
+        char *path, *temporary;           /* owned; temporary NULL: written in place */
+        ImageFile *data_file;             /* owned */
+        char *data_path, *data_temporary; /* where that shall stand, and until then; NULL: none, or in place; owned */
+        ImageDescription parent;          /* what the image notes of the one below */
+        ImageFile **files;                /* those of other formats that hold the disk; owned */
+        char **file_paths;                /* where they shall stand; owned */
+        char **file_temporaries;          /* where they stand until then; NULL: not any more; owned */
         size_t n_files;
 } NewImage;
 /* Lay out the image and open it for writing. in_place: no temporary name. */
@@ -169,7 +170,14 @@ void snapshot_print(const ImageSnapshot *snapshot);
 int confine(const char *const *writable, Error *err);
 /* Before that: sockets are needed when the command line names an NBD server, and only then. */
 void confine_look_at(int argc, char **argv);
-/* The image will be changed, and perhaps the data file that stands beside it. */
+/*
+ * What can be written to change this image: its directory, itself (a device is no file of its directory's file
+ * system), the files that its header says hold its data. Owned list; NULL with the error set. Before confine().
+ */
+char **places_of_image(const Source *source, const char *argument, Error *err);
+/* The last of those, found by a child in confinement: format NULL is guessed. Owned list; NULL: none. */
+char **data_places(const Source *source, const char *path, const char *format);
+/* The image will be changed, and perhaps the files that hold its data. */
 int confine_to_image(const Source *source, const char *argument, Error *err);
 /* A new image at path comes to be, and perhaps a data file of this name (NULL: none). */
 int confine_to_new(const char *path, const char *data_file, Error *err);

@@ -3,6 +3,7 @@
  */
 #include "app/drover-img/command.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "img/confine.h"
 #include "img/format.h"
@@ -247,16 +248,34 @@ int confine(const char *const *writable, Error *err)
         return image_confine(&(Confinement){ .may_open = true, .writable = writable, .network = network }, err);
 }
 
-int confine_to_image(const Source *source, const char *argument, Error *err)
+char **places_of_image(const Source *source, const char *argument, Error *err)
 {
         bool opts = source->image_opts || image_opts_is_json(argument);
-        AUTOFREE char *path = opts ? image_opts_path(argument) : image_path_beside("", argument, err);
-        AUTOFREE char *dir = path ? directory_of(path) : NULL;
+        AUTOFREE char *driver = NULL;
+        AUTOFREE char *path = opts ? image_opts_path(argument, &driver) : image_path_beside("", argument, err);
+        AUTO_STRLIST data = NULL;
+        char **ret;
+        size_t n = 0;
 
         if (!path && !opts)
-                return -1;
-        /* A device is no file of its directory's file system. */
-        return confine((const char *[]){ dir, path, NULL }, err);
+                return NULL;
+        data = data_places(source, path, opts ? driver : source->format);
+        ret = mem_new_array(char *, 3 + (data ? str_list_len(data) : 0));
+        if (path && !nbd_is_name(path)) {
+                ret[n++] = directory_of(path);
+                ret[n++] = str_dup(path);
+        }
+        for (char **each = data; each && *each; each++)
+                ret[n++] = TAKE(*each);
+        free(TAKE(data));
+        return ret;
+}
+
+int confine_to_image(const Source *source, const char *argument, Error *err)
+{
+        AUTO_STRLIST places = places_of_image(source, argument, err);
+
+        return places ? confine((const char *const *)places, err) : -1;
 }
 
 int confine_to_new(const char *path, const char *data_file, Error *err)

@@ -203,12 +203,14 @@ bool image_opts_is_json(const char *argument)
         return str_starts(argument, "json:");
 }
 
-char *image_opts_path(const char *text)
+char *image_opts_path(const char *text, char **driver)
 {
         AUTO(Options) options = { 0 };
 
         if (parse(NULL, text, &options, NULL) < 0)
                 return NULL;
+        if (driver)
+                *driver = str_dup(options_find(&options, "driver"));
         return str_dup(options_find(&options, "file.filename") ?: options_find(&options, "filename"));
 }
 

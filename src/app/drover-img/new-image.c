@@ -109,11 +109,21 @@ static int attach_files(NewImage *made, Image *image, Error *err)
         return 0;
 }
 
-static ImageFile *make_data_file(const ImageCreate *how, const ChainPolicy *policy, Error *err)
+static int make_data_file(NewImage *made, ImageCreate *how, const ChainPolicy *policy, Error *err)
 {
-        AUTOFREE char *data = image_path_beside("", how->data_file_name, err);
+        const char *to;
 
-        return data ? image_chain_file(data, FILE_WRITE | FILE_CREATE, policy, err) : NULL;
+        if (!how->data_file_name)
+                return 0;
+        to = made->data_path = image_path_beside("", how->data_file_name, err);
+        if (!to)
+                return -1;
+        if (made->temporary && !path_is_device(to))
+                to = made->data_temporary = temporary_of(to);
+        how->data_file = made->data_file = image_chain_file(to, FILE_WRITE | FILE_CREATE, policy, err);
+        if (!made->data_file)
+                return -1;
+        return made->data_temporary ? respect_old(made->data_path, made->data_file, policy, err) : 0;
 }
 
 Image *new_image_make(NewImage *made, const char *path, ImageFormat format, ImageCreate *how, bool in_place,
@@ -128,12 +138,8 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
         how->path = path;
         if (!in_place && !path_is_device(path))
                 to = made->temporary = temporary_of(path);
-        if (how->data_file_name) {
-                how->data_file = made->data_file = make_data_file(how, policy, err);
-                if (!made->data_file)
-                        return NULL;
-        }
-        if (look_at_parent(made, format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
+        if (make_data_file(made, how, policy, err) < 0 || look_at_parent(made, format, path, how, err) < 0 ||
+            make_files(made, format, how, policy, err) < 0)
                 return NULL;
         file = image_chain_file(to, FILE_WRITE | FILE_CREATE, policy, err);
         if (!file)
@@ -151,24 +157,30 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
         return attach_files(made, image, err) < 0 ? NULL : TAKE(image);
 }
 
+static int give_name(char **temporary, const char *path, Error *err)
+{
+        if (*temporary && rename(*temporary, path) < 0)
+                return err_errno(err, errno, "cannot rename '%s' to '%s'", *temporary, path);
+        free(TAKE(*temporary));
+        return 0;
+}
+
 int new_image_keep(NewImage *made, Error *err)
 {
-        for (size_t i = 0; i < made->n_files; i++) {
-                if (rename(made->file_temporaries[i], made->file_paths[i]) < 0)
-                        return err_errno(err, errno, "cannot rename '%s' to '%s'", made->file_temporaries[i],
-                                         made->file_paths[i]);
-                free(TAKE(made->file_temporaries[i]));
-        }
-        if (made->temporary && rename(made->temporary, made->path) < 0)
-                return err_errno(err, errno, "cannot rename '%s' to '%s'", made->temporary, made->path);
-        free(TAKE(made->temporary));
-        return 0;
+        for (size_t i = 0; i < made->n_files; i++)
+                if (give_name(&made->file_temporaries[i], made->file_paths[i], err) < 0)
+                        return -1;
+        if (give_name(&made->data_temporary, made->data_path, err) < 0)
+                return -1;
+        return give_name(&made->temporary, made->path, err);
 }
 
 void new_image_unlink(const NewImage *made)
 {
         if (made->temporary)
                 unlink(made->temporary);
+        if (made->data_temporary)
+                unlink(made->data_temporary);
         for (size_t i = 0; i < made->n_files; i++)
                 if (made->file_temporaries[i])
                         unlink(made->file_temporaries[i]);
@@ -187,6 +199,8 @@ void new_image_done(NewImage *made)
         free(made->file_paths);
         free(made->file_temporaries);
         image_file_close(made->data_file);
+        free(made->data_path);
+        free(made->data_temporary);
         image_description_done(&made->parent);
         free(made->temporary);
         free(made->path);

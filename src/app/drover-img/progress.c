@@ -3,9 +3,9 @@
  *
  * While a command that tells its progress is at it, SIGINT, SIGTERM and SIGHUP
  * end it between two steps, with a sentence that says what is left. At any
- * other time they end the program at once, and the handler removes the new
- * files that have no name of their own yet. SIGUSR1 asks how far it is, as
- * with qemu-img.
+ * other time, and when one has come before and the step does not end, they end
+ * the program at once, and the handler removes the new files that have no name
+ * of their own yet. SIGUSR1 asks how far it is, as with qemu-img.
  */
 #include "app/drover-img/command.h"
 
@@ -22,13 +22,15 @@ static NewImage *volatile unnamed;
 static void on_stop(int number)
 {
         NewImage *made = unnamed;
+        bool again = interrupted;
 
         interrupted = number;
-        if (stops_between_steps)
+        if (stops_between_steps && !again)
                 return;
         if (made)
                 new_image_unlink(made);
-        raise(number); /* the default again (SA_RESETHAND): ends the program when this returns */
+        signal(number, SIG_DFL);
+        raise(number); /* ends the program when this returns */
 }
 
 static void on_question(int number)
@@ -40,7 +42,7 @@ static void on_question(int number)
 void interrupt_catch(void)
 {
         static const int stops[] = { SIGINT, SIGTERM, SIGHUP };
-        struct sigaction action = { .sa_handler = on_stop, .sa_flags = SA_RESETHAND };
+        struct sigaction action = { .sa_handler = on_stop };
 
         for (size_t i = 0; i < ARRAY_LEN(stops); i++)
                 sigaction(stops[i], &action, NULL);

@@ -8,6 +8,7 @@
 #include "app/drover-nbd/server.h"
 
 #include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "img/confine.h"
 #include "img/nbd.h"
@@ -92,18 +93,17 @@ static bool is_directory_disk(void)
 static int confine_for_opening(const char *socket_dir, Error *err)
 {
         bool write = !options.export.read_only;
-        AUTOFREE char *path = options.source.image_opts || image_opts_is_json(options.image)
-                                      ? image_opts_path(options.image)
-                                      : str_dup(options.image);
-        AUTOFREE char *dir = path && write && !nbd_is_name(path) ? directory_of(path) : NULL;
+        AUTO_STRLIST places = write && !is_directory_disk() ? places_of_image(&options.source, options.image, err)
+                                                            : mem_new_array(char *, 1);
         AUTOFREE char *pid_dir = options.pid_file ? directory_of(options.pid_file) : NULL;
-        const char *writable[4] = { 0 };
+        AUTOFREE const char **writable = NULL;
         size_t n = 0;
 
-        if (dir) {
-                writable[n++] = dir;
-                writable[n++] = path; /* a device is no file of its directory's file system */
-        }
+        if (!places)
+                return -1;
+        writable = mem_new_array(const char *, str_list_len(places) + 2);
+        for (char **each = places; *each; each++)
+                writable[n++] = *each;
         if (pid_dir)
                 writable[n++] = pid_dir;
         return image_confine(&(Confinement){ .may_open = true,
