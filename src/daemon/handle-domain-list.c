@@ -78,9 +78,20 @@ int handle_connect_list_all_domains(Call *call, const WireConnectListAllDomainsA
         return 0;
 }
 
+/* Stock virsh takes a UUID without dashes for a name (LIFE-01). A guest that is called so comes first. */
+static const Domain *find_name_or_digits(const DomainList *list, const char *name)
+{
+        const Domain *dom = domain_list_find_name(list, name);
+        Uuid uuid;
+
+        if (!dom && strlen(name) == 2 * sizeof(uuid.bytes) && uuid_parse(name, &uuid) == 0)
+                dom = domain_list_find_uuid(list, &uuid);
+        return dom;
+}
+
 int handle_domain_lookup_by_name(Call *call, const WireDomainLookupByNameArgs *args, Error *err)
 {
-        const Domain *dom = domain_list_find_name(call_driver(call)->domains, args->name);
+        const Domain *dom = find_name_or_digits(call_driver(call)->domains, args->name);
 
         if (!dom)
                 return err_set(err, ERR_NO_DOMAIN, "no domain with matching name '%s'", args->name);
