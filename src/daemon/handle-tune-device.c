@@ -1,5 +1,5 @@
 /*
- * daemon/handle-tune-device.c - limits by device: disks, interfaces, the host's block devices
+ * daemon/handle-tune-device.c - limits by device: disks, the host's block devices
  */
 #include "base/str.h"
 #include "daemon/change.h"
@@ -251,89 +251,5 @@ int handle_domain_get_block_io_tune(Call *call, const WireDomainGetBlockIoTuneAr
         if ((args->disk || args->nparams) && !(disk = find_disk(def, args->disk ?: "", err)))
                 return -1;
         tune_get(&param_group_block_iotune, disk ? disk->iotune : NULL, def == dom->live, &params);
-        return tune_reply(call, &params, args->nparams, err);
-}
-
-/* --- limits of an interface --- */
-
-/* Names of taps are of the running guest; in the configuration the same interface is found by its address. */
-static InterfaceDef *find_interface(const Domain *dom, const DomainDef *def, const char *name, Error *err)
-{
-        InterfaceDef *interface = domain_def_find_interface(def, name);
-        const InterfaceDef *live = interface || !dom->live ? NULL : domain_def_find_interface(dom->live, name);
-        char mac[MAC_TEXT_LEN + 1];
-
-        if (live)
-                interface = domain_def_find_interface(def, mac_format(&live->mac, mac));
-        if (!interface)
-                err_set(err, ERR_INVALID_ARG, "domain '%s' has no interface '%s'", def->name, name);
-        return interface;
-}
-
-static int check_bandwidth(BandwidthDef *b, Error *err)
-{
-        if ((b->inbound_peak || b->inbound_burst) && !b->inbound_average)
-                return err_set(err, ERR_INVALID_ARG, "inbound peak and burst need an average");
-        if ((b->outbound_peak || b->outbound_burst) && !b->outbound_average)
-                return err_set(err, ERR_INVALID_ARG, "outbound peak and burst need an average");
-        return 0;
-}
-
-static bool names(const WireDomainSetInterfaceParametersArgs *args, const char *field)
-{
-        for (uint32_t i = 0; i < args->n_params; i++) {
-                if (str_eq(args->params[i].field, field))
-                        return true;
-        }
-        return false;
-}
-
-static int edit_bandwidth(Call *call, DomainDef *def, bool live UNUSED, LiveChange *ret, Error *err)
-{
-        const WireDomainSetInterfaceParametersArgs *args = call_args(call);
-        InterfaceDef *interface = find_interface(call_domain(call), def, args->device, err);
-        BandwidthDef *b;
-
-        if (!interface)
-                return -1;
-        if (!interface->bandwidth)
-                interface->bandwidth = fields_new(domain_def_arena(def), &bandwidth_def_info);
-        b = interface->bandwidth;
-        ret->kind = LIVE_INTERFACE_LIMITS;
-        for (ret->index = 0; def->interfaces[ret->index] != interface;)
-                ret->index++;
-        if (tune_set(&param_group_interface, b, domain_def_arena(def), args->params, args->n_params, err) < 0)
-                return -1;
-        /* an average of 0 takes the limits of that direction away */
-        if (!b->inbound_average && names(args, VIR_DOMAIN_BANDWIDTH_IN_AVERAGE))
-                b->inbound_peak = b->inbound_burst = 0;
-        if (!b->outbound_average && names(args, VIR_DOMAIN_BANDWIDTH_OUT_AVERAGE))
-                b->outbound_peak = b->outbound_burst = 0;
-        if (check_bandwidth(b, err) < 0)
-                return -1;
-        if (!b->inbound_average && !b->inbound_floor && !b->outbound_average)
-                interface->bandwidth = NULL;
-        return 0;
-}
-
-static const ChangeKind change_bandwidth = { .edit = edit_bandwidth };
-
-int handle_domain_set_interface_parameters(Call *call, const WireDomainSetInterfaceParametersArgs *args, Error *err)
-{
-        return change_start(call, &args->dom, args->flags, STRING_OK, &change_bandwidth, err);
-}
-
-int handle_domain_get_interface_parameters(Call *call, const WireDomainGetInterfaceParametersArgs *args, Error *err)
-{
-        AUTO(Params) params = { 0 };
-        const InterfaceDef *interface;
-        const DomainDef *def;
-        Domain *dom;
-
-        if (call_check_flags(call, args->flags, GET_FLAGS, err) < 0 ||
-            !(dom = call_find_domain(call, &args->dom, err)) || !(def = change_look(dom, args->flags, err)) ||
-            !(interface = find_interface(dom, def, args->device, err)))
-                return -1;
-        tune_get(&param_group_interface, interface->bandwidth, def == dom->live, &params);
         return tune_reply(call, &params, args->nparams, err);
 }

@@ -225,20 +225,53 @@ int network_port_make(Network *net, NetworkPortDef *def, Error *err)
         return 0;
 }
 
+static size_t find_made(const Network *net, const Uuid *id)
+{
+        size_t i = 0;
+
+        while (i < net->made.len && !uuid_eq(&net->made.items[i]->uuid, id))
+                i++;
+        return i;
+}
+
 NetworkPortDef *network_port_unmake(Network *net, const Uuid *id, Error *err)
 {
+        size_t at = find_made(net, id);
         char text[UUID_TEXT_LEN + 1];
+        NetworkPortDef *def;
 
-        for (size_t i = 0; i < net->made.len; i++) {
-                NetworkPortDef *def = net->made.items[i];
-
-                if (!uuid_eq(&def->uuid, id))
-                        continue;
-                if (network_floors_change(net, interface_of(net, def, def->head.arena), NULL, err) < 0)
-                        return NULL;
-                vec_remove(&net->made, i);
-                return def;
+        if (at == net->made.len) {
+                err_set(err, ERR_NO_NETWORK_PORT, "no client made a port with UUID %s", uuid_format(id, text));
+                return NULL;
         }
-        err_set(err, ERR_NO_NETWORK_PORT, "no client made a port with UUID %s", uuid_format(id, text));
-        return NULL;
+        def = net->made.items[at];
+        if (network_floors_change(net, interface_of(net, def, def->head.arena), NULL, err) < 0)
+                return NULL;
+        vec_remove(&net->made, at);
+        return def;
+}
+
+const NetworkPortDef *network_port_made(const Network *net, const Uuid *id)
+{
+        size_t at = find_made(net, id);
+
+        return at < net->made.len ? net->made.items[at] : NULL;
+}
+
+int network_port_replace(Network *net, NetworkPortDef *def, NetworkPortDef **ret_old, Error *err)
+{
+        size_t at = find_made(net, &def->uuid);
+        char text[UUID_TEXT_LEN + 1];
+        NetworkPortDef *old;
+
+        if (at == net->made.len)
+                return err_set(err, ERR_NO_NETWORK_PORT, "no client made a port with UUID %s",
+                               uuid_format(&def->uuid, text));
+        old = net->made.items[at];
+        if (network_floors_change(net, interface_of(net, old, old->head.arena),
+                                  interface_of(net, def, def->head.arena), err) < 0)
+                return -1;
+        net->made.items[at] = def;
+        *ret_old = old;
+        return 0;
 }

@@ -34,3 +34,7 @@ void network_port_format(const Network *net, const NetworkPort *port, Buf *ret);
 int network_port_make(Network *net, NetworkPortDef *def, Error *err);
 /* Take one of these away, with what it was promised: the caller's; NULL when there is none, or the kernel refused. */
 NetworkPortDef *network_port_unmake(Network *net, const Uuid *id, Error *err);
+/* The one that a client made, or NULL. Borrowed. */
+const NetworkPortDef *network_port_made(const Network *net, const Uuid *id);
+/* def in place of the one with its UUID, with what it is promised now. def is taken; the old one is the caller's. */
+int network_port_replace(Network *net, NetworkPortDef *def, NetworkPortDef **ret_old, Error *err);

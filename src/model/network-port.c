@@ -26,6 +26,11 @@ NetworkPortDef *network_port_def_new(void)
         return def_new(&network_port_def_info);
 }
 
+NetworkPortDef *network_port_def_copy(const NetworkPortDef *def)
+{
+        return def_copy(&network_port_def_info, def);
+}
+
 NetworkPortDef *network_port_def_unref(NetworkPortDef *def)
 {
         return def_unref(def);

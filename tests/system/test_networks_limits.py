@@ -3,6 +3,7 @@ import os
 import re
 import xml.etree.ElementTree as ET
 
+import libvirt
 import pytest
 
 from lab import domains
@@ -129,6 +130,38 @@ def test_ports_are_made_for_others_and_outlive_the_daemon(host):
     host.virsh("net-destroy", "shared")
     host.virsh("net-start", "shared")
     assert host.virsh("net-port-list", "shared", "--uuid").split() == [] and "3" not in classes(host)
+
+
+def test_what_a_port_is_promised_changes_while_it_is_there(host):
+    """By parameters, as domiftune for guests: a port of somebody's own, and a guest's, whose interface it is."""
+    conn = libvirt.open(host.daemon.uri)
+    net = conn.networkLookupByName("shared")
+    assert make_port(host, 0, 1000).returncode == 0
+    port = net.portLookupByUUIDString(PORTS[0])
+    assert port.parameters()["inbound.floor"] == 1000 and classes(host)["3"] == 8
+    port.setParameters({"inbound.floor": 2000, "outbound.average": 512, "outbound.peak": 1024})
+    assert classes(host)["3"] == 16
+    with pytest.raises(libvirt.libvirtError, match="overcommit 'average'"):
+        port.setParameters({"inbound.floor": 4001})
+    host.daemon.kill()
+    host.daemon.start()
+    conn.close()
+    conn = libvirt.open(host.daemon.uri)
+    net = conn.networkLookupByName("shared")
+    port = net.portLookupByUUIDString(PORTS[0])
+    found = port.parameters()
+    assert (found["inbound.floor"], found["inbound.average"], found["outbound.average"], found["outbound.peak"]) == (2000, 1000, 512, 1024)
+    assert ET.fromstring(port.XMLDesc()).find("bandwidth/inbound").get("floor") == "2000"
+    port.delete()
+    assert create(host, "one", card(MACS[0], floor(1000))).returncode == 0
+    port = net.listAllPorts()[0]
+    assert port.parameters()["inbound.floor"] == 1000
+    port.setParameters({"inbound.floor": 3000})
+    assert classes(host)["3"] == 24 and re.search("inbound.floor *: 3000", host.virsh("domiftune", "one", MACS[0]))
+    host.virsh("destroy", "one")
+    with pytest.raises(libvirt.libvirtError, match="does not exist"):
+        port.parameters()
+    conn.close()
 
 
 def test_a_guests_port_goes_with_its_interface_only(host):
