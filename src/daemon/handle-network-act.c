@@ -1,89 +1,10 @@
 /*
- * daemon/handle-network-act.c - networks defined, started, changed and stopped
- *
- * Acts on one network follow one another: each waits for the network's slot and
- * holds it until the call is answered. What was answered is on the disk.
+ * daemon/handle-network-act.c - networks defined, started and stopped
  */
-#include "base/mem.h"
-#include "base/str.h"
-#include "daemon/driver.h"
-#include "daemon/handle-network.h"
 #include "daemon/handlers.h"
+#include "daemon/network-act.h"
 #include "daemon/network-define.h"
 #include "wire/constants.h"
-
-typedef struct NetworkAct NetworkAct;
-
-struct NetworkAct {
-        Call *call;
-        Network *net;
-        JobClaim *claim;
-        NetworkDef *def, *live; /* new ones, or NULL */
-        bool is_new;
-        bool replies_network; /* the answer says which network it is */
-        int (*run)(NetworkAct *act, Error *err);
-};
-
-static void act_end(void *arg, const Error *failure)
-{
-        NetworkAct *act = arg;
-
-        if (failure)
-                call_fail(act->call, failure);
-        else if (act->replies_network) /* all replies that carry just a network look alike on the wire */
-                call_reply(act->call, &(WireNetworkDefineXmlRet){ .net = wire_network(act->net) });
-        else
-                call_reply(act->call, NULL);
-        job_claim_free(act->claim);
-        network_unref(act->net);
-        network_def_unref(act->def);
-        network_def_unref(act->live);
-        free(act);
-}
-
-static void on_turn(void *arg, const Error *refused)
-{
-        NetworkAct *act = arg;
-        AUTO(Error) err = { 0 };
-
-        if (refused) {
-                act_end(act, refused);
-                return;
-        }
-        if (!act->net->listed)
-                err_set(&err, ERR_NO_NETWORK, "network '%s' was removed meanwhile", act->net->name);
-        else if (act->run(act, &err) == 0)
-                return;
-        act_end(act, &err);
-}
-
-/* def is taken; NULL: none. */
-static int act_begin(Call *call, Network *net, NetworkDef *def, bool is_new, bool replies_network,
-                     int (*run)(NetworkAct *act, Error *err))
-{
-        NetworkAct *act = mem_new(NetworkAct);
-
-        *act = (NetworkAct){ .call = call,
-                             .net = network_ref(net),
-                             .def = def,
-                             .is_new = is_new,
-                             .replies_network = replies_network,
-                             .run = run };
-        job_claim(net->jobs, JOB_MODIFY, net->name, &act->claim, on_turn, act);
-        return 0;
-}
-
-static int act_on(Call *call, const WireNetwork *wire, int (*run)(NetworkAct *act, Error *err), Error *err)
-{
-        Network *net = find_network(call, wire, err);
-
-        return net ? act_begin(call, net, NULL, false, false, run) : -1;
-}
-
-static const NetworkOps *ops_of(const NetworkAct *act)
-{
-        return act->net->driver->ops->networks;
-}
 
 /* --- define --- */
 
@@ -102,7 +23,7 @@ static void on_defined(void *arg, const Error *failure)
                         network_set_config(net, network_def_ref(act->def));
                 network_tell(net, VIR_NETWORK_EVENT_DEFINED);
         }
-        act_end(act, failure);
+        network_act_end(act, failure);
 }
 
 static int run_define(NetworkAct *act, Error *err UNUSED)
@@ -114,7 +35,7 @@ static int run_define(NetworkAct *act, Error *err UNUSED)
                 net->persistent = true;
                 network_set_config(net, network_def_ref(act->def));
         }
-        ops_of(act)->save_config(net, act->def, on_defined, act);
+        network_act_ops(act)->save_config(net, act->def, on_defined, act);
         return 0;
 }
 
@@ -132,7 +53,7 @@ static int define(Call *call, const char *xml, bool validate, Error *err)
                 net = network_add(driver, def->name, &def->uuid);
                 network_set_config(net, network_def_ref(def));
         }
-        return act_begin(call, net, TAKE(def), is_new, true, run_define);
+        return network_act_begin(call, net, TAKE(def), is_new, true, run_define);
 }
 
 int handle_network_define_xml(Call *call, const WireNetworkDefineXmlArgs *args, Error *err)
@@ -156,13 +77,13 @@ static int run_start(NetworkAct *act, Error *err)
         if (net->active)
                 return err_set(err, ERR_OPERATION_INVALID, "network is already active");
         network_set_live(net, network_def_copy(act->def ?: net->config));
-        network_start(net, act_end, act);
+        network_start(net, network_act_end, act);
         return 0;
 }
 
 int handle_network_create(Call *call, const WireNetworkCreateArgs *args, Error *err)
 {
-        return act_on(call, &args->net, run_start, err);
+        return network_act_on(call, &args->net, run_start, err);
 }
 
 /* A definition for this one run; of a defined network it is used in place of the defined one. */
@@ -180,7 +101,7 @@ static int create(Call *call, const char *xml, bool validate, Error *err)
                 net = network_add(driver, def->name, &def->uuid);
                 network_set_live(net, network_def_ref(def)); /* it is shown as that while it starts */
         }
-        return act_begin(call, net, TAKE(def), false, true, run_start);
+        return network_act_begin(call, net, TAKE(def), false, true, run_start);
 }
 
 int handle_network_create_xml(Call *call, const WireNetworkCreateXmlArgs *args, Error *err)
@@ -199,13 +120,13 @@ static int run_stop(NetworkAct *act, Error *err)
 {
         if (network_must_be_active(act->net, err) < 0)
                 return -1;
-        network_stop(act->net, act_end, act);
+        network_stop(act->net, network_act_end, act);
         return 0;
 }
 
 int handle_network_destroy(Call *call, const WireNetworkDestroyArgs *args, Error *err)
 {
-        return act_on(call, &args->net, run_stop, err);
+        return network_act_on(call, &args->net, run_stop, err);
 }
 
 /* --- undefine, autostart --- */
@@ -222,7 +143,7 @@ static void on_undefined(void *arg, const Error *failure)
                 if (!net->active)
                         network_remove(net);
         }
-        act_end(act, failure);
+        network_act_end(act, failure);
 }
 
 /* NET-15: an active network stays, as a transient one. */
@@ -231,13 +152,13 @@ static int run_undefine(NetworkAct *act, Error *err)
         if (!act->net->persistent)
                 return err_set(err, ERR_OPERATION_INVALID,
                                "network '%s' is transient: it has no definition to remove", act->net->name);
-        ops_of(act)->remove_config(act->net, on_undefined, act);
+        network_act_ops(act)->remove_config(act->net, on_undefined, act);
         return 0;
 }
 
 int handle_network_undefine(Call *call, const WireNetworkUndefineArgs *args, Error *err)
 {
-        return act_on(call, &args->net, run_undefine, err);
+        return network_act_on(call, &args->net, run_undefine, err);
 }
 
 static void on_marked(void *arg, const Error *failure)
@@ -246,7 +167,7 @@ static void on_marked(void *arg, const Error *failure)
 
         if (!failure)
                 act->net->autostart = ((const WireNetworkSetAutostartArgs *)call_args(act->call))->autostart;
-        act_end(act, failure);
+        network_act_end(act, failure);
 }
 
 static int run_autostart(NetworkAct *act, Error *err)
@@ -256,75 +177,13 @@ static int run_autostart(NetworkAct *act, Error *err)
         if (!act->net->persistent)
                 return err_set(err, ERR_OPERATION_INVALID, "cannot set autostart for transient network");
         if (act->net->autostart == wanted)
-                act_end(act, NULL);
+                network_act_end(act, NULL);
         else
-                ops_of(act)->save_autostart(act->net, wanted, on_marked, act);
+                network_act_ops(act)->save_autostart(act->net, wanted, on_marked, act);
         return 0;
 }
 
 int handle_network_set_autostart(Call *call, const WireNetworkSetAutostartArgs *args, Error *err)
 {
-        return act_on(call, &args->net, run_autostart, err);
-}
-
-/* --- update --- */
-
-static void on_config_updated(void *arg, const Error *failure)
-{
-        NetworkAct *act = arg;
-
-        if (!failure)
-                network_set_config(act->net, TAKE(act->def));
-        act_end(act, failure);
-}
-
-/* What is in force first, then what the next start uses: a change that is refused leaves both as they were. */
-static void on_live_updated(void *arg, const Error *failure)
-{
-        NetworkAct *act = arg;
-
-        if (!failure && act->live)
-                network_set_live(act->net, TAKE(act->live));
-        if (failure || !act->def)
-                act_end(act, failure);
-        else
-                ops_of(act)->save_config(act->net, act->def, on_config_updated, act);
-}
-
-static int edit(const NetworkDef *from, const WireNetworkUpdateArgs *args, NetworkDef **ret, Error *err)
-{
-        *ret = network_def_copy(from);
-        return network_def_update(*ret, args->command, args->section, args->parentIndex, args->xml, err);
-}
-
-static int run_update(NetworkAct *act, Error *err)
-{
-        const WireNetworkUpdateArgs *args = call_args(act->call);
-        Network *net = act->net;
-        bool live = args->flags & VIR_NETWORK_UPDATE_AFFECT_LIVE,
-             config = args->flags & VIR_NETWORK_UPDATE_AFFECT_CONFIG;
-
-        if (!live && !config)
-                *(net->active ? &live : &config) = true;
-        if (live && network_must_be_active(net, err) < 0)
-                return -1;
-        if (config && !net->config)
-                return err_set(err, ERR_OPERATION_INVALID,
-                               "network '%s' is transient: it has no definition to change", net->name);
-        if ((live && edit(net->live, args, &act->live, err) < 0) ||
-            (config && edit(net->config, args, &act->def, err) < 0))
-                return -1;
-        if (live)
-                ops_of(act)->change(net, act->live, on_live_updated, act);
-        else
-                on_live_updated(act, NULL);
-        return 0;
-}
-
-int handle_network_update(Call *call, const WireNetworkUpdateArgs *args, Error *err)
-{
-        if (call_check_flags(call, args->flags, VIR_NETWORK_UPDATE_AFFECT_LIVE | VIR_NETWORK_UPDATE_AFFECT_CONFIG,
-                             err) < 0)
-                return -1;
-        return act_on(call, &args->net, run_update, err);
+        return network_act_on(call, &args->net, run_autostart, err);
 }

@@ -30,13 +30,6 @@ int domain_def_check_abi(const DomainDef *old, const DomainDef *new, Error *err)
  */
 bool domain_xml_identity(const char *xml, size_t len, char **name, Uuid *uuid);
 
-/*
- * Elements of applications, told apart by namespace (title and description are plain members). xml has no namespace
- * and gets it under the prefix key; NULL removes. Getting gives owned text without the namespace, or NULL.
- */
-int domain_def_set_metadata(DomainDef *def, const char *uri, const char *key, const char *xml, Error *err);
-char *domain_def_metadata(const DomainDef *def, const char *uri);
-
 static inline Arena *domain_def_arena(const DomainDef *def)
 {
         return def->head.arena;

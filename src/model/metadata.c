@@ -1,20 +1,21 @@
 /*
- * model/metadata.c - elements of applications, one for each namespace
+ * model/metadata.c - title, description, and elements of applications, one for each namespace
  *
  * A definition keeps the inside of <metadata> as text, indented as it is
  * written. Getting and setting reads that text as a document of its own.
  * Callers give and get elements without the namespace: inside the definition
  * they carry it, under the caller's key as their prefix.
  */
-#include "model/domain.h"
+#include "model/metadata.h"
 
 #include "base/str.h"
+#include "model/xml.h"
 
-static int parse_metadata(const DomainDef *def, XmlDoc *ret)
+static int parse_elements(const char *elements, XmlDoc *ret)
 {
         AUTO(Buf) text = { 0 };
 
-        buf_format(&text, "<metadata>%s</metadata>", def->metadata ?: "");
+        buf_format(&text, "<metadata>%s</metadata>", elements ?: "");
         return xml_parse(text.data, text.len, "metadata", ret, NULL);
 }
 
@@ -67,11 +68,12 @@ static void declare_namespace(XmlNode *node, const char *key, const char *uri, A
         node->n_attrs++;
 }
 
-char *domain_def_metadata(const DomainDef *def, const char *uri)
+/* NULL: there is none. The caller's. */
+static char *find_element(const char *elements, const char *uri)
 {
         AUTO(XmlDoc) doc = { 0 };
 
-        if (!def->metadata || parse_metadata(def, &doc) < 0)
+        if (!elements || parse_elements(elements, &doc) < 0)
                 return NULL;
         for (XmlNode *n = xml_next(doc.root->first, NULL); n; n = xml_next(n->next, NULL)) {
                 Buf text = { 0 };
@@ -103,19 +105,60 @@ static int put_new(const char *uri, const char *key, const char *xml, Buf *ret, 
         return 0;
 }
 
-int domain_def_set_metadata(DomainDef *def, const char *uri, const char *key, const char *xml, Error *err)
+static int set_element(Metadata *of, Arena *arena, const char *uri, const char *key, const char *xml, Error *err)
 {
         AUTO(XmlDoc) doc = { 0 };
         AUTO(Buf) text = { 0 };
 
-        if (def->metadata && parse_metadata(def, &doc) < 0)
-                return err_set(err, ERR_INTERNAL, "the metadata of '%s' cannot be read", def->name);
+        if (of->elements && parse_elements(of->elements, &doc) < 0)
+                return err_set(err, ERR_INTERNAL, "the metadata that is there cannot be read");
         for (XmlNode *n = doc.root ? xml_next(doc.root->first, NULL) : NULL; n; n = xml_next(n->next, NULL)) {
                 if (!str_eq(n->uri, uri))
                         xml_element(n, 2, &text);
         }
         if (xml && put_new(uri, key, xml, &text, err) < 0)
                 return -1;
-        def->metadata = text.len ? arena_dup_n(def->head.arena, text.data, text.len) : NULL;
+        of->elements = text.len ? arena_dup_n(arena, text.data, text.len) : NULL;
+        return 0;
+}
+
+int metadata_check_kind(int kind, const char *uri, Error *err)
+{
+        if (kind < METADATA_DESCRIPTION || kind > METADATA_ELEMENT)
+                return err_set(err, ERR_INVALID_ARG,
+                               "there is no metadata of type %d: it is description (0), title (1) or element (2)",
+                               kind);
+        if (kind == METADATA_ELEMENT && (!uri || !*uri))
+                return err_set(err, ERR_INVALID_ARG, "an element of metadata needs the URI of its namespace");
+        return 0;
+}
+
+int metadata_set(Metadata *of, Arena *arena, int kind, const char *uri, const char *key, const char *given,
+                 Error *err)
+{
+        const char *text = given && *given ? arena_dup(arena, given) : NULL;
+
+        if (metadata_check_kind(kind, uri, err) < 0)
+                return -1;
+        if (kind == METADATA_ELEMENT)
+                return set_element(of, arena, uri, key, given, err);
+        if (kind == METADATA_TITLE && text && strchr(text, '\n'))
+                return err_set(err, ERR_INVALID_ARG, "a title is one line; put more into the description");
+        *(kind == METADATA_TITLE ? &of->title : &of->description) = text;
+        return 0;
+}
+
+int metadata_get(const Metadata *of, int kind, const char *uri, char **ret, Error *err)
+{
+        const char *text;
+
+        if (metadata_check_kind(kind, uri, err) < 0)
+                return -1;
+        if (kind == METADATA_ELEMENT) {
+                *ret = find_element(of->elements, uri);
+                return 0;
+        }
+        text = kind == METADATA_TITLE ? of->title : of->description;
+        *ret = text ? str_dup(text) : NULL;
         return 0;
 }

@@ -1,7 +1,10 @@
 """drover's commands for networks and interfaces beside those of stock virsh, on the test driver's network."""
+import subprocess
+
 import pytest
-from cli import as_json, compare, drover, virsh
+from cli import DROVER, as_json, compare, drover, virsh
 from droverd import Droverd
+from waiting import wait_for
 
 XML = "<network><name>made</name><uuid>11111111-2222-3333-4444-555555555577</uuid>{}</network>"
 LOST = ["net-info nosuch", "net-dumpxml nosuch", "net-start nosuch", "net-autostart nosuch", "net-update default add nonsense '<x/>'",
@@ -49,6 +52,45 @@ def test_answers_come_as_json(uri):
     assert as_json(uri, "net-info default")["bridge"] == "virbr0"
     assert as_json(uri, "net-list --name") == ["default"]
     assert {"name": "lo", "state": "inactive", "mac_address": "00:00:00:00:00:00"} in as_json(uri, "iface-list --all")
+
+
+def test_a_network_is_described_in_words_and_elements(uri, tmp_path):
+    """As with guests, by commands that virsh got in 9.7: title, description, and what applications keep; each change tells."""
+    waiting = subprocess.Popen([DROVER, "-c", uri, "net-event", "--network", "default", "--event", "metadata-change", "--timeout", "100"],
+                               stdout=subprocess.PIPE, text=True)
+
+    def told():
+        assert drover(uri, "net-desc default --live --config --title Usual one").out.strip() == "Network title updated successfully"
+        return waiting.poll() is not None
+    try:
+        wait_for("the event", told)
+        assert waiting.stdout.read().startswith("event 'metadata-change' for network default: type title, uri N/A\n")
+    finally:
+        waiting.kill()
+        waiting.wait()
+        waiting.stdout.close()
+    assert drover(uri, "net-desc default --title").out.strip() == "Usual one"
+    assert as_json(uri, "net-list --title")[0]["title"] == "Usual one"
+    assert drover(uri, "net-desc default").out.strip() == "No description for network: default"
+    assert drover(uri, "net-desc default two words --config").out.strip() == "Network description updated successfully"
+    assert "<description>two words</description>" in drover(uri, "net-dumpxml default --inactive").out
+    assert "<description>" not in drover(uri, "net-dumpxml default").out
+    assert drover(uri, ["net-metadata", "default", "urn:x", "--key", "k", "--set", "<a b='1'/>"]).out.strip() == "Metadata modified"
+    assert drover(uri, "net-metadata default urn:x").out.strip() == "<a b='1'/>" and "<k:a xmlns:k='urn:x' b='1'/>" in drover(uri, "net-dumpxml default").out
+    assert drover(uri, "net-metadata default urn:x --remove").out.strip() == "Metadata removed"
+    for command, says in (("net-metadata default urn:x", "has no such metadata: urn:x"), ("net-metadata default urn:x --set '<a/>'", "key is required"),
+                          ("net-metadata default urn:x --key k --set '<a'", "metadata"), ("net-desc nosuch", "no network with matching name"),
+                          ("net-desc default --live --config", "one definition")):
+        said = drover(uri, command)
+        assert said.status == 1 and says in said.err, said
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\necho edited > \"$1\"\n")
+    editor.chmod(0o755)
+    assert drover(uri, "net-desc default --edit --live", env={"VISUAL": str(editor)}).status == 0
+    assert as_json(uri, "net-desc default") == {"description": "edited"}
+    assert drover(uri, "net-desc default --title ''").status == 0
+    readonly = drover(uri, "net-desc default other", "-r")
+    assert readonly.status == 1 and "read only" in readonly.err
 
 
 def test_a_port_is_made_and_deleted_as_with_virsh(uri, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from waiting import EventLoop, wait_for
 
 from lab.hosts import Lab
+from lab.paths import PROGRAMS
 
 VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
 
@@ -214,6 +215,21 @@ def test_networks_outlive_the_daemon(host, network):
     assert (servers(host), links(host)) == before
     host.virsh("net-destroy", "t")
     assert len(servers(host)) == 1 and "t" not in host.virsh("net-list", "--all", "--name").split()
+
+
+def test_what_is_noted_about_a_network_outlives_the_daemon(host, network):
+    """What is in force and the definition are noted in one by one, and nothing of the machine is touched."""
+    network("noted", "<ip address='10.66.0.1' prefix='24'/>")
+    before = servers(host)
+    for words in (["net-desc", "noted", "--live", "in", "force"], ["net-desc", "noted", "--config", "--title", "kept"],
+                  ["net-metadata", "noted", "urn:x", "--key", "x", "--set", "<seen by='me'/>", "--live", "--config"]):
+        host.run([PROGRAMS / "drover", "-c", "qemu:///system", *words])
+    host.daemon.stop(signal.SIGKILL)
+    host.daemon.start()
+    live, config = defined(host, "noted"), defined(host, "noted", "--inactive")
+    assert (live.findtext("description"), live.findtext("title")) == ("in force", None)
+    assert (config.findtext("description"), config.findtext("title")) == (None, "kept")
+    assert all(e.find("metadata/{urn:x}seen").get("by") == "me" for e in (live, config)) and servers(host) == before
 
 
 def test_a_network_that_was_on_its_way_is_undone(host, network):

@@ -78,21 +78,24 @@ static const char *yes_no(bool is)
         return is ? "yes" : "no";
 }
 
-static int print_table(Session *s, const WireNetwork *nets, uint32_t n, Error *err)
+static int print_table(Session *s, const WireNetwork *nets, uint32_t n, bool titles, Error *err)
 {
-        AUTO(Table) *table = table_new(TITLES("Name", "State", "Autostart", "Persistent"));
+        AUTO(Table) *table = table_new(titles ? TITLES("Name", "State", "Autostart", "Persistent", "Title")
+                                              : TITLES("Name", "State", "Autostart", "Persistent"));
 
         for (uint32_t i = 0; i < n; i++) {
                 AUTO(Error) why = { 0 };
+                const char *title = NULL;
                 State state;
 
-                if (get_state(s, &nets[i], &state, &why) < 0) {
+                if (get_state(s, &nets[i], &state, &why) < 0 ||
+                    (titles && !(title = network_words(s, &nets[i], VIR_NETWORK_METADATA_TITLE, 0, &why)))) {
                         if (why.code == ERR_NO_NETWORK)
                                 continue; /* it went away in between */
                         return err_move(err, &why);
                 }
                 table_add(table, CELLS(nets[i].name, state.active ? "active" : "inactive", yes_no(state.autostart),
-                                       yes_no(state.persistent)));
+                                       yes_no(state.persistent), title));
         }
         out_table(s->out, table);
         return 0;
@@ -118,7 +121,7 @@ static int list(Session *s, const Args *args, Error *err)
         if (found.n_nets)
                 qsort(found.nets, found.n_nets, sizeof(found.nets[0]), compare_names);
         if (!names && !uuids)
-                return print_table(s, found.nets, found.n_nets, err);
+                return print_table(s, found.nets, found.n_nets, arg_has(args, "title"), err);
         for (uint32_t i = 0; i < found.n_nets; i++) {
                 char text[UUID_TEXT_LEN + 1];
                 const char *word = names ? found.nets[i].name : uuid_format(&found.nets[i].uuid, text);
@@ -418,7 +421,8 @@ const Command network_commands[] = {
                   "[--no-autostart]  networks that do not\n"
                   "[--name]          print names only\n"
                   "[--uuid]          print UUIDs only\n"
-                  "[--table]         print a table, as without any of these",
+                  "[--table]         print a table, as without any of these\n"
+                  "[--title]         show each network's title",
           .summary = "list networks",
           .text = "Lists those that are active, unless told otherwise.",
           .run = list },

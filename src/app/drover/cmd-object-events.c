@@ -10,6 +10,7 @@
 enum { MOST_KINDS = 2 };
 
 static const char *const network_words[] = { "Defined", "Undefined", "Started", "Stopped" };
+static const char *const metadata_words[] = { "description", "title", "element" };
 static const char *const pool_words[] = { "Defined", "Undefined", "Started", "Stopped", "Created", "Deleted" };
 static const char *const secret_words[] = { "Defined", "Undefined" };
 
@@ -22,8 +23,8 @@ typedef struct Objects {
         /* Find the named object, then register for all of them or for this one. */
         int (*start)(Session *s, const char *name, int event_id, int32_t *ret, Error *err);
         void (*stop)(Session *s, int32_t callback);
-        /* The object's name; *what is what happened, NULL where the event says it all. */
-        const char *(*read)(const void *msg, int event_id, char text[UUID_TEXT_LEN + 1], const char **what);
+        /* The object's name; what gets what happened, nothing where the event says it all. */
+        const char *(*read)(const void *msg, int event_id, char text[UUID_TEXT_LEN + 1], Buf *what);
 } Objects;
 
 /* --- networks --- */
@@ -50,12 +51,17 @@ static void stop_networks(Session *s, int32_t callback)
                      &(WireConnectNetworkEventDeregisterAnyArgs){ callback }, NULL, NULL);
 }
 
-static const char *read_network(const void *data, int event_id UNUSED, char text[UUID_TEXT_LEN + 1] UNUSED,
-                                const char **what)
+static const char *read_network(const void *data, int event_id, char text[UUID_TEXT_LEN + 1] UNUSED, Buf *what)
 {
         const WireNetworkEventLifecycleMsg *msg = data;
 
-        *what = WORD_OF(network_words, msg->event);
+        if (event_id == VIR_NETWORK_EVENT_ID_METADATA_CHANGE) {
+                const WireNetworkEventCallbackMetadataChangeMsg *change = data;
+
+                buf_format(what, "type %s, uri %s", WORD_OF(metadata_words, change->type), change->nsuri ?: "N/A");
+                return change->net.name;
+        }
+        buf_put_text(what, WORD_OF(network_words, msg->event));
         return msg->net.name;
 }
 
@@ -63,8 +69,8 @@ static const Objects networks = {
         .argument = "network",
         .noun = "network",
         .class = WIRE_CLASS_NETWORK,
-        .events = { "lifecycle" },
-        .n_events = 1,
+        .events = { "lifecycle", "metadata-change" },
+        .n_events = 2,
         .start = start_networks,
         .stop = stop_networks,
         .read = read_network,
@@ -94,13 +100,13 @@ static void stop_pools(Session *s, int32_t callback)
                      &(WireConnectStoragePoolEventDeregisterAnyArgs){ callback }, NULL, NULL);
 }
 
-static const char *read_pool(const void *data, int event_id, char text[UUID_TEXT_LEN + 1] UNUSED, const char **what)
+static const char *read_pool(const void *data, int event_id, char text[UUID_TEXT_LEN + 1] UNUSED, Buf *what)
 {
         const WireStoragePoolEventLifecycleMsg *msg = data;
 
         if (event_id != VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE)
                 return ((const WireStoragePoolEventRefreshMsg *)data)->pool.name;
-        *what = WORD_OF(pool_words, msg->event);
+        buf_put_text(what, WORD_OF(pool_words, msg->event));
         return msg->pool.name;
 }
 
@@ -141,13 +147,13 @@ static void stop_secrets(Session *s, int32_t callback)
                      &(WireConnectSecretEventDeregisterAnyArgs){ callback }, NULL, NULL);
 }
 
-static const char *read_secret(const void *data, int event_id, char text[UUID_TEXT_LEN + 1], const char **what)
+static const char *read_secret(const void *data, int event_id, char text[UUID_TEXT_LEN + 1], Buf *what)
 {
         const WireSecretEventLifecycleMsg *msg = data;
 
         if (event_id != VIR_SECRET_EVENT_ID_LIFECYCLE)
                 return uuid_format(&((const WireSecretEventValueChangedMsg *)data)->secret.uuid, text);
-        *what = WORD_OF(secret_words, msg->event);
+        buf_put_text(what, WORD_OF(secret_words, msg->event));
         return uuid_format(&msg->secret.uuid, text);
 }
 
@@ -174,18 +180,19 @@ static void on_event(void *arg, const WireEvent *event, const void *msg)
 {
         Waiting *waiting = arg;
         Output *out = waiting->wait.session->out;
-        const char *what = NULL, *name, *kind = waiting->objects->events[waiting->event_id];
+        const char *name, *kind = waiting->objects->events[waiting->event_id];
+        AUTO(Buf) what = { 0 };
         char text[UUID_TEXT_LEN + 1];
 
         if (waiting->wait.ended || event->class != waiting->objects->class || event->event_id != waiting->event_id)
                 return;
         name = waiting->objects->read(msg, waiting->event_id, text, &what);
         event_wait_time(&waiting->wait, NULL);
-        out_print(out, "event '%s' for %s %s%s%s\n", kind, waiting->objects->noun, name, what ? ": " : "",
-                  what ?: "");
+        out_print(out, "event '%s' for %s %s%s%s\n", kind, waiting->objects->noun, name, what.len ? ": " : "",
+                  buf_text(&what));
         out_set_text(out, "event", kind);
         out_set_text(out, waiting->objects->argument, name);
-        out_set_text(out, "what", what);
+        out_set_text(out, "what", what.len ? buf_text(&what) : NULL);
         event_wait_got(&waiting->wait);
 }
 

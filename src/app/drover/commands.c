@@ -8,16 +8,16 @@
 #include <stdlib.h>
 
 static const Command *const families[] = {
-        list_commands,          info_commands,         lifecycle_commands, define_commands,
-        save_commands,          stats_commands,        devices_commands,   vcpu_commands,
-        tuning_commands,        hotplug_commands,      agent_commands,     metadata_commands,
-        console_commands,       qemu_commands,         host_commands,      host_memory_commands,
-        media_commands,         cpu_commands,          events_commands,    job_commands,
-        migrate_commands,       pool_commands,         volume_commands,    volume_data_commands,
-        network_commands,       interface_commands,    secret_commands,    object_events_commands,
-        shell_commands,         import_commands,       nwfilter_commands,  net_check_commands,
-        host_check_commands,    network_port_commands, pool_as_commands,   pool_sources_commands,
-        migrate_limit_commands, evacuate_commands,
+        list_commands,          info_commands,         lifecycle_commands,     define_commands,
+        save_commands,          stats_commands,        devices_commands,       vcpu_commands,
+        tuning_commands,        hotplug_commands,      agent_commands,         metadata_commands,
+        console_commands,       qemu_commands,         host_commands,          host_memory_commands,
+        media_commands,         cpu_commands,          events_commands,        job_commands,
+        migrate_commands,       pool_commands,         volume_commands,        volume_data_commands,
+        network_commands,       interface_commands,    secret_commands,        object_events_commands,
+        shell_commands,         import_commands,       nwfilter_commands,      net_check_commands,
+        host_check_commands,    network_port_commands, pool_as_commands,       pool_sources_commands,
+        migrate_limit_commands, evacuate_commands,     network_notes_commands,
 };
 
 static const struct {

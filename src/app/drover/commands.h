@@ -37,6 +37,7 @@ extern const Command pool_sources_commands[];
 extern const Command volume_commands[];
 extern const Command volume_data_commands[];
 extern const Command network_commands[];
+extern const Command network_notes_commands[];
 extern const Command network_port_commands[];
 extern const Command net_check_commands[];
 extern const Command nwfilter_commands[];

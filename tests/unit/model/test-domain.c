@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "model/device.h"
+#include "model/metadata.h"
 
 static const char small[] =
         "<domain type='kvm' id='3'>\n"
@@ -252,22 +253,29 @@ TEST(differences_that_a_guest_would_notice_are_listed)
 TEST(metadata_is_kept_by_namespace)
 {
         AUTO(DomainDef) *def = parse(GUEST("<metadata><a:x xmlns:a='urn:a' k='1'><a:y>t</a:y></a:x></metadata>"), 0);
+        Metadata all = domain_def_metadata(def);
+        Arena *arena = domain_def_arena(def);
         AUTO(Error) err = { 0 };
-        AUTOFREE char *first = domain_def_metadata(def, "urn:a");
-        AUTOFREE char *second = NULL;
+        AUTOFREE char *first = NULL, *none = NULL, *second = NULL;
         AUTO(Buf) text = { 0 };
 
+        CHECK_INT(metadata_get(&all, METADATA_ELEMENT, "urn:a", &first, &err), 0);
         CHECK_STR(first, "<x k='1'>\n  <y>t</y>\n</x>\n");
-        CHECK_NULL(domain_def_metadata(def, "urn:b"));
-        CHECK_INT(domain_def_set_metadata(def, "urn:b", "b", "<z><w/></z>", &err), 0);
-        second = domain_def_metadata(def, "urn:b");
+        CHECK_INT(metadata_get(&all, METADATA_ELEMENT, "urn:b", &none, &err), 0);
+        CHECK_NULL(none);
+        CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "urn:b", "b", "<z><w/></z>", &err), 0);
+        CHECK_INT(metadata_get(&all, METADATA_ELEMENT, "urn:b", &second, &err), 0);
         CHECK_STR(second, "<z>\n  <w/>\n</z>\n");
-        CHECK_INT(domain_def_set_metadata(def, "urn:a", NULL, NULL, &err), 0);
+        CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "urn:a", NULL, NULL, &err), 0);
+        domain_def_put_metadata(def, &all);
         domain_def_format(def, 0, &text);
         CHECK(strstr(buf_text(&text),
                      "  <metadata>\n    <b:z xmlns:b='urn:b'>\n      <b:w/>\n    </b:z>\n  </metadata>\n"));
-        CHECK_INT(domain_def_set_metadata(def, "urn:c", "c d", "<z/>", &err), -1);
-        CHECK_INT(domain_def_set_metadata(def, "urn:c", "c", "<z>", &err), -1);
+        CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "urn:c", "c d", "<z/>", &err), -1);
+        CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "urn:c", "c", "<z>", &err), -1);
+        CHECK_INT(metadata_set(&all, arena, METADATA_TITLE, NULL, NULL, "two\nlines", &err), -1);
+        CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "", "c", "<z/>", &err), -1);
+        CHECK_INT(metadata_get(&all, METADATA_ELEMENT + 1, NULL, &none, &err), -1);
 }
 
 TEST(shared_definitions_live_until_the_last_holder_lets_go)
