@@ -79,9 +79,8 @@ class Space:
 
     def popen(self, argv, env=None, cwd="/root", **options):
         """Start a program inside; signals sent to the Popen reach it, and it is killed with it."""
-        return subprocess.Popen(
-            [*self._enter, "-d", cwd, "--", *map(str, argv)], env={**ENVIRONMENT, **(env or {})}, **options
-        )
+        env = {**ENVIRONMENT, **native.environment(argv), **(env or {})}
+        return subprocess.Popen([*self._enter, "-d", cwd, "--", *map(str, argv)], env=env, **options)
 
     def run(self, argv, check=True, input=None, timeout=60, env=None, cwd="/root"):
         """Run a program inside to its end; what it printed is in stdout and stderr of the answer."""

@@ -10,13 +10,23 @@ def program(name):
     return compiled(LAB / "native" / f"{name}.c")
 
 
-def compiled(source):
+def library(name):
+    """The path of lab/native/NAME.c as a library to preload."""
+    return compiled(LAB / "native" / f"{name}.c", "-shared", "-fPIC")
+
+
+def environment(argv):
+    """What a program needs in its environment: a virsh that does not hang where the daemon answers at once."""
+    return {"LD_PRELOAD": str(library("virsh-loop"))} if str(argv[0]) == "virsh" else {}
+
+
+def compiled(source, *options):
     """The path of the program made from one source file."""
     output = BUILD / "native" / f"{source.stem}-{digest(source)}"
     if not output.exists():
         with locked("native"):
             output.parent.mkdir(parents=True, exist_ok=True)
             part = output.with_name(f".{output.name}")
-            run(["gcc", *CFLAGS, "-o", part, source])
+            run(["gcc", *CFLAGS, *options, "-o", part, source])
             part.replace(output)
     return output

@@ -7,6 +7,8 @@ import subprocess
 
 from droverd import find_program
 
+from lab import native
+
 DROVER = os.environ.get("DROVER") or os.path.join(os.path.dirname(find_program()), "drover")
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
 
@@ -24,8 +26,9 @@ class Said:
 def run(program, uri, command, options=(), stdin="", timeout=60, env=None):
     """command is a list, or a line that is split as a shell would."""
     words = shlex.split(command) if isinstance(command, str) else list(command)
+    env = {**ENVIRONMENT, **native.environment([program]), **(env or {})}
     return Said(subprocess.run([program, "-c", uri, *options, *words], input=stdin, capture_output=True, text=True,
-                               timeout=timeout, check=False, env={**ENVIRONMENT, **(env or {})}))
+                               timeout=timeout, check=False, env=env))
 
 
 def drover(uri, command, *options, **more):

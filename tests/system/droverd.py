@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from lab import native
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -72,9 +74,9 @@ class Droverd:
 
     def virsh(self, *args, check=True, readonly=False, driver="test"):
         """What a command prints; with check=False its error output comes too."""
-        done = subprocess.run(["virsh", "-c", self.uri(readonly, driver), *(["-r"] if readonly else []), *map(str, args)],
-                              capture_output=True, text=True, timeout=60, check=False,
-                              env={**os.environ, "LC_ALL": "C"})
+        words = ["virsh", "-c", self.uri(readonly, driver), *(["-r"] if readonly else []), *map(str, args)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, **native.environment(words), "LC_ALL": "C"})
         if check:
             assert done.returncode == 0, f"virsh {' '.join(map(str, args))}: {done.stderr}"
             return done.stdout

@@ -11,7 +11,7 @@ import time
 import pytest
 from waiting import wait_for
 
-from lab import guest, payload, probe, pulse, raw
+from lab import guest, native, payload, probe, pulse, raw
 from lab.hosts import Lab
 from lab.paths import LabError
 
@@ -45,6 +45,39 @@ def test_hosts_reach_each_other_until_the_cable_is_cut(lab):
     assert a.run(reach, check=False).returncode == 255
     a.restore()
     assert a.run(reach).stdout == "b\n"
+
+
+LATE_LOOP = """
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+void g_main_loop_run(void *loop)
+{
+        void (*run)(void *) = dlsym(RTLD_NEXT, "g_main_loop_run");
+        Dl_info caller;
+
+        if (dladdr(__builtin_return_address(0), &caller) && !strstr(caller.dli_fname, ".so"))
+                usleep(500000);
+        run(loop);
+}
+"""
+
+
+def test_virsh_ends_when_the_answer_comes_before_it_waits_for_it(daemon, tmp_path, monkeypatch):
+    """Its own thread's end is not lost (native/virsh-loop.c), here with a main thread that comes late for certain."""
+    source = tmp_path / "late.c"
+    source.write_text(LATE_LOOP)
+    usual = native.environment(["virsh"])["LD_PRELOAD"]
+    late = f"{usual}:{native.compiled(source, '-shared', '-fPIC')}"
+    monkeypatch.setattr(native, "environment", lambda _argv: {"LD_PRELOAD": late})
+    guest_xml = "<domain type='test'><name>slow</name><memory>8192</memory><os><type>hvm</type></os></domain>"
+    (tmp_path / "guest.xml").write_text(guest_xml)
+    daemon.virsh("define", tmp_path / "guest.xml")
+    for words in (["save", "slow", tmp_path / "image"], ["dump", "slow", tmp_path / "image"], ["managedsave", "slow"],
+                  ["migrate", "--p2p", "slow", "test+ssh://x/default"]):
+        assert "error: " in daemon.virsh(*words, check=False)
+    daemon.virsh("undefine", "slow")
 
 
 PROBE = """
