@@ -17,9 +17,13 @@ int file_read(const char *path, size_t limit, Buf *ret, Error *err)
 {
         AUTO(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         AUTO(Buf) buf = { 0 };
+        struct stat st;
 
         if (fd < 0)
                 return err_errno(err, errno, "cannot open '%s'", path);
+        /* at once, so that nothing of a secret is left behind where a smaller buffer was */
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+                buf_reserve(&buf, MIN((size_t)st.st_size, limit) + 65536);
         for (;;) {
                 void *at = buf_reserve(&buf, 65536);
                 ssize_t n = read(fd, at, 65536);

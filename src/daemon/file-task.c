@@ -9,6 +9,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,9 @@ static void change_free(Change *change)
 {
         str_list_free(change->paths);
         free(change->target);
+        /* it may have been a secret */
+        if (change->content.data)
+                explicit_bzero(change->content.data, change->content.len);
         buf_done(&change->content);
         err_done(&change->err);
         free(change);

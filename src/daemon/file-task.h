@@ -15,7 +15,10 @@ typedef struct FileQueue FileQueue;
 FileQueue *file_queue_new(WorkerPool *pool);
 FileQueue *file_queue_free(FileQueue *queue); /* returns NULL */
 
-/* done (may be NULL) comes on the loop when the file is there, synced if durable, or could not be written. */
+/*
+ * done (may be NULL) comes on the loop when the file is there, synced if durable, or could not be written. content is
+ * taken over, and wiped from memory afterwards.
+ */
 void file_queue_write(FileQueue *queue, const char *path, Buf *content, mode_t mode, bool durable,
                       void (*done)(void *arg, const Error *failure), void *arg);
 /* Remove each path; those that are not there are fine. paths ends with NULL. */

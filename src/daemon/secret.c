@@ -92,13 +92,12 @@ static int read_value(Secret *secret, Error *err)
                 return 0;
         if (file_read(path, BASE64_MOST, &text, err) < 0)
                 return -1;
-        secret->value.data = mem_new_array(uint8_t, text.len + 1);
+        secret->value = (SecretValue){ .data = mem_new_array(uint8_t, text.len + 1), .n = text.len };
         r = str_from_base64(buf_text(&text), secret->value.data, &secret->value.n);
         explicit_bzero(text.data, text.len);
         if (r == 0 && secret->value.n <= SECRET_VALUE_MOST)
                 return 0;
-        free(secret->value.data);
-        secret->value = (SecretValue){ 0 };
+        value_drop(&secret->value);
         return err_set(err, ERR_INVALID_SECRET, "'%s' is not base64 of at most %d bytes", path, SECRET_VALUE_MOST);
 }
 
