@@ -1,6 +1,9 @@
 """A pool of type iscsi-direct against tgt on this machine: no kernel has a part in it (STO-04, STO-10)."""
 import os
+import socket
+import struct
 import subprocess
+import threading
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -38,6 +41,52 @@ class Target:
         self.process.wait()
 
 
+class Portal:
+    """A portal that lets everybody in and tells nobody what it has: it refuses to, or hangs up."""
+
+    def __init__(self, refuses):
+        self.refuses, self.listener = refuses, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                link, _ = self.listener.accept()
+            except OSError:
+                return
+            with link, link.makefile("rb") as stream:
+                self.talk(link, stream)
+
+    def talk(self, link, stream):
+        number = 1
+        while len(head := stream.read(48)) == 48:
+            length = int.from_bytes(head[5:8], "big")
+            stream.read(length + -length % 4)
+            answer = self.answer(head)
+            if not answer:
+                return
+            first, text = answer
+            first[5:8] = len(text).to_bytes(3, "big")
+            struct.pack_into(">III", first, 24, number, int.from_bytes(head[24:28], "big") + (not head[0] & 0x40), 100)
+            link.sendall(bytes(first) + text + bytes(-len(text) % 4))
+            number += 1
+
+    def answer(self, head):
+        first = bytearray(48)
+        if head[0] & 0x3F == 0x03:  # login, in the stages that are asked for
+            first[0], first[1], first[8:14], first[14:20] = 0x23, head[1] & 0x8F, head[8:14], b"\0\1" + head[16:20]
+            return first, b"" if head[1] & 0x0C else b"AuthMethod=None\0"
+        if not self.refuses:
+            return None
+        first[0], first[1], first[2], first[16:20] = 0x3F, 0x80, 0x05, b"\xff" * 4
+        return first, head
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
 @pytest.fixture(name="target")
 def fixture_target(tmp_path):
     target = Target(tmp_path)
@@ -72,6 +121,17 @@ def test_units_of_a_target_are_network_volumes(target, virsh, tmp_path):
     assert "unit:0:0:2" in virsh("vol-list", "i")
     virsh("pool-destroy", "i")
     assert "cannot connect" in virsh("pool-start", "i", check=False)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_portal_that_does_not_say_what_it_has_is_an_error(virsh, tmp_path, refuses):
+    """Not an empty answer, and nobody waits for it for ever."""
+    portal = Portal(refuses)
+    spec = tmp_path / "source.xml"
+    spec.write_text(f"<source><host name='127.0.0.1' port='{portal.port}'/></source>")
+    said = virsh("find-storage-pool-sources", "iscsi-direct", spec, check=False)
+    portal.stop()
+    assert "cannot find the targets" in said and str(portal.port) in said
 
 
 def test_a_target_that_wants_a_password_is_logged_in_at_with_a_secret(target, virsh, tmp_path):

@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
+#include <poll.h>
 
 enum { USUAL_PORT = 3260, MOST_UNITS = 16384, PATIENCE_S = 10 };
 
@@ -21,14 +22,17 @@ typedef struct Library {
         __typeof__(&iscsi_destroy_context) destroy_context;
         __typeof__(&iscsi_get_error) get_error;
         __typeof__(&iscsi_set_timeout) set_timeout;
+        __typeof__(&iscsi_set_noautoreconnect) set_noautoreconnect;
         __typeof__(&iscsi_set_targetname) set_targetname;
         __typeof__(&iscsi_set_session_type) set_session_type;
         __typeof__(&iscsi_set_initiator_username_pwd) set_password;
         __typeof__(&iscsi_connect_sync) connect_sync;
         __typeof__(&iscsi_login_sync) login_sync;
         __typeof__(&iscsi_logout_sync) logout_sync;
-        __typeof__(&iscsi_discovery_sync) discovery_sync;
-        __typeof__(&iscsi_free_discovery_data) free_discovery_data;
+        __typeof__(&iscsi_discovery_async) discovery_async;
+        __typeof__(&iscsi_get_fd) get_fd;
+        __typeof__(&iscsi_which_events) which_events;
+        __typeof__(&iscsi_service) service;
         __typeof__(&iscsi_reportluns_sync) reportluns_sync;
         __typeof__(&iscsi_readcapacity16_sync) readcapacity16_sync;
         __typeof__(&scsi_datain_unmarshall) datain_unmarshall;
@@ -52,14 +56,17 @@ static int load(Library *lib, Error *err)
                 { "iscsi_destroy_context", offsetof(Library, destroy_context) },
                 { "iscsi_get_error", offsetof(Library, get_error) },
                 { "iscsi_set_timeout", offsetof(Library, set_timeout) },
+                { "iscsi_set_noautoreconnect", offsetof(Library, set_noautoreconnect) },
                 { "iscsi_set_targetname", offsetof(Library, set_targetname) },
                 { "iscsi_set_session_type", offsetof(Library, set_session_type) },
                 { "iscsi_set_initiator_username_pwd", offsetof(Library, set_password) },
                 { "iscsi_connect_sync", offsetof(Library, connect_sync) },
                 { "iscsi_login_sync", offsetof(Library, login_sync) },
                 { "iscsi_logout_sync", offsetof(Library, logout_sync) },
-                { "iscsi_discovery_sync", offsetof(Library, discovery_sync) },
-                { "iscsi_free_discovery_data", offsetof(Library, free_discovery_data) },
+                { "iscsi_discovery_async", offsetof(Library, discovery_async) },
+                { "iscsi_get_fd", offsetof(Library, get_fd) },
+                { "iscsi_which_events", offsetof(Library, which_events) },
+                { "iscsi_service", offsetof(Library, service) },
                 { "iscsi_reportluns_sync", offsetof(Library, reportluns_sync) },
                 { "iscsi_readcapacity16_sync", offsetof(Library, readcapacity16_sync) },
                 { "scsi_datain_unmarshall", offsetof(Library, datain_unmarshall) },
@@ -128,6 +135,8 @@ static int log_in(Session *session, const PoolSourceDef *source, const char *tar
         if (!session->context)
                 return err_set(err, ERR_OPERATION_FAILED, "libiscsi does not take the initiator name '%s'", us);
         session->lib.set_timeout(session->context, PATIENCE_S);
+        /* it would connect for ever to a portal that hangs up on every question */
+        session->lib.set_noautoreconnect(session->context, 1);
         if (set_password(session, source->auth, err) < 0)
                 return -1;
         if (session->lib.set_session_type(session->context, target ? ISCSI_SESSION_NORMAL : ISCSI_SESSION_DISCOVERY) <
@@ -226,25 +235,61 @@ static int figures(const PoolDef *pool, StorageFigures *ret, Error *err)
         return 0;
 }
 
+/* --- which targets there are --- */
+
+typedef struct Discovery {
+        const PoolHostDef *host;
+        PoolSourcesDef *found;
+        bool answered;
+        int status;
+} Discovery;
+
+static void on_targets(struct iscsi_context *context UNUSED, int status, void *data, void *arg)
+{
+        Discovery *d = arg;
+
+        d->answered = true;
+        d->status = status;
+        for (const struct iscsi_discovery_address *one = status ? NULL : data; one; one = one->next) {
+                PoolSourceDef *source = pool_sources_add(d->found);
+
+                pool_source_add_host(d->found, source, d->host->name, d->host->port ?: USUAL_PORT);
+                pool_source_add_device(d->found, source, one->target_name);
+        }
+}
+
+/* The library's own call that waits gives nothing both when there are no targets and when it was not told. */
+static int ask_for_targets(Session *session, Discovery *d, Error *err)
+{
+        const Library *lib = &session->lib;
+        int turns = 0, r = lib->discovery_async(session->context, on_targets, d);
+
+        while (r == 0 && !d->answered && turns < PATIENCE_S) {
+                struct pollfd fd = { .fd = lib->get_fd(session->context),
+                                     .events = (short)lib->which_events(session->context) };
+
+                turns += poll(&fd, 1, 1000) == 0; /* the library's own patience ends first */
+                r = lib->service(session->context, fd.revents);
+        }
+        if (d->answered && !d->status)
+                return 0;
+        session->logged_in = false; /* who did not answer that is not asked to let go */
+        if (lib->get_error(session->context)[0])
+                return failed(session, "find the targets", err);
+        return err_set(err, ERR_OPERATION_FAILED, "cannot find the targets at '%s': it does not answer",
+                       session->portal);
+}
+
 static int find_targets(const PoolSourceDef *spec, PoolSourcesDef *ret, Error *err)
 {
         AUTO(Session) session = { 0 };
-        struct iscsi_discovery_address *found;
 
         if (!spec || !spec->n_hosts)
                 return err_set(err, ERR_INVALID_ARG,
                                "where to look is not said: <source><host name='...'/></source>");
         if (log_in(&session, spec, NULL, err) < 0)
                 return -1;
-        found = session.lib.discovery_sync(session.context);
-        for (const struct iscsi_discovery_address *one = found; one; one = one->next) {
-                PoolSourceDef *source = pool_sources_add(ret);
-
-                pool_source_add_host(ret, source, spec->hosts[0]->name, spec->hosts[0]->port ?: USUAL_PORT);
-                pool_source_add_device(ret, source, one->target_name);
-        }
-        session.lib.free_discovery_data(session.context, found);
-        return 0;
+        return ask_for_targets(&session, &(Discovery){ .host = spec->hosts[0], .found = ret }, err);
 }
 
 const StorageBackend storage_iscsi_direct = { .scan = scan, .figures = figures, .find_sources = find_targets };
