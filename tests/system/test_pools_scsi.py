@@ -72,9 +72,9 @@ def test_a_scsi_host_and_multipath_devices_are_pools(host):
 
 
 def test_a_target_that_wants_a_password_is_logged_in_at_with_a_secret(host):
-    """STO-10: by CHAP; the record with the password goes with the pool."""
+    """STO-10: by CHAP; the records, one with the password and one with our name, go with the pool."""
     define = (f"pool-define-as g iscsi --source-host 127.0.0.1 --source-dev {GUARDED} --target /dev/disk/by-path "
-              "--auth-type chap --auth-username me --secret-usage guarded")
+              "--auth-type chap --auth-username me --secret-usage guarded --source-initiator iqn.2004-04.test:us")
     host.shell("cat > /run/secret.xml", stdin="<secret private='yes'><uuid>d2b7c5a4-5b4e-4a6c-9d52-0d9f5f6c7e11</uuid>"
                                               "<usage type='iscsi'><target>guarded</target></usage></secret>")
     host.virsh(define)
@@ -85,5 +85,7 @@ def test_a_target_that_wants_a_password_is_logged_in_at_with_a_secret(host):
     assert "Could not login" in host.virsh("pool-start g", check=False)
     host.virsh(f"{value} /run/right", "pool-start g")
     assert host.names("g") == {"unit:0:0:1"} and host.figures("g")["Capacity"] == 8 * MIB
+    assert "iqn.2004-04.test:us" in host.shell("cat /etc/iscsi/ifaces/drover-*")
     host.virsh("pool-destroy g")
+    assert host.shell("find /etc/iscsi/ifaces /var/lib/iscsi/nodes -type f 2>/dev/null || :") == ""
     assert host.shell("grep -rl twelve-chars /var/lib/iscsi /etc/iscsi /etc/drover/storage 2>/dev/null || :").strip() == ""

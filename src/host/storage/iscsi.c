@@ -2,11 +2,12 @@
  * host/storage/iscsi.c - pools that are the units of an iSCSI target, by open-iscsi (STO-10)
  *
  * iscsiadm logs in and out; which session is the pool's, and which SCSI host it
- * made, is read from sysfs. The record that a login needs goes with the logout.
+ * made, is read from sysfs. The records that a login needs go with the logout.
  */
 #include "host/storage/scsi.h"
 
 #include "base/str.h"
+#include "base/uuid.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -90,17 +91,22 @@ static int node_act(const PoolDef *pool, const char *interface, const char *cons
 #define NODE_ACT(pool, interface, err, ...)                                                                          \
         node_act((pool), (interface), (const char *const[]){ __VA_ARGS__, NULL }, (err))
 
-/* A name for the interface that the same initiator always gets: iscsiadm takes letters, digits, dots and the like. */
+/*
+ * A pool that names its initiator has an interface record of its own: it goes with the pool, and iscsiadm logs out
+ * whatever else uses one that it deletes.
+ */
 static char *interface_of(const PoolDef *pool)
 {
-        const char *iqn = pool->source->initiator_iqn;
-        uint32_t hash = 2166136261U;
+        char uuid[UUID_TEXT_LEN + 1];
 
-        if (!iqn)
-                return NULL;
-        for (const char *at = iqn; *at; at++)
-                hash = (hash ^ (uint8_t)*at) * 16777619U;
-        return str_format("drover-%08x", hash);
+        return pool->source->initiator_iqn ? str_format("drover-%s", uuid_format(&pool->uuid, uuid)) : NULL;
+}
+
+static void delete_records(const PoolDef *pool, const char *interface)
+{
+        NODE_ACT(pool, interface, NULL, "--op", "delete");
+        if (interface)
+                STORAGE_RUN(NULL, NULL, "iscsiadm", "--mode", "iface", "--interface", interface, "--op", "delete");
 }
 
 /* iscsiadm has no other way for a password than its arguments; the record goes when the pool stops. */
@@ -131,14 +137,12 @@ static int log_in(const PoolDef *pool, Error *err)
 {
         AUTOFREE char *interface = interface_of(pool);
 
-        if (interface && make_interface(pool->source->initiator_iqn, interface, err) < 0)
-                return -1;
-        if (NODE_ACT(pool, interface, err, "--op", "new") < 0 ||
-            NODE_ACT(pool, interface, err, "--op", "update", "--name", "node.startup", "--value", "manual") < 0)
-                return -1;
-        if (set_password(pool, interface, err) == 0 && NODE_ACT(pool, interface, err, "--login") == 0)
+        if ((!interface || make_interface(pool->source->initiator_iqn, interface, err) == 0) &&
+            NODE_ACT(pool, interface, err, "--op", "new") == 0 &&
+            NODE_ACT(pool, interface, err, "--op", "update", "--name", "node.startup", "--value", "manual") == 0 &&
+            set_password(pool, interface, err) == 0 && NODE_ACT(pool, interface, err, "--login") == 0)
                 return 0;
-        NODE_ACT(pool, interface, NULL, "--op", "delete");
+        delete_records(pool, interface);
         return -1;
 }
 
@@ -165,7 +169,7 @@ static int stop(const PoolDef *pool, Error *err)
 
         if (is_there(pool, &there, err) < 0 || (there && NODE_ACT(pool, interface, err, "--logout") < 0))
                 return -1;
-        NODE_ACT(pool, interface, NULL, "--op", "delete");
+        delete_records(pool, interface);
         return 0;
 }
 

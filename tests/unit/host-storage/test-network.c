@@ -155,9 +155,10 @@ static void remove_tree(const char *root)
 TEST(an_iscsi_session_is_found_by_its_target_or_made_and_its_record_goes_with_it)
 {
         char root[] = "/tmp/drover-sys-XXXXXX";
-        AUTO(PoolDef) *pool = pool_of("<pool type='iscsi'><name>i</name><source><host name='srv'/>"
-                                      "<device path='iqn.x:y'/><initiator><iqn name='iqn.me'/></initiator></source>"
-                                      "<target><path>/dev</path></target></pool>");
+        AUTO(PoolDef) *pool = pool_of(
+                "<pool type='iscsi'><name>i</name><uuid>26108c61-d2b7-4a6c-9d52-0d9f5f6c7e11</uuid>"
+                "<source><host name='srv'/><device path='iqn.x:y'/><initiator><iqn name='iqn.me'/></initiator></source>"
+                "<target><path>/dev</path></target></pool>");
         AUTO(Error) err = { 0 };
         bool there;
 
@@ -166,14 +167,16 @@ TEST(an_iscsi_session_is_found_by_its_target_or_made_and_its_record_goes_with_it
         put(root, "class/iscsi_session/session1/targetname", "iqn.other\n");
         MUST(storage_iscsi.is_started(pool, &there, &err));
         CHECK(!there);
-#define NODE  "iscsiadm --mode node --targetname iqn.x:y --portal srv:3260 --interface drover-26108c61 "
-#define IFACE "iscsiadm --mode iface --interface drover-26108c61 "
+#define NODE                                                                                                         \
+        "iscsiadm --mode node --targetname iqn.x:y --portal srv:3260 --interface drover-26108c61-d2b7-4a6c-9d52-0d9f5f6c7e11 "
+#define IFACE "iscsiadm --mode iface --interface drover-26108c61-d2b7-4a6c-9d52-0d9f5f6c7e11 "
         begin((const Played[]){ { IFACE "--op new", NULL, 15 },
                                 { IFACE "--op update --name iface.initiatorname --value iqn.me", NULL, 0 },
                                 { NODE "--op new", NULL, 0 },
                                 { NODE "--op update --name node.startup --value manual", NULL, 0 },
                                 { NODE "--login", NULL, 8 },
                                 { NODE "--op delete", NULL, 0 },
+                                { IFACE "--op delete", NULL, 0 },
                                 DONE });
         CHECK_INT(storage_iscsi.start(pool, &err), -1);
         CHECK(strstr(err.text, "iscsiadm"));
