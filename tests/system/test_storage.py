@@ -1,8 +1,11 @@
 """Storage pools and volumes through stock virsh: directories of this machine (STO-01 to STO-25)."""
+import ctypes
+import fcntl
 import os
 import pathlib
 import signal
 import subprocess
+import termios
 import xml.etree.ElementTree as ElementTree
 
 import libvirt
@@ -10,6 +13,8 @@ import pytest
 
 from droverd import Droverd
 from waiting import EventLoop, wait_for
+
+SYS_PIDFD_GETFD = 438
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
 
@@ -203,6 +208,39 @@ def test_files_that_others_make_and_remove_are_seen_without_a_refresh(storage):
     wait_for("a renamed file is another volume", lambda: storage.names() == {"other"})
     storage.virsh("vol-delete", "other", "p")
     assert storage.names() == set() and not list(storage.dir.iterdir())
+
+
+def unread_events(pid):
+    """Bytes of events that a process has not taken from its inotify queue."""
+    fd = next(link.name for link in pathlib.Path(f"/proc/{pid}/fd").iterdir() if "inotify" in os.readlink(link))
+    pidfd = os.pidfd_open(pid)
+    copy = ctypes.CDLL(None).syscall(SYS_PIDFD_GETFD, pidfd, int(fd), 0)
+    n = ctypes.c_int()
+    fcntl.ioctl(copy, termios.FIONREAD, n)
+    os.close(copy)
+    os.close(pidfd)
+    return n.value
+
+
+def test_a_flood_of_changes_that_cannot_be_gone_through_forgets_nothing(storage):
+    """The kernel dropped events, and the directory is away for a moment: what was known stays known."""
+    storage.virsh("vol-create-as", "p", "v", "1M")
+    watcher, away = storage.helpers()[0], storage.dir.with_name("away")
+    status = pathlib.Path(f"/proc/{watcher}/stat")
+    os.kill(watcher, signal.SIGSTOP)
+    wait_for("it stands still", lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+    for i in range(int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text()) // 2 + 1):
+        (storage.dir / f"n{i}").touch()
+        (storage.dir / f"n{i}").unlink()
+    storage.dir.rename(away)
+    os.kill(watcher, signal.SIGCONT)
+    wait_for("it has read what there was", lambda: not unread_events(watcher))
+    wait_for("and waits again", lambda: status.read_text().rpartition(")")[2].split()[0] == "S")
+    away.rename(storage.dir)
+    (storage.dir / "w").touch()
+    wait_for("what comes then is a volume", lambda: "w" in storage.names())
+    storage.virsh("vol-create-as", "p", "x", "1M")
+    assert storage.names() == {"v", "w", "x"}
 
 
 def test_a_restarted_daemon_finds_what_ran_and_what_was_being_made_is_gone(storage):

@@ -23,7 +23,7 @@
  * Records of serve: a letter, text, a NUL. V: a volume as XML. K: the name of one
  * that is as it was told last. G: of one that is gone. F: capacity, allocation and available. S: what was known is
  * void, a scan begins. D: a command is done (its number). E: it failed (number,
- * code and sentence). Commands: "NUMBER scan", "NUMBER look NAME", NUL behind.
+ * code and sentence; 0: of the start, or of a scan that the kernel's events asked for). Commands: "NUMBER scan", "NUMBER look NAME", NUL behind.
  */
 #include "app/drover-storage/serve.h"
 #include "base/file.h"
