@@ -43,7 +43,7 @@ def run():
             say("beta$ virsh shutdown tick")
             mark = pulse.mark()
             hosts[1].virsh("shutdown", GUEST)
-            pulse.wait("^power off", 30, mark)
+            pulse.wait("^power off", 60, mark)
             say("the guest heard its power button and turned itself off")
 
 
@@ -70,7 +70,7 @@ def _move(source, target, pulse, say):
     if GUEST in here or GUEST not in there:
         raise LabError(f"after the move the guest is where it should not be: alpha {here}, beta {there}")
     say("alpha$ virsh list: empty.   beta$ virsh list: tick, running")
-    pulse.wait("^beat ", 30, pulse.mark())
+    pulse.wait("^beat ", 60, pulse.mark())
     return moved
 
 

@@ -44,7 +44,7 @@ class Pulse:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while self._stamp.poll() is None and not _listening(self.path):
             if time.monotonic() > deadline:
                 raise LabError(f"nobody listens on {self.path}")
@@ -97,6 +97,14 @@ class Pulse:
                     if time.monotonic() >= deadline:
                         last = "\n".join(f"  {line.connection}: {line.text}" for line in self._lines[-12:])
                         raise LabError(f"the guest did not say '{pattern}' within {timeout} s; its last lines:\n{last}")
+
+    def wait_silence(self, seconds, timeout=60):
+        """Return when nothing came for so long; LabError when the guest goes on. What it said before may come late."""
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while self._news.wait(seconds):
+                if time.monotonic() > deadline:
+                    raise LabError(f"the guest was never silent for {seconds} s")
 
     def beats(self, since=0.0):
         return [line for line in self.lines(since) if BEAT.match(line.text)]

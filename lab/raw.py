@@ -43,7 +43,7 @@ class RawQemu:
         self._directory.cleanup()
 
     def _connect(self, path):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise LabError(f"QEMU ended: {self.process.stderr.read().strip()}")
@@ -116,7 +116,7 @@ class Debugger:
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(10)
+        self._socket.settimeout(60)
         self._socket.connect(str(path))
         self._command("?")
         self._command("Qqemu.PhyMemMode:1")

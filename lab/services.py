@@ -14,8 +14,8 @@ from pathlib import Path
 from .paths import PROGRAMS, LabError
 
 SOCKET = "/run/libvirt/libvirt-sock"
-START_S = 30
-STOP_S = 15
+START_S = 90
+STOP_S = 60
 
 
 class Daemon:

@@ -101,7 +101,7 @@ class Machine:
             argv = ["setpriv", "--pdeathsig", "KILL", *(str(word) for word in argv)]
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
         self._processes.append(process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not until.exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"{argv[3]} did not start: {self._words()}")

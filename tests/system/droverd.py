@@ -49,7 +49,7 @@ class Droverd:
             [find_program(), "--config-dir", self.base / "etc", "--state-dir", self.base / "state",
              "--run-dir", self.base / "run", "--log-dir", self.base / "log"],
             stdout=self.output, stderr=subprocess.STDOUT, env=self.environment())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.said().count("is ready") == readies:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"droverd did not start: {self.said()}")
@@ -86,7 +86,7 @@ class Droverd:
         """Ends it and tells what a sanitizer found."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=60)
         self.alive.remove(self)
         said = self.said()
         self.output.close()

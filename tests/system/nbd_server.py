@@ -22,7 +22,7 @@ class Serve:
             self.process = subprocess.Popen(list(map(str, words)), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             **popen)
         self.uri = f"nbd://127.0.0.1:{tcp}/" if tcp else f"nbd+unix:///?socket={self.path}"
-        wait_for("the server is ready", lambda: os.path.exists(self.pid_file) or self.process.poll() is not None, 30)
+        wait_for("the server is ready", lambda: os.path.exists(self.pid_file) or self.process.poll() is not None)
         assert self.process.poll() is None, self.said()
 
     def said(self):

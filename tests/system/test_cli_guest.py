@@ -222,7 +222,7 @@ def test_a_console_carries_both_ways_until_the_escape_key(host):
             break
     process.stdin.write("\x1d")
     process.stdin.flush()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.limit(180)
@@ -242,7 +242,7 @@ def test_events_are_seen_as_they_come(host):
     for expected in ("Started Booted", "Suspended Paused", "Resumed Unpaused", "Stopped Destroyed"):
         assert any(expected in line for line in iter(process.stdout.readline, ""))
     host.kill("drover", signal.SIGINT)
-    assert process.wait(20) == 0 and "event loop interrupted" in process.stdout.read()
+    assert process.wait(60) == 0 and "event loop interrupted" in process.stdout.read()
 
 
 def names(host, *options):

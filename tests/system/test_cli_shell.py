@@ -94,7 +94,7 @@ class Terminal:
             os.execv(DROVER, [DROVER, *argv])
         self.seen = ""
 
-    def wait_for(self, text, seconds=20):
+    def wait_for(self, text, seconds=60):
         deadline = time.monotonic() + seconds
         while text not in self.seen:
             ready, _, _ = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))

@@ -54,7 +54,7 @@ def test_a_guest_boots_and_obeys_the_power_button(one):
     watch.wait("g", libvirt.VIR_DOMAIN_EVENT_STARTED)
     assert guest.info()[0] == libvirt.VIR_DOMAIN_RUNNING and guest.ID() > 0
     guest.shutdown()
-    one.pulse.wait("^power button", 20)
+    one.pulse.wait("^power button", 60)
     event = watch.wait("g", libvirt.VIR_DOMAIN_EVENT_STOPPED)
     assert event[3] == libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
     assert guest.state() == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN]
@@ -65,7 +65,7 @@ def test_a_guest_that_ignores_the_button_is_destroyed(one):
     """LIFE-13: it stays running, never falsely off; LIFE-26."""
     guest = one.boot(power="ignore")
     guest.shutdown()
-    one.pulse.wait("^power button", 20)
+    one.pulse.wait("^power button", 60)
     assert state(guest) == libvirt.VIR_DOMAIN_RUNNING
     guest.destroy()
     assert guest.state() == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED]
@@ -76,11 +76,9 @@ def test_suspend_stops_the_beat_and_resume_brings_it_back(one):
     guest = one.boot(beat=5)
     guest.suspend()
     assert guest.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER]
-    mark = one.pulse.mark()
-    with pytest.raises(Exception, match="did not say"):
-        one.pulse.wait("^beat", 0.5, mark + 20)
+    one.pulse.wait_silence(0.5)
     guest.resume()
-    one.pulse.wait("^beat", 10, one.pulse.mark())
+    one.pulse.wait("^beat", 60, one.pulse.mark())
     assert state(guest) == libvirt.VIR_DOMAIN_RUNNING
 
 
@@ -96,13 +94,13 @@ def test_a_killed_daemon_finds_its_guest_again(one):
     guest = one.boot(beat=5)
     identity, qemu = guest.UUIDString(), one.host.processes("qemu-system-x86_64")
     assert one.daemon.kill() == -signal.SIGKILL
-    one.pulse.wait("^beat", 10, one.pulse.mark())
+    one.pulse.wait("^beat", 60, one.pulse.mark())
     one.daemon.start()
     found = one.reconnect().lookupByUUIDString(identity)
     assert state(found) == libvirt.VIR_DOMAIN_RUNNING
     assert one.host.processes("qemu-system-x86_64") == qemu
     found.shutdown()
-    one.pulse.wait("^power off", 20)
+    one.pulse.wait("^power off", 60)
     wait_for("the guest is off", lambda: state(found) == libvirt.VIR_DOMAIN_SHUTOFF)
 
 
@@ -128,6 +126,6 @@ def test_a_stopped_daemon_leaves_its_guests_running(one):
     guest = one.boot(beat=5)
     identity = guest.UUIDString()
     assert one.daemon.stop() == 0
-    one.pulse.wait("^beat", 10, one.pulse.mark())
+    one.pulse.wait("^beat", 60, one.pulse.mark())
     one.daemon.start()
     assert state(one.reconnect().lookupByUUIDString(identity)) == libvirt.VIR_DOMAIN_RUNNING

@@ -40,7 +40,7 @@ class Events:
         return lambda _conn, _dom, *details: self.seen.append((event_id, *details[:-1]))
 
     def wait(self, n):
-        timer = threading.Timer(20, lambda: None)
+        timer = threading.Timer(60, lambda: None)
         timer.start()
         while len(self.seen) < n and timer.is_alive():
             wake = libvirt.virEventAddTimeout(100, lambda *_: None, None)

@@ -46,7 +46,7 @@ def in_qemu(image):
         do("qmp_capabilities")
         node = [node for node in do("query-named-block-nodes") if node["node-name"] == "d"][0]
         do("quit")
-        qemu.wait(30)
+        qemu.wait(60)
     return {bitmap["name"]: bitmap for bitmap in node.get("dirty-bitmaps", [])}
 
 
@@ -55,7 +55,7 @@ def dirty(tmp_path, image, name):
     place = tempfile.mkdtemp(dir=tmp_path)
     path, pid = os.path.join(place, "s"), os.path.join(place, "pid")
     subprocess.run(["qemu-nbd", "-r", "-f", "qcow2", "-B", name, "-k", path, "--fork", "--pid-file", pid, image], check=True,
-                   timeout=30, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                   timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with open(pid, encoding="ascii") as f:
         server = os.pidfd_open(int(f.read()))
     try:
@@ -124,7 +124,7 @@ def test_a_bitmap_whose_writer_died_can_only_be_removed(tmp_path):
     stock("bitmap", "--add", image, "b")
     with subprocess.Popen(["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "flush", "-c", "abort", image],
                           stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as dying:
-        dying.wait(30)
+        dying.wait(60)
     assert bitmaps(image)["b"]["flags"] == ["in-use", "auto"]
     for act in ("--enable", "--disable", "--clear", "--merge=b"):
         assert "inconsistent" in failing("bitmap", act, image, "b")

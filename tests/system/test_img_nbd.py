@@ -30,7 +30,7 @@ class Export:
                 self.port = s.getsockname()[1]
             where = ["-b", "127.0.0.1", "-p", str(self.port)]
         subprocess.run(["qemu-nbd", "-t", "-f", format, "-e", "8", *where, "--fork", "--pid-file", self.pid_file, *options,
-                        image], check=True, timeout=30, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        image], check=True, timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.uri = f"nbd://127.0.0.1:{self.port}/" if tcp else f"nbd+unix:///?socket={self.path}"
 
     def __enter__(self):

@@ -301,7 +301,7 @@ def test_forking_standard_input_and_sockets_passed_in(tmp_path):
         server = subprocess.Popen([OURS, "serve", "--stdin", "-f", "raw", raw], stdin=its)
     assert mine.recv(18)[:8] == b"NBDMAGIC"
     mine.close()
-    assert server.wait(timeout=30) == 0
+    assert server.wait(timeout=60) == 0
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -313,7 +313,7 @@ def test_forking_standard_input_and_sockets_passed_in(tmp_path):
         server = subprocess.Popen(["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "{OURS}" serve -r -f raw "{raw}"'],
                                   preexec_fn=pass_in, close_fds=False)
         stock("compare", "-f", "raw", "-F", "raw", raw, f"nbd+unix:///?socket={path}")
-        assert server.wait(timeout=30) == 0
+        assert server.wait(timeout=60) == 0
 
 
 def test_wrong_words_are_named(tmp_path):
@@ -341,7 +341,7 @@ def test_every_option_is_in_the_manual_and_completed(tmp_path):
     def completed(*words):
         done = subprocess.run(["bash", "-c", f'. "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _drover_img; '
                                'echo "${COMPREPLY[*]}"', "-", "drover-img", *words], capture_output=True, text=True, check=True,
-                              timeout=30)
+                              timeout=60)
         return done.stdout.split()
 
     assert completed("re") == ["rebase", "resize"]

@@ -76,7 +76,7 @@ def test_a_guest_boots_from_a_served_image_and_is_copied_to_another(tmp_path):
             machine.run("blockdev-mirror", **{"job-id": "job", "device": "disk", "target": "copy", "sync": "full"})
             wait_for("the copy is complete", lambda: [j["ready"] for j in machine.run("query-block-jobs")] == [True], 60)
             machine.run("block-job-complete", device="job")
-            wait_for("the guest runs on the copy", lambda: not machine.run("query-block-jobs"), 30)
+            wait_for("the guest runs on the copy", lambda: not machine.run("query-block-jobs"))
             machine.wait_for_beats()
         assert source.wait() == 0  # its last client is gone
     for each in (image, target):

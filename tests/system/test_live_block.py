@@ -87,4 +87,4 @@ def test_what_follows_a_reboot_is_changed_while_it_runs(daemon, dom):
     stream = dom.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
     dom.openConsole("serial1", stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
     stream.send(b"reboot\n")
-    wait_for("its end", lambda: "g" not in daemon.virsh("list", "--name").split(), 40)
+    wait_for("its end", lambda: "g" not in daemon.virsh("list", "--name").split())

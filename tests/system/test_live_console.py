@@ -49,7 +49,7 @@ def test_one_client_has_a_console_until_another_takes_it_by_force(conn):
     third = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
     dom.openConsole("serial0", third, libvirt.VIR_DOMAIN_CONSOLE_FORCE | libvirt.VIR_DOMAIN_CONSOLE_SAFE)
     with pytest.raises(libvirt.libvirtError, match="another client took over"):
-        wait_for("the first to hear of it", lambda: first.recv(65536) not in (-2,) and False, 10)
+        wait_for("the first to hear of it", lambda: first.recv(65536) not in (-2,) and False)
     read_until(third, b"to-the-3rd", say=b"echo to-the-$((2+1))rd\n")
     third.abort()
 

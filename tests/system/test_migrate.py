@@ -80,7 +80,7 @@ def test_a_guest_moves_and_lives_on(journey, options, transport):
     done = journey.move(*options, transport=transport)
     assert done.stdout.strip() == "" and done.stderr.strip() == ""
     assert journey.whereabouts() == ([], ["g"], ["g"], [])
-    journey.pulse.wait("^beat", 10, journey.pulse.mark())
+    journey.pulse.wait("^beat", 60, journey.pulse.mark())
     journey.verify()
     beats = journey.pulse.beats()
     if not options or accelerators()["linux"] == "kvm":
@@ -88,7 +88,7 @@ def test_a_guest_moves_and_lives_on(journey, options, transport):
     for connection in {line.connection for line in beats}:
         assert_count_up([line for line in beats if line.connection == connection])
     journey.pair.b.virsh("shutdown", "g")
-    journey.pulse.wait("^power off", 20)
+    journey.pulse.wait("^power off", 60)
     wait_for("it is gone from b", lambda: journey.whereabouts() == ([], [], ["g"], []))
 
 
@@ -106,7 +106,7 @@ def test_it_can_arrive_paused_and_under_another_name(journey):
     assert journey.pair.b.virsh("domstate", "other").strip() == "paused"
     mark = journey.pulse.mark()
     journey.pair.b.virsh("resume", "other")
-    journey.pulse.wait("^beat", 10, mark)
+    journey.pulse.wait("^beat", 60, mark)
     journey.verify()
 
 
@@ -123,7 +123,7 @@ def test_a_dirtying_guest_loses_no_page(journey):
     journey.payload(touch_mib=64, dirty_mib_s=50)
     journey.move("--live", "--unsafe")
     mark = journey.pulse.mark()
-    journey.pulse.wait("^sweep .* lost 00000000", 30, mark)
+    journey.pulse.wait("^sweep .* lost 00000000", 60, mark)
     journey.verify()
 
 
@@ -142,7 +142,7 @@ def test_a_destination_that_is_cut_off_leaves_the_guest_at_home(journey):
     journey.pair.b.cut()
     done = journey.move("--live", transport="tcp", check=False)
     assert done.returncode == 1
-    journey.pulse.wait("^beat", 10, journey.pulse.mark())
+    journey.pulse.wait("^beat", 60, journey.pulse.mark())
     assert journey.whereabouts()[0] == ["g"]
     journey.verify()
 
@@ -154,7 +154,7 @@ def test_a_name_taken_at_the_destination_is_refused(journey):
     journey.linux()
     done = journey.move("--live", check=False)
     assert done.returncode == 1 and "g" in done.stderr
-    journey.pulse.wait("^beat", 10, journey.pulse.mark())
+    journey.pulse.wait("^beat", 60, journey.pulse.mark())
     assert journey.whereabouts()[:2] == (["g"], [])
 
 
@@ -185,6 +185,6 @@ def test_guests_that_move_at_the_same_time_do_not_meet(pair):
         assert pair.a.virsh("list", "--name").split() == []
         assert sorted(pair.b.virsh("list", "--name").split()) == names
         for pulse in pulses:
-            pulse.wait("^beat", 10, pulse.mark())
+            pulse.wait("^beat", 60, pulse.mark())
             right, line = pulse.verify()
             assert right, line

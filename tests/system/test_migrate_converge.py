@@ -28,7 +28,7 @@ def test_a_guest_that_cannot_converge_is_stopped_for_the_pause_that_was_announce
         announced = int(re.search(r"it stops now for at most about (\d+) ms", pair.daemon_a.log.read_text())[1])
         measured = int(re.search(r"it paused for (\d+) ms", pair.daemon_a.log.read_text())[1])
         assert 0 < measured <= announced, "QEMU sends the rest without the limit of 16 MiB/s"
-        pulse.wait("^sweep .* lost 00000000", 30, pulse.mark())
+        pulse.wait("^sweep .* lost 00000000", 60, pulse.mark())
 
 
 @pytest.mark.limit(180)

@@ -147,7 +147,7 @@ def test_how_fast_memory_is_written_is_measured(pair):
         with pytest.raises(LabError, match="mode"):
             pair.a.run([*drover, "domdirtyrate-calc", "g", "--mode", "guess"])
         assert state_of(pair.a, "g") == "running"
-        pulse.wait("^beat", 30, pulse.mark())
+        pulse.wait("^beat", 60, pulse.mark())
         conn.close()
 
 

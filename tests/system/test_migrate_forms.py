@@ -57,4 +57,4 @@ def test_an_image_that_cannot_take_the_copy_is_refused(pair):
         refused("/var/lib/disk.qcow2")
         pair.b.run(["qemu-img", "create", "-q", "-f", "qcow2", "/var/lib/disk.qcow2", "8M"])
         refused("size")
-        pulse.wait("^beat", 30, pulse.mark())
+        pulse.wait("^beat", 60, pulse.mark())

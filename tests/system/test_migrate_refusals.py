@@ -126,7 +126,7 @@ def test_an_abort_leaves_the_guest_where_it_was(pair):
         move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "1", "g", TO_B])
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         pair.a.virsh("domjobabort", "g")
-        assert move.wait(30) != 0
+        assert move.wait(60) != 0
         assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
         right, line = pulse.verify()
         assert right, line

@@ -23,7 +23,7 @@ def stop_cleanly(daemon):
 def test_the_sources_daemon_is_stopped(pair, options):
     with moving(pair, *options) as (pulse, move):
         stop_cleanly(pair.daemon_a)
-        assert move.wait(30) != 0
+        assert move.wait(60) != 0
         pair.daemon_a.start()
         lives_at_home(pair, pulse)
 

@@ -63,7 +63,7 @@ def test_a_source_whose_guest_is_dead_says_so(pair, flags):
         wait_for("a sees it", lambda: guests_of(pair.a, "--all") == [])
         assert state_of(pair.b, "g") == "paused", "its client still may finish the move"
         mover.leave()
-        wait_for("b takes it", lambda: "is taken over here" in pair.daemon_b.log.read_text(), 30)
+        wait_for("b takes it", lambda: "is taken over here" in pair.daemon_b.log.read_text())
         wait_for("a knows", lambda: "goes on at the other host" in pair.daemon_a.log.read_text())
         if flags & PAUSED:
             assert state_of(pair.b, "g") == "paused"
@@ -133,7 +133,7 @@ def test_a_source_that_asks_gets_back_what_nobody_took(pair):
 def test_a_peer_to_peer_move_whose_source_host_dies_at_its_end(pair):
     """MIG-34: the source's daemon drives; it dies between the last byte and the call that finishes."""
     with running(pair, touch_mib=64, dirty_mib_s=100, random=False) as pulse:
-        pair.b.set_rate(100)
+        pair.b.set_rate(30)  # what is let go takes so long that it is seen
         move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--p2p", "--suspend", "g", TO_B], stderr=-1)
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         pair.a.virsh("migrate-setmaxdowntime", "g", "100000")
@@ -141,7 +141,7 @@ def test_a_peer_to_peer_move_whose_source_host_dies_at_its_end(pair):
         pair.a.kill("droverd", signal.SIGSTOP)
         wait_for("it has arrived", lambda: has_arrived(pair), 60)
         end_host_a(pair)
-        assert move.wait(30) != 0
+        assert move.wait(60) != 0
         move.stderr.close()
         wait_at_b(pair)
         take_by_hand(pair)

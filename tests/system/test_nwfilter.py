@@ -201,7 +201,7 @@ def test_a_daemon_killed_while_it_changes_rules_has_the_old_or_the_new(host, bin
         host.write_file("/root/again.xml", f"<filter name='again'>{versions[new]}</filter>")
         asking = host.popen([*VIRSH, "nwfilter-define", "/root/again.xml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         restart(host, signal.SIGKILL)
-        asking.wait(30)
+        asking.wait(60)
         shown = "52:54:00:00:00:07" in host.virsh("nwfilter-dumpxml", "again")
         wait_for("the rules of what is shown", lambda: rules(host) == wholes[shown])
     host.virsh("nwfilter-binding-delete", "p1")

@@ -34,7 +34,7 @@ def test_stock_daemons_move_a_quiet_guest(lab, stock):
         right, line = pulse.verify()
         assert right, line
         b.virsh("shutdown", "g")
-        pulse.wait("^power off", 20)
+        pulse.wait("^power off", 60)
     wait_for("the guest ends", lambda: guests_of(b) == [])
 
 

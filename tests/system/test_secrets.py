@@ -189,7 +189,7 @@ def test_drover_waits_for_events_as_virsh_does(droverd, place, command, event, a
         def happened():
             droverd.virsh(act, place / "x.xml")
             return ours.poll() is not None
-        wait_for("the event", happened, 30)
+        wait_for("the event", happened)
         assert ours.stdout.read().startswith(said)
     finally:
         ours.kill()

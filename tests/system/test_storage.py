@@ -274,7 +274,7 @@ def test_a_pool_that_hangs_holds_up_nobody_else(storage):
         assert storage.names() == {"v"}  # what is known is still said
         storage.virsh("vol-create-as", "q", "w", "1M")
         assert "w" in storage.virsh("vol-list", "q")
-        assert "storage pool 'p' is not responding" in begun.communicate(timeout=30)[1]
+        assert "storage pool 'p' is not responding" in begun.communicate(timeout=60)[1]
     finally:
         os.kill(watcher, signal.SIGCONT)
     wait_for("the pool answers again", lambda: "1.00 MiB" in storage.virsh("vol-info", "v", "p", check=False))
