@@ -83,6 +83,8 @@ void network_host_change(Network *net, NetworkDef *def, NetworkDone *done, void 
 /* Is anything in the way? Nothing is changed. */
 int network_links_check(const Network *net, const NetworkDef *def, Error *err);
 int network_links_make(NetworkRun *run, Error *err);
+/* What a changed definition of an active network asks of its bridge. */
+int network_links_change(const NetworkDef *def, Error *err);
 void network_links_remove(NetworkRun *run);
 /* Put the interfaces of guests that run into the bridge again. */
 void network_links_join_guests(const Network *net);

@@ -7,9 +7,11 @@
 #include "daemon/network-floors.h"
 #include "daemon/network-host.h"
 #include "daemon/network-port.h"
+#include "daemon/nic-vlan.h"
 #include "daemon/registry.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
+#include "host/net-vlan.h"
 #include "host/net.h"
 #include "model/domain.h"
 
@@ -125,12 +127,6 @@ int network_links_check(const Network *net, const NetworkDef *def, Error *err)
                 return err_set(
                         err, ERR_CONFIG_UNSUPPORTED,
                         "networks that give out devices of the host (mode 'hostdev') cannot be started so far");
-        if (def->vlan && network_has_own_bridge(def))
-                return err_set(
-                        err, ERR_CONFIG_UNSUPPORTED,
-                        "network '%s' asks for VLANs, which the kernel's bridge here does not tag; use a bridge "
-                        "of the host",
-                        net->name);
         if (!network_has_own_bridge(def))
                 return check_devices(net, def, err);
         if (check_bridge(net, def, err) < 0 || check_addresses(net, def, err) < 0)
@@ -252,6 +248,21 @@ static int add_routes(const NetworkDef *def, Error *err)
         return 0;
 }
 
+/* Packets of VLANs are told apart where the definition says which; the host is in that of the network. */
+static int set_vlans(const NetworkDef *def, Error *err)
+{
+        if (!network_uses_vlans(def) || net_bridge_filters_vlans(def->bridge))
+                return 0;
+        if (net_bridge_filter_vlans(def->bridge, true, err) < 0)
+                return -1;
+        return def->vlan ? nic_vlan_set_host(def->bridge, def->vlan, err) : 0;
+}
+
+int network_links_change(const NetworkDef *def, Error *err)
+{
+        return network_has_own_bridge(def) ? set_vlans(def, err) : 0;
+}
+
 int network_links_make(NetworkRun *run, Error *err)
 {
         const NetworkDef *def = run->net->live;
@@ -264,8 +275,8 @@ int network_links_make(NetworkRun *run, Error *err)
         if (net_link_set_mac(def->bridge, def->mac.bytes, err) < 0 ||
             (def->mtu && net_link_set_mtu(def->bridge, def->mtu, err) < 0) ||
             net_bridge_set(def->bridge, def->bridge_stp == SWITCH_ON, def->bridge_delay, err) < 0 ||
-            set_ipv6(def, err) < 0 || add_addresses(def, err) < 0 || net_link_set_up(def->bridge, true, err) < 0 ||
-            add_routes(def, err) < 0 || set_bandwidth(def, err) < 0)
+            set_vlans(def, err) < 0 || set_ipv6(def, err) < 0 || add_addresses(def, err) < 0 ||
+            net_link_set_up(def->bridge, true, err) < 0 || add_routes(def, err) < 0 || set_bandwidth(def, err) < 0)
                 return -1;
         return switch_on_forwarding(run->host, def, err);
 }
@@ -307,7 +318,8 @@ void network_links_join_guests(const Network *net)
                 AUTO(Error) err = { 0 };
 
                 if (ports[i].interface->target_dev &&
-                    net_link_set_master(ports[i].interface->target_dev, net->live->bridge, &err) < 0)
+                    nic_join_bridge(ports[i].interface->target_dev, net->live->bridge, ports[i].interface->vlan,
+                                    &err) < 0)
                         log_warning("guest '%s' is not on the network '%s' again: %s", ports[i].dom->name, net->name,
                                     err.text);
         }

@@ -30,6 +30,7 @@ static InterfaceDef *interface_of(const Network *net, const NetworkPortDef *def,
                                .portid = arena_dup(arena, uuid_format(&def->uuid, text)),
                                .portgroup = def->group,
                                .bandwidth = def->bandwidth,
+                               .vlan = def->vlan,
                                .trust_guest_rx_filters = def->trust_guest_rx_filters,
                                .port_isolated = def->isolated,
                                .bridge = def->bridge,
@@ -116,6 +117,8 @@ int network_port_settings(const NetworkDef *def, InterfaceDef *nic, Arena *arena
                                nic->portgroup);
         if (!nic->bandwidth && group && group->bandwidth)
                 nic->bandwidth = fields_copy(&bandwidth_def_info, group->bandwidth, arena);
+        if (!nic->vlan && (group && group->vlan ? group->vlan : def->vlan))
+                nic->vlan = fields_copy(&vlan_def_info, group && group->vlan ? group->vlan : def->vlan, arena);
         if (!nic->port_isolated)
                 nic->port_isolated = def->port_isolated;
         if (!nic->mtu)
@@ -157,6 +160,7 @@ static void put_place(const Network *net, const InterfaceDef *nic, NetworkPortDe
                 ret->bridge = nic->bridge;
         }
         ret->bandwidth = nic->bandwidth;
+        ret->vlan = nic->vlan;
         ret->isolated = nic->port_isolated;
         ret->trust_guest_rx_filters = nic->trust_guest_rx_filters == SWITCH_ON ? SWITCH_ON : SWITCH_OFF;
 }

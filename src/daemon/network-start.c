@@ -251,8 +251,14 @@ static void on_server_changed(void *arg, const Error *failure)
 
 void network_host_change(Network *net, NetworkDef *def, NetworkDone *done, void *arg)
 {
-        Change *c = mem_new(Change);
+        AUTO(Error) err = { 0 };
+        Change *c;
 
+        if (network_links_change(def, &err) < 0) {
+                done(arg, &err);
+                return;
+        }
+        c = mem_new(Change);
         *c = (Change){ .run = network_run(net), .def = network_def_ref(def), .done = done, .arg = arg };
         if (network_has_own_bridge(def) && dnsmasq_is_needed(def))
                 network_server_change(c->run, def, on_server_changed, c);

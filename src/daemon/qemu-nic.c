@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "daemon/network-floors.h"
 #include "daemon/network-port.h"
+#include "daemon/nic-vlan.h"
 #include "daemon/nwfilter.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
@@ -47,10 +48,14 @@ static int check_place(const InterfaceDef *nic, Error *err)
         if (!is_direct(nic) && nic->type != INTERFACE_TYPE_ETHERNET && !net_link_is_bridge(nic->bridge))
                 return err_set(err, ERR_OPERATION_FAILED, "interface: there is no bridge '%s' on this host",
                                nic->bridge);
-        if (nic->vlan)
-                return err_set(err, ERR_CONFIG_UNSUPPORTED,
-                               "interface: VLANs of a guest need a bridge that filters them, which '%s' does not",
-                               nic->bridge ?: nic->source_dev ?: "it");
+        if (nic->vlan && (is_direct(nic) || nic->type == INTERFACE_TYPE_ETHERNET))
+                return err_set(
+                        err, ERR_CONFIG_UNSUPPORTED,
+                        "interface: VLANs of a guest need a bridge that filters them, and an interface on '%s' "
+                        "has none",
+                        nic->source_dev ?: "a tap of its own");
+        if (nic->vlan && nic_vlan_check(nic->bridge, nic->vlan, err) < 0)
+                return -1;
         if (is_direct(nic) && nic->trust_guest_rx_filters == SWITCH_ON)
                 return err_set(
                         err, ERR_CONFIG_UNSUPPORTED,
@@ -152,7 +157,7 @@ static int plug_tap(const InterfaceDef *nic, Error *err)
         if (set_tap_mac(name, &nic->mac, err) < 0 || set_tap_mtu(name, nic, err) < 0 ||
             (nic->bandwidth && set_limits(nic, err) < 0))
                 return -1;
-        if (nic->type != INTERFACE_TYPE_ETHERNET && net_link_set_master(name, nic->bridge, err) < 0)
+        if (nic->type != INTERFACE_TYPE_ETHERNET && nic_join_bridge(name, nic->bridge, nic->vlan, err) < 0)
                 return -1;
         if (nic->port_isolated == SWITCH_ON && net_port_set_isolated(name, true, err) < 0)
                 return -1;
@@ -264,6 +269,19 @@ static int keep_port(const Domain *dom, const InterfaceDef *old, InterfaceDef *n
         return net && net->active ? network_port_settings(net->live, new, arena, err) : 0;
 }
 
+/* Where it is already, on a bridge or on a device. */
+static int change_vlans(const InterfaceDef *old, const InterfaceDef *new, Error *err)
+{
+        bool same = old->vlan && new->vlan ? fields_equal(&vlan_def_info, old->vlan, new->vlan)
+                                           : old->vlan == new->vlan;
+
+        if (same)
+                return 0;
+        if (check_place(new, err) < 0)
+                return -1;
+        return nic_vlan_set(old->target_dev, new->bridge, new->vlan, err);
+}
+
 int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err)
 {
         bool bridged = old->type == INTERFACE_TYPE_BRIDGE || old->type == INTERFACE_TYPE_NETWORK;
@@ -275,7 +293,7 @@ int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new,
         if (!bridged)
                 return 0;
         if (stays_on_network(old, new))
-                return keep_port(dom, old, new, arena, err);
+                return keep_port(dom, old, new, arena, err) < 0 ? -1 : change_vlans(old, new, err);
         if (is_direct(old) || (new->type == INTERFACE_TYPE_NETWORK &&join_network(dom, new, arena, err) < 0))
                 return is_direct(old) ? err_set(err, ERR_OPERATION_UNSUPPORTED,
                                                 "a direct interface of '%s' cannot move while it runs", dom->name)
@@ -286,7 +304,8 @@ int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new,
         if (check_place(new, err) < 0)
                 return -1;
         if (str_eq(new->bridge, old->bridge))
-                return 0;
-        return set_tap_mtu(old->target_dev, new, err) < 0 ? -1
-                                                          : net_link_set_master(old->target_dev, new->bridge, err);
+                return change_vlans(old, new, err);
+        return set_tap_mtu(old->target_dev, new, err) < 0
+                       ? -1
+                       : nic_join_bridge(old->target_dev, new->bridge, new->vlan, err);
 }

@@ -8,6 +8,7 @@
 #include "model/network.h"
 
 #include "base/str.h"
+#include "model/vlan.h"
 
 #include <ctype.h>
 #include <net/if.h>
@@ -373,7 +374,8 @@ static int check_portgroups(const NetworkDef *def, Error *err)
         for (uint32_t i = 0; i < def->n_portgroups; i++) {
                 const PortgroupDef *group = def->portgroups[i];
 
-                if (check_bandwidth("portgroup/bandwidth", group->bandwidth, err) < 0)
+                if (check_bandwidth("portgroup/bandwidth", group->bandwidth, err) < 0 ||
+                    vlan_def_check(group->vlan, err) < 0)
                         return -1;
                 for (uint32_t j = 0; j < i; j++) {
                         if (str_eq(def->portgroups[j]->name, group->name))
@@ -422,7 +424,7 @@ int network_def_check(const NetworkDef *def, Error *err)
         if (mac_is_multicast(&def->mac))
                 return err_set(err, ERR_XML, "'mac/@address' is a multicast address");
         if (check_forward(def, err) < 0 || check_ips(def, err) < 0 || check_portgroups(def, err) < 0 ||
-            check_bandwidth("bandwidth", def->bandwidth, err) < 0 ||
+            check_bandwidth("bandwidth", def->bandwidth, err) < 0 || vlan_def_check(def->vlan, err) < 0 ||
             check_dns_name("domain/@name", def->domain_name, err) < 0 || check_options(def, err) < 0 ||
             (def->dns && check_dns(def->dns, err) < 0))
                 return -1;

@@ -139,6 +139,15 @@ bool network_needs_forwarding(const NetworkDef *def, bool ipv6)
         return false;
 }
 
+bool network_uses_vlans(const NetworkDef *def)
+{
+        bool uses = def->vlan;
+
+        for (uint32_t i = 0; i < def->n_portgroups; i++)
+                uses = uses || def->portgroups[i]->vlan;
+        return uses;
+}
+
 bool network_has_dhcp(const NetworkDef *def, int family)
 {
         for (uint32_t i = 0; i < def->n_ips; i++) {

@@ -26,6 +26,7 @@ bool network_has_own_bridge(const NetworkDef *def);
 bool network_uses_host_bridge(const NetworkDef *def);
 bool network_forwards(const NetworkDef *def);                    /* NAT or routed: the host must forward */
 bool network_needs_forwarding(const NetworkDef *def, bool ipv6); /* and has addresses of that family */
+bool network_uses_vlans(const NetworkDef *def);                  /* it or one of its portgroups says which */
 /* Guests of one family ask us for addresses. */
 bool network_has_dhcp(const NetworkDef *def, int family);
 /* The address of an <ip> or the network of a <route>, and the length of its prefix. Checked definitions have both. */

@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "model/network.h"
+#include "model/vlan.h"
 
 static NetworkDef *parse(const char *xml, Error *err)
 {
@@ -44,6 +45,41 @@ TEST(the_guides_network_comes_back_as_it_went)
                         "    </dhcp>\n"
                         "  </ip>\n"
                         "</network>\n");
+}
+
+TEST(vlans_are_numbers_that_fit_together)
+{
+        static const struct {
+                const char *inner, *says;
+        } wrong[] = {
+                { "<vlan/>", "'vlan' has no <tag>" },
+                { "<vlan><tag id='0'/></vlan>", "there is no VLAN 0" },
+                { "<vlan><tag id='4095'/></vlan>", "there is no VLAN 4095" },
+                { "<vlan trunk='yes'><tag id='5'/><tag id='5'/></vlan>", "5 is there twice" },
+                { "<vlan trunk='no'><tag id='5'/><tag id='6'/></vlan>", "make a trunk" },
+                { "<vlan><tag id='5' nativeMode='tagged'/><tag id='6' nativeMode='untagged'/></vlan>",
+                  "one native VLAN" },
+                { "<portgroup name='p'><vlan><tag id='4095'/></vlan></portgroup>", "there is no VLAN 4095" },
+        };
+        AUTO(Error) err = { 0 };
+        AUTO(NetworkDef) *def = parse(
+                "<network><name>n</name><vlan><tag id='5' nativeMode='tagged'/><tag id='6'/></vlan>"
+                "<portgroup name='p'><vlan><tag id='7'/></vlan></portgroup></network>",
+                &err);
+
+        for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+                AUTOFREE char *xml = str_format("<network><name>n</name>%s</network>", wrong[i].inner);
+                AUTO(Error) why = { 0 };
+
+                CHECK_NULL(parse(xml, &why));
+                CHECK(strstr(why.text, wrong[i].says));
+        }
+        CHECK(def);
+        CHECK_INT(vlan_def_native(def->vlan), 5);
+        CHECK(!vlan_tag_is_untagged(def->vlan, def->vlan->tags[0]));
+        CHECK_INT(vlan_def_native(def->portgroups[0]->vlan), 7);
+        CHECK(vlan_tag_is_untagged(def->portgroups[0]->vlan, def->portgroups[0]->vlan->tags[0]));
+        CHECK(network_uses_vlans(def));
 }
 
 TEST(what_is_left_open_is_filled_in_once)
