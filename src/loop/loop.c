@@ -17,13 +17,18 @@
 #include <systemd/sd-event.h>
 #include <time.h>
 
+enum {
+        TURNS_LOOKED_AT = 8, /* times in as much time as one turn may use */
+};
+
 struct Loop {
         sd_event *event;
         bool fake, stopped;
         uint64_t fake_now_us;
-        VEC(Timer *) fake_timers; /* armed ones, only with a fake clock */
-        uint64_t most_us, cpu_us; /* of one turn; the thread's CPU time when the last turn ended */
-        const char *doing;        /* what the turn is about, for who watches; NULL: nothing was said */
+        VEC(Timer *) fake_timers;  /* armed ones, only with a fake clock */
+        uint64_t most_us;          /* CPU time of one turn, for who watches */
+        uint64_t cpu_us, since_us; /* the thread's CPU time when it was last looked at; how long turns took since */
+        const char *doing;         /* what the turn is about, for who watches; NULL: nothing was said */
         void (*slow)(void *arg, uint64_t cpu_us, const char *doing);
         void *slow_arg;
 };
@@ -39,6 +44,7 @@ struct Timer {
 
 struct Watch {
         sd_event_source *source;
+        bool drained; /* in this turn */
         void (*fn)(void *arg, uint32_t revents);
         void *arg;
 };
@@ -127,14 +133,27 @@ void loop_say_what(Loop *loop, const char *doing)
         loop->doing = doing;
 }
 
-/* Waiting takes no CPU time, so a turn is what the thread used since the last one ended. */
+/*
+ * Waiting takes no CPU time, so what the thread used since the last look is its turns'. Looking costs a system call: a
+ * turn whose time on the clock is short cannot have used much, and is looked at together with others like it.
+ */
 static void check_turn(Loop *loop)
 {
-        uint64_t now = thread_cpu_us(), used = now - loop->cpu_us;
+        struct timespec now;
+        uint64_t woke_us = 0, took_us, cpu_us, used_us;
 
-        loop->cpu_us = now;
-        if (used > loop->most_us)
-                loop->slow(loop->slow_arg, used, loop->doing);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        sd_event_now(loop->event, CLOCK_MONOTONIC, &woke_us); /* when this turn's wait ended */
+        took_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - woke_us;
+        loop->since_us += took_us;
+        if (loop->since_us > loop->most_us / TURNS_LOOKED_AT) {
+                cpu_us = thread_cpu_us();
+                used_us = cpu_us - loop->cpu_us;
+                loop->cpu_us = cpu_us;
+                loop->since_us = 0;
+                if (took_us > loop->most_us && used_us > loop->most_us)
+                        loop->slow(loop->slow_arg, used_us, loop->doing);
+        }
         loop->doing = NULL;
 }
 
@@ -263,9 +282,11 @@ static int on_watch(sd_event_source *source, int fd UNUSED, uint32_t revents, vo
         Watch *watch = arg;
         uint32_t events;
 
-        sd_event_source_ref(source); /* the watch may be freed meanwhile */
+        sd_event_source_ref(source); /* the watch may be freed meanwhile, which switches its source off */
+        watch->drained = false;
         watch->fn(watch->arg, revents);
-        if (sd_event_source_get_enabled(source, NULL) > 0 && sd_event_source_get_io_events(source, &events) == 0)
+        if (sd_event_source_get_enabled(source, NULL) > 0 && !watch->drained &&
+            sd_event_source_get_io_events(source, &events) == 0)
                 sd_event_source_set_io_events(source, events);
         sd_event_source_unref(source);
         return 0;
@@ -284,6 +305,11 @@ Watch *watch_new(Loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint
 void watch_set_events(Watch *watch, uint32_t events)
 {
         sd_event_source_set_io_events(watch->source, events | EPOLLET);
+}
+
+void watch_drained(Watch *watch)
+{
+        watch->drained = true;
 }
 
 Watch *watch_free(Watch *watch)

@@ -28,7 +28,10 @@ int loop_run(Loop *loop, Error *err); /* until loop_stop() */
 void loop_stop(Loop *loop);
 /* One turn: wait for at most timeout_ms (-1: for ever) and dispatch. 1: something ran, 0: nothing, -1. */
 int loop_turn(Loop *loop, int timeout_ms, Error *err);
-/* Tell when one turn - one callback - took more CPU time than this. doing: what loop_say_what() said in it, or NULL. */
+/*
+ * Tell when one turn - one callback - took more CPU time than this; short turns before it may add up to an eighth of it.
+ * doing: what loop_say_what() said in it, or NULL.
+ */
 void loop_watch_turns(Loop *loop, uint64_t most_us, void (*slow)(void *arg, uint64_t cpu_us, const char *doing),
                       void *arg);
 void loop_say_what(Loop *loop, const char *doing); /* a text that outlives the turn */
@@ -46,6 +49,12 @@ Timer *timer_free(Timer *timer); /* returns NULL */
 /* events and revents are EPOLLIN, EPOLLOUT, ...; errors and hang-ups are always reported. fd stays the caller's. */
 Watch *watch_new(Loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t revents), void *arg);
 void watch_set_events(Watch *watch, uint32_t events);
+/*
+ * From the watch's own function: nothing is left to read, so what comes next is an event of its own and the descriptor
+ * need not be asked again, which saves a system call. A stream shows it by a read that gave less than it had room for,
+ * with EPOLLRDHUP among the events and not among revents: an end that came with the data would be no event of its own.
+ */
+void watch_drained(Watch *watch);
 Watch *watch_free(Watch *watch);
 
 /* Runs once, on the next turn, after what is pending now. */

@@ -28,6 +28,7 @@ enum {
         QUEUE_FRAMES = 1000,
         KEEPALIVE_PING = 1,
         KEEPALIVE_PONG = 2,
+        READING = EPOLLIN | EPOLLRDHUP, /* the end is told apart from the data before it, for watch_drained() */
 };
 
 typedef struct Outgoing {
@@ -67,8 +68,8 @@ Conn *conn_new(Loop *loop, Fd fd, const ConnHooks *hooks, void *arg)
         Conn *conn = mem_new(Conn);
 
         *conn = (Conn){ .loop = loop, .fd = fd, .hooks = hooks, .arg = arg, .frame_limit = FRAME_MAX };
-        conn->events = EPOLLIN;
-        conn->watch = watch_new(loop, fd, EPOLLIN, on_ready, conn);
+        conn->events = READING;
+        conn->watch = watch_new(loop, fd, READING, on_ready, conn);
         conn->heard_ms = loop_now_ms(loop);
         return conn;
 }
@@ -169,7 +170,7 @@ static void give_up(Conn *conn, const char *why)
 static void update_events(Conn *conn)
 {
         bool reading = !conn->paused && !conn->starved && !conn->closing;
-        uint32_t events = (reading ? (uint32_t)EPOLLIN : 0) | (conn->queue.len ? (uint32_t)EPOLLOUT : 0);
+        uint32_t events = (reading ? (uint32_t)READING : 0) | (conn->queue.len ? (uint32_t)EPOLLOUT : 0);
 
         if (conn->closed || events == conn->events)
                 return;
@@ -496,7 +497,8 @@ static void keep_descriptors(Conn *conn, struct msghdr *msg)
         }
 }
 
-static ssize_t receive(Conn *conn, uint8_t *data, size_t room)
+/* *drained: nothing is left in the socket. A read that brings descriptors ends behind them, whatever follows. */
+static ssize_t receive(Conn *conn, uint8_t *data, size_t room, bool *drained)
 {
         union {
                 struct cmsghdr header;
@@ -513,14 +515,17 @@ static ssize_t receive(Conn *conn, uint8_t *data, size_t room)
         } while (n < 0 && errno == EINTR);
         if (n > 0 && msg.msg_controllen)
                 keep_descriptors(conn, &msg);
+        *drained = n > 0 && (size_t)n < room && !msg.msg_controllen;
         return n;
 }
 
-static void on_readable(Conn *conn)
+/* ended: no more can come than is there. */
+static void on_readable(Conn *conn, bool ended)
 {
         static uint8_t scratch[SCRATCH]; /* of the loop thread; per thread it would cost each worker as much */
         AUTO(Error) why = { 0 };
-        ssize_t n = receive(conn, scratch, sizeof(scratch));
+        bool drained;
+        ssize_t n = receive(conn, scratch, sizeof(scratch), &drained);
 
         if (n < 0 && errno == EAGAIN)
                 return;
@@ -532,6 +537,8 @@ static void on_readable(Conn *conn)
                 report_closed(conn, &why);
                 return;
         }
+        if (drained && !ended && !conn->queue.len)
+                watch_drained(conn->watch);
         conn->heard_ms = loop_now_ms(conn->loop);
         conn->asked = 0; /* also when the answer came within the millisecond of the question */
         if (conn->partial.len) {
@@ -557,10 +564,10 @@ static void on_ready(void *arg, uint32_t revents)
                 else if (conn->hooks->drained)
                         conn->hooks->drained(conn->arg);
         }
-        if (!conn->closed && revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        if (!conn->closed && revents & (READING | EPOLLHUP | EPOLLERR)) {
                 /* a hang-up is reported even while reading is off: then there is nobody left to answer */
                 if (conn->events & EPOLLIN || revents & (EPOLLHUP | EPOLLERR))
-                        on_readable(conn);
+                        on_readable(conn, revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
         }
         update_events(conn);
         leave(conn);

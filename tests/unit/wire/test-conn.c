@@ -122,6 +122,44 @@ TEST(frames_arrive_whole_and_in_order)
         end();
 }
 
+/* The end comes in the turn of the last frame, whether or not the peer still listens. */
+TEST(an_end_that_comes_with_a_frame_is_noticed)
+{
+        for (int how = SHUT_WR; how <= SHUT_RDWR; how++) {
+                begin_real();
+                send_text(&a, 1, "the last", NULL, 0);
+                CHECK_INT(shutdown(conn_fd(a.conn), how), 0);
+                settle();
+                CHECK_STR(b.last_payload, "the last");
+                CHECK_STR(b.closed, "the peer closed the connection");
+                end();
+        }
+}
+
+TEST(what_comes_after_a_turn_without_a_rest_is_noticed)
+{
+        Fd fd = memfd_create("content", MFD_CLOEXEC);
+
+        begin_real();
+        CHECK_INT(write(fd, "hello", 5), 5);
+        for (uint32_t serial = 1; serial <= 20; serial++) {
+                Fd copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* the connection closes it */
+
+                send_text(&a, serial, "before", NULL, 0);
+                if (serial % 2)
+                        settle();
+                send_text(&a, serial, "with a descriptor", &copy, 1);
+                send_text(&a, serial, "behind it", NULL, 0);
+                settle();
+                CHECK_INT(b.frames, serial * 3);
+        }
+        a.conn = conn_free(a.conn);
+        settle();
+        CHECK_STR(b.closed, "the peer closed the connection");
+        fd_close(&fd);
+        end();
+}
+
 TEST(descriptors_travel_behind_their_frame)
 {
         Fd fds[2];
