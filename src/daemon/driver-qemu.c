@@ -190,6 +190,7 @@ static void driver_unload(Driver *driver)
                 if (domain_list_at(driver->domains, i)->guest)
                         qemu_run_let_go(qemu_run(domain_list_at(driver->domains, i)));
         }
+        hook_forget(qemu);
         driver->storage = storage_free(driver->storage);
         driver->secrets = secrets_free(driver->secrets);
         ask_server_free(qemu->ask);

@@ -261,7 +261,7 @@ static int restore(Call *call, const char *from, const char *dxml, uint32_t flag
         request = arena_new_one(call_arena(call), RestoreRequest);
         *request = (RestoreRequest){ .call = call, .from = from, .dxml = dxml, .flags = flags };
         call_keep(call, request, leave);
-        return qemu_save_look(qemu, from, dxml, on_image_seen, request, err);
+        return qemu_save_look_to_start(qemu, from, dxml, on_image_seen, request, err);
 }
 
 int handle_domain_restore(Call *call, const WireDomainRestoreArgs *args, Error *err)

@@ -33,6 +33,7 @@ typedef struct Preparing Preparing;
 typedef struct Restore Restore;
 typedef struct Save Save;
 typedef struct StatusNote StatusNote;
+typedef struct Tale Tale;
 typedef struct Unplug Unplug;
 
 typedef struct QemuDriver {
@@ -54,6 +55,7 @@ typedef struct QemuDriver {
         VEC(Preparing *) preparing;       /* guests that another host is about to send */
         VEC(Autostart *) autostarts;      /* guests whose start with the host is not over */
         VEC(Gift *) gifts;                /* guests that the other host is told to take */
+        VEC(Tale *) tales;                /* what the script is told without an answer */
 } QemuDriver;
 
 typedef struct QemuRun {

@@ -117,14 +117,35 @@ Hook *hook_new_def(const QemuDriver *qemu, const DomainDef *def, const char *ope
 
 /* --- those that nobody waits for --- */
 
-typedef struct Tale {
-        const QemuDriver *qemu;
+struct Tale {
+        QemuDriver *qemu;
         DomainDef *def;
         Hook *hook;
         const char *const *operations; /* what is left to tell; ends with NULL */
-} Tale;
+};
 
 static void tell_next(Tale *tale);
+
+static void tale_free(Tale *tale)
+{
+        hook_free(tale->hook);
+        domain_def_unref(tale->def);
+        free(tale);
+}
+
+void hook_forget(QemuDriver *qemu)
+{
+        for (size_t i = 0; i < qemu->tales.len; i++)
+                tale_free(qemu->tales.items[i]);
+        vec_done(&qemu->tales);
+}
+
+/* It is told to the end. */
+static void close_tale(Tale *tale)
+{
+        vec_remove_item(&tale->qemu->tales, tale);
+        tale_free(tale);
+}
 
 static void on_told(void *arg, const char *said UNUSED, const Error *failure)
 {
@@ -148,11 +169,10 @@ static void tell_next(Tale *tale)
                         return;
                 log_warning("the hook script cannot be asked: %s", err.text);
         }
-        domain_def_unref(tale->def);
-        free(tale);
+        close_tale(tale);
 }
 
-static void tell(const QemuDriver *qemu, const DomainDef *def, const char *const *operations)
+static void tell(QemuDriver *qemu, const DomainDef *def, const char *const *operations)
 {
         Tale *tale;
 
@@ -160,17 +180,18 @@ static void tell(const QemuDriver *qemu, const DomainDef *def, const char *const
                 return;
         tale = mem_new(Tale);
         *tale = (Tale){ .qemu = qemu, .def = domain_def_ref((DomainDef *)def), .operations = operations };
+        vec_push(&qemu->tales, tale);
         tell_next(tale);
 }
 
-void hook_tell_end(const QemuDriver *qemu, const DomainDef *def, bool ran)
+void hook_tell_end(QemuDriver *qemu, const DomainDef *def, bool ran)
 {
         static const char *const operations[] = { "stopped", "release", NULL };
 
         tell(qemu, def, ran ? operations : operations + 1);
 }
 
-void hook_tell_found(const QemuDriver *qemu, const DomainDef *def)
+void hook_tell_found(QemuDriver *qemu, const DomainDef *def)
 {
         static const char *const operations[] = { "reconnect", NULL };
 

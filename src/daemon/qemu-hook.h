@@ -20,6 +20,8 @@ Hook *hook_new_def(const QemuDriver *qemu, const DomainDef *def, const char *ope
                    void (*done)(void *arg, const char *said, const Error *failure), void *arg, Error *err);
 Hook *hook_free(Hook *hook); /* ends the script; returns NULL */
 /* Nobody waits: its QEMU is gone ("stopped", if there was one), and so is what it used ("release"). */
-void hook_tell_end(const QemuDriver *qemu, const DomainDef *def, bool ran);
+void hook_tell_end(QemuDriver *qemu, const DomainDef *def, bool ran);
 /* A guest was found again after a restart of the daemon. Nobody waits either. */
-void hook_tell_found(const QemuDriver *qemu, const DomainDef *def);
+void hook_tell_found(QemuDriver *qemu, const DomainDef *def);
+/* The daemon ends: a script that is being told is ended, the rest is not told. */
+void hook_forget(QemuDriver *qemu);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
+#include "daemon/qemu-hook.h"
 #include "daemon/save-helper.h"
 #include "loop/worker.h"
 
@@ -225,6 +226,9 @@ typedef struct Look {
         Driver *driver;
         const char *other_xml;
         bool head_only;
+        bool ask; /* the administrator's script, before the definition is used */
+        Hook *hook;
+        char *said; /* by it */
         SaveLooked *done;
         void *arg;
         Buf head; /* the image points into it */
@@ -237,6 +241,8 @@ typedef struct Look {
 static void look_free(Look *look)
 {
         helper_free(look->helper);
+        hook_free(look->hook);
+        free(look->said);
         buf_done(&look->head);
         domain_def_unref(look->def);
         err_done(&look->err);
@@ -266,16 +272,59 @@ static void read_def(void *data)
                 look->def = TAKE(def);
 }
 
-static void on_def(void *data)
-{
-        Look *look = data;
+static void start_reading(Look *look);
 
-        look->task = task_free(look->task, NULL);
+static void answer(Look *look)
+{
         if (look->def)
                 look->done(look->arg, &look->image, TAKE(look->def), NULL);
         else
                 look->done(look->arg, NULL, NULL, &look->err);
         look_free(look);
+}
+
+static void on_asked(void *arg, const char *said, const Error *failure)
+{
+        Look *look = arg;
+
+        look->said = str_dup(said);
+        look->hook = hook_free(look->hook);
+        if (failure || *look->said) {
+                domain_def_unref(TAKE(look->def));
+                look->other_xml = look->said;
+        }
+        if (failure)
+                err_copy(&look->err, failure);
+        if (failure || !*look->said)
+                answer(look);
+        else
+                start_reading(look);
+}
+
+static void on_def(void *data)
+{
+        Look *look = data;
+        const QemuDriver *qemu = qemu_driver(look->driver);
+
+        look->task = task_free(look->task, NULL);
+        if (look->def && look->ask && qemu->hook) {
+                look->ask = false;
+                look->hook = hook_new_def(qemu, look->def, "restore", on_asked, look, &look->err);
+                if (look->hook)
+                        return;
+                domain_def_unref(TAKE(look->def));
+        }
+        answer(look);
+}
+
+static void start_reading(Look *look)
+{
+        if (look->image.xml_bytes + strlen(look->other_xml ?: "") > LARGE_BYTES) {
+                look->task = task_new(look->driver->daemon->workers, read_def, on_def, look);
+        } else {
+                read_def(look);
+                on_def(look);
+        }
 }
 
 static void on_head(void *arg, Buf *said, const Error *failure)
@@ -293,11 +342,8 @@ static void on_head(void *arg, Buf *said, const Error *failure)
         if (look->head_only) {
                 look->done(look->arg, &look->image, NULL, NULL);
                 look_free(look);
-        } else if (look->image.xml_bytes + strlen(look->other_xml ?: "") > LARGE_BYTES) {
-                look->task = task_new(look->driver->daemon->workers, read_def, on_def, look);
         } else {
-                read_def(look);
-                on_def(look);
+                start_reading(look);
         }
 }
 
@@ -318,6 +364,12 @@ static int look_at(QemuDriver *qemu, const char *path, const Look *wanted, Error
 int qemu_save_look(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg, Error *err)
 {
         return look_at(qemu, path, &(Look){ .other_xml = other_xml, .done = done, .arg = arg }, err);
+}
+
+int qemu_save_look_to_start(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg,
+                            Error *err)
+{
+        return look_at(qemu, path, &(Look){ .other_xml = other_xml, .ask = true, .done = done, .arg = arg }, err);
 }
 
 int qemu_save_look_at_head(QemuDriver *qemu, const char *path, SaveLooked *done, void *arg, Error *err)
@@ -476,6 +528,6 @@ void qemu_start_or_restore(Domain *dom, DomainDef *def, const StartOptions *opti
         m->path = qemu_managed_save_path(qemu, dom->name);
         if (options->force_boot)
                 remove_image(m, on_image_thrown_away);
-        else if (qemu_save_look(qemu, m->path, NULL, on_managed_head, m, &err) < 0)
+        else if (qemu_save_look_to_start(qemu, m->path, NULL, on_managed_head, m, &err) < 0)
                 managed_done(m, &err);
 }

@@ -52,7 +52,13 @@ typedef void SaveLooked(void *arg, const SaveImage *image, DomainDef *def, const
  */
 int qemu_save_look(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg,
                    Error *err);
-/* The same without the definition, def is NULL: is the image complete? */
+/*
+ * The same for a guest that is to be started from it: the administrator's script is asked for 'restore', and what it
+ * prints, if anything, is the definition instead, under the same check (MIG-29).
+ */
+int qemu_save_look_to_start(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg,
+                            Error *err);
+/* As qemu_save_look() without the definition, def is NULL: is the image complete? */
 int qemu_save_look_at_head(QemuDriver *qemu, const char *path, SaveLooked *done, void *arg, Error *err);
 /* Give an image another head. */
 int qemu_save_edit(QemuDriver *qemu, const char *path, const SaveImage *image, DriverDone *done, void *arg,
