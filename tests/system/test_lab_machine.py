@@ -90,6 +90,24 @@ def test_limits_and_pins_hold_on_version_2(machine, virsh):
     assert machine.run(["test", "-d", str(group)], check=False).returncode == 1
 
 
+def test_whatever_ends_the_daemons_group_leaves_its_guests(machine, virsh):
+    """CFG-14: every process in the daemon's own group is killed, and those below it; guests are not among them."""
+    group = f"{GROUP}/droverd.service"
+    machine.run(["sh", "-c", "cat > /run/k.xml"], stdin="<domain type='qemu'><name>k</name><memory unit='MiB'>16</memory>"
+                "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices/></domain>")
+    enter = f"mkdir -p {group}; for pid in $(pidof droverd); do echo $pid > {group}/cgroup.procs; done"
+    machine.run(["sh", "-c", enter])
+    virsh("create", "/run/k.xml", timeout=300)
+    guest = machine.run(["pidof", "qemu-system-x86_64"]).stdout
+    machine.run(["sh", "-c", f"echo 1 > {group}/cgroup.kill; while pidof droverd; do sleep 0.2; done; rm /run/drover/libvirt-sock"])
+    assert machine.run(["pidof", "qemu-system-x86_64"]).stdout == guest
+    machine.run(["sh", "-c", f"setsid {PROGRAMS}/droverd > /run/droverd.log 2>&1 < /dev/null & until [ -S /run/drover/libvirt-sock ]; "
+                             "do sleep 0.2; done"])
+    assert virsh("domstate", "k").stdout.strip() == "running"
+    assert machine.run(["pidof", "qemu-system-x86_64"]).stdout == guest
+    virsh("destroy", "k")
+
+
 REJECTED = """
 import select, socket, sys
 ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))

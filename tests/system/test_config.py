@@ -1,0 +1,226 @@
+"""droverd.conf as an administrator uses it (CFG rows): stock files load, and what is set is what can be seen."""
+import grp
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+
+import frames
+import libvirt
+import pytest
+from droverd import Droverd, find_program, free_port
+from frames import OK, Wire, string
+
+from lab import debs
+
+EARLY = "max_clients = 20\nmin_workers = 5\nmax_workers = 20\nprio_workers = 5\nmax_requests = 20\nmax_client_requests = 5\n"
+LATER = "max_clients = 5000\nmax_queued_clients = 1000\nmax_anonymous_clients = 20\nmin_workers = 5\nmax_workers = 20\nprio_workers = 5\n"
+ADMIN = "".join(f"admin_{key} = 5\n" for key in ("min_workers", "max_workers", "max_clients", "max_queued_clients", "max_client_requests"))
+OTHERS = """listen_addr = "127.0.0.1"
+tcp_min_ssf = 112
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+auth_tcp = "none"
+auth_tls = "none"
+access_drivers = [ "polkit" ]
+key_file = "/k"
+cert_file = "/c"
+ca_file = "/a"
+crl_file = "/r"
+tls_no_sanity_certificate = 1
+tls_no_verify_certificate = 1
+tls_allowed_dn_list = ["DN1", "DN2"]
+tls_priority = "NORMAL"
+sasl_allowed_username_list = [ "joe@EXAMPLE.COM" ]
+log_level = 2
+log_filters = "1:qemu"
+log_outputs = "3:stderr"
+audit_level = 1
+audit_logging = 1
+host_uuid = "8510f1bb-0a3c-4c1c-9f3a-6f1e2d3c4b5a"
+host_uuid_source = "smbios"
+keepalive_interval = 5
+keepalive_count = 5
+keepalive_required = 1
+"""
+
+
+@pytest.fixture()
+def start():
+    running = []
+
+    def begin(conf, kind=Droverd):
+        running.append(kind(conf))
+        return running[-1]
+
+    yield begin
+    for daemon in running:
+        daemon.stop()
+
+
+def refused(tmp_path, text):
+    """What a daemon with this file says, which does not start."""
+    for name in ("etc", "state", "run", "log"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    file = tmp_path / "etc" / "droverd.conf"
+    file.write_text(text)
+    done = subprocess.run([find_program(), *(f"--{word}-dir={tmp_path / {'config': 'etc'}.get(word, word)}" for word in
+                                             ("config", "state", "run", "log"))],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done
+    return (done.stdout + done.stderr).replace(str(file), "FILE")
+
+
+def warnings(daemon):
+    return re.findall(r"warning: \S+droverd\.conf:(\d+): (.*)", daemon.said())
+
+
+def test_the_file_of_a_stock_daemon_loads(start):
+    """CFG-01: as Debian ships it."""
+    text = (debs.unpack("libvirt-daemon-system") / "etc/libvirt/libvirtd.conf").read_text()
+    assert len(re.findall(r"^#\w+ = ", text, re.M)) > 40
+    daemon = start(text)
+    assert warnings(daemon) == []
+    conn = libvirt.open(daemon.uri())
+    assert conn.getHostname()
+    conn.close()
+
+
+def test_all_keys_of_todays_file_are_known(start):
+    """CFG-19: what has no effect here is a warning with its line, never a failure; nothing is unknown."""
+    daemon = start(OTHERS + ADMIN)
+    said = warnings(daemon)
+    assert said and all("is accepted, but this version does not act upon it" in text for _, text in said), said
+    lines = ("default_network = 0\n" + OTHERS + ADMIN).splitlines()
+    assert all(text.split()[0] == lines[int(number) - 1].split()[0] for number, text in said)
+    assert {"access_drivers", "log_filters", "keepalive_required"} < {text.split()[0] for _, text in said}
+
+
+@pytest.mark.parametrize("text", [EARLY, LATER], ids=["early", "later"])
+def test_the_limits_of_both_guides_are_taken(start, text):
+    """CON-01, CFG-12: the early guide's set and the later one's."""
+    assert {line.split(" are ")[0] for _, line in warnings(start(text))} <= {"migrations at a time"}  # MIG-64
+
+
+@pytest.mark.parametrize("text, said", [
+    ("max_clients = \"many\"\n", "FILE:1: max_clients takes a number, not a string"),
+    ("# all\n\nmin_workers = 30\n", "FILE:3: min_workers (30) is over max_workers (20)"),
+    ("listen_tls = 1\n", "FILE:1: listen_tls = 1 is not supported by this version"),
+    ("\nlisten_tcp = 1\n", "FILE:2: listen_tcp = 1 opens this host"),
+    ("auth_unix_rw = \"sasl\"\n", "FILE:1: auth_unix_rw = \"sasl\" is not supported by this version"),
+    ("unix_sock_group = \"no-such-group\"\n", "no-such-group"),
+    ("unix_sock_rw_perms = \"rwx\"\n", "unix_sock_rw_perms"),
+])
+def test_what_is_wrong_is_an_error_with_its_line(tmp_path, text, said):
+    """CFG-01, CFG-07, CFG-16: the daemon does not start, and says where."""
+    assert said in refused(tmp_path, text)
+
+
+def test_changes_apply_after_a_restart(start):
+    """CFG-01, CFG-05: the file is read at the start; min_workers is taken and the daemon serves."""
+    daemon = start("min_workers = 5\nhost_uuid = \"8510f1bb-0a3c-4c1c-9f3a-6f1e2d3c4b5a\"\n")
+    file = daemon.base / "etc" / "droverd.conf"
+    file.write_text(file.read_text().replace("8510f1bb", "9510f1bb"))
+    assert "8510f1bb-0a3c" in daemon.virsh("capabilities")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(30) == 0
+    daemon.start()
+    assert "9510f1bb-0a3c" in daemon.virsh("capabilities")
+
+
+def sockets(daemon):
+    """(mode, group) of both."""
+    found = [os.stat(daemon.base / "run" / name) for name in ("libvirt-sock", "libvirt-sock-ro")]
+    return [(stat.S_IMODE(s.st_mode), grp.getgrgid(s.st_gid).gr_name) for s in found]
+
+
+def test_sockets_have_the_modes_and_the_group_that_are_set(start, tmp_path):
+    """CFG-18, REM-24: a group of this host's may manage guests without being root."""
+    daemon = start('unix_sock_group = "daemon"\nunix_sock_ro_perms = "0750"\nunix_sock_rw_perms = "0770"\n')
+    assert sockets(daemon)[0] == (0o770, "daemon")
+    assert sockets(daemon)[1][0] == 0o750
+    daemon = start("")
+    libvirt_group = any(group.gr_name == "libvirt" for group in grp.getgrall())
+    assert sockets(daemon)[0] == ((0o770, "libvirt") if libvirt_group else (0o700, "root"))
+    assert sockets(daemon)[1][0] == 0o777
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    daemon = start(f'unix_sock_dir = "{elsewhere}"\n')
+    assert stat.S_ISSOCK((elsewhere / "libvirt-sock").stat().st_mode)
+
+
+def listening(pid):
+    """Ports that a process listens on."""
+    inodes = {os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
+
+
+def test_no_port_is_open_until_it_is_asked_for(start):
+    """CFG-15, REM-11: and then it is the one that was set."""
+    assert listening(start("").process.pid) == set()
+    port = free_port()
+    daemon = start(f'listen_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n')
+    assert listening(daemon.process.pid) == {port}
+    conn = libvirt.open(f"test+tcp://127.0.0.1:{port}/default")
+    assert conn.getHostname()
+    conn.close()
+
+
+def test_those_who_wait_are_queued_by_the_kernel(start):
+    """CFG-03: one more than the queue holds is told to try again; the daemon serves those who are in."""
+    daemon = start("max_clients = 1\nmax_queued_clients = 2\n")
+    known = Wire(daemon.socket(), "test:///default")
+    waiting, refusals = [], 0
+    for _ in range(8):
+        late = frames.socket.socket(frames.socket.AF_UNIX)
+        late.setblocking(False)
+        try:
+            late.connect(daemon.socket())
+            waiting.append(late)
+        except BlockingIOError:
+            refusals += 1
+            late.close()
+        assert known.call(frames.GET_HOSTNAME).status == OK
+    assert len(waiting) == 3 and refusals == 5  # the kernel's queue holds one more than it is told
+    known.socket.close()
+    first = waiting[0]
+    first.setblocking(True)
+    first.sendall(frames.frame(frames.AUTH_LIST, serial=1))
+    assert first.recv(4)
+    for late in waiting:
+        late.close()
+
+
+def resident_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+class Measured(Droverd):
+    """What it frees is free, also under a sanitizer."""
+
+    def environment(self):
+        return {**os.environ, "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=0:allocator_release_to_os_interval_ms=0"}
+
+
+def test_a_flood_of_large_calls_takes_little_memory(start):
+    """CFG-10 (CON-68): clients that each send many large calls and read no answer."""
+    daemon = start("max_requests = 20\nmax_client_requests = 5\n", Measured)
+    name = string("x" * (250 << 10))
+    before = resident_kib(daemon.process.pid)
+    clients = [Wire(daemon.socket(), "test:///default") for _ in range(20)]
+    calls = b"".join(frames.frame(23, name, serial=n) for n in range(40))
+    for client in clients:
+        client.socket.setblocking(False)
+        rest = memoryview(calls)
+        try:
+            while rest:
+                rest = rest[client.socket.send(rest):]
+        except BlockingIOError:
+            pass
+    other = Wire(daemon.socket(), "test:///default")
+    assert other.call(frames.GET_HOSTNAME).status == OK
+    grown = resident_kib(daemon.process.pid) - before
+    assert grown < 64 << 10
