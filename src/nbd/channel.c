@@ -49,28 +49,54 @@ int nbd_channel_wait(const NbdChannel *channel, int fd, short events, Error *err
         }
 }
 
+/* The client keeps us waiting in the middle of something. Threads that wait for it elsewhere hear of its end too. */
+static int wait_in_message(const NbdChannel *channel, int fd, short events, Error *err)
+{
+        struct pollfd one = { .fd = fd, .events = events };
+        int r;
+
+        do
+                r = poll(&one, 1, channel->stall_ms);
+        while (r < 0 && errno == EINTR);
+        if (r > 0)
+                return 0;
+        if (r < 0)
+                return err_errno(err, errno, "cannot wait for the client");
+        shutdown(fd, SHUT_RDWR);
+        return err_set(err, ERR_OPERATION_TIMEOUT, "the client has %s for %d s",
+                       events & POLLOUT ? "taken nothing of an answer" : "not gone on with a request",
+                       channel->stall_ms / 1000);
+}
+
 static int socket_receive(NbdChannel *channel, void *data, size_t n, size_t *done, Error *err)
 {
         SocketChannel *s = socket_channel(channel);
+
+        bool limited = !channel->deadline_ms && channel->stall_ms && channel->expecting;
 
         for (;;) {
                 ssize_t got;
 
                 if (channel->deadline_ms && nbd_channel_wait(channel, s->fd, POLLIN, err) < 0)
                         return -1;
-                got = recv(s->fd, data, n, 0);
+                got = recv(s->fd, data, n, limited ? MSG_DONTWAIT : 0);
                 if (got >= 0) {
                         *done = (size_t)got;
                         return 0;
                 }
-                if (errno != EINTR)
+                if (limited && errno == EAGAIN) {
+                        if (wait_in_message(channel, s->fd, POLLIN, err) < 0)
+                                return -1;
+                } else if (errno != EINTR) {
                         return err_errno(err, errno, "cannot receive from the client");
+                }
         }
 }
 
 static int socket_send(NbdChannel *channel, struct iovec *parts, unsigned n, Error *err)
 {
         SocketChannel *s = socket_channel(channel);
+        bool limited = channel->deadline_ms || channel->stall_ms;
 
         while (n) {
                 struct msghdr message = { .msg_iov = parts, .msg_iovlen = n };
@@ -78,8 +104,13 @@ static int socket_send(NbdChannel *channel, struct iovec *parts, unsigned n, Err
 
                 if (channel->deadline_ms && nbd_channel_wait(channel, s->fd, POLLOUT, err) < 0)
                         return -1;
-                put = sendmsg(s->fd, &message, MSG_NOSIGNAL | (channel->deadline_ms ? MSG_DONTWAIT : 0));
-                if (put < 0 && (errno == EINTR || (channel->deadline_ms && errno == EAGAIN)))
+                put = sendmsg(s->fd, &message, MSG_NOSIGNAL | (limited ? MSG_DONTWAIT : 0));
+                if (put < 0 && errno == EAGAIN && limited) {
+                        if (!channel->deadline_ms && wait_in_message(channel, s->fd, POLLOUT, err) < 0)
+                                return -1;
+                        continue;
+                }
+                if (put < 0 && errno == EINTR)
                         continue;
                 if (put < 0)
                         return err_errno(err, errno, "cannot send to the client");

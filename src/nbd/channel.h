@@ -3,10 +3,13 @@
  * nbd/channel.h - bytes to and from one client, plain or encrypted
  *
  * One thread may receive while another sends. A deadline holds for all that
- * blocks; when it has passed, or the client is gone, every call fails.
+ * blocks; when it has passed, or the client is gone, every call fails. Without
+ * one, a client that stops in the middle of a message, either way, may do so
+ * for `stall_ms`: then the connection is shut down.
  */
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -24,6 +27,8 @@ typedef struct NbdChannelOps {
 struct NbdChannel {
         const NbdChannelOps *ops;
         int64_t deadline_ms; /* of CLOCK_MONOTONIC; 0: none. Set while one thread uses the channel */
+        int stall_ms;        /* 0: no limit. Set at the start */
+        bool expecting;      /* more of a message is to come; the receiving thread's */
 };
 
 /* Of a connected socket, which is taken. Close with nbd_channel_close(). */

@@ -115,4 +115,5 @@ enum {
         NBD_MOST_THREADS = 16,    /* requests of one connection worked on at a time */
         NBD_MOST_HELD = 64 << 20, /* bytes of requests of one connection in memory */
         NBD_HAGGLE_SECONDS = 10,  /* from connecting to the first request */
+        NBD_STALL_SECONDS = 300,  /* that a client may stop in the middle of a request or of taking an answer */
 };

@@ -33,11 +33,12 @@ typedef struct Transmission {
         NbdExport *export;
         pthread_mutex_t receiving; /* guards what follows, and the channel's one end */
         uint8_t input[INPUT_SIZE];
-        size_t from, to; /* what of it was received and not taken */
-        bool over;       /* nobody receives any more */
-        Error failure;   /* why, unless the client said good bye */
-        pthread_mutex_t sending;
+        size_t from, to;         /* what of it was received and not taken */
+        bool over;               /* nobody receives any more */
+        Error failure;           /* why, unless the client said good bye */
+        pthread_mutex_t sending; /* guards these two */
         bool unsendable;
+        Error unsent;           /* why */
         pthread_mutex_t memory; /* guards held */
         pthread_cond_t freed;
         size_t held;
@@ -101,6 +102,7 @@ static int take_input(Transmission *t, void *data, size_t n, Error *err)
 
         memcpy(data, t->input + t->from, there);
         t->from += there;
+        t->session->channel->expecting = true;
         /* What is long goes to its place at once. */
         return n > there ? nbd_channel_receive(t->session->channel, (uint8_t *)data + there, n - there, err) : 0;
 }
@@ -118,6 +120,7 @@ static int fill_input(Transmission *t, size_t least, Error *err)
                 NbdChannel *channel = t->session->channel;
                 size_t done;
 
+                channel->expecting = t->to > t->from;
                 if (channel->ops->receive(channel, t->input + t->to, INPUT_SIZE - t->to, &done, err) < 0)
                         return -1;
                 if (done == 0)
@@ -214,7 +217,7 @@ static int send_parts(Transmission *t, struct iovec *parts, unsigned n)
 
         pthread_mutex_lock(&t->sending);
         if (!t->unsendable)
-                r = nbd_channel_send(t->session->channel, parts, n, NULL);
+                r = nbd_channel_send(t->session->channel, parts, n, &t->unsent);
         t->unsendable |= r < 0;
         pthread_mutex_unlock(&t->sending);
         return r;
@@ -422,5 +425,11 @@ int nbd_transmit(NbdSession *session, unsigned threads, Error *err)
         pthread_mutex_destroy(&t->memory);
         pthread_mutex_destroy(&t->sending);
         pthread_mutex_destroy(&t->receiving);
+        /* A connection that was shut down for what could not be sent ends for the receiving thread too. */
+        if (t->unsent.code == ERR_OPERATION_TIMEOUT) {
+                err_done(&t->failure);
+                return err_move(err, &t->unsent);
+        }
+        err_done(&t->unsent);
         return err_is_set(&t->failure) ? err_move(err, &t->failure) : 0;
 }

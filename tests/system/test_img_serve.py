@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 
 import pytest
@@ -173,6 +174,59 @@ def test_a_client_that_says_nothing_is_sent_away(tmp_path):
         assert link.recv(1) == b""
         assert "come to the point" in server.said()
         info(server)
+
+
+def exactly(link, n):
+    """So many bytes: with a time limit one call may give fewer."""
+    got = b""
+    while len(got) < n:
+        piece = link.recv(n - len(got))
+        assert piece, "the connection has ended"
+        got += piece
+    return got
+
+
+def asking(server):
+    """A client that came to requests, and the size of what it was let in to."""
+    link = greeted(server)
+    link.sendall(struct.pack(">IQII", 3, 0x49484156454f5054, 1, 0))  # NBD_OPT_EXPORT_NAME, the empty one
+    link.settimeout(60)
+    size, _ = struct.unpack(">QH", exactly(link, 10))
+    return link, size
+
+
+def request(kind, offset, length):
+    return struct.pack(">IHHQQI", 0x25609513, 0, kind, 7, offset, length)
+
+
+@pytest.mark.parametrize("how, said", [("reads nothing", "taken nothing of an answer for 1 s"),
+                                       ("half a request", "not gone on with a request for 1 s"),
+                                       ("half a payload", "not gone on with a request for 1 s")])
+def test_a_client_that_stops_in_the_middle_gives_its_place_to_another(tmp_path, how, said):
+    raw = fill(tmp_path / "a.raw", 16 << 20)
+    with Serve(tmp_path, raw, "--persistent", "-v", "--stall-timeout", "1") as server:
+        link, size = asking(server)
+        assert size == 16 << 20
+        link.sendall({"reads nothing": request(0, 0, 8 << 20) * 8, "half a request": request(0, 0, 512)[:20],
+                      "half a payload": request(1, 0, 1 << 20) + bytes(1000)}[how])
+        info(server)  # the only place is taken until then
+        assert said in server.said()
+        link.close()
+
+
+def test_a_client_that_asks_for_nothing_stays(tmp_path):
+    """It is idle for as long as it takes to send another away that stops in the middle."""
+    raw = fill(tmp_path / "a.raw", 1 << 20)
+    with Serve(tmp_path, raw, "--persistent", "-v", "--shared", "2", "--stall-timeout", "1") as server:
+        idle, size = asking(server)
+        stopping, _ = asking(server)
+        stopping.sendall(request(0, 0, 512)[:20])
+        assert stopping.recv(1) == b""
+        idle.sendall(request(0, 0, size))
+        assert exactly(idle, 16)[:8] == struct.pack(">II", 0x67446698, 0)
+        assert exactly(idle, size) == raw.read_bytes()
+        idle.close()
+        stopping.close()
 
 
 def test_clients_that_write_all_at_once(tmp_path):

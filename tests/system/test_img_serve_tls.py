@@ -1,6 +1,7 @@
 """drover-img serve with TLS: who is let in, by certificate or key, and nobody in the clear."""
 
 import json
+import os
 import shutil
 import socket
 import struct
@@ -186,6 +187,35 @@ def test_a_key_with_a_password(tmp_path, pki):
         run("nbdinfo", "--size", nbds(server, pki["anna"]))
     assert "server-key.pem" in failing("serve", "-f", "raw", "-k", tmp_path / "s", "--object",
                                        f"tls-creds-x509,id=t,endpoint=server,dir={place}", "--tls-creds", "t", raw)
+
+
+def memory_of(process):
+    """All that a process has of its own and can be read."""
+    found = b""
+    with open(f"/proc/{process.pid}/maps", encoding="utf-8") as maps, open(f"/proc/{process.pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            where, rights, *_ = line.split()
+            begin, end = (int(word, 16) for word in where.split("-"))
+            if rights.startswith("rw") and end - begin < 256 << 20:
+                try:
+                    memory.seek(begin)
+                    found += memory.read(end - begin)
+                except OSError:
+                    continue
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another process's memory is root's to read")
+def test_of_keys_there_is_one_copy_in_memory(tmp_path):
+    """The file's text is gone, and what a growing list and a growing buffer would have left behind."""
+    raw, keys = fill(tmp_path / "a.raw", 1 << 20), tmp_path / "keys"
+    keys.mkdir()
+    known = [os.urandom(32) for _ in range(100)]
+    (keys / "keys.psk").write_text("".join(f"user{i}:{key.hex()}\n" for i, key in enumerate(known)))
+    with Serving(tmp_path, raw, "--object", f"tls-creds-psk,id=t,endpoint=server,dir={keys}", "--tls-creds", "t") as server:
+        memory = memory_of(server.process)
+    assert [memory.count(key.hex().encode()) for key in known] == [0] * 100
+    assert [memory.count(key) for key in known] == [1] * 100
 
 
 def test_keys_known_to_both(tmp_path):

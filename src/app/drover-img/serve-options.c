@@ -36,6 +36,8 @@ const ServeRow serve_rows[SERVE_ROWS] = {
         { SERVE_DISCARD, "discard", "MODE", "unmap (default) gives room back that is discarded, ignore does not" },
         { SERVE_DETECT_ZEROES, "detect-zeroes", "MODE",
           "off (default), on: zeros are stored as such, unmap: as holes" },
+        { SERVE_STALL_TIMEOUT, "stall-timeout", "SECONDS",
+          "Send a client away that stops so long in the middle of a request or an answer (default 300, 0: never)" },
         { SERVE_THREADS, "threads", "NUM",
           "Requests of a connection that are worked on at a time (1-16, default 8)" },
 };

@@ -21,6 +21,7 @@ enum {
         SERVE_OBJECT,
         SERVE_IMAGE_OPTS,
         SERVE_FORCE_SHARE,
+        SERVE_STALL_TIMEOUT,
 };
 
 typedef struct ServeRow {
@@ -28,5 +29,5 @@ typedef struct ServeRow {
         const char *name, *value, *help; /* value NULL: it takes none */
 } ServeRow;
 
-enum { SERVE_ROWS = 32 };
+enum { SERVE_ROWS = 33 };
 extern const ServeRow serve_rows[SERVE_ROWS];

@@ -161,6 +161,8 @@ static int server_option(ServeOptions *o, int c, Named *named, Error *err)
                 return 0;
         case SERVE_THREADS:
                 return parse_number(optarg, "threads", 1, NBD_MOST_THREADS, &o->threads, err);
+        case SERVE_STALL_TIMEOUT:
+                return parse_number(optarg, "stall-timeout", 0, 86400, &o->stall_seconds, err);
         case SERVE_TLS_CREDS:
                 named->creds = optarg;
                 return 0;
@@ -251,6 +253,7 @@ int serve_options_parse(ServeOptions *o, int argc, char **argv, Error *err)
         int r;
 
         *o = (ServeOptions){ .source.policy = policy_usual(), .shared = 1, .threads = USUAL_THREADS };
+        o->stall_seconds = NBD_STALL_SECONDS;
         o->export.name = "";
         r = parse(o, argc, argv, &named, err);
         vec_done(&named.authz);

@@ -21,6 +21,7 @@ typedef struct ServeOptions {
         bool use_stdin, persistent, verbose, fork;
         unsigned shared; /* connections at a time; 0: any number */
         unsigned threads;
+        unsigned stall_seconds; /* 0: no limit */
         const char *pid_file;
 
         const TlsCreds *tls; /* NULL: in the clear */

@@ -90,6 +90,7 @@ static int let_in(Server *server, int fd, Error *err)
         client->server = server;
         client->fd = fd;
         client->session = (NbdSession){ .export = &server->options->export, .channel = nbd_channel_from_fd(fd) };
+        client->session.channel->stall_ms = (int)server->options->stall_seconds * 1000;
         client->session.channel->deadline_ms = nbd_now_ms() + NBD_HAGGLE_SECONDS * 1000;
         if (server->tls) {
                 client->session.start_tls = nbd_tls_start;

@@ -32,7 +32,7 @@ typedef struct Key {
 } Key;
 
 struct NbdTls {
-        VEC(Key) psks; /* wiped at the end */
+        VEC(Key *) psks; /* owned, each where it stays, so that no copies are left behind; wiped at the end */
         bool psk, verify_peer;
         gnutls_certificate_credentials_t certificates; /* owned; NULL: psk */
         gnutls_psk_server_credentials_t keys;          /* owned; NULL: certificates */
@@ -68,6 +68,7 @@ static ssize_t pull(gnutls_transport_ptr_t arg, void *data, size_t n)
         size_t done;
 
         t->below->deadline_ms = t->channel.deadline_ms;
+        t->below->expecting = t->channel.expecting;
         if (t->below->ops->receive(t->below, data, n, &done, NULL) < 0) {
                 gnutls_transport_set_errno(t->session, EIO);
                 return -1;
@@ -326,7 +327,7 @@ static int find_key(gnutls_session_t session, const char *user, gnutls_datum_t *
         const NbdTls *tls = gnutls_session_get_ptr(session);
 
         for (size_t i = 0; i < tls->psks.len; i++) {
-                const Key *key = &tls->psks.items[i];
+                const Key *key = tls->psks.items[i];
 
                 if (!str_eq(key->user, user))
                         continue;
@@ -340,24 +341,32 @@ static int find_key(gnutls_session_t session, const char *user, gnutls_datum_t *
         return -1;
 }
 
+static void key_free(Key *key)
+{
+        free(key->user);
+        explicit_bzero(key, sizeof(*key));
+        free(key);
+}
+
 /* USER:HEXADECIMAL */
 static int add_key(NbdTls *tls, const char *path, const char *line, Error *err)
 {
         const char *colon = strrchr(line, ':');
         gnutls_datum_t hex = { 0 };
-        Key key = { 0 };
+        Key *key = mem_new(Key);
         int r = -1;
 
         if (colon && colon > line) {
                 hex = (gnutls_datum_t){ (unsigned char *)(uintptr_t)(colon + 1), (unsigned)strlen(colon + 1) };
-                key.n = sizeof(key.data);
-                r = hex.size ? gnutls_hex_decode(&hex, key.data, &key.n) : -1;
+                key->n = sizeof(key->data);
+                r = hex.size ? gnutls_hex_decode(&hex, key->data, &key->n) : -1;
         }
         if (r == 0) {
-                key.user = str_dup_n(line, (size_t)(colon - line));
+                key->user = str_dup_n(line, (size_t)(colon - line));
                 vec_push(&tls->psks, key);
+        } else {
+                key_free(key);
         }
-        explicit_bzero(&key, sizeof(key));
         return r < 0 ? err_set(err, ERR_INVALID_ARG,
                                "'%s' has a line that is not USER:KEY with the key in hexadecimal", path)
                      : 0;
@@ -422,10 +431,8 @@ NbdTls *nbd_tls_free(NbdTls *tls)
                 gnutls_psk_free_server_credentials(tls->keys);
         if (tls->priority)
                 gnutls_priority_deinit(tls->priority);
-        for (size_t i = 0; i < tls->psks.len; i++) {
-                free(tls->psks.items[i].user);
-                explicit_bzero(tls->psks.items[i].data, LARGEST_KEY);
-        }
+        for (size_t i = 0; i < tls->psks.len; i++)
+                key_free(tls->psks.items[i]);
         vec_done(&tls->psks);
         free(tls);
         return NULL;
