@@ -1,9 +1,10 @@
 /*
  * img/compare.c - do two images show the same
  *
- * Threads take pieces in order; what is zeros in both is not read. The lowest
- * difference found is the one reported, so the answer does not depend on who
- * came first.
+ * Threads, the calling one among them, take pieces in order; what is zeros in
+ * both is not read. The lowest difference found is the one reported, so the
+ * answer does not depend on who came first. Progress is told by whoever takes
+ * a piece, one at a time.
  */
 #include "img/compare.h"
 
@@ -14,7 +15,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 20, MOST_THREADS = 4 };
+enum { PIECE = 256 << 10, MOST_THREADS = 4 }; /* two of a piece stay in a core's cache */
 
 typedef struct Work {
         Image *a, *b;
@@ -24,6 +25,8 @@ typedef struct Work {
         uint64_t differs_at; /* UINT64_MAX: nowhere so far */
         bool stop;
         Error failure;
+        ImageProgress progress; /* called with the lock, by whoever takes a piece */
+        void *progress_arg;
 } Work;
 
 /* The first byte that differs, or n. */
@@ -90,6 +93,15 @@ static int compare_piece(Work *w, uint64_t at, uint64_t end, uint8_t *buffer, ui
         return 0;
 }
 
+/* With the lock: whether there is a piece to take, and how far the work is. */
+static bool goes_on(Work *w)
+{
+        if (!w->stop && w->progress && w->next > 0 &&
+            w->progress(w->progress_arg, w->next, w->length, &w->failure) < 0)
+                w->stop = true;
+        return !w->stop && w->next < w->length && w->next < w->differs_at;
+}
+
 static void *compare_thread(void *arg)
 {
         Work *w = arg;
@@ -97,7 +109,7 @@ static void *compare_thread(void *arg)
         AUTO(Error) err = { 0 };
 
         pthread_mutex_lock(&w->lock);
-        while (!w->stop && w->next < w->length && w->next < w->differs_at) {
+        while (goes_on(w)) {
                 uint64_t at = w->next, differs = UINT64_MAX;
                 int r;
 
@@ -118,23 +130,6 @@ static void *compare_thread(void *arg)
         return NULL;
 }
 
-static void wait_with_progress(Work *w, pthread_t *threads, unsigned n, ImageProgress progress, void *arg)
-{
-        bool more = true;
-
-        while (more && progress) {
-                pthread_mutex_lock(&w->lock);
-                more = !w->stop && w->next < w->length && w->next < w->differs_at;
-                if (more && progress(arg, w->next, w->length, &w->failure) < 0)
-                        w->stop = true;
-                pthread_mutex_unlock(&w->lock);
-                if (more)
-                        usleep(20000);
-        }
-        while (n)
-                pthread_join(threads[--n], NULL);
-}
-
 int image_compare(Image *a, Image *b, uint64_t length, ImageProgress progress, void *arg, Comparison *ret, Error *err)
 {
         Work work = { .a = a, .b = b, .length = length, .differs_at = UINT64_MAX };
@@ -142,13 +137,15 @@ int image_compare(Image *a, Image *b, uint64_t length, ImageProgress progress, v
         pthread_t threads[MOST_THREADS];
         unsigned started = 0;
 
+        work.progress = progress;
+        work.progress_arg = arg;
         pthread_mutex_init(&work.lock, NULL);
-        while (started < MOST_THREADS && started < (unsigned)MAX(cores, 1L) &&
+        while (started + 1 < MOST_THREADS && started + 1 < (unsigned)MAX(cores, 1L) &&
                pthread_create(&threads[started], NULL, compare_thread, &work) == 0)
                 started++;
-        if (!started)
-                compare_thread(&work);
-        wait_with_progress(&work, threads, started, progress, arg);
+        compare_thread(&work);
+        while (started)
+                pthread_join(threads[--started], NULL);
         pthread_mutex_destroy(&work.lock);
         if (err_is_set(&work.failure))
                 return err_move(err, &work.failure);
