@@ -31,7 +31,7 @@ class Console:
         before, self.text = self.text[:found.start()], self.text[found.end():]
         return found, before
 
-    def run(self, command, seconds=30):
+    def run(self, command, seconds=60):
         """The exit status of a command and what it printed."""
         self.number += 1
         self.link.sendall(f"({command}) 2>&1; echo end{self.number}=$?\n".encode())

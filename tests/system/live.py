@@ -1,5 +1,8 @@
 """Running guests for the tests of one file: a droverd on this machine, and the lab's tiny Linux guest under it."""
+import contextlib
 import os
+import pathlib
+import signal
 import time
 import uuid
 from xml.sax.saxutils import escape
@@ -56,8 +59,28 @@ def state(daemon, name):
     return daemon.virsh("domstate", name, "--reason").strip()
 
 
-def wait_state(daemon, name, wanted, seconds=30):
+def wait_state(daemon, name, wanted, seconds=60):
     wait_for(f"{name} to be {wanted}", lambda: state(daemon, name) == wanted, seconds)
+
+
+def hold(find, thread):
+    """Stop the process that find() finds, which works for a thread; False: the thread was there first."""
+    while thread.is_alive():
+        if (pid := find()) is None:
+            continue
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGSTOP)
+            return wait_for("it stops or ends", lambda: state_of_process(pid)) == "T"
+    return False
+
+
+def state_of_process(pid):
+    """T: stopped, Z: ended; None: neither."""
+    try:
+        letter = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+    return letter if letter in "TZX" else None
 
 
 def read_until(stream, wanted, seconds=100, say=None):

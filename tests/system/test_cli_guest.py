@@ -1,6 +1,7 @@
 """drover with a real guest, on droverd and on a stock libvirtd: reading as virsh reads, changing, moving (LIFE, MIG)."""
 import json
 import re
+import select
 import signal
 
 import pytest
@@ -227,8 +228,16 @@ def test_a_console_carries_both_ways_until_the_escape_key(host):
 
 @pytest.mark.limit(180)
 def test_events_are_seen_as_they_come(host):
-    process = host.popen([DROVER, "-c", URI, "event", "--all", "--loop", "--timeout", "30"], stdout=-1, text=True)
-    monitor = host.popen([DROVER, "-c", URI, "qemu-monitor-event", "--event", "STOP", "--timeout", "30"], stdout=-1, text=True)
+    watch = [DROVER, "-c", URI]
+    process = host.popen([*watch, "event", "--all", "--loop", "--timeout", "900"], stdout=-1, text=True)
+    monitor = host.popen([*watch, "qemu-monitor-event", "--event", "STOP", "--timeout", "900"], stdout=-1, text=True)
+
+    def begun():
+        host.virsh("define", guest(host))
+        host.virsh("undefine", "g")
+        return select.select([process.stdout], [], [], 0)[0]
+
+    wait_for("an event to be seen", begun)
     host.virsh("create", guest(host))
 
     def cause():

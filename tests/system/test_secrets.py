@@ -183,7 +183,7 @@ def test_drover_waits_for_events_as_virsh_does(droverd, place, command, event, a
     assert event in drover(droverd, command, "--list").stdout.decode()
     theirs = droverd.virsh(command, "--list").split()
     assert drover(droverd, command, "--list").stdout.decode().split()[:len(theirs)] == theirs
-    ours = subprocess.Popen([DROVER, "-c", droverd.uri(), command, "--event", event, "--timeout", "40"], stdout=subprocess.PIPE,
+    ours = subprocess.Popen([DROVER, "-c", droverd.uri(), command, "--event", event, "--timeout", "900"], stdout=subprocess.PIPE,
                             text=True)
     try:
         def happened():
