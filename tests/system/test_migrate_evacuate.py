@@ -1,9 +1,12 @@
 """drover evacuate: all guests of a host move away, and one that cannot does not hold the others up."""
 import contextlib
 import json
+import signal
 
 import pytest
+from test_migrate_handover import has_arrived
 from test_migrate_refusals import check_moved, guests_of, running, state_of
+from waiting import wait_for
 
 from lab import domains
 from lab.paths import PROGRAMS
@@ -37,3 +40,19 @@ def test_a_host_is_emptied(pair):
         check_moved(pair, stuck, "stuck")
         assert guests_of(pair.a, "--all") == [] and guests_of(pair.b, "--all", "--persistent") == ["kept", "off"]
         assert state_of(pair.b, "off") == "shut off"
+
+
+def test_a_guest_that_the_destination_lost_is_named(pair):
+    """The destination answers that it knows no such guest: that is not a guest that went away from here by itself."""
+    with running(pair):
+        moving = pair.a.popen([*DROVER, "evacuate", "b", "--bandwidth", "1"], stdout=-1, stderr=-1, text=True)
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        pair.a.kill("drover", signal.SIGSTOP)
+        pair.a.virsh("migrate-setspeed", "g", "0")
+        wait_for("it has arrived", lambda: has_arrived(pair))
+        pair.b.kill("qemu-system-x86_64")
+        wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [])
+        pair.a.kill("drover", signal.SIGCONT)
+        said, errors = moving.communicate(timeout=60)
+        assert moving.returncode == 1 and "Domain 'g' stays here: " in said and "1 of 1 guests are still on this host" in errors
+        assert guests_of(pair.a, "--all") == ["g"]

@@ -16,7 +16,7 @@ typedef struct Evacuation {
         uint32_t flags;
         WatchOptions watch;
         uint64_t bandwidth_mib; /* 0: no limit */
-        unsigned moved, left;
+        unsigned moved, left, gone;
 } Evacuation;
 
 static const SwitchFlag switches[] = {
@@ -77,6 +77,17 @@ static void tell(Evacuation *e, const WireDomain *dom, uint64_t elapsed_ms, cons
         out_flush(e->session->out);
 }
 
+/* It ended by itself, or somebody else moved it. That a destination knows none does not say so: it lost the guest. */
+static bool is_gone(const Evacuation *e, const WireDomain *dom)
+{
+        WireDomainLookupByUuidRet found;
+        AUTO(Error) err = { 0 };
+
+        return session_call(e->session, WIRE_PROC_DOMAIN_LOOKUP_BY_UUID, &(WireDomainLookupByUuidArgs){ dom->uuid },
+                            &found, &err) < 0 &&
+               err.code == ERR_NO_DOMAIN;
+}
+
 /* false: no more of them. */
 static bool move_one(Evacuation *e, const WireDomain *dom)
 {
@@ -87,8 +98,10 @@ static bool move_one(Evacuation *e, const WireDomain *dom)
 
         if (result == 0)
                 result = migrate_run(e->session, &order, &why);
-        if (result < 0 && why.code == ERR_NO_DOMAIN)
-                return true; /* it went away by itself */
+        if (result < 0 && why.code == ERR_NO_DOMAIN && is_gone(e, dom)) {
+                e->gone++;
+                return true;
+        }
         e->moved += result == 0;
         e->left += result < 0;
         tell(e, dom, loop_now_ms(e->session->loop) - began, result < 0 ? &why : NULL);
@@ -122,7 +135,7 @@ static int evacuate(Session *s, const Args *args, Error *err)
                 return fail(err, "Failed to list domains");
         for (uint32_t i = 0; i < found.n_domains && move_one(&e, &found.domains[i]); i++)
                 ;
-        if (e.moved + e.left < found.n_domains && e.left)
+        if (e.moved + e.left + e.gone < found.n_domains)
                 return err_set(err, ERR_OPERATION_ABORTED, "given up after %u of %u guests", e.moved,
                                found.n_domains);
         if (e.left)
