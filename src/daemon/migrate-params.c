@@ -117,12 +117,17 @@ int migrate_check_call(const Call *call, uint32_t flags, Error *err)
         return call_check_flags(call, flags, MIGRATE_FLAGS, err);
 }
 
-/* Parameters that do nothing on their own, or that nothing here does. */
-static int check_lone_params(uint32_t flags, const MigrateParams *params, Error *err)
+static int check_uri(const char *uri, Error *err)
 {
         AUTOFREE char *host = NULL;
         int port;
 
+        return uri ? migrate_parse_uri(uri, &host, &port, err) : 0;
+}
+
+/* Parameters that do nothing on their own, or that nothing here does. */
+static int check_lone_params(uint32_t flags, const MigrateParams *params, Error *err)
+{
         if (params->graphics_uri)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED,
                                "--graphicsuri leads viewers of a SPICE display, which guests here do not have; VNC "
@@ -144,7 +149,7 @@ static int check_lone_params(uint32_t flags, const MigrateParams *params, Error 
                 return err_set(err, ERR_INVALID_ARG, "--disks-port takes a port, 1 to %d", UINT16_MAX);
         if (params->disks_port && params->disks_uri)
                 return err_set(err, ERR_INVALID_ARG, "--disks-port and --disks-uri exclude each other");
-        if (params->disks_uri && migrate_parse_uri(params->disks_uri, &host, &port, err) < 0)
+        if (check_uri(params->migrate_uri, err) < 0 || check_uri(params->disks_uri, err) < 0)
                 return -1;
         if (params->persist_xml && !(flags & VIR_MIGRATE_PERSIST_DEST))
                 return err_set(err, ERR_INVALID_ARG, "--persistent-xml needs --persistent");

@@ -55,6 +55,8 @@ int migrate_parse_uri(const char *uri, char **ret_host, int *ret_port, Error *er
                 rest = uri + 4;
         else
                 return err_set(err, ERR_INVALID_ARG, "'%s' is not a migration URI; tcp://HOST[:PORT] is", uri);
+        if (*rest == '[' && !strchr(rest, ']'))
+                return err_set(err, ERR_INVALID_ARG, "the address in '%s' begins with '[' and has no ']'", uri);
         colon = *rest == '[' ? strchr(rest, ']') : strrchr(rest, ':');
         if (colon && *colon == ']')
                 colon++;

@@ -37,6 +37,8 @@ def test_what_cannot_be_done_is_refused_by_its_name(pair):
             (["--live", "--disks-port", "49300"], "--disks-port needs --copy-storage"),
             (["--live", "--disks-uri", "tcp://b:49300"], "--disks-uri needs --copy-storage"),
             (["--live", *DISKS, "--disks-uri", "unix:///x"], "'unix:///x' is not a migration URI"),
+            (["--live", "--migrateuri", "tcp:["], r"'tcp:\[' begins with '\[' and has no '\]'"),
+            (["--live", *DISKS, "--disks-uri", "tcp:[::1"], r"'tcp:\[::1' begins with '\[' and has no '\]'"),
             (["--live", *DISKS, "--disks-port", "70000"], "--disks-port takes a port"),
             (["--live", "--copy-storage-synchronous-writes"], "synchronous-writes' requires one of '--copy-storage-all'"),
             (["--live", "--auto-converge-initial", "20"], "need --auto-converge"),
