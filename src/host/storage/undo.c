@@ -320,7 +320,7 @@ int undo_apply(int kept, int file, const char *name, Error *err)
 int undo_give_back(const char *path, Error *err)
 {
         AUTOFREE char *kept = kept_path(path);
-        AUTO(Fd) file = -1;
+        AUTO(Fd) file = -1, dir = -1;
         AUTO(Fd) fd = open(kept, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
 
@@ -334,9 +334,10 @@ int undo_give_back(const char *path, Error *err)
         file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (file < 0 && errno != ENOENT)
                 return err_errno(err, errno, "cannot open '%s'", path);
-        if (file >= 0 && undo_apply(fd, file, path, err) < 0)
+        if ((file >= 0 && undo_apply(fd, file, path, err) < 0) || open_parent(path, &dir, err) < 0)
                 return -1;
-        return unlink(kept) < 0 ? err_errno(err, errno, "cannot remove '%s'", kept) : 0;
+        /* what came back with the power would be given back again, over all that was written meanwhile */
+        return unlink(kept) < 0 || fsync(dir) < 0 ? err_errno(err, errno, "cannot remove '%s'", kept) : 0;
 }
 
 int undo_all(const char *path, Error *err)
