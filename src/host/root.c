@@ -76,6 +76,15 @@ static void remove_holder(Owner *owner, const char *holder)
                 memmove(at, at + 1 + strlen(holder), strlen(at + 1 + strlen(holder)) + 1);
 }
 
+/*
+ * False: an error to tell. NFS locks for one who writes only what is open for writing; it, and what locks nothing, keeps
+ * no attributes of ours either, so that nothing is counted there.
+ */
+static bool lock(int fd)
+{
+        return flock(fd, LOCK_EX) == 0 || errno == EBADF || errno == ENOLCK || errno == ENOTSUP;
+}
+
 /* Opened and locked, so that two guests that start at once count right; -1 with errno. */
 static int open_locked(const char *path, struct stat *st)
 {
@@ -84,7 +93,7 @@ static int open_locked(const char *path, struct stat *st)
         if (fd < 0)
                 return -1;
         if (fstat(fd, st) < 0 || (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode) && !S_ISCHR(st->st_mode)) ||
-            flock(fd, LOCK_EX) < 0) {
+            !lock(fd)) {
                 close(fd);
                 errno = EINVAL;
                 return -1;

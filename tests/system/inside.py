@@ -4,17 +4,23 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from lab import payload
 from lab.paths import PROGRAMS
 
 MIB = 1 << 20
+GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices><controller type='usb' model='none'/><memballoon model='none'/><serial type='file'><source path='/run/{name}.beat'/></serial>
+    <disk type='volume'><driver name='qemu' type='raw'/><source pool='{pool}' volume='{volume}'/><target dev='vda' bus='virtio'/></disk>
+  </devices></domain>"""
 
 
 class Inside:
     """Commands in the machine are slow: several for virsh go into one call of it."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, storage_timeout=120):  # a busy host is no dead server
         self.machine = machine
-        config = "libvirt_sockets = 1\ndefault_network = 0\nstorage_timeout = 120\n"  # a busy host is no dead server
+        config = f"libvirt_sockets = 1\ndefault_network = 0\nstorage_timeout = {storage_timeout}\n"
         machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
         self.start()
 
@@ -46,6 +52,25 @@ class Inside:
         said = self.virsh(f"pool-info {pool} --bytes").splitlines()
         pairs = (line.split(":") for line in said if ":" in line)
         return {key: int(value) for key, value in pairs if value.strip().isdigit()}
+
+    def guest(self, name, pool, volume):
+        """Start a transient guest that boots from a volume: it beats, so it read its disk."""
+        self.shell(f"rm -f /run/{name}.beat; cat > /run/{name}.xml", stdin=GUEST.format(name=name, pool=pool, volume=volume))
+        self.virsh(f"create /run/{name}.xml")
+        self.shell(f"n=0; until grep -q beat /run/{name}.beat || [ $n = 300 ]; do sleep 0.2; n=$((n + 1)); done; "
+                   f"grep -q beat /run/{name}.beat")
+
+    def guest_owns(self, name, pool, volume):
+        """A guest that runs on a device, which is QEMU's meanwhile, and is given back when the guest ends."""
+        path = self.virsh(f"vol-path {volume} {pool}").strip()
+        before = self.shell(f"stat -L -c %u:%g {path}")
+        self.virsh(f"vol-upload {volume} {payload.build(4, 1, 10)} --pool {pool}")
+        self.guest(name, pool, volume)
+        user = self.shell("stat -c %u:%g /proc/$(pidof -s qemu-system-x86_64)")
+        assert (self.shell(f"stat -L -c %u:%g {path}") == user) and user != before
+        self.virsh(f"destroy {name}")
+        self.shell(f"n=0; until [ $(stat -L -c %u:%g {path}) = {before.strip()} ] || [ $n = 300 ]; do sleep 0.2; n=$((n + 1)); done")
+        assert self.shell(f"stat -L -c %u:%g {path}") == before
 
 
 def disks(tmp_path_factory, sizes_mib):

@@ -139,7 +139,7 @@ int storage_remove_file(const char *dir, const char *name, Error *err); /* one t
 
 /* What stands under this name of the directory; *ret NULL: no volume. Format and size are told by its header. */
 int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err);
-/* Names of what volumes are while they are made, and of what an upload overwrites: none is a volume. */
+/* Names of what volumes are while they are made, what an upload overwrites, what NFS still holds: none is a volume. */
 bool storage_is_unfinished(const char *name);
 /* The former; left over ones are removed when a pool starts. */
 int storage_remove_unfinished(const char *dir, Error *err);

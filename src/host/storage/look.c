@@ -25,9 +25,18 @@
 
 #define UNFINISHED_PREFIX ".drover-part-"
 
+/* What NFS calls a file that was removed while somebody had it open. */
+static bool is_removed_file(const char *name)
+{
+        enum { DIGITS = 24 };
+
+        return str_starts(name, ".nfs") && strlen(name + 4) == DIGITS &&
+               strspn(name + 4, "0123456789abcdef") == DIGITS;
+}
+
 bool storage_is_unfinished(const char *name)
 {
-        return str_starts(name, UNFINISHED_PREFIX) || undo_is_file(name);
+        return str_starts(name, UNFINISHED_PREFIX) || undo_is_file(name) || is_removed_file(name);
 }
 
 /* Which directory on the way to path this process may not go through; 0: none, or it cannot be told. */
@@ -301,7 +310,8 @@ int storage_remove_unfinished(const char *path, Error *err)
 
                 if (!str_starts(entry->d_name, UNFINISHED_PREFIX))
                         continue;
-                fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+                /* for writing, as NFS locks nothing else */
+                fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
                 if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
                         unlinkat(dirfd(dir), entry->d_name, 0);
         }

@@ -28,9 +28,10 @@ typedef struct NewFile {
 
 static void new_file_done(NewFile *file)
 {
+        /* closed first: NFS keeps what is open under another name */
+        fd_close(&file->fd);
         if (file->temporary)
                 unlink(file->temporary);
-        fd_close(&file->fd);
         free(file->temporary);
 }
 DEFINE_AUTO_VALUE(NewFile, new_file_done)

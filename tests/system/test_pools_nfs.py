@@ -1,0 +1,100 @@
+"""Pools of what an NFS server exports, in the lab machine: kernel server and kernel client (STO-04, STO-11, STO-12)."""
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from inside import MIB, Inside
+from lab import payload
+from lab.machine import Machine
+from lab.paths import PROGRAMS
+
+pytestmark = pytest.mark.limit(400)  # a machine that is emulated, on one that may be busy
+PACKAGES = ("nfs-kernel-server", "nfs-common", "rpcbind", "libevent-core-2.1-7", "libtirpc3", "libwrap0", "libnfsidmap1",
+            "keyutils", "libkeyutils1", "libdevmapper1.02.1")
+IMAGES = "/var/lib/libvirt/images"
+EXPORT = f"{IMAGES} 127.0.0.1(rw,no_root_squash,sync,fsid=1,no_subtree_check)"
+SERVERS = f"""set -e
+modprobe -a nfsd nfs nfsv4 nf_tables
+mkdir -p /srv/nfs /var/lib/nfs/v4recovery /run/rpcbind {IMAGES} /srv/other
+mount -t tmpfs -o size=64m tmpfs /srv/nfs
+mkdir -p -m 711 /srv/nfs{IMAGES}
+echo '_rpc:x:399:65534::/run/rpcbind:/usr/sbin/nologin' >> /etc/passwd
+printf '[exports]\\nrootdir=/srv/nfs\\n' > /etc/nfs.conf
+echo '{EXPORT}' > /etc/exports
+touch /var/lib/nfs/etab /var/lib/nfs/rmtab
+mount -t nfsd nfsd /proc/fs/nfsd
+exec > /run/servers.log 2>&1
+rpcbind -w
+exportfs -ra
+rpc.nfsd 4
+rpc.mountd
+echo Y > /proc/fs/nfsd/v4_end_grace
+"""
+SILENCE = "nft 'add table inet hang; add chain inet hang in { type filter hook input priority 0; }; add rule inet hang in tcp dport 2049 drop'"
+
+
+@pytest.fixture(scope="module", name="host")
+def fixture_host():
+    with Machine(packages=PACKAGES) as machine:
+        machine.run(["sh", "-c", SERVERS])
+        yield Inside(machine, storage_timeout=30)
+
+
+def test_an_export_is_a_pool_at_the_same_path(host):
+    """STO-04, STO-11, STO-32, STO-33: found, mounted, unmounted; what the server refuses is told in mount's words."""
+    found = ElementTree.fromstring(host.virsh("find-storage-pool-sources-as netfs 127.0.0.1"))
+    assert [(source.find("dir").get("path"), source.find("format").get("type")) for source in found] == [(IMAGES, "nfs")]
+    host.virsh("pool-define-as bad netfs --source-host 127.0.0.1 --source-path /srv/nowhere --target /srv/other --source-format nfs")
+    said = host.virsh("pool-start bad", check=False)
+    assert "mount.nfs: " in said and "mounting 127.0.0.1:/srv/nowhere" in said
+    host.virsh("pool-undefine bad",
+               f"pool-define-as n netfs --source-host 127.0.0.1 --source-path {IMAGES} --target {IMAGES} --source-format nfs",
+               "pool-start n", "vol-create-as n one 4M --format qcow2", "vol-clone one two --pool n",
+               "vol-resize two 8M --pool n", "vol-wipe one n", "vol-create-as n one.raw 1M")
+    assert f"127.0.0.1:{IMAGES} {IMAGES} nfs4" in host.shell("cat /proc/mounts")
+    assert host.names("n") == {"one", "two", "one.raw"} == set(host.shell(f"ls -A /srv/nfs{IMAGES}").split())
+    assert host.volume("n", "two").findtext("capacity") == str(8 * MIB)
+    host.virsh("vol-delete one n", "vol-delete two n", "vol-delete one.raw n", "pool-destroy n")
+    assert IMAGES + " " not in host.shell("cat /proc/mounts")
+    host.shell(f"touch /srv/nfs{IMAGES}/.drover-part-half")
+    host.virsh("pool-start n")
+    assert host.shell(f"ls -A /srv/nfs{IMAGES}") == ""
+
+
+def test_two_hosts_with_one_definition_see_the_same_volumes(host):
+    """STO-12: what one makes the other has after a refresh."""
+    host.shell("mkdir -p /etc/b /var/lib/b /run/b /var/log/b && printf 'libvirt_sockets = 0\\ndefault_network = 0\\n' > /etc/b/droverd.conf")
+    host.virsh("pool-destroy n")
+    host.shell(f"(setsid unshare -m {PROGRAMS}/droverd --config-dir /etc/b --state-dir /var/lib/b --run-dir /run/b "
+               "--log-dir /var/log/b > /run/b.log 2>&1 < /dev/null & echo $! > /run/b.pid); "
+               "until [ -S /run/b/libvirt-sock ]; do sleep 0.2; done; virsh -q pool-start n")
+    other = "virsh -q -c 'qemu+unix:///system?socket=/run/b/libvirt-sock'"
+    host.shell(f"virsh -q pool-dumpxml n --inactive > /run/n.xml; {other} pool-create /run/n.xml")
+    host.virsh("vol-create-as n shared 2M --format qcow2")
+    said = host.shell(f"{other} pool-refresh n; {other} vol-key shared n; {other} pool-uuid n; virsh -q pool-uuid n")
+    assert said.split()[-3:] == [f"{IMAGES}/shared", *2 * [host.virsh("pool-uuid n").strip()]]
+    host.shell(f"{other} pool-destroy n; kill $(cat /run/b.pid)")
+    host.virsh("vol-info shared n", "vol-delete shared n")
+
+
+def test_a_guest_runs_on_an_export(host):
+    """STO-14, STO-31."""
+    host.virsh("vol-create-as n boot 1M", f"vol-upload boot {payload.build(4, 1, 10)} --pool n")
+    host.guest("g", "n", "boot")
+    assert "is disk 'vda' of the running guest 'g'" in host.virsh("vol-delete boot n", check=False)
+    host.virsh("destroy g")
+
+
+def test_a_server_that_hangs_holds_up_its_own_pool_only(host):
+    """Its names are still known; other pools and guests go on; when it answers again, so does the pool."""
+    host.virsh("pool-create-as d dir --target /srv/other")
+    host.shell(f"{SILENCE}; (virsh pool-refresh n > /run/said 2>&1; echo over >> /run/said) < /dev/null > /dev/null 2>&1 &")
+    assert host.names("n") == {"boot"}
+    host.virsh("vol-create-as d boot 1M", f"vol-upload boot {payload.build(4, 1, 10)} --pool d")
+    host.guest("o", "d", "boot")
+    host.virsh("destroy o", "pool-refresh d", "vol-delete boot d", "pool-destroy d", "pool-list")
+    assert "storage pool 'n' is not responding" in host.shell("until grep -q over /run/said; do sleep 0.2; done; cat /run/said")
+    # a connection that was silent for long is tried again seldom
+    host.shell("nft delete table inet hang; until virsh -q pool-refresh n > /run/said 2>&1; do sleep 1; done", timeout=300)
+    host.virsh("vol-info boot n", "vol-delete boot n", "pool-destroy n")
+    assert IMAGES + " " not in host.shell("cat /proc/mounts")
