@@ -1,5 +1,5 @@
 /*
- * daemon/advice.c - what an administrator should know of a guest's size on this host (CPU-08, CPU-13, CPU-16, MEM-02)
+ * daemon/advice.c - what an administrator should know of a guest on this host (CPU-08, CPU-13, CPU-16, MEM-02, STO-38)
  */
 #include "daemon/advice.h"
 
@@ -10,7 +10,9 @@
 #include "daemon/daemon.h"
 #include "host/node.h"
 
+#include <dirent.h>
 #include <inttypes.h>
+#include <unistd.h>
 
 HostShape advice_shape(const char *root)
 {
@@ -40,6 +42,38 @@ void advise_on_cpus(const HostShape *host, const DomainDef *def, Warnings *ret)
                              "it has %u virtual CPUs and no NUMA cell of this host more than %u CPUs: two smaller "
                              "guests would be faster than one that spans cells",
                              def->vcpus_max, host->cell_cpus);
+}
+
+/* Only what stands in /dev itself: a name that leads there would have to be followed, and sysfs knows partitions. */
+static bool has_partitions(const char *root, const char *path)
+{
+        const char *name = str_starts(path, "/dev/") ? path + strlen("/dev/") : "";
+        AUTOFREE char *device = str_format("%s/sys/class/block/%s", root, name);
+        DIR *dir = name[0] && name[0] != '.' && !strchr(name, '/') ? opendir(device) : NULL;
+        bool found = false;
+
+        for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+                AUTOFREE char *mark = str_format("%s/%s/partition", device, entry->d_name);
+
+                found = str_starts(entry->d_name, name) && access(mark, F_OK) == 0;
+        }
+        if (dir)
+                closedir(dir);
+        return found;
+}
+
+void advise_on_disks(const char *root, const DomainDef *def, Warnings *ret)
+{
+        for (uint32_t i = 0; i < def->n_disks; i++) {
+                const DiskDef *disk = def->disks[i];
+
+                if (disk->type == DISK_TYPE_BLOCK && disk->source.path && has_partitions(root, disk->source.path))
+                        warnings_add(
+                                ret,
+                                "disk '%s' is all of '%s', which has partitions: give the guest one of them or a "
+                                "logical volume, and see that the host mounts none of its file systems by label",
+                                disk->target_dev, disk->source.path);
+        }
 }
 
 static char *cpus_of(const NodeCell *cell)

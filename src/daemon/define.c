@@ -19,6 +19,7 @@ DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool ina
             def_store_check_name("guest", def->name, err) < 0 || driver->ops->complete(driver, def, err) < 0)
                 return NULL;
         advise_on_cpus(&driver->shape, def, &warnings);
+        advise_on_disks("", def, &warnings);
         for (size_t i = 0; i < warnings.list.len; i++)
                 log_warning("guest '%s': %s", def->name, warnings.list.items[i]);
         domain_def_keep_warnings(def, &warnings);
