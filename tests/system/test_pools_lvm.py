@@ -7,6 +7,7 @@ import pytest
 from inside import MIB, Inside, disks
 from lab.machine import Machine
 
+pytestmark = pytest.mark.limit(400)  # a machine that is emulated, on one that may be busy
 PACKAGES = ("lvm2", "libdevmapper1.02.1", "libdevmapper-event1.02.1", "libaio1")
 
 
@@ -44,6 +45,13 @@ def test_logical_volumes_are_copied_resized_wiped_and_removed(host):
     host.virsh("vol-resize two 8M --pool vg --shrink", "vol-wipe two vg")
     host.shell("cmp -n 8388608 /dev/zero /dev/vg/two")
     host.virsh("vol-delete two vg")
+
+
+def test_a_guest_runs_on_a_logical_volume(host):
+    """STO-14, STO-26, STO-27: the same definition as for a file; the device is given to QEMU and given back."""
+    host.virsh("vol-create-as vg boot 4M")
+    host.guest_owns("g", "vg", "boot")
+    host.virsh("vol-delete boot vg")
 
 
 def test_an_encrypted_logical_volume_has_room_for_its_header(host):

@@ -6,6 +6,7 @@ import pytest
 from inside import MIB, Inside, disks
 from lab.machine import Machine
 
+pytestmark = pytest.mark.limit(400)  # a machine that is emulated, on one that may be busy
 PACKAGES = ("dmsetup", "libdevmapper1.02.1", "open-iscsi", "libisns0", "libopeniscsiusr", "libkmod2", "tgt", "libibverbs1",
             "librdmacm1", "libnl-3-200", "libnl-route-3-200", "udev")
 TARGET, GUARDED = "iqn.2004-04.test:disk", "iqn.2004-04.test:guarded"
@@ -39,7 +40,7 @@ def fixture_host(tmp_path_factory):
 
 
 def test_the_units_of_an_iscsi_target_are_volumes(host):
-    """STO-10, STO-35: found, logged in, listed by path with the unit's own name as the key; and logged out."""
+    """STO-10, STO-35, CON-32: found, logged in, listed by path with the unit's own name as the key; and logged out."""
     found = ElementTree.fromstring(host.virsh("find-storage-pool-sources-as iscsi 127.0.0.1"))
     assert sorted(source.find("device").get("path") for source in found) == [TARGET, GUARDED]
     host.virsh(f"pool-define-as i iscsi --source-host 127.0.0.1 --source-dev {TARGET} --target /dev/disk/by-path",
@@ -53,6 +54,11 @@ def test_the_units_of_an_iscsi_target_are_volumes(host):
     host.kill()
     host.start()
     assert host.names("i") == {"unit:0:0:1"}
+
+
+def test_a_guest_runs_on_a_unit_of_an_iscsi_target(host):
+    """STO-14, STO-27, STO-31: as on a file; the device is given to QEMU and given back."""
+    host.guest_owns("g", "i", "unit:0:0:1")
 
 
 def test_a_scsi_host_and_multipath_devices_are_pools(host):
