@@ -78,7 +78,7 @@ def test_from_an_image(host, install):
 
 @pytest.mark.limit(150)
 def test_from_a_cd_to_the_world(lab, host, install):
-    """INS-08, INS-20, NET-16 to NET-18, NET-21: a disk in the default pool, a lease, names, host and outside; isolation isolates."""
+    """INS-08, INS-20, STO-02, NET-16 to NET-18, NET-21: a disk in the default pool, a lease, names, host and outside; isolation isolates."""
     virtinst.make_cd(lab.home / "cd", lab.shared / "tiny.iso")
     console = install("cd", "--cdrom", "/mnt/shared/tiny.iso", "--disk", "size=1,bus=virtio",
                       "--network", "network=default,model=virtio", "--network", "network=alone,model=virtio")

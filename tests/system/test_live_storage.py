@@ -24,7 +24,7 @@ def fixture_daemon():
 
 
 def test_a_guest_runs_on_a_volume_and_another_is_plugged(daemon, tmp_path):
-    """STO-14: resolved at the start and at hotplug; the definition keeps pool and volume; the daemon may restart."""
+    """STO-14, STO-26, STO-29: resolved at the start and at hotplug; the definition keeps pool and volume; the daemon may restart."""
     for name in ("one", "two"):
         daemon.virsh("vol-create-as", "default", name, "8M", "--format", "qcow2")
     start(daemon, tmp_path, linux("v", DISK.format("one", "vda")))
@@ -60,6 +60,7 @@ def test_what_is_missing_is_said_by_name(daemon, tmp_path):
 
 
 def test_virt_install_makes_a_disk_in_the_default_pool(daemon):
+    """STO-02: a pool called default elsewhere is where it makes its disks."""
     common = ["virt-install", "--connect", daemon.uri(), "--memory", "64", "--virt-type", "qemu", "--network", "none",
               "--osinfo", "generic", "--graphics", "none", "--noautoconsole", "--import"]
     for name, disk in (("sized", "size=1"), ("named", "vol=default/sized-2.qcow2")):

@@ -114,7 +114,7 @@ def test_volumes_of_other_formats_are_made_where_they_can_be_and_described(stora
 
 
 def test_a_volume_by_name_path_and_key(storage):
-    """STO-15 to STO-22."""
+    """STO-15, STO-16, STO-17, STO-19 to STO-22: by name and pool, by path, by key; key and path of a file are one."""
     path = f"{storage.dir}/firstimage"
     storage.virsh("vol-create-as", "p", "firstimage", "20M")
     for ways in (["firstimage", "--pool", "p"], [path]):
