@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 
+#include <string.h>
+
 int cpu_def_parse(const char *xml, size_t len, Arena *arena, CpuDef **ret, Error *err)
 {
         AUTO(XmlDoc) doc = { 0 };
@@ -58,6 +60,17 @@ static const CpuModel *find_model(const char *name)
                         return &cpu_models[i];
         }
         return NULL;
+}
+
+const char *cpu_model_vendor(const char *name)
+{
+        const char *version = strrchr(name, '-');
+        AUTOFREE char *plain = version && version[1] == 'v' && version[2] >= '0' && version[2] <= '9'
+                                       ? str_dup_n(name, (size_t)(version - name))
+                                       : str_dup(name);
+        const CpuModel *model = find_model(plain);
+
+        return model ? model->vendor : "unknown";
 }
 
 static bool is_subset(const CpuFeatures *set, const CpuFeatures *of)

@@ -24,6 +24,8 @@ bool cpu_has(const CpuFeatures *set, unsigned feature);
 int cpu_features_of(const CpuDef *cpu, CpuFeatures *ret, Error *err);
 /* From Linux's words, separated by blanks; unknown words are not features. */
 void cpu_features_of_kernel(const char *flags, CpuFeatures *ret);
+/* Whose CPU a model is, with or without QEMU's version of it (-v2): "Intel", or "unknown" as clients know it. */
+const char *cpu_model_vendor(const char *name);
 const char *cpu_vendor_word(const char *vendor_id); /* "GenuineIntel" -> "Intel"; NULL: unknown */
 /* NULL when no model of the vendor (NULL: of any) fits. for_guest: with mode, match and policies. */
 CpuDef *cpu_describe(const CpuFeatures *set, const char *vendor, bool for_guest, Arena *arena);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "host/node.h"
+#include "model/cpu.h"
 #include "qemu/qemu-caps-private.h"
 
 #include <inttypes.h>
@@ -108,8 +109,9 @@ static void put_cpu_modes(const QemuCaps *caps, bool kvm, const char *vendor, Bu
                 const QemuCpuModel *m = &caps->models.items[i];
 
                 if (!str_eq(m->name, "host") && !str_eq(m->name, "max") && !str_eq(m->name, "base"))
-                        buf_format(ret, "      <model usable='%s'%s>%s</model>\n", m->usable ? "yes" : "no",
-                                   m->deprecated ? " deprecated='yes'" : "", m->name);
+                        buf_format(ret, "      <model usable='%s'%s vendor='%s'>%s</model>\n",
+                                   m->usable ? "yes" : "no", m->deprecated ? " deprecated='yes'" : "",
+                                   cpu_model_vendor(m->name), m->name);
         }
         buf_put_text(ret, "    </mode>\n  </cpu>\n");
 }

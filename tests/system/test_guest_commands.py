@@ -337,3 +337,32 @@ def test_a_reboot_is_for_guests_that_run(say, guest):
 def test_a_job_that_is_not_there(say, guest):
     """LIFE-04: domjobinfo of a guest that does nothing of the kind."""
     assert "None" in say("domjobinfo c")
+
+
+def test_what_is_printed_is_valid_by_the_schemas_of_stock_tools(say, daemon, guest, files):
+    """virt-xml-validate: of a guest that runs and of its configuration, of the host, and of every other kind of object."""
+    guest.write_text(definition(files, extra="<serial type='pty'/><graphics type='vnc' port='-1'/><video><model type='vga'/></video>"
+                                             "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+                                             "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+                                             "<input type='keyboard' bus='ps2'/><watchdog model='i6300esb' action='reset'/>"))
+    say("undefine c")
+    say(["define", str(guest)])
+    say("start c")
+    (files / "net.xml").write_text("<network><name>n</name><forward mode='nat'/><ip address='10.9.8.1' prefix='24'>"
+                                   "<dhcp><range start='10.9.8.2' end='10.9.8.9'/></dhcp></ip></network>")
+    (files / "secret.xml").write_text("<secret ephemeral='yes'><usage type='volume'><volume>/v</volume></usage></secret>")
+    say(["net-define", str(files / "net.xml")])
+    say(["pool-create-as", "p", "dir", "--target", str(files)])
+    secret = re.search(r"[0-9a-f-]{36}", say(["secret-define", str(files / "secret.xml")]))[0]
+    try:
+        for schema, command in (("domain", "dumpxml c"), ("domain", "dumpxml c --inactive"), ("domain", "dumpxml c --migratable"),
+                                ("domain", "dumpxml c --security-info"), ("capability", "capabilities"),
+                                ("domaincaps", "domcapabilities"), ("network", "net-dumpxml n"), ("storagepool", "pool-dumpxml p"),
+                                ("storagepoolcaps", "pool-capabilities"), ("storagevol", "vol-dumpxml other p"),
+                                ("secret", f"secret-dumpxml {secret}"), ("interface", "iface-dumpxml lo")):
+            (files / "said.xml").write_text(say(command))
+            done = subprocess.run(["virt-xml-validate", files / "said.xml", schema], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    finally:
+        for command in ("net-undefine n", "pool-destroy p", f"secret-undefine {secret}"):
+            say(command)

@@ -2,11 +2,13 @@
 import os
 import shutil
 import subprocess
+import uuid
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 import virtinst
+from waiting import wait_for
 
 from lab.hosts import Lab
 from lab.paths import TOP
@@ -75,3 +77,26 @@ def test_networks_pools_and_volumes_are_made_by_its_dialogs(host):
 @pytest.mark.limit(170)
 def test_a_guests_window_and_its_hardware_open(host):
     assert drive(host, "--show-domain-editor one", "a_guests_hardware") == ["hardware shown"]
+
+
+SCREEN = """<domain type='qemu'><name>screen</name><uuid>{}</uuid><memory unit='MiB'>32</memory><os><type arch='x86_64' machine='pc'>hvm</type>
+  </os><devices><graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/><video><model type='vga'/></video></devices></domain>"""
+
+
+@pytest.mark.limit(170)
+def test_a_guests_screen_is_seen_in_its_window(host):
+    """REM-32: its VNC console, which listens on the host's own address only; the picture is the guest's, pixel by pixel."""
+    host.write_file("/root/screen.xml", SCREEN.format(uuid.uuid4()))
+    host.virsh("create", "/root/screen.xml")
+
+    wait_for("the firmware's last words", lambda: b"No bootable device" in text(host))
+    host.virsh("screenshot", "screen", "/root/screen.ppm")
+    assert drive(host, "--show-domain-console screen", "a_guests_screen") == ["screen shown"]
+    assert "screen" in host.virsh("list", "--name").split()
+    host.virsh("destroy", "screen")
+
+
+def text(host):
+    """The characters in the memory of the guest's screen."""
+    said = host.virsh("qemu-monitor-command", "screen", "--hmp", "xp /4000xb 0xb8000")
+    return bytes(int(value, 16) for line in said.splitlines() for value in line.partition(":")[2].split())[::2]

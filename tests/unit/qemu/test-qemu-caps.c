@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "model/cpu.h"
 #include "qemu/qemu-caps.h"
 
 #include <stdio.h>
@@ -75,6 +76,9 @@ TEST(clients_are_told_what_guests_can_be_LIFE_31)
         CHECK_INT(qemu_caps_format_domain(caps, "q35", "qemu", &domain, &err), 0);
         CHECK(strstr(buf_text(&domain), "<machine>pc-q35-7.2</machine>"));
         CHECK(strstr(buf_text(&domain), "<mode name='host-passthrough' supported='no'/>"));
+        CHECK(strstr(buf_text(&domain), "vendor='Intel'>Westmere-v1</model>"));
+        CHECK(strstr(buf_text(&domain), "vendor='AMD'>EPYC-v1</model>"));
+        CHECK_STR(cpu_model_vendor("none-of-ours-v2"), "unknown");
         CHECK_INT(qemu_caps_format_domain(caps, "q36", NULL, &domain, &err), -1);
         CHECK_STR(err.text, "'/usr/bin/qemu-system-x86_64' knows no machine 'q36'");
         CHECK_INT(qemu_caps_format_domain(caps, NULL, "xen", &domain, &err), -1);
