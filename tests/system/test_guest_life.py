@@ -49,6 +49,7 @@ def state(guest):
 
 
 def test_a_guest_boots_and_obeys_the_power_button(one):
+    """LIFE-23"""
     watch = Lifecycle(one.conn)
     guest = one.boot()
     watch.wait("g", libvirt.VIR_DOMAIN_EVENT_STARTED)

@@ -157,6 +157,7 @@ def test_addresses_as_the_host_has_seen_them(daemon, dom):
 
 
 def test_commands_pass_as_they_are(dom):
+    """GA-01: over the channel org.qemu.guest_agent.0 of the guest's definition."""
     reply = json.loads(libvirt_qemu.qemuAgentCommand(dom, '{"execute":"guest-info"}', 10, 0))
     assert any(command["name"] == "guest-ping" for command in reply["return"]["supported_commands"])
     with pytest.raises(libvirt.libvirtError):
@@ -172,6 +173,7 @@ def test_file_systems_are_frozen_and_thawed(daemon, dom):
 
 
 def test_the_agent_is_there_again_after_a_restart_of_the_daemon(daemon, dom):
+    """GA-02: the next daemon synchronises anew."""
     daemon.process.terminate()
     daemon.process.wait()
     daemon.output.truncate(0)
@@ -196,6 +198,7 @@ def test_a_reboot_and_a_shutdown_by_the_agent(daemon, dom):
 
 
 def test_a_shutdown_that_a_deaf_agent_does_not_hear_is_asked_for_by_the_button(daemon, tmp_path):
+    """GA-03: what is not answered ends by a deadline."""
     start(daemon, tmp_path, linux("deaf", agent=True, shell="ttyS1", serial="<serial type='pty'/>" * 2))
     conn = libvirt.open(daemon.uri())
     stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)

@@ -50,6 +50,7 @@ def beat(daemon, name="s"):
 
 
 def test_a_guest_goes_on_where_it_was_saved(daemon, guest, tmp_path):
+    """LIFE-21, LIFE-22: what the guest counts goes on."""
     image = tmp_path / "image"
     before = beat(daemon)
     daemon.virsh("save", guest, image)

@@ -11,6 +11,7 @@ REMOTE = ["test+unix:///default", "test+tcp://{}/default", "test+ssh://{}/defaul
 
 @pytest.mark.parametrize("uri", REMOTE)
 def test_virsh_lists_and_names_the_host(pair, uri):
+    """REM-02, REM-32: over UNIX socket, TCP and SSH."""
     there = "a" if "unix" in uri else "b"
     uri = uri.format(there)
     assert "running" in pair.a.virsh("list", "--all", uri=uri)

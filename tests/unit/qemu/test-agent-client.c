@@ -135,6 +135,7 @@ TEST(the_request_of_the_document_goes_out_byte_for_byte)
         teardown(&pair);
 }
 
+/* GA-02, GA-13, GA-14: always the delimited form. */
 TEST(each_command_is_sent_after_a_synchronisation_of_its_own)
 {
         Pair pair;
@@ -196,6 +197,7 @@ TEST(what_comes_before_the_marker_is_dropped)
         teardown(&pair);
 }
 
+/* GA-03 */
 TEST(a_silent_agent_fails_the_call_and_the_next_one_starts_anew)
 {
         Pair pair;
