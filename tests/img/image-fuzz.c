@@ -3,34 +3,51 @@
  */
 #include "image-fuzz.h"
 
-#include "base/mem.h"
 #include "img/bytes.h"
 #include "memory-file.h"
+#include "sparse-file.h"
 
 enum { LARGEST_FILE = 8 << 20, LARGEST_BLOCK = 4 << 20, LARGEST_CHECKED = 1 << 20, STEPS = 64, READ_SIZE = 70000 };
 
-ImageFile *image_fuzz_file(const uint8_t *data, size_t n)
+static uint32_t size_of(const uint8_t *data, size_t n)
 {
-        uint32_t size = n >= 4 ? load_le32(data) % (LARGEST_FILE + 1) : 0;
-        AUTOFREE uint8_t *bytes = mem_alloc(size + 1);
-        ImageFile *file;
+        return n >= 4 ? load_le32(data) % (LARGEST_FILE + 1) : 0;
+}
 
+static void lay_out(ImageFile *file, uint32_t size, const uint8_t *data, size_t n)
+{
         for (size_t at = 4; at + 6 <= n;) {
                 uint64_t offset = load_le32(data + at);
                 size_t length = MIN((size_t)load_le16(data + at + 4), n - at - 6);
 
                 if (offset < size)
-                        memcpy(bytes + offset, data + at + 6, MIN(length, (size_t)(size - offset)));
+                        image_file_write(file, offset, data + at + 6, MIN(length, (size_t)(size - offset)), NULL);
                 at += 6 + length;
         }
-        file = memory_file_new(bytes, size);
+}
+
+ImageFile *image_fuzz_file(const uint8_t *data, size_t n)
+{
+        ImageFile *file = memory_file_new(NULL, 0);
+
+        image_file_truncate(file, size_of(data, n), NULL);
+        lay_out(file, size_of(data, n), data, n);
         memory_file_limit(file, 2 * LARGEST_FILE);
+        return file;
+}
+
+/* The same where its content needs not be seen. Formats that put megabytes between their parts are fast so. */
+static ImageFile *sparse_image(const uint8_t *data, size_t n)
+{
+        ImageFile *file = sparse_file_new(size_of(data, n), 2 * LARGEST_FILE);
+
+        lay_out(file, size_of(data, n), data, n);
         return file;
 }
 
 static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data, size_t n)
 {
-        ImageFile *file = image_fuzz_file(data, n);
+        ImageFile *file = sparse_image(data, n);
         Image *image = image_open(file, format, flags, NULL);
 
         if (!image) {
@@ -39,7 +56,7 @@ static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data
         }
         /* Formats in many files: the same bytes for each of the first few. */
         for (size_t i = 0; i < image_description(image)->data_files.len && i < 3; i++) {
-                file = image_fuzz_file(data, n);
+                file = sparse_image(data, n);
                 if (image_attach(image, i, file, NULL) < 0)
                         image_file_close(file);
         }
