@@ -278,6 +278,7 @@ static int read_all(ImageFile *file, Qcow2Header *h, Error *err)
                                                "is %llu: not in the first cluster", (unsigned long long)name_offset);
                 h->backing_file = image_read_name(file, name_offset, load_be32(name_place + 8), "backing file name",
                                                   err);
+                h->name_at = name_offset;
                 if (!h->backing_file)
                         return -1;
                 if (!*h->backing_file) {
@@ -361,7 +362,7 @@ static void put_feature_names(Buf *out)
         put_extension(out, EXT_FEATURE_NAMES, rows, sizeof(rows));
 }
 
-static void put_extensions(const Qcow2Header *h, Buf *out)
+static void put_extensions(const Qcow2Header *h, bool with_names, Buf *out)
 {
         uint8_t ext[24] = { 0 };
 
@@ -381,36 +382,54 @@ static void put_extensions(const Qcow2Header *h, Buf *out)
                 store_be64(ext + 16, h->bitmaps.directory_offset);
                 put_extension(out, EXT_BITMAPS, ext, sizeof(ext));
         }
-        /* Behind what changes, which so stands in the first sector with the feature bits. */
-        if (h->version >= 3 && qcow2_cluster_size(h) >= 4096)
-                put_feature_names(out);
         buf_put(out, h->unknown, h->unknown_len);
+        if (with_names)
+                put_feature_names(out);
         put_extension(out, EXT_END, NULL, 0);
 }
 
-int qcow2_header_format(const Qcow2Header *h, const char *name, uint8_t **ret, Error *err)
+/* Where the backing file's name goes that does not fit in the first sector: not to where the one stands that counts. */
+static size_t place_name(const Qcow2Header *h, uint64_t cluster)
+{
+        uint64_t first = 2ULL * QCOW2_SECTOR, second = first + 2ULL * (IMAGE_NAME_MAX + 1);
+
+        if (second + IMAGE_NAME_MAX > cluster)
+                return 0;
+        return (size_t)(h->name_at < first + IMAGE_NAME_MAX && h->name_at + IMAGE_NAME_MAX > first ? second : first);
+}
+
+/*
+ * A sector reaches the disk whole or not at all. So what is in use stands in the first one; the names of the features,
+ * which are for people, are there when they leave room.
+ */
+int qcow2_header_format(const Qcow2Header *h, const char *name, Qcow2HeaderBytes *ret, Error *err)
 {
         AUTO(Buf) out = { 0 };
         uint64_t cluster = qcow2_cluster_size(h);
-        size_t name_at = 0;
-        uint8_t *bytes;
+        size_t name_n = h->backing_file ? strlen(h->backing_file) : 0, name_at;
 
         put_fixed(h, &out);
-        put_extensions(h, &out);
-        if (h->backing_file) {
-                name_at = out.len;
-                buf_put_text(&out, h->backing_file);
+        put_extensions(h, h->version >= 3, &out);
+        if (h->version >= 3 && out.len + name_n > QCOW2_SECTOR) {
+                buf_clear(&out);
+                put_fixed(h, &out);
+                put_extensions(h, false, &out);
         }
-        if (out.len > cluster || (h->backing_file && strlen(h->backing_file) > IMAGE_NAME_MAX))
+        name_at = out.len;
+        if (out.len <= QCOW2_SECTOR && out.len + name_n > QCOW2_SECTOR && place_name(h, cluster))
+                name_at = place_name(h, cluster);
+        if (name_at + name_n > cluster || name_n > IMAGE_NAME_MAX)
                 return err_set(err, ERR_INVALID_ARG,
                                "'%s': the header with its file names does not fit in %llu bytes", name,
                                (unsigned long long)cluster);
-        bytes = mem_alloc(cluster);
-        memcpy(bytes, out.data, out.len);
+        *ret = (Qcow2HeaderBytes){ .bytes = mem_alloc(cluster), .end = out.len };
+        memcpy(ret->bytes, out.data, out.len);
         if (h->backing_file) {
-                store_be64(bytes + AT_BACKING_OFFSET, name_at);
-                store_be32(bytes + AT_BACKING_SIZE, (uint32_t)strlen(h->backing_file));
+                ret->name_at = name_at;
+                ret->name_n = name_n;
+                memcpy(ret->bytes + name_at, h->backing_file, name_n);
+                store_be64(ret->bytes + AT_BACKING_OFFSET, name_at);
+                store_be32(ret->bytes + AT_BACKING_SIZE, (uint32_t)name_n);
         }
-        *ret = bytes;
         return 0;
 }

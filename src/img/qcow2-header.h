@@ -59,6 +59,7 @@ typedef struct Qcow2Header {
         uint32_t header_length;
         Qcow2Compression compression;
         char *backing_file, *backing_format, *data_file; /* owned; NULL: none */
+        uint64_t name_at; /* where the name of the backing file stands on disk; 0: nowhere */
         Qcow2BitmapsExt bitmaps;
         uint64_t crypto_offset, crypto_length;
         uint8_t *unknown; /* extensions we do not know, as they stand, to be written back; owned */
@@ -66,8 +67,19 @@ typedef struct Qcow2Header {
 } Qcow2Header;
 
 int qcow2_header_read(ImageFile *file, Qcow2Header *ret, Error *err);
+
+enum { QCOW2_SECTOR = 512 };
+
+/* The first cluster. The name of the backing file stands at `end`, or further on, where none stood that is in use. */
+typedef struct Qcow2HeaderBytes {
+        uint8_t *bytes;   /* owned by the caller */
+        size_t end;       /* of all but the name of the backing file */
+        uint64_t name_at; /* 0: there is none */
+        size_t name_n;
+} Qcow2HeaderBytes;
+
 /* The whole header with extensions and names, zero-padded to a cluster. ret: owned, one cluster. */
-int qcow2_header_format(const Qcow2Header *header, const char *name, uint8_t **ret, Error *err);
+int qcow2_header_format(const Qcow2Header *header, const char *name, Qcow2HeaderBytes *ret, Error *err);
 void qcow2_header_done(Qcow2Header *header);
 
 static inline uint64_t qcow2_cluster_size(const Qcow2Header *h)

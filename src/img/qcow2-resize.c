@@ -229,18 +229,22 @@ static int header_for(const ImageFile *file, const ImageCreate *how, Qcow2Header
 static int lay_out(ImageFile *file, const Qcow2Header *h, Error *err)
 {
         uint64_t cluster = qcow2_cluster_size(h);
-        AUTOFREE uint8_t *bytes = NULL, *rest = mem_try(2 * cluster);
+        AUTOFREE uint8_t *rest = mem_try(2 * cluster);
+        Qcow2HeaderBytes head;
+        int r;
 
         if (!rest)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a cluster", file->name);
-        if (qcow2_header_format(h, file->name, &bytes, err) < 0)
+        if (qcow2_header_format(h, file->name, &head, err) < 0)
                 return -1;
         store_be64(rest, 2 * cluster);
         for (uint64_t i = 0; i < 3; i++)
                 qcow2_count_set(rest + cluster, h->refcount_order, i, 1);
-        if (image_file_write(file, cluster, rest, 2 * cluster, err) < 0)
-                return -1;
-        return image_file_write(file, 0, bytes, cluster, err);
+        r = image_file_write(file, cluster, rest, 2 * cluster, err);
+        if (r == 0)
+                r = image_file_write(file, 0, head.bytes, cluster, err);
+        free(head.bytes);
+        return r;
 }
 
 /* An Image that borrows its file, for the time of laying it out. */

@@ -301,11 +301,24 @@ int qcow2_l1_store(Qcow2 *q, Error *err)
 
 int qcow2_header_store(Qcow2 *q, Error *err)
 {
-        AUTOFREE uint8_t *bytes = NULL;
+        Qcow2HeaderBytes head;
+        bool apart, in_sector;
+        int r = 0;
 
-        if (qcow2_header_format(&q->h, q->file->name, &bytes, err) < 0)
+        if (qcow2_header_format(&q->h, q->file->name, &head, err) < 0)
                 return -1;
-        return image_file_write(q->file, 0, bytes, q->cluster, err);
+        apart = head.name_at > head.end;
+        in_sector = apart || MAX(head.end, head.name_at + head.name_n) <= QCOW2_SECTOR;
+        /* A name elsewhere is there before the sector that points to it. */
+        if (apart && (image_file_write(q->file, head.name_at, head.bytes + head.name_at, head.name_n, err) < 0 ||
+                      image_file_flush(q->file, err) < 0))
+                r = -1;
+        if (r == 0)
+                r = image_file_write(q->file, 0, head.bytes, in_sector ? QCOW2_SECTOR : q->cluster, err);
+        if (r == 0)
+                q->h.name_at = head.name_at;
+        free(head.bytes);
+        return r;
 }
 
 int qcow2_flush_all(Qcow2 *q, Error *err)
