@@ -38,13 +38,23 @@ def test_runs_of_zeros_become_holes_from_the_size_given_on(tmp_path):
 
 
 def test_compression_is_for_qcow2_and_not_for_raw(tmp_path):
-    """IMG-06"""
+    """IMG-06, CON-14"""
     raw = fill(tmp_path / "raw", 2 * MIB)
     ours("convert", "-f", "raw", "-O", "qcow2", raw, tmp_path / "plain")
     ours("convert", "-c", "-f", "raw", "-O", "qcow2", raw, tmp_path / "packed")
     assert (tmp_path / "packed").stat().st_size < (tmp_path / "plain").stat().st_size
     assert told("convert", "-c", "-f", "raw", "-O", "raw", raw, tmp_path / "no")[0] == 1
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("format", ["bochs", "cloop", "dmg", "cow", "qed"])
+def test_formats_that_are_only_read_say_so(tmp_path, format):
+    """IMG-28, IMG-34, CON-17, CON-18: what cannot be converted back to names the format, and nothing is left."""
+    raw = fill(tmp_path / "raw", MIB)
+    for words in (["create", "-f", format, tmp_path / "a", "1M"], ["convert", "-f", "raw", "-O", format, raw, tmp_path / "a"]):
+        status, _, error = told(*words)
+        assert status == 1 and f"Format driver '{format}' does not support image creation" in error, error
+    assert os.listdir(tmp_path) == ["raw"]
 
 
 def test_the_old_ways_to_encrypt_name_the_new_one(tmp_path):
