@@ -315,20 +315,28 @@ void ask_server_restore(QemuDriver *qemu)
                 log_warning("port %d, where other hosts may ask about migrated guests, is taken", port);
 }
 
-char *migrate_ask_address(const Migration *m)
+void migrate_ask_listen(Driver *driver)
 {
-        QemuDriver *qemu = qemu_driver(m->dom->driver);
-        const Config *config = m->dom->driver->daemon->config;
-        AUTOFREE char *host = migrate_own_address(m);
+        QemuDriver *qemu = qemu_driver(driver);
+        const Config *config = driver->daemon->config;
         AUTOFREE char *path = port_path(qemu);
         AUTO(Buf) text = { 0 };
 
+        if (qemu->ask)
+                return;
         /* from the end of the range, where migrations come last */
         for (int port = config->migration_port_max; !qemu->ask && port >= config->migration_port_min; port--)
-                qemu->ask = ask_server_new(m->dom->driver, port);
+                qemu->ask = ask_server_new(driver, port);
         if (!qemu->ask)
-                return NULL;
+                return;
         buf_format(&text, "%d", qemu->ask->port);
         file_queue_write(qemu->files, path, &text, 0600, false, NULL, NULL);
-        return str_format(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, qemu->ask->port);
+}
+
+char *migrate_ask_address(const Migration *m)
+{
+        AUTOFREE char *host = migrate_own_address(m);
+        const AskServer *server = qemu_driver(m->dom->driver)->ask;
+
+        return server ? str_format(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, server->port) : NULL;
 }

@@ -9,7 +9,9 @@
  */
 #include "daemon/migrate.h"
 
-/* Destination: the address for the cookie, host:port; starts to listen when nobody does. Owned; NULL: no port is free. */
+/* Destination: listen, unless that is done already or no port is free; what is written after this finds its port written. */
+void migrate_ask_listen(Driver *driver);
+/* The address for the cookie, host:port. Owned; NULL: nobody listens. */
 char *migrate_ask_address(const Migration *m);
 
 /*

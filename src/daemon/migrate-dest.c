@@ -260,6 +260,8 @@ static void on_claimed(void *arg, const Error *refused)
                 fail_prepare(p, &err);
                 return;
         }
+        /* its port is on disk before QEMU is noted there: a daemon that comes back can be asked where its cookie says */
+        migrate_ask_listen(m->dom->driver);
         p->options.incoming = true;
         p->options.paused = true;
         p->options.runs_when_arrived = !waits_for_finish(m);

@@ -113,3 +113,20 @@ void migrate_recover_coming(Domain *dom)
         m->arrived = guest_state(run->guest) == GUEST_PAUSED;
         job_claim(dom->jobs, JOB_MIGRATION_IN, dom->name, &m->claim, on_claimed, m);
 }
+
+static void on_ended(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_error("a guest that was to move in could not be ended: %s", failure->text);
+}
+
+void migrate_end_coming(Domain *dom)
+{
+        QemuRun *run = qemu_run(dom);
+
+        log_info("guest '%s' was to move in when an earlier droverd ended, and is not here; it is given up",
+                 dom->name);
+        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+        guest_stop(run->guest, GUEST_STOP_HARD, on_ended, NULL);
+}

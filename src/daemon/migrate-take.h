@@ -22,3 +22,8 @@ void migrate_taken(Take *take, const Error *failure);
 int migrate_take_by_hand(Call *call, Domain *dom, Error *err);
 /* After a restart of the daemon: the guest was on its way here, or had arrived and nobody had told it to run. */
 void migrate_recover_coming(Domain *dom);
+/*
+ * The same for one that no word of a source was kept for: its preparing was not answered yet, or its source is not drover. Its
+ * memory is not here, so it goes; the source has it.
+ */
+void migrate_end_coming(Domain *dom);

@@ -283,6 +283,8 @@ void qemu_status_found(QemuRun *run)
                 migrate_recover_incoming(dom);
         else if (run->nonce && (run->unrun || guest_state(run->guest) == GUEST_INCOMING))
                 migrate_recover_coming(dom);
+        else if (guest_state(run->guest) == GUEST_INCOMING)
+                migrate_end_coming(dom);
         qemu_status_save(dom);
         log_info("guest '%s' (pid %d) goes on", dom->name, guest_pid(run->guest));
         hook_tell_found(run->qemu, dom->live);

@@ -229,7 +229,8 @@ def test_the_answer_may_come_before_qemu_has_stopped_its_guest(pair):
         assert "goes on here" in mover.performed().error()[2]
         mover.leave()
         # comes to QEMU after all that was told to it before
-        said = pair.a.virsh("qemu-monitor-command", "g", '{"execute":"query-status"}')
+        status = ["qemu-monitor-command", "g", '{"execute":"query-status"}']
+        said = wait_for("the move is over", lambda: pair.a.virsh(*status, check=False), 60)
         assert slow[0].held and '"status":"running"' in said, said
         runs_on_a_alone(pair, pulse)
         pair.a.virsh("destroy", "g")
