@@ -6,7 +6,8 @@
  * another pass would not pay: it would leave no less, or the whole would take more than one and a half times what the
  * memory takes once. A guest that writes to all of its memory while that is sent once would be stopped at the end of the
  * first pass for as long as another takes, twice the time in all; stopped in the middle of it, it pauses as long and is there
- * sooner. So its writes are watched for a part of that pass.
+ * sooner. So its writes are watched for a part of that pass, in two windows: what it writes in t is a concave function of t
+ * (straight for a sweep over everything, flat for a small set that is written again and again), which they extend to the end.
  */
 #include "daemon/migrate-converge.h"
 
@@ -15,7 +16,8 @@
 enum {
         STALLED_PASSES = 3,
         SETTLED_MS = 400,     /* from then on the rate says something about the link */
-        WATCHED_PERCENT = 30, /* of what the memory takes once */
+        WATCHED_PERCENT = 40, /* of what the memory takes once */
+        LONGEST_WATCH_S = 60, /* that QEMU knows */
 };
 
 void converge_init(Converge *c, uint64_t limit_ms, bool stops)
@@ -84,18 +86,54 @@ static uint64_t whole_ms(const ConvergeFigures *f)
         return f->bytes_per_s ? (uint64_t)((double)(f->left + f->sent) * 1000 / (double)f->bytes_per_s) : 0;
 }
 
-unsigned converge_watch_s(const Converge *c, const ConvergeFigures *f, bool fixed)
+unsigned converge_watch_s(Converge *c, const ConvergeFigures *f, bool fixed)
 {
-        if (!c->stops || fixed || c->watched || f->pass != 1 || f->elapsed_ms < SETTLED_MS)
+        unsigned all_s;
+
+        if (!c->stops || fixed || f->pass != 1 || f->elapsed_ms < SETTLED_MS)
                 return 0;
-        return (unsigned)MIN(whole_ms(f) * WATCHED_PERCENT / 100 / 1000, (uint64_t)60);
+        if (c->n_wanted)
+                return c->n_windows < c->n_wanted ? c->windows[0].seconds * 2 : 0;
+        all_s = (unsigned)MIN(whole_ms(f) * WATCHED_PERCENT / 100 / 1000, (uint64_t)LONGEST_WATCH_S * 3 / 2);
+        c->n_wanted = all_s >= 3 ? CONVERGE_WINDOWS : 1;
+        return all_s >= 3 ? all_s / 3 : all_s;
 }
 
-bool converge_is_in_vain(Converge *c, ConvergeFigures *f, uint64_t written)
+void converge_watched(Converge *c, ConvergeWindow window)
 {
-        if (f->pass != 1 || c->told || written < (f->left + f->sent) / 2)
+        if (c->n_windows < CONVERGE_WINDOWS)
+                c->windows[c->n_windows++] = window;
+}
+
+/* What is written in this time, if it goes on as it was seen: each doubling of the time adds the same part. */
+static double written_in(const Converge *c, uint64_t ms)
+{
+        const ConvergeWindow *shorter = &c->windows[0], *longer = &c->windows[1];
+        double growth = shorter->written ? (double)longer->written / (double)shorter->written : 2;
+        double bytes = (double)longer->written, part;
+        uint64_t window_ms = (uint64_t)longer->seconds * 1000;
+
+        growth = MIN(MAX(growth, 1.0), 2.0);
+        for (; ms >= window_ms * 2; window_ms *= 2)
+                bytes *= growth;
+        part = (double)ms / (double)window_ms;
+        return bytes * (part < 1 ? part : 1 + (growth - 1) * (part - 1));
+}
+
+bool converge_is_in_vain(Converge *c, ConvergeFigures *f)
+{
+        const ConvergeWindow *last = &c->windows[MAX(c->n_windows, 1U) - 1];
+        uint64_t all = f->left + f->sent, straight;
+        double at_end;
+
+        if (f->pass != 1 || c->told || !c->n_wanted || c->n_windows < c->n_wanted || !last->seconds)
+                return false;
+        /* one window alone says nothing about what comes after it */
+        at_end = c->n_windows == CONVERGE_WINDOWS ? written_in(c, whole_ms(f)) : (double)last->written;
+        if (at_end < (double)all / 2)
                 return false;
         c->told = true;
-        f->left += MIN(written, f->sent);
+        straight = last->written / last->seconds * f->elapsed_ms / 1000;
+        f->left += MIN(MAX(straight, last->written), f->sent);
         return true;
 }

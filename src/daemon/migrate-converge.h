@@ -9,6 +9,14 @@
 
 enum { CONVERGE_LAST_STEP_MS = 300 }; /* CON-04: the bound is raised in steps up to here */
 
+enum { CONVERGE_WINDOWS = 2 };
+
+/* So many different bytes a guest wrote in so many seconds. */
+typedef struct ConvergeWindow {
+        unsigned seconds;
+        uint64_t written;
+} ConvergeWindow;
+
 typedef struct Converge {
         uint64_t limit_ms;      /* the bound in force */
         bool stops;             /* the guest may be stopped for longer than that, once it is said (MIG-05) */
@@ -17,7 +25,8 @@ typedef struct Converge {
         uint64_t least, before; /* bytes that were left after the best pass, and after the one before */
         uint64_t stalled;       /* passes since then */
         bool told;              /* that it does not converge, or that the guest is stopped */
-        bool watched;           /* its writes, in the first pass */
+        ConvergeWindow windows[CONVERGE_WINDOWS]; /* of the first pass */
+        unsigned n_windows, n_wanted;             /* seen; worth seeing, 0: not known yet */
 } Converge;
 
 typedef struct ConvergeFigures {
@@ -40,13 +49,16 @@ void converge_init(Converge *c, uint64_t limit_ms, bool stops);
 ConvergeVerdict converge_look(Converge *c, const ConvergeFigures *f, bool fixed);
 /*
  * In the first pass, for which QEMU counts nothing that is written again: for how long the guest's writes are worth being
- * watched, in whole seconds, before it can be told that the end of the pass comes too late. 0: not at all.
+ * watched now, in whole seconds. 0: not at all, or no longer. A second window is twice as long as the first: one shows how
+ * much is written, two show whether it is the same again and again.
  */
-unsigned converge_watch_s(const Converge *c, const ConvergeFigures *f, bool fixed);
+unsigned converge_watch_s(Converge *c, const ConvergeFigures *f, bool fixed);
+/* That window is over. */
+void converge_watched(Converge *c, ConvergeWindow window);
 /*
- * ... and in that time it wrote this many different bytes, of which half of what was sent is sent in vain. True: to stop now
- * ends it sooner and pauses it no longer than at the end of the pass. The figure's `left` is what is left then.
+ * Will the end of the first pass find so much written again that it comes too late? True: to stop now ends it sooner and
+ * pauses it hardly longer. The figure's `left` is what is left then, at most.
  */
-bool converge_is_in_vain(Converge *c, ConvergeFigures *f, uint64_t written);
+bool converge_is_in_vain(Converge *c, ConvergeFigures *f);
 /* How long what is left takes. */
 uint64_t converge_pause_ms(const ConvergeFigures *f);

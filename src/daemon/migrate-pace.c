@@ -65,8 +65,10 @@ static void on_watched(void *arg, const QmpDirtyRate *rate, const Error *failure
         p->watching = NULL;
         if (failure || !str_eq(rate->status, "measured") || !rate->has_dirty_rate)
                 return; /* it is asked again while the pass lasts */
-        p->measured = true;
-        p->written = (uint64_t)MAX(rate->dirty_rate, (int64_t)0) * p->watch_s * 1024 * 1024;
+        converge_watched(&p->converge, (ConvergeWindow){ .seconds = p->watch_s,
+                                                         .written = (uint64_t)MAX(rate->dirty_rate, (int64_t)0) *
+                                                                    p->watch_s * 1024 * 1024 });
+        p->watch_s = 0;
 }
 
 static void on_watch_begun(void *arg, const Error *failure)
@@ -74,27 +76,22 @@ static void on_watch_begun(void *arg, const Error *failure)
         Pace *p = arg;
 
         p->watching = NULL;
-        if (failure)
-                p->watch_s = 0; /* somebody else measures it, or QEMU cannot: then the end of the pass decides */
+        p->blind = failure != NULL; /* somebody else measures it, or QEMU cannot: then the end of the pass decides */
 }
 
 /* Samples of pages, the one way to measure that neither an accelerator nor a running migration minds. */
 static void watch(Pace *p, const ConvergeFigures *f, const Migration *m, QmpClient *qmp)
 {
-        unsigned seconds;
-
-        if (p->watching || p->measured)
+        if (p->watching || p->blind)
                 return;
         if (p->watch_s) {
                 p->watching = qmp_query_dirty_rate(qmp, on_watched, p);
                 return;
         }
-        seconds = converge_watch_s(&p->converge, f, m->downtime_is_fixed);
-        if (!seconds)
-                return;
-        p->converge.watched = true;
-        p->watch_s = seconds;
-        p->watching = qmp_calc_dirty_rate(qmp, &(QmpCalcDirtyRate){ .calc_time = seconds }, on_watch_begun, p);
+        p->watch_s = converge_watch_s(&p->converge, f, m->downtime_is_fixed);
+        if (p->watch_s)
+                p->watching = qmp_calc_dirty_rate(qmp, &(QmpCalcDirtyRate){ .calc_time = p->watch_s }, on_watch_begun,
+                                                  p);
 }
 
 static void stop_now(const Migration *m, const ConvergeFigures *f, QmpClient *qmp)
@@ -122,7 +119,7 @@ void pace_look(Pace *p, const Migration *m, QmpClient *qmp)
         uint64_t pause_ms = converge_pause_ms(&f);
 
         watch(p, &f, m, qmp);
-        if (p->measured && converge_is_in_vain(&p->converge, &f, p->written)) {
+        if (converge_is_in_vain(&p->converge, &f)) {
                 stop_now(m, &f, qmp);
                 return;
         }

@@ -8,10 +8,9 @@
 typedef struct Pace {
         Converge converge;
         uint64_t began_ms; /* loop time at which the memory began to move */
-        unsigned watch_s;  /* for which the guest's writes are watched; 0: not (yet) */
+        unsigned watch_s;  /* for which the guest's writes are watched; 0: they are not */
+        bool blind;        /* they cannot be */
         QmpCall *watching; /* owned */
-        bool measured;     /* what it wrote is known */
-        uint64_t written;
 } Pace;
 
 void pace_init(Pace *pace, const Migration *m, uint64_t limit_ms);

@@ -102,25 +102,75 @@ TEST(writes_are_watched_for_a_part_of_the_first_pass)
         CHECK_INT(converge_watch_s(&c, &f, false), 0); /* too early */
         f.elapsed_ms = 500;
         CHECK_INT(converge_watch_s(&c, &f, true), 0);
-        CHECK_INT(converge_watch_s(&c, &f, false), 3);
-        c.stops = false;
+        CHECK_INT(converge_watch_s(&c, &f, false), 1);
+        converge_watched(&c, (ConvergeWindow){ 1, 100 * MIB });
+        CHECK_INT(converge_watch_s(&c, &f, false), 2);
+        converge_watched(&c, (ConvergeWindow){ 2, 200 * MIB });
         CHECK_INT(converge_watch_s(&c, &f, false), 0);
-        c.stops = true;
+        converge_init(&c, 10, false);
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+        converge_init(&c, 10, true);
         f.left = 50 * MIB; /* over before anything is known */
         CHECK_INT(converge_watch_s(&c, &f, false), 0);
+        converge_init(&c, 10, true);
+        f.left = 600 * MIB;
+        CHECK_INT(converge_watch_s(&c, &f, false), 2); /* one window */
+        converge_watched(&c, (ConvergeWindow){ 2, 200 * MIB });
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+}
+
+/* Is the pass of 1000 MiB at 100 MiB/s in vain for a guest that was seen to write these? */
+static bool is_in_vain(uint64_t one_s_mib, uint64_t two_s_mib, uint64_t *left_mib)
+{
+        ConvergeFigures f = {
+                .pass = 1, .left = 600 * MIB, .sent = 400 * MIB, .bytes_per_s = 100 * MIB, .elapsed_ms = 4000
+        };
+        Converge c;
+        bool found;
+
+        converge_init(&c, 10, true);
+        CHECK_INT(converge_watch_s(&c, &f, false), 1);
+        CHECK(!converge_is_in_vain(&c, &f));
+        converge_watched(&c, (ConvergeWindow){ 1, one_s_mib * MIB });
+        CHECK(!converge_is_in_vain(&c, &f));
+        converge_watched(&c, (ConvergeWindow){ 2, two_s_mib * MIB });
+        found = converge_is_in_vain(&c, &f);
+        CHECK_INT(found, c.told);
+        *left_mib = f.left / MIB;
+        return found;
 }
 
 TEST(a_pass_that_is_sent_in_vain_ends_early)
 {
-        ConvergeFigures f = { .pass = 1, .left = 600 * MIB, .sent = 400 * MIB, .bytes_per_s = 100 * MIB };
+        uint64_t left_mib;
+
+        CHECK(is_in_vain(200, 400, &left_mib)); /* a sweep over everything, twice as fast as the link */
+        CHECK_INT(left_mib, 1000);
+        CHECK(is_in_vain(60, 120, &left_mib)); /* 600 MiB of the whole by the end of the pass */
+        CHECK_INT(left_mib, 600 + 240);
+        CHECK(!is_in_vain(45, 90, &left_mib)); /* the next pass pays */
+        CHECK_INT(left_mib, 600);
+        CHECK(!is_in_vain(200, 200, &left_mib)); /* as fast, but always the same 200 MiB */
+        CHECK(is_in_vain(150, 250, &left_mib));  /* at random, in a large part of it */
+        CHECK(is_in_vain(0, 300, &left_mib));
+        CHECK(!is_in_vain(0, 0, &left_mib));
+}
+
+TEST(one_window_alone_ends_a_pass_when_it_is_enough_by_itself)
+{
+        ConvergeFigures f = {
+                .pass = 1, .left = 300 * MIB, .sent = 200 * MIB, .bytes_per_s = 100 * MIB, .elapsed_ms = 2500
+        };
         Converge c;
 
         converge_init(&c, 10, true);
-        CHECK(!converge_is_in_vain(&c, &f, 499 * MIB));
-        CHECK(converge_is_in_vain(&c, &f, 700 * MIB));
-        CHECK_INT(f.left / MIB, 1000);
-        CHECK(c.told);
+        CHECK_INT(converge_watch_s(&c, &f, false), 2);
+        converge_watched(&c, (ConvergeWindow){ 2, 249 * MIB });
+        CHECK(!converge_is_in_vain(&c, &f));
+        c.windows[0].written = 250 * MIB;
         f.pass = 2;
-        c.told = false;
-        CHECK(!converge_is_in_vain(&c, &f, 700 * MIB));
+        CHECK(!converge_is_in_vain(&c, &f));
+        f.pass = 1;
+        CHECK(converge_is_in_vain(&c, &f));
+        CHECK_INT(f.left / MIB, 500);
 }
