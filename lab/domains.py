@@ -36,12 +36,13 @@ def linux(name, memory_mib=128, port=None, devices="", agent=False, kind=None, i
     return _domain(name, kind or domain_type("linux"), memory_mib, boot, port, devices, identity, extra)
 
 
-def bare(name, touch_mib=32, dirty_mib_s=10, beat_ms=1, port=None, devices="", kind=None, identity=None, random=False):
+def bare(name, touch_mib=32, dirty_mib_s=10, beat_ms=1, port=None, devices="", kind=None, identity=None, random=False,
+         memory_mib=None):
     """The bare payload: dirties touch_mib at a rate and beats, without any kernel (see lab/payload)."""
     image = payload.build(touch_mib, dirty_mib_s, beat_ms, random)
     disk = ("<disk type='file' device='disk'><driver name='qemu' type='raw'/>"
             f"<source file='{inside(image)}'/><target dev='vda' bus='virtio'/><readonly/></disk>")
-    return _domain(name, kind or domain_type("payload"), touch_mib + 16, "<boot dev='hd'/>", port, disk + devices, identity)
+    return _domain(name, kind or domain_type("payload"), memory_mib or touch_mib + 16, "<boot dev='hd'/>", port, disk + devices, identity)
 
 
 def _domain(name, kind, memory_mib, boot, port, devices, identity, extra=""):

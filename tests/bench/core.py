@@ -29,11 +29,12 @@ def hammer():
 
 
 class Side:
-    """One daemon: 'drover' or 'libvirtd', on a lab host of its own."""
+    """One daemon: 'drover' or 'libvirtd', on a lab host of its own; without /dev/kvm unless its guests do use it, because
+    libvirtd looks at one that cannot be used again and again."""
 
-    def __init__(self, lab, name, host=None, rate_mbit=None):
+    def __init__(self, lab, name, host=None, rate_mbit=None, kvm=False):
         self.name = name
-        self.host = lab.host(host or name, stock=name == "libvirtd", rate_mbit=rate_mbit)
+        self.host = lab.host(host or name, stock=name == "libvirtd", rate_mbit=rate_mbit, kvm=kvm)
         self.start()
 
     def start(self):
