@@ -90,6 +90,7 @@ def test_limits_and_pins_hold_on_version_2(machine, virsh):
     assert machine.run(["test", "-d", str(group)], check=False).returncode == 1
 
 
+@pytest.mark.limit(300)
 def test_whatever_ends_the_daemons_group_leaves_its_guests(machine, virsh):
     """CFG-14: every process in the daemon's own group is killed, and those below it; guests are not among them."""
     group = f"{GROUP}/droverd.service"
