@@ -232,6 +232,15 @@ static void walk_refcounts(Check *c)
         for (uint32_t i = 0; i < q->reftable_entries; i++)
                 if (q->reftable[i])
                         use_table(c, "a refcount block", q->reftable[i], q->cluster);
+        /* What else stands in a block of counts is overwritten by it, even when both are counted. */
+        for (uint32_t i = 0; i < q->reftable_entries; i++) {
+                uint64_t cluster = q->reftable[i] >> q->cluster_bits;
+
+                if (!cluster || cluster >= c->n || c->counts[cluster] == 1)
+                        continue;
+                say(c, "ERROR refcount block %u refcount=%u", i, c->counts[cluster]);
+                c->found->corruptions++;
+        }
 }
 
 static int walk_all(Check *c, Error *err)

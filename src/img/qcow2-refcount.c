@@ -411,11 +411,16 @@ int qcow2_alloc_packed(Qcow2 *q, size_t n, uint64_t *ret_offset, Error *err)
         uint64_t at = q->pack_at, next, last, count;
 
         if (n > left && left) {
-                /* Over the end of the open cluster only when the one behind it is free too. */
+                Qcow2Block *block;
+
+                /*
+                 * Over the end of the open cluster only when the one behind it is free too: a block of counts that is
+                 * still to be made would take just that one for itself.
+                 */
                 next = (at + left) >> q->cluster_bits;
-                if (qcow2_refcount_get(q, next, &count, err) < 0)
+                if (block_own(q, next >> q->block_bits, &block, err) < 0)
                         return -1;
-                if (count != 0)
+                if (qcow2_count_at(block->counts, order_of(q), next & (per_block(q) - 1)) != 0)
                         left = 0;
         }
         if (left == 0) {

@@ -239,6 +239,63 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
         }
 }
 
+/* The block that counts the next clusters comes to be in the middle of it, and stood where the compressed data went on. */
+TEST(compressed_clusters_and_new_refcount_blocks_keep_clear_of_each_other)
+{
+        static const ImageCreate kinds[] = {
+                { .size = 1 << 20, .cluster_size = 512, .refcount_bits = 64 },
+                { .size = 1 << 20, .cluster_size = 512, .zstd = true },
+                { .size = MODEL_ROOM, .cluster_size = 4096, .refcount_bits = 64 },
+        };
+
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+                Image *image = make(&kinds[k]);
+                AUTO(Model) model = model_new(kinds[k].size);
+                uint64_t cluster = image_cluster_size(image);
+                AUTO(Error) err = { 0 };
+
+                model_seed = 17 + (unsigned)k;
+                for (uint64_t at = 0; at + cluster <= model.size; at += cluster) {
+                        for (uint64_t i = 0; i < cluster * 2 / 3; i++)
+                                model.bytes[at + i] = (uint8_t)model_dice(256);
+                        CHECK_STR(image_write_compressed(image, at, model.bytes + at, cluster, &err) < 0 ? err.text
+                                                                                                         : "",
+                                  "");
+                }
+                CHECK_INT(image_flush(image, &err), 0);
+                model_check_clean(image);
+                model_check_content(image, &model);
+                model_check_with_stock(image, &model);
+                CHECK_INT(image_close(image, &err), 0);
+        }
+}
+
+TEST(a_refcount_block_with_data_in_it_is_found_though_both_are_counted)
+{
+        Image *image = make(&(ImageCreate){ .size = 1 << 20, .cluster_size = 4096 });
+        static const uint8_t entry[8] = { 0, 0, 0, 0, 0, 0, 0x20, 0 }, count[2] = { 0, 2 };
+        ImageCheck found = { 0 };
+        AUTO(Error) err = { 0 };
+        const uint8_t *bytes;
+        ImageFile *file;
+        size_t n;
+
+        CHECK_INT(image_write(image, 0, "guest data", 10, &err), 0);
+        CHECK_INT(image_flush(image, &err), 0);
+        bytes = memory_file_data(image_file(image), &n);
+        file = memory_file_new(bytes, n);
+        image_free(image);
+        CHECK_INT(image_file_write(file, 5 * 4096, entry, sizeof(entry), &err), 0);
+        CHECK_INT(image_file_write(file, 2 * 4096 + 2 * 2, count, sizeof(count), &err), 0);
+        image = image_open(file, IMAGE_FORMAT_QCOW2, IMAGE_WRITE | IMAGE_CHECKING, &err);
+        CHECK_INT(image_check(image, REPAIR_NONE, &found, &err), 0);
+        CHECK_INT(found.corruptions, 1);
+        found = (ImageCheck){ 0 };
+        CHECK_STR(image_check(image, REPAIR_ALL, &found, &err) < 0 ? err.text : "", "");
+        model_check_clean(image);
+        image_free(image);
+}
+
 TEST(check_finds_damage_and_repairs_it)
 {
         static const struct {
