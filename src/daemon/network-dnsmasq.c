@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -163,11 +164,19 @@ static void on_launched(void *arg, int status)
         }
 }
 
+typedef struct Launch {
+        const NetworkRun *run;
+        pid_t daemon;
+} Launch;
+
+/* Until it serves in the background, where the next daemon finds it by its file, it dies with this one. */
 static int prepare(void *arg)
 {
-        const NetworkRun *run = arg;
-        const char *const writable[] = { run->files_dir, run->leases_dir, NULL };
+        const Launch *to = arg;
+        const char *const writable[] = { to->run->files_dir, to->run->leases_dir, NULL };
 
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != to->daemon)
+                return -1;
         return confine_server(writable);
 }
 
@@ -176,8 +185,9 @@ static int spawn(NetworkRun *run, Error *err)
         AUTOFREE char *conf = str_format("--conf-file=%s/conf", run->files_dir), *pid = file_of(run, "pid");
         const char *argv[] = { "dnsmasq", conf, NULL };
         ChildFd fds[1];
+        Launch to = { .run = run, .daemon = getpid() };
         ChildSpec spec = {
-                .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .prepare = prepare, .prepare_arg = run
+                .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds), .prepare = prepare, .prepare_arg = &to
         };
 
         if (make_dirs(run, err) < 0)

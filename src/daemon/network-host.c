@@ -10,7 +10,9 @@
 #include "daemon/default-network.h"
 #include "daemon/network-define.h"
 #include "daemon/registry.h"
+#include "host/net-rules.h"
 #include "host/net.h"
+#include "host/nft-chains.h"
 
 #include <pwd.h>
 #include <unistd.h>
@@ -282,7 +284,8 @@ int network_host_load(Driver *driver, FileQueue *files, void (*settled)(void *ar
             network_status_load(host, err) < 0)
                 return -1;
         network_links_settle_forwarding(host);
-        if (any_has_rules(host))
+        /* a network that was on its way when the last daemon ended may have left rules, and none is there that needs them */
+        if (any_has_rules(host) || nft_has_table(NET_RULES_TABLE))
                 net_rules_rebuild(host->rules, NULL, NULL);
         autostart(host);
         return 0;

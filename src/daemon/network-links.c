@@ -269,11 +269,10 @@ int network_links_make(NetworkRun *run, Error *err)
 
         if (!network_has_own_bridge(def))
                 return 0;
-        if (net_bridge_create(def->bridge, err) < 0)
+        if (net_bridge_create(def->bridge, def->mac.bytes, err) < 0)
                 return -1;
         run->has_bridge = true;
-        if (net_link_set_mac(def->bridge, def->mac.bytes, err) < 0 ||
-            (def->mtu && net_link_set_mtu(def->bridge, def->mtu, err) < 0) ||
+        if ((def->mtu && net_link_set_mtu(def->bridge, def->mtu, err) < 0) ||
             net_bridge_set(def->bridge, def->bridge_stp == SWITCH_ON, def->bridge_delay, err) < 0 ||
             set_vlans(def, err) < 0 || set_ipv6(def, err) < 0 || add_addresses(def, err) < 0 ||
             net_link_set_up(def->bridge, true, err) < 0 || add_routes(def, err) < 0 || set_bandwidth(def, err) < 0)

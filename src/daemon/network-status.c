@@ -169,6 +169,7 @@ static void go_on(NetworkRun *run, const Status *status)
         take_ports(net, status);
         if (status->pid && network_server_adopt(run, status->pid, status->start_ticks, &why) < 0) {
                 log_warning("network '%s': %s; its dnsmasq is started again", net->name, why.text);
+                network_server_end_stray(run); /* one that was to replace it */
                 network_server_relaunch(run);
         }
         log_info("network '%s' is active still", net->name);

@@ -10,7 +10,9 @@
 #include "host/nft-watch.h"
 #include "loop/child.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum {
@@ -34,6 +36,7 @@ struct NftTable {
         const char *name, *what; /* static */
         NftTableAll *all;
         void *arg;
+        pid_t daemon;
         NftWatch *watch; /* NULL: nobody ever had rules, or the kernel does not tell */
         Change *first, **last;
         Child *child; /* of the first */
@@ -174,6 +177,14 @@ static int memory_file(const char *name, const Buf *content, Fd *ret, Error *err
         return 0;
 }
 
+/* One that outlived its daemon would change the rules behind the back of the next. */
+static int die_with_daemon(void *arg)
+{
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return -1;
+        return getppid() == ((const NftTable *)arg)->daemon ? 0 : -1;
+}
+
 static void start_first(NftTable *r)
 {
         static const char *const argv[] = { "nft", "-f", "-", NULL };
@@ -191,7 +202,11 @@ static void start_first(NftTable *r)
         if (memory_file("nft-rules", &text, &input, &err) == 0 &&
             memory_file("nft-says", NULL, &r->complaint, &err) == 0) {
                 const ChildFd fds[] = { { input, 0 }, { r->complaint, 2 } };
-                ChildSpec spec = { .argv = argv, .fds = fds, .n_fds = ARRAY_LEN(fds) };
+                ChildSpec spec = { .argv = argv,
+                                   .fds = fds,
+                                   .n_fds = ARRAY_LEN(fds),
+                                   .prepare = die_with_daemon,
+                                   .prepare_arg = r };
 
                 if (r->watch)
                         nft_watch_drain(r->watch);
@@ -233,7 +248,9 @@ NftTable *nft_table_new(Loop *loop, const char *name, const char *what, NftTable
 {
         NftTable *r = mem_new(NftTable);
 
-        *r = (NftTable){ .loop = loop, .name = name, .what = what, .all = all, .arg = arg, .complaint = -1 };
+        *r = (NftTable){
+                .loop = loop, .name = name, .what = what, .all = all, .arg = arg, .daemon = getpid(), .complaint = -1
+        };
         r->last = &r->first;
         r->restoring = timer_new(loop, LATEST_MS, restore, r);
         timer_stop(r->restoring);

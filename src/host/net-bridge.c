@@ -14,7 +14,7 @@
 #include <linux/if_link.h>
 #include <unistd.h>
 
-int net_bridge_create(const char *name, Error *err)
+int net_bridge_create(const char *name, const uint8_t mac[6], Error *err)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
         struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, NULL);
@@ -24,6 +24,7 @@ int net_bridge_create(const char *name, Error *err)
         if (net_link_check_name(name, err) < 0)
                 return -1;
         message->nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
+        mnl_attr_put(message, IFLA_ADDRESS, 6, mac);
         nested = mnl_attr_nest_start(message, IFLA_LINKINFO);
         mnl_attr_put_strz(message, IFLA_INFO_KIND, "bridge");
         mnl_attr_nest_end(message, nested);

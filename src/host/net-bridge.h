@@ -10,8 +10,11 @@
 
 #include <net/if.h>
 
-/* One that is made for a virtual network; the error says when the name is taken. */
-int net_bridge_create(const char *name, Error *err);
+/*
+ * One that is made for a virtual network; the error says when the name is taken. Never without its address, by which the
+ * next daemon knows it.
+ */
+int net_bridge_create(const char *name, const uint8_t mac[6], Error *err);
 /* Spanning tree, and the seconds before a new port forwards: with it on the kernel waits two at least. */
 int net_bridge_set(const char *name, bool stp, uint32_t delay_s, Error *err);
 /* Ports of the bridge that are isolated do not see each other. */

@@ -100,3 +100,33 @@ int nft_dropping_chains(Arena *arena, NftChain **ret, size_t *ret_n, Error *err)
         vec_done(&search.found);
         return errnum ? err_errno(err, errnum, "cannot ask the kernel about the packet filter") : 0;
 }
+
+typedef struct TableSearch {
+        const char *name;
+        bool found;
+} TableSearch;
+
+static int see_table(const struct nlmsghdr *message, void *arg)
+{
+        const struct nfgenmsg *info = mnl_nlmsg_get_payload(message);
+        TableSearch *search = arg;
+        struct nlattr *attr;
+
+        mnl_attr_for_each(attr, message, sizeof(*info))
+        {
+                if (info->nfgen_family == NFPROTO_INET && mnl_attr_get_type(attr) == NFTA_TABLE_NAME &&
+                    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0 && str_eq(mnl_attr_get_str(attr), search->name))
+                        search->found = true;
+        }
+        return MNL_CB_OK;
+}
+
+bool nft_has_table(const char *name)
+{
+        TableSearch search = { .name = name };
+        int errnum = EINTR;
+
+        for (unsigned i = 0; errnum == EINTR && i < TRIES; i++)
+                errnum = netlink_dump_filter(NFT_MSG_GETTABLE, see_table, &search);
+        return search.found;
+}

@@ -46,7 +46,7 @@ class Droverd:
     def start(self):
         readies = self.said().count("is ready")
         self.process = subprocess.Popen(
-            [find_program(), "--config-dir", self.base / "etc", "--state-dir", self.base / "state",
+            [*self.around(), find_program(), "--config-dir", self.base / "etc", "--state-dir", self.base / "state",
              "--run-dir", self.base / "run", "--log-dir", self.base / "log"],
             stdout=self.output, stderr=subprocess.STDOUT, env=self.environment())
         deadline = time.monotonic() + 60
@@ -57,6 +57,10 @@ class Droverd:
 
     def environment(self):
         return None
+
+    def around(self):
+        """What it is run by: a program that gives it a place of its own."""
+        return ()
 
     def logs(self):
         """Its own output, then what its guests' QEMUs wrote."""

@@ -7,6 +7,7 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,6 +105,16 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
         point("sendmsg", "");
         return NEXT(sendmsg)(fd, message, flags);
+}
+
+/* Changes of the kernel's links, addresses and routes; questions change nothing. */
+ssize_t sendto(int fd, const void *data, size_t n, int flags, const struct sockaddr *to, socklen_t to_len)
+{
+        const struct nlmsghdr *message = data;
+
+        if (to && to->sa_family == AF_NETLINK && n >= sizeof(*message) && !(message->nlmsg_flags & NLM_F_DUMP))
+                point("netlink", "");
+        return NEXT(sendto)(fd, data, n, flags, to, to_len);
 }
 
 /* The one byte that commits a save. */

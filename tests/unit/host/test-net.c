@@ -51,7 +51,9 @@ static void use_a_tap(void)
         NetStats stats;
         uint32_t mtu;
 
-        must(net_bridge_create("br0", &err) == 0 && net_link_is_bridge("br0"), &err);
+        must(net_bridge_create("br0", (const uint8_t[]){ 0x52, 0x54, 0, 1, 2, 3 }, &err) == 0 &&
+                     net_link_is_bridge("br0"),
+             &err);
         must(net_tap_open(NULL, 1, &a, first, &err) == 0 && net_tap_open(NULL, 1, &b, second, &err) == 0, &err);
         must(str_eq(first, "vnet0") && str_eq(second, "vnet1"), &err);
         must(net_link_set_master(first, "br0", &err) == 0 && net_link_set_mtu(first, 1400, &err) == 0, &err);
