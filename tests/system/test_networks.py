@@ -73,7 +73,7 @@ def defined(host, name, *flags):
 
 
 def test_the_default_network_is_there_and_started(host):
-    """NET-02, NET-05, NET-06, NET-07, NET-08"""
+    """NET-02, NET-05, NET-06, NET-07, NET-08; CON-19: the rules are of nftables, in one table of our own"""
     assert re.search(r"default +active +yes +yes", host.virsh("net-list", "--all"))
     bridge = shell(host, "ip -d address show virbr0")
     assert "192.168.122.1/24" in bridge and "stp_state 1" in bridge and ",UP" in bridge
@@ -95,7 +95,7 @@ def test_a_stopped_network_leaves_nothing(host):
 
 
 def test_definitions_go_and_come_as_with_stock(host, network):
-    """NET-04, NET-11 to NET-15"""
+    """NET-04, NET-11 to NET-13, NET-15; NET-14: name and UUID lead to each other"""
     network("n", "<ip address='10.66.0.1' prefix='24'/>", start=False)
     assert "n  inactive  no  yes" in re.sub(" +", "  ", host.virsh("net-list", "--inactive"))
     uuid = host.virsh("net-uuid", "n").strip()
