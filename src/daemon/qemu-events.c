@@ -55,13 +55,15 @@ static void on_running(QemuRun *run, GuestState from, GuestCause cause)
                 domain_resumed(dom, run->resume_reason, run->resume_detail);
 }
 
-/* It answers again. True: it is not what clients believe it to be. */
+/* It answers again, or has ended. True: it is not what clients believe it to be. */
 static bool found_again(QemuRun *run, GuestState now)
 {
         if (!run->found) {
                 qemu_status_found(run);
                 return false;
         }
+        if (now == GUEST_OFF)
+                return false; /* the end of the run is told by its own hook */
         log_info("guest '%s' answers again", run->dom->name);
         qemu_agent_start(run);
         return !(now == GUEST_RUNNING && run->dom->state == VIR_DOMAIN_RUNNING) &&

@@ -157,7 +157,9 @@ TEST(a_qemu_that_dies_is_a_crash_and_what_was_asked_of_it_unknown)
         CHECK(qmp_failure_is_unknown(&b.failure));
         await(&b, &b.ended);
         CHECK_INT(b.end_cause, GUEST_CAUSE_FAILED);
-        CHECK_STR(b.trace, "sr0");
+        /* its monitor closes before its process is gone: a busy machine may see it lost in between */
+        if (!str_eq(b.trace, "srl0"))
+                CHECK_STR(b.trace, "sr0");
         finish(&b);
 }
 
