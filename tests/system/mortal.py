@@ -8,6 +8,7 @@ import uuid
 
 from droverd import find_program
 from live import LiveDaemon
+from procfs import commands
 from waiting import wait_for
 
 CONTROL_BYTES = 128
@@ -65,15 +66,7 @@ def definition(name, identity, memory_mib=16):
 
 
 def processes(identity):
-    found = []
-    for cmdline in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = cmdline.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"qemu-system" in words[0] and identity.encode() in words:
-            found.append(int(cmdline.parent.name))
-    return found
+    return [pid for pid, words in commands().items() if b"qemu-system" in words[0] and identity.encode() in words]
 
 
 class Subject:

@@ -12,6 +12,7 @@ import libvirt
 import pytest
 from droverd import Droverd, find_program, free_port
 from frames import OK, Wire, string
+from procfs import descriptors
 
 from lab import debs
 
@@ -153,7 +154,7 @@ def test_sockets_have_the_modes_and_the_group_that_are_set(start, tmp_path):
 
 def listening(pid):
     """Ports that a process listens on."""
-    inodes = {os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    inodes = set(descriptors(pid).values())
     rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
 

@@ -11,6 +11,7 @@ import pytest
 
 from cli import drover, virsh
 from mortal import processes
+from procfs import threads
 from waiting import wait_for
 
 TABLES = """help list dumpxml create start destroy define domid domuuid dominfo domname domstate quit reboot restore resume save
@@ -79,7 +80,7 @@ def dumped(say, *options):
 
 
 def vcpu_threads(pid):
-    return {task for task in pathlib.Path(f"/proc/{pid}/task").iterdir() if "CPU" in (task / "comm").read_text()}
+    return {task for task, name in threads(pid).items() if "CPU" in name}
 
 
 def resident_kib(pid):

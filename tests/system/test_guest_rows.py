@@ -14,6 +14,7 @@ import pytest
 from cli import drover
 from live import LiveDaemon, linux, read_until, shell, state, wait_state
 from mortal import definition, processes
+from procfs import descriptors
 from waiting import wait_for
 
 DISK = "<disk type='file'><source file='{}'/><target dev='hda' bus='ide'/></disk>"
@@ -201,7 +202,7 @@ def test_a_cache_mode_decides_how_the_image_is_opened(guests, daemon, place, cac
                           "<target dev='vda' bus='virtio'/></disk>"))
     daemon.virsh("start", "d")
     qemu, = processes(daemon.virsh("domuuid", "d").strip())
-    opened = [fd for fd in pathlib.Path(f"/proc/{qemu}/fd").iterdir() if os.readlink(fd) == str(image)]
+    opened = [fd for fd, file in descriptors(qemu).items() if file == str(image)]
     flags = [int(re.search(r"flags:\s*(\d+)", (fd.parent.parent / "fdinfo" / fd.name).read_text())[1], 8) for fd in opened]
     assert flags and all(bool(flag & os.O_DIRECT) == direct for flag in flags)
 

@@ -1,7 +1,6 @@
 """Processors and memory of a running guest, changed while it runs, through stock clients."""
-import pathlib
-
 import libvirt
+import procfs
 import pytest
 
 from live import linux, shell, start
@@ -40,9 +39,8 @@ def test_single_ones_are_plugged_and_pinned_and_stay(daemon, dom):
     daemon.virsh("vcpupin", "g", "3", "0")
     assert "<vcpu id='3' enabled='yes' hotpluggable='yes'/>" in dom.XMLDesc()
     pid = int((daemon.base / "run/qemu/g.status").read_text().split("pid ")[1].split()[0])
-    masks = [line.split()[1] for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-             for line in (task / "status").read_text().splitlines()
-             if line.startswith("Cpus_allowed_list") and "CPU 3" in (task / "comm").read_text()]
+    masks = [line.split()[1] for task, name in procfs.threads(pid).items() if "CPU 3" in name
+             for line in (task / "status").read_text().splitlines() if line.startswith("Cpus_allowed_list")]
     assert masks == ["0"]
     shell(dom, b"for c in /sys/devices/system/cpu/cpu[1-9]*/online; do echo 1 > $c; done; "
                b"echo has-$(grep -c ^processor /proc/cpuinfo)", b"has-4")

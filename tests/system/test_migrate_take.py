@@ -1,13 +1,12 @@
 """A guest that has arrived and waits paused, because its client is lost and its source dead: it is never lost, and never
 runs twice (MIG-07; models/handover.pml: the source's word, and a person who takes it)."""
 import contextlib
-import os
-import pathlib
 import signal
 import socket
 
 import frames
 import pytest
+from procfs import descriptors
 from test_migrate_handover import BEGIN, LIVE, NONE, PAUSED, Mover, deaf, has_arrived, runs_on_b_alone, verify
 from test_migrate_refusals import TO_B, add_disk, guests_of, running, state_of
 from waiting import wait_for
@@ -151,11 +150,7 @@ def test_a_peer_to_peer_move_whose_source_host_dies_at_its_end(pair):
 
 def count_sockets(host):
     """Of its one QEMU, which closes the stream when it has read all of it."""
-    found = 0
-    for fd in pathlib.Path(f"/proc/{host.processes('qemu-system-x86_64')[0]}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found += os.readlink(fd).startswith("socket:")
-    return found
+    return sum(file.startswith("socket:") for file in descriptors(host.processes("qemu-system-x86_64")[0]).values())
 
 
 class Tunnel(Mover):

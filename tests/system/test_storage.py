@@ -9,6 +9,7 @@ import termios
 import xml.etree.ElementTree as ElementTree
 
 import libvirt
+import procfs
 import pytest
 
 from droverd import Droverd
@@ -212,7 +213,7 @@ def test_files_that_others_make_and_remove_are_seen_without_a_refresh(storage):
 
 def unread_events(pid):
     """Bytes of events that a process has not taken from its inotify queue."""
-    fd = next(link.name for link in pathlib.Path(f"/proc/{pid}/fd").iterdir() if "inotify" in os.readlink(link))
+    fd = next(entry.name for entry, file in procfs.descriptors(pid).items() if "inotify" in file)
     pidfd = os.pidfd_open(pid)
     copy = ctypes.CDLL(None).syscall(SYS_PIDFD_GETFD, pidfd, int(fd), 0)
     n = ctypes.c_int()
@@ -266,7 +267,7 @@ def test_a_pool_that_hangs_holds_up_nobody_else(storage):
     other = storage.daemon.base / "other"
     storage.virsh("pool-create-as", "q", "dir", "--target", other, "--build")
     watcher = next(pid for pid in storage.helpers()
-                   if str(storage.dir) in pathlib.Path(f"/proc/{pid}/fd/3").read_text())
+                   if str(storage.dir).encode() in procfs.read(f"/proc/{pid}/fd/3"))
     os.kill(watcher, signal.SIGSTOP)
     try:
         begun = subprocess.Popen(["virsh", "-c", storage.daemon.uri(driver="qemu"), "vol-info", "v", "p"],

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import uuid
 
+import procfs
 import pytest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
@@ -71,8 +72,8 @@ def test_images_take_no_loop_devices(live_daemon, place):
         define(live_daemon, place, name)
         live_daemon.virsh("start", name, "--paused")
     assert set(names) <= set(live_daemon.virsh("list", "--name").split())
-    behind = [file.read_text() for file in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
-    assert not [path for path in behind if str(place) in path]
+    behind = [procfs.read(file) for file in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
+    assert not [path for path in behind if str(place).encode() in path]
     for name in names:
         live_daemon.virsh("destroy", name)
         live_daemon.virsh("undefine", name)
