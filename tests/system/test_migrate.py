@@ -22,7 +22,8 @@ class Journey:
         self.pair, self.pulse, self.port = pair, pulse, port
 
     def linux(self, name="g", define=True, **settings):
-        settings = {"beat": 5, "touch": 16, **settings}
+        """A quiet one, which beats seldom: QEMU 7.2 under TCG forgets stores of one that runs while its memory is sent."""
+        settings = {"beat": 50, "touch": 16, **settings}
         return self.begin(domains.linux(name, port=self.port, **settings), name, define, "^touched")
 
     def payload(self, name="g", **settings):
@@ -72,11 +73,10 @@ def assert_count_up(beats):
 def test_a_guest_moves_and_lives_on(journey, options, transport):
     """MIG-01, MIG-02, MIG-03, MIG-07, MIG-10, MIG-34
 
-    A quiet guest: QEMU 7.2 under TCG forgets stores of one that runs while its memory is sent, its counter of beats
-    among them (raw QEMU does it too). So that none is lost and none comes twice across the move is asserted where
-    nothing is stored meanwhile, or where KVM runs the guest.
+    QEMU 7.2 under TCG forgets stores of a guest, its counter of beats among them (raw QEMU does it too). So that none
+    is lost and none comes twice across the move is asserted where nothing is stored meanwhile, or where KVM runs it.
     """
-    journey.linux(beat=50)
+    journey.linux()
     done = journey.move(*options, transport=transport)
     assert done.stdout.strip() == "" and done.stderr.strip() == ""
     assert journey.whereabouts() == ([], ["g"], ["g"], [])
@@ -111,7 +111,8 @@ def test_it_can_arrive_paused_and_under_another_name(journey):
 
 
 def test_there_and_back_again(journey):
-    journey.linux()
+    """The bare payload: after two moves a Linux under TCG may beat and yet be deaf to its serial port."""
+    journey.payload(touch_mib=64)
     journey.move("--live")
     journey.pair.b.virsh("migrate", "--live", "g", "qemu+ssh://a/system", timeout=MOVE_S)
     assert journey.whereabouts() == (["g"], [], ["g"], [])

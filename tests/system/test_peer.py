@@ -25,7 +25,7 @@ def guests_of(host):
 def test_stock_daemons_move_a_quiet_guest(lab, stock):
     a, b = stock
     inside, outside = lab.socket("port")
-    a.write_file("/root/g.xml", domains.linux("g", port=inside, beat=10, touch=16))
+    a.write_file("/root/g.xml", domains.linux("g", port=inside, beat=50, touch=16))
     with Pulse(outside) as pulse:
         a.virsh("create", "/root/g.xml")
         pulse.wait("^touched", 60)
@@ -52,7 +52,7 @@ def test_drover_lists_the_guests_of_a_stock_daemon(stock):
 def test_drover_migrate_drives_two_stock_daemons(lab, stock, options):
     a, b = stock
     inside, outside = lab.socket("port")
-    a.write_file("/root/g.xml", domains.linux("g", port=inside, beat=10, touch=16))
+    a.write_file("/root/g.xml", domains.linux("g", port=inside, beat=50, touch=16))
     with Pulse(outside) as pulse:
         a.virsh("define", "/root/g.xml")
         a.virsh("start", "g")
