@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import libvirt
 import pytest
+from waiting import wait_for
 
 UUID = "11111111-2222-3333-4444-555555555501"
 
@@ -14,12 +15,19 @@ def test_lists_are_empty(daemon, command):
     assert len(daemon.virsh(*command.split()).strip().splitlines()) == 2
 
 
+def kernel_links():
+    return {n for n in os.listdir("/sys/class/net") if os.path.isdir(f"/sys/class/net/{n}")}
+
+
 def test_interfaces_are_those_of_the_kernel(daemon, conn):
-    alone = {n for n in os.listdir("/sys/class/net")
-             if os.path.isdir(f"/sys/class/net/{n}") and not os.path.exists(f"/sys/class/net/{n}/master")}
-    assert {i.name() for i in conn.listAllInterfaces()} == alone
-    assert set(conn.listInterfaces()) | set(conn.listDefinedInterfaces()) == alone
-    assert conn.numOfInterfaces() + conn.numOfDefinedInterfaces() == len(alone)
+    def agree():
+        """Others make and remove links meanwhile."""
+        alone = {n for n in kernel_links() if not os.path.exists(f"/sys/class/net/{n}/master")}
+        return ({i.name() for i in conn.listAllInterfaces()} == alone
+                and set(conn.listInterfaces()) | set(conn.listDefinedInterfaces()) == alone
+                and conn.numOfInterfaces() + conn.numOfDefinedInterfaces() == len(alone))
+
+    wait_for("the lists and the kernel agree", agree)
     lo = conn.interfaceLookupByName("lo")
     described = ET.fromstring(lo.XMLDesc(0))
     assert (described.get("type"), described.get("name"), described.find("mtu").get("size")) == ("ethernet", "lo", "65536")
@@ -91,9 +99,15 @@ def test_devices_form_a_tree(conn):
 
 
 def test_links_and_pci_functions_agree_with_the_kernel(conn):
-    links = {ET.fromstring(d.XMLDesc(0)).findtext("capability/interface") for d in
-             conn.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)}
-    assert links == {n for n in os.listdir("/sys/class/net") if os.path.isdir(f"/sys/class/net/{n}")}
+    def links():
+        try:
+            return {ET.fromstring(d.XMLDesc(0)).findtext("capability/interface") for d in
+                    conn.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)}
+        except libvirt.libvirtError as error:  # others make and remove links meanwhile
+            assert error.get_error_code() == libvirt.VIR_ERR_NO_NODE_DEVICE
+            return None
+
+    wait_for("the devices and the kernel agree", lambda: links() == kernel_links())
     for device in conn.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV):
         described = ET.fromstring(device.XMLDesc(0))
         with open(described.findtext("path") + "/vendor", encoding="ascii") as file:
