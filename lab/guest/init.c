@@ -328,7 +328,6 @@ static void services_start(void)
         run((char *[]){ "/bin/ip", "link", "set", "lo", "up", NULL });
         if (cmdline_number("beat", 100) || cmdline_number("touch", 0))
                 heartbeat = start(NULL, (char *[]){ "/heartbeat", NULL });
-        shell_start();
         ports_name();
         if (cmdline_number("agent", 0) && access("/usr/sbin/qemu-ga", X_OK) == 0)
                 start(NULL, (char *[]){ "/usr/sbin/qemu-ga", "-m", "virtio-serial", "-p",
@@ -349,6 +348,7 @@ int main(void)
 
         clock_gettime(CLOCK_MONOTONIC, &up);
         printf("ready %ld.%03ld\n", (long)up.tv_sec, up.tv_nsec / 1000000);
+        shell_start(); /* last: its prompt would stand before what is printed on the same line */
 
         for (;;) {
                 if (poll(polls, n_polls, -1) < 0)
