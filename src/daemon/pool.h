@@ -21,10 +21,14 @@ typedef struct Registry Registry;
 typedef struct Storage Storage;
 typedef struct StorageTask StorageTask;
 
+/* What several volumes of a pool may have in common. */
+typedef enum VolumeAlias { ALIAS_KEY, ALIAS_PATH, N_ALIASES } VolumeAlias;
+
 typedef struct Volume {
         VolumeDef *def;
-        size_t place;  /* in the pool's vector */
-        unsigned seen; /* in which scan it was found last */
+        size_t place;                   /* in the pool's vector */
+        unsigned seen;                  /* in which scan it was found last */
+        struct Volume *next[N_ALIASES]; /* another one with its key, its path; NULL: none more */
 } Volume;
 
 struct Pool {
