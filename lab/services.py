@@ -127,7 +127,7 @@ class Droverd(Virtd):
     """Our own, as built; config holds lines of droverd.conf by key."""
 
     def __init__(self, host, config=None, arguments=(), env=None):
-        lines = {"host_uuid": host.uuid, "default_network": 0, **(config or {})}
+        lines = {"host_uuid": host.uuid, "default_network": 0, "default_pool": 0, **(config or {})}
         host.write_file("/etc/drover/droverd.conf", config_text(lines))
         super().__init__(host, [PROGRAMS / "droverd", *arguments], SOCKET, env)
 

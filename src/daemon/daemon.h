@@ -11,6 +11,9 @@ typedef struct Driver Driver;
 typedef struct Server Server;
 typedef struct Quota Quota;
 
+/* The state directory of the one instance that serves the whole system. */
+#define SYSTEM_STATE_DIR "/var/lib/drover"
+
 enum { N_DRIVERS = 2 };
 
 typedef struct DaemonDirs {

@@ -23,7 +23,7 @@ static const char usage[] = "usage: droverd [OPTION]...\n"
                             "Run QEMU guests on this host; clients speak the libvirt protocol to it.\n"
                             "\n"
                             "  --config-dir DIR  definitions and droverd.conf (/etc/drover)\n"
-                            "  --state-dir DIR   what outlives a boot (/var/lib/drover)\n"
+                            "  --state-dir DIR   what outlives a boot (" SYSTEM_STATE_DIR ")\n"
                             "  --run-dir DIR     sockets, what a boot throws away (/run/drover)\n"
                             "  --log-dir DIR     guests' logs (/var/log/drover)\n"
                             "  --check-config    read droverd.conf, say what is wrong with it, and end\n"
@@ -241,7 +241,7 @@ int main(int argc, char **argv)
 {
         AUTO(Options)
         options = { .dirs = { .config = str_dup("/etc/drover"),
-                              .state = str_dup("/var/lib/drover"),
+                              .state = str_dup(SYSTEM_STATE_DIR),
                               .run = str_dup("/run/drover"),
                               .log = str_dup("/var/log/drover") } };
         AUTO(Error) err = { 0 };

@@ -15,8 +15,11 @@
 #include "daemon/pool-serve.h"
 #include "daemon/pool.h"
 #include "daemon/registry.h"
+#include "model/xml.h"
 
 #include <unistd.h>
+
+#define SYSTEM_IMAGES "/var/lib/libvirt/images"
 
 PoolDef *storage_parse_pool(Storage *storage, const char *xml, bool validate, Error *err)
 {
@@ -78,6 +81,46 @@ static int load_one(void *arg, const char *name, const char *xml, bool autostart
         pool->config = TAKE(def);
         pool->autostart = autostart;
         return 0;
+}
+
+/*
+ * STO-02: once, at the first start, unless its name or its place is taken. Whoever removes it later has it removed, and
+ * who defines it elsewhere has it there. An instance with a state directory of its own keeps to that.
+ */
+static int make_default(Storage *storage, Error *err)
+{
+        const Daemon *daemon = storage->driver->daemon;
+        const DaemonDirs *dirs = &daemon->dirs;
+        AUTOFREE char *mark = str_format("%s/default-pool-made", dirs->state);
+        AUTOFREE char *images = str_eq(dirs->state, SYSTEM_STATE_DIR) ? str_dup(SYSTEM_IMAGES)
+                                                                      : str_format("%s/images", dirs->state);
+        AUTOFREE char *path = str_format("%s/storage/default.xml", dirs->config);
+        AUTOFREE char *link = str_format("%s/storage/autostart/default.xml", dirs->config);
+        AUTO(PoolDef) *def = NULL;
+        AUTO(Buf) xml = { 0 };
+        AUTO(Error) why = { 0 };
+        Pool *there = NULL;
+
+        if (!daemon->config->default_pool || access(mark, F_OK) == 0)
+                return 0;
+        buf_put_text(&xml, "<pool type='dir'><name>default</name><target><path>");
+        xml_put_escaped(&xml, images);
+        buf_put_text(&xml, "</path></target></pool>");
+        def = storage_parse_pool(storage, buf_text(&xml), false, err);
+        if (!def)
+                return -1;
+        if (storage_find_defined(storage, def, &there, &why) == 0 && !there) {
+                if (dir_make(images, 0711, &why) < 0)
+                        log_warning("the storage pool 'default' cannot be started: %s", why.text);
+                buf_clear(&xml);
+                pool_def_format(def, DEF_FORMAT_INACTIVE, &xml);
+                /* the definition last: with it, it is made */
+                if (file_link_durable(link, "../default.xml", err) < 0 ||
+                    file_write_durable(path, xml.data, xml.len, 0600, err) < 0 ||
+                    load_one(storage, "default", buf_text(&xml), true, err) < 0)
+                        return -1;
+        }
+        return file_write_durable(mark, "", 0, 0600, err);
 }
 
 /* --- what runs --- */
@@ -193,7 +236,7 @@ int storage_load(Driver *driver, FileQueue *files, Error *err)
         storage->program = helper_program("drover-storage");
         storage->store = def_store_new(files, config_dir);
         running = def_store_new(files, storage->status_dir);
-        if (def_store_load(storage->store, load_one, storage, err) < 0)
+        if (def_store_load(storage->store, load_one, storage, err) < 0 || make_default(storage, err) < 0)
                 return -1;
         return def_store_load(running, take_up, storage, err);
 }

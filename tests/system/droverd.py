@@ -10,6 +10,8 @@ import time
 
 from lab import native
 
+# No network on the machine that runs the tests, and no pool but those that a test makes.
+BARE = "default_network = 0\ndefault_pool = 0\n"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -36,8 +38,7 @@ class Droverd:
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="drover-test-"))
         for name in ("etc", "state", "run", "log"):
             (self.base / name).mkdir()
-        # no network of its own on the machine that runs the tests
-        (self.base / "etc" / "droverd.conf").write_text("default_network = 0\n" + conf)
+        (self.base / "etc" / "droverd.conf").write_text(BARE + conf)
         self.output = open(self.base / "output", "w+", encoding="utf-8")
         self.process = None
         self.alive.append(self)

@@ -3,6 +3,7 @@ import os
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from droverd import BARE
 
 from lab import payload
 from lab.paths import PROGRAMS
@@ -20,7 +21,7 @@ class Inside:
 
     def __init__(self, machine, storage_timeout=120):  # a busy host is no dead server
         self.machine = machine
-        config = f"libvirt_sockets = 1\ndefault_network = 0\nstorage_timeout = {storage_timeout}\n"
+        config = f"libvirt_sockets = 1\n{BARE}storage_timeout = {storage_timeout}\n"
         machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
         self.start()
 

@@ -10,7 +10,7 @@ import subprocess
 import frames
 import libvirt
 import pytest
-from droverd import Droverd, find_program, free_port
+from droverd import BARE, Droverd, find_program, free_port
 from frames import OK, Wire, string
 from procfs import descriptors
 
@@ -94,7 +94,7 @@ def test_all_keys_of_todays_file_are_known(start):
     daemon = start(OTHERS + ADMIN)
     said = warnings(daemon)
     assert said and all("is accepted, but this version does not act upon it" in text for _, text in said), said
-    lines = ("default_network = 0\n" + OTHERS + ADMIN).splitlines()
+    lines = (BARE + OTHERS + ADMIN).splitlines()
     assert all(text.split()[0] == lines[int(number) - 1].split()[0] for number, text in said)
     assert {"access_drivers", "log_filters", "keepalive_required"} < {text.split()[0] for _, text in said}
 

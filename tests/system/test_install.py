@@ -29,11 +29,11 @@ def lab():
 
 @pytest.fixture(scope="module")
 def host(lab):
-    """A host as it is after an install: droverd, the default network, and nothing else. Outside is host b."""
+    """A host as it is after an install: droverd, the default network and pool, and nothing else. Outside is host b."""
     host = lab.host("a", kvm=True)
     host.outside = lab.host("b")
     host.run(["systemd-tmpfiles", "--create", str(TOP / "packaging/drover.tmpfiles")])  # as a package does
-    host.daemon = host.droverd({"default_network": 1})
+    host.daemon = host.droverd({"default_network": 1, "default_pool": 1})
     virtinst.put_boot_program(host, "/srv/tftp/beat.0")
     for name, xml in (("pxe", PXE), ("alone", ALONE)):
         host.write_file(f"/root/{name}.xml", xml)
@@ -70,7 +70,7 @@ def test_from_an_image(host, install):
     virtinst.put_payload(host, "/srv/disks/imp.img")
     console = install("imp", "--import", "--disk", "/srv/disks/imp.img,format=raw", "--network", "network=default")
     console.wait("^beat", 60)
-    assert host.virsh("pool-list", "--name").split() == ["disks"]
+    assert set(host.virsh("pool-list", "--name").split()) == {"default", "disks"}
     assert host.virsh("vol-pool", "/srv/disks/imp.img").strip() == "disks"
     assert dumped(host, "imp").find("devices/interface/source").get("bridge") == "virbr0"
     assert "virbr0" in host.run(["bridge", "link"]).stdout

@@ -4,6 +4,7 @@ import pathlib
 
 import packets
 import pytest
+from droverd import BARE
 
 from lab import guest
 from lab.machine import Machine
@@ -55,7 +56,7 @@ XML = """<domain type='qemu'>
 @pytest.fixture(scope="module")
 def virsh(machine):
     """Stock virsh on a droverd in the machine."""
-    config = "libvirt_sockets = 1\ndefault_network = 0\n"
+    config = "libvirt_sockets = 1\n" + BARE
     machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
     machine.run(["sh", "-c", f"setsid {PROGRAMS}/droverd > /run/droverd.log 2>&1 < /dev/null &"])
     machine.run(["sh", "-c", "until [ -S /run/drover/libvirt-sock ]; do sleep 0.2; done"])
