@@ -64,8 +64,11 @@ bool file_system_is_shared(const char *path)
         return file_system_is_shared_in(buf_text(&table), path);
 }
 
-/* The first word of a line of exports: in quotes where it holds blanks, "\\040" for an octet in octal. */
-static void put_exported(const char *line, Buf *ret)
+/*
+ * The first word of a line of exports: in quotes where it holds blanks, "\\040" for an octet in octal. Returns what comes
+ * after it.
+ */
+static const char *put_exported(const char *line, Buf *ret)
 {
         bool quoted;
 
@@ -79,6 +82,7 @@ static void put_exported(const char *line, Buf *ret)
                         buf_put_char(ret, *line);
                 }
         }
+        return quoted && *line ? line + 1 : line;
 }
 
 bool file_system_is_exported_in(const char *exports, const char *path)
@@ -97,16 +101,68 @@ bool file_system_is_exported_in(const char *exports, const char *path)
         return false;
 }
 
+/* What is exported now, and what will be. */
+static const char *const tables[] = { "/var/lib/nfs/etab", "/etc/exports" };
+
 bool file_system_is_exported(const char *path)
 {
-        static const char *const files[] = { "/var/lib/nfs/etab", "/etc/exports" };
-
-        for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
                 AUTO(Buf) text = { 0 };
 
-                if (file_read(files[i], LARGEST_TABLE, &text, NULL) == 0 &&
+                if (file_read(tables[i], LARGEST_TABLE, &text, NULL) == 0 &&
                     file_system_is_exported_in(buf_text(&text), path))
                         return true;
         }
         return false;
+}
+
+/* Whether the option stands among those of any client, "host(rw,async)", or of all, "-async". */
+static bool has_option(const char *clients, const char *wanted)
+{
+        size_t n = strlen(wanted);
+        bool options = false;
+
+        for (const char *at = clients; *at && *at != '#';) {
+                size_t word = strcspn(at, " \t(),#");
+
+                if (*at == '-' && !options) {
+                        options = true;
+                        at++;
+                        continue;
+                }
+                if (options && word == n && strncmp(at, wanted, n) == 0)
+                        return true;
+                at += word;
+                if (*at == '(')
+                        options = true;
+                else if (*at == ')' || *at == ' ' || *at == '\t')
+                        options = false;
+                at += *at && *at != '#';
+        }
+        return false;
+}
+
+void file_system_find_async_in(const char *exports, Buf *ret)
+{
+        AUTO_STRLIST lines = str_split(exports, "\n");
+
+        for (char **line = lines; *line; line++) {
+                AUTO(Buf) exported = { 0 };
+                const char *clients = put_exported(*line, &exported);
+
+                if (exported.len && exported.data[0] == '/' && has_option(clients, "async"))
+                        buf_format(ret, "%s\n", buf_text(&exported));
+        }
+}
+
+void file_system_find_async(Buf *ret)
+{
+        for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+                AUTO(Buf) text = { 0 };
+
+                if (file_read(tables[i], LARGEST_TABLE, &text, NULL) == 0 && text.len) {
+                        file_system_find_async_in(buf_text(&text), ret);
+                        return;
+                }
+        }
 }

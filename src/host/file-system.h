@@ -2,6 +2,8 @@
 /*
  * host/file-system.h - what is known about file systems without touching them
  */
+#include "base/buf.h"
+
 #include <stdbool.h>
 
 /*
@@ -16,3 +18,11 @@ bool file_system_is_shared_in(const char *mountinfo, const char *path);
 bool file_system_is_exported(const char *path);
 /* The same with the text of such a file given; for tests. */
 bool file_system_is_exported_in(const char *exports, const char *path);
+
+/*
+ * Puts the directories that this host exports with async, a line for each (STO-32): it tells clients that their data is
+ * written when it is not, and guests' images lose it when the host falls.
+ */
+void file_system_find_async(Buf *ret);
+/* The same with the text of such a file given; for tests. */
+void file_system_find_async_in(const char *exports, Buf *ret);

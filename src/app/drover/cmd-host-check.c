@@ -1,6 +1,6 @@
 /*
  * app/drover/cmd-host-check.c - is this machine fit to run guests, and for how many (CPU-01, CPU-02, CLK-16 to CLK-18,
- * CPU-15, MEM-01, MEM-04, MEM-05)
+ * CPU-15, MEM-01, MEM-04, MEM-05, STO-32)
  *
  * Facts of the machine are read here, what guests have comes over the connection.
  */
@@ -9,6 +9,7 @@
 #include "app/drover/session.h"
 
 #include "base/str.h"
+#include "host/file-system.h"
 #include "host/node.h"
 #include "host/process.h"
 
@@ -84,6 +85,27 @@ static void check_clock(Session *s, struct json_object *advice)
         out_field(s->out, CHECK_WIDTH, "Time service", "%s", service ?: "none");
         if (!service)
                 advise(s, advice, "run chrony, ntpd or systemd-timesyncd on the host, and in the guests as well");
+}
+
+/* Where this machine is a server of images for others. */
+static void check_exports(Session *s, struct json_object *advice)
+{
+        AUTO(Buf) found = { 0 };
+        AUTO_STRLIST paths = NULL;
+
+        file_system_find_async(&found);
+        paths = str_split(buf_text(&found), "\n");
+        for (char **path = paths; *path; path++) {
+                AUTOFREE char *text = NULL;
+
+                if (!**path)
+                        continue;
+                text = str_format(
+                        "'%s' is exported with async: when this host falls, guests' images there lose what they "
+                        "were told is written; export it with sync",
+                        *path);
+                advise(s, advice, text);
+        }
 }
 
 /* Half the RAM, and the RAM again by the ratio of overcommit (MEM-01). */
@@ -172,6 +194,7 @@ static int host_check(Session *s, const Args *args, Error *err)
         advice = json_object_new_array();
         check_processor(s, advice);
         check_clock(s, advice);
+        check_exports(s, advice);
         out_number(s->out, CHECK_WIDTH, "Memory", memory.total_kib, "KiB");
         out_number(s->out, CHECK_WIDTH, "Swap", swap_kib, "KiB");
         out_number(s->out, CHECK_WIDTH, "Recommended swap",
@@ -188,7 +211,7 @@ const Command host_check_commands[] = {
                   "[--memory SIZE]       recommend swap for a host with this much memory, in KiB",
           .summary = "say whether this machine is fit for its guests",
           .text = "Looks at the machine that drover runs on, and at the guests of the daemon it is connected to: "
-                  "virtualization, clock, time service, swap, and how much more guests have than the host. Each finding "
+                  "virtualization, clock, time service, NFS exports, swap, and how much more guests have than the host. Each finding "
                   "that wants an act has a line of advice. The recommended swap is 0.5 times the memory, and RATIO times the memory.",
           .run = host_check },
         { 0 },

@@ -37,3 +37,21 @@ TEST(exported_is_what_is_below_an_exported_directory_MIG_20)
         CHECK(!file_system_is_exported_in(exports, "relative"));
         CHECK(!file_system_is_exported_in("", "/srv/images"));
 }
+
+TEST(exports_with_async_are_found_STO_32)
+{
+        static const char exports[] = "/srv/sync *.example.com(rw,no_root_squash,sync)\n"
+                                      "/srv/async *.example.com(rw,no_root_squash,async)\n"
+                                      "/srv/second host(ro,sync) other(rw,async,fsid=1)\n"
+                                      "/srv/default -async,rw host other(sync)\n"
+                                      "\"/srv/two words\"\t10.0.0.0/8(async)\n"
+                                      "/srv/name async(rw) not-async(ro) x-async(ro) -sync\n"
+                                      "/srv/said host(rw) # async(async)\n"
+                                      "relative host(async)\n"
+                                      "/srv/cut host(rw,asyn\n"
+                                      "\"\n";
+        AUTO(Buf) found = { 0 };
+
+        file_system_find_async_in(exports, &found);
+        CHECK_STR(buf_text(&found), "/srv/async\n/srv/second\n/srv/default\n/srv/two words\n");
+}
