@@ -1,6 +1,7 @@
 """drover's commands for pools and volumes: what they say is what stock virsh says, and JSON of it."""
 import json
 import os
+import pathlib
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -85,6 +86,27 @@ def test_json_says_the_same(daemon):
     assert json.loads(drover(daemon, "-o", "json", "vol-info", "v", "j"))["capacity_bytes"] == 1 << 20
     drover(daemon, "pool-destroy", "j")
     assert json.loads(drover(daemon, "-o", "json", "pool-list", "--all")) == []
+
+
+DEBIAN = pathlib.Path("/usr/share/osinfo/os/debian.org/debian-11.xml")
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason="osinfo-db is not installed")
+def test_a_disk_has_to_hold_its_system(daemon):
+    """STO-39: less than it needs is refused, less than it should have is a warning."""
+    needs, wants = (int(ElementTree.parse(DEBIAN).findtext(f"os/resources/{which}/storage")) for which in ("minimum", "recommended"))
+    drover(daemon, "pool-create-as", "o", "dir", "--target", daemon.base / "o", "--build")
+
+    def make(name, size, variant="debian11"):
+        return drover(daemon, "vol-create-as", "o", name, str(size), "--os-variant", variant, check=False)
+
+    assert f"debian11 needs a disk of {needs >> 30}.00 GiB at least" in make("v", needs - 1)
+    assert "no system is called 'amiga'" in make("v", wants, "amiga")
+    assert os.listdir(daemon.base / "o") == []
+    said = make("small", needs)
+    assert f"warning: debian11 should have a disk of {wants >> 30}.00 GiB" in said and "Vol small created" in said
+    said = make("right", wants)
+    assert "warning" not in said and "Vol right created" in said
 
 
 KINDS = ["dir", "fs", "netfs", "logical", "disk", "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "gluster", "zfs", "vstorage"]

@@ -2,11 +2,13 @@
  * app/drover/cmd-volume.c - volumes of storage pools
  */
 #include "app/drover/commands.h"
+#include "app/drover/os-variant.h"
 #include "app/drover/storage.h"
 #include "app/drover/xml.h"
 
 #include "base/str.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #define ARG_VOL      "VOL          volume: name, key or path\n"
@@ -78,6 +80,26 @@ static int put_backing(Session *s, const Args *args, const WireStoragePool *pool
         return 0;
 }
 
+/* STO-39: a disk has to hold the system, its programs and its swap. */
+static int check_os_fits(const Args *args, uint64_t capacity, Error *err)
+{
+        const char *name = arg_text(args, "os-variant");
+        OsDisk disk = { 0 };
+        const char *unit;
+        double size;
+
+        if (!name)
+                return 0;
+        if (os_variant_disk(OS_VARIANTS, name, &disk, err) < 0)
+                return -1;
+        size = pretty_size(capacity < disk.minimum ? disk.minimum : disk.recommended, &unit);
+        if (capacity < disk.minimum)
+                return err_set(err, ERR_INVALID_ARG, "%s needs a disk of %.2f %s at least", name, size, unit);
+        if (capacity < disk.recommended)
+                fprintf(stderr, "warning: %s should have a disk of %.2f %s\n", name, size, unit);
+        return 0;
+}
+
 static int vol_create_as(Session *s, const Args *args, Error *err)
 {
         const char *name = arg_text(args, "name"), *format = arg_text(args, "format");
@@ -88,7 +110,8 @@ static int vol_create_as(Session *s, const Args *args, Error *err)
         int given;
 
         if (arg_size(args, "capacity", 1, &capacity, err) < 0 ||
-            (given = arg_size(args, "allocation", 1, &allocation, err)) < 0 || find_pool_arg(s, args, &pool, err) < 0)
+            (given = arg_size(args, "allocation", 1, &allocation, err)) < 0 ||
+            check_os_fits(args, capacity, err) < 0 || find_pool_arg(s, args, &pool, err) < 0)
                 return -1;
         buf_put_text(&xml, "<volume>\n");
         put_element(&xml, 1, "name", name);
@@ -396,14 +419,17 @@ const Command volume_commands[] = {
           .run = vol_create },
         { .name = "vol-create-as",
           .group = GROUP_STORAGE,
-          .args = ARG_POOL "NAME                         the volume's name\n"
-                           "CAPACITY                     bytes the guest sees, or 10G\n"
-                           "[--allocation SIZE]          bytes taken at once\n"
-                           "[--format FORMAT]            raw, qcow2 or another one\n"
-                           "[--backing-vol VOL]          volume below it\n"
-                           "[--backing-vol-format FORMAT]  its format\n"
-                           "[--prealloc-metadata]        make the image's tables at once\n"
-                           "[--print-xml]                show the definition, do nothing",
+          .args = ARG_POOL
+          "NAME                         the volume's name\n"
+          "CAPACITY                     bytes the guest sees, or 10G\n"
+          "[--allocation SIZE]          bytes taken at once\n"
+          "[--format FORMAT]            raw, qcow2 or another one\n"
+          "[--backing-vol VOL]          volume below it\n"
+          "[--backing-vol-format FORMAT]  its format\n"
+          "[--prealloc-metadata]        make the image's tables at once\n"
+          "[--os-variant NAME]          refuse less than this system needs (debian11), warn of less than "
+          "it should have\n"
+          "[--print-xml]                show the definition, do nothing",
           .summary = "make a volume from words",
           .run = vol_create_as },
         { .name = "vol-create-from",
