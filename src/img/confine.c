@@ -96,12 +96,12 @@ static const unsigned allowed[] = {
 
 /* Needed only where files may still be opened and put in place. */
 static const unsigned opening[] = {
-        SYS_openat,     SYS_getdents64, SYS_linkat, SYS_mkdirat,  SYS_statfs,    SYS_fstatfs,
-        SYS_fgetxattr,  SYS_ppoll,      SYS_umask,  SYS_unlinkat, SYS_renameat2, SYS_renameat,
-        SYS_readlinkat, SYS_faccessat,  SYS_fchmod, SYS_fchown,
+        SYS_openat, SYS_getdents64, SYS_linkat,   SYS_mkdirat,   SYS_statfs,    SYS_fstatfs,    SYS_fgetxattr,
+        SYS_ppoll,  SYS_umask,      SYS_unlinkat, SYS_renameat2, SYS_renameat,  SYS_readlinkat, SYS_faccessat,
+        SYS_fchmod, SYS_fchown,     SYS_geteuid,  SYS_getegid,   SYS_getgroups, SYS_getxattr,
 #ifdef SYS_open
-        SYS_open,       SYS_unlink,     SYS_rename, SYS_readlink, SYS_access,    SYS_poll,
-        SYS_mkdir,      SYS_stat,       SYS_lstat,
+        SYS_open,   SYS_unlink,     SYS_rename,   SYS_readlink,  SYS_access,    SYS_poll,       SYS_mkdir,
+        SYS_stat,   SYS_lstat,
 #endif
 };
 

@@ -4,17 +4,16 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/permission.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "qemu/guest-process.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_LIST = 1 << 20 };
+enum { MOST_LIST = 1 << 20, MOST_WORDS = 2 * PATH_MAX };
 
 typedef struct GiveBack {
         FileReturns *all;
@@ -91,52 +90,20 @@ int guest_files_add(const GuestEnv *env, const Uuid *uuid, const char *path, Err
         return change_list(env, uuid, path, true, err);
 }
 
-static void say(const char *text, int n, size_t room)
-{
-        if (n > 0 && write(STDERR_FILENO, text, MIN((size_t)n, room - 1)) < 0)
-                return; /* a hint only: QEMU says that it failed */
-}
-
-/* The first directory on the way that QEMU's user may not pass; false: it is the file itself. */
-static bool explain_directory(const char *path, const RootUser *user)
-{
-        char dir[PATH_MAX], text[2 * PATH_MAX + 512];
-        struct stat st;
-
-        for (const char *slash = strchr(path + 1, '/'); slash && slash - path < PATH_MAX;
-             slash = strchr(slash + 1, '/')) {
-                memcpy(dir, path, (size_t)(slash - path));
-                dir[slash - path] = '\0';
-                if (access(dir, X_OK) == 0 || errno != EACCES || stat(dir, &st) < 0)
-                        continue;
-                say(text,
-                    snprintf(
-                            text, sizeof(text),
-                            "QEMU's user (uid %u, gid %u) may not pass the directory '%s' (mode %04o, owner %u, group "
-                            "%u); let it with: setfacl -m u:%u:x '%s', or move the image\n",
-                            user->uid, user->gid, dir, st.st_mode & 07777U, st.st_uid, st.st_gid, user->uid, dir),
-                    sizeof(text));
-                return true;
-        }
-        return false;
-}
-
 void guest_files_explain(const CommandLine *line, const RootUser *user)
 {
         for (size_t i = 0; user->uid != 0 && i < line->files.len; i++) {
                 const CommandLineFile *file = &line->files.items[i];
-                char text[PATH_MAX + 256];
-                struct stat st;
+                char at[PATH_MAX], why[MOST_WORDS], text[2 * MOST_WORDS];
+                int n;
 
-                if (access(file->path, file->write ? R_OK | W_OK : R_OK) == 0 || errno != EACCES ||
-                    explain_directory(file->path, user) || stat(file->path, &st) < 0)
+                if (!permission_explain(file->path, file->write ? R_OK | W_OK : R_OK, at, why, sizeof(why)))
                         continue;
-                say(text,
-                    snprintf(text, sizeof(text),
-                             "QEMU's user (uid %u, gid %u) may not %s '%s' (mode %04o, owner %u, group %u)\n",
-                             user->uid, user->gid, file->write ? "write" : "read", file->path, st.st_mode & 07777U,
-                             st.st_uid, st.st_gid),
-                    sizeof(text));
+                n = snprintf(text, sizeof(text), "QEMU's user (uid %u, gid %u) %s%s%u:%s '%s', or move the image\n",
+                             user->uid, user->gid, why, "; let it with: setfacl -m u:", user->uid,
+                             str_eq(at, file->path) ? (file->write ? "rw" : "r") : "x", at);
+                if (n > 0 && write(STDERR_FILENO, text, MIN((size_t)n, sizeof(text) - 1)) < 0)
+                        return; /* a hint only: QEMU says that it failed */
         }
 }
 

@@ -2,6 +2,8 @@
 user meanwhile (DOM rows on disks; section 3 of the main job)."""
 import json
 import os
+import re
+import struct
 import subprocess
 import uuid
 import xml.etree.ElementTree as ElementTree
@@ -242,6 +244,29 @@ def test_owners_can_be_left_to_the_administrator(place):
         assert closed.stat().st_uid == opened.stat().st_uid == os.getuid()
     finally:
         daemon.stop()
+
+
+def set_acl(path, *entries):
+    """Entries of a POSIX ACL as (tag, permissions, id): what setfacl(1) gives the kernel."""
+    os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries))
+
+
+def test_the_entry_of_an_acl_that_keeps_qemus_user_out_is_named(guests, place):
+    """Everybody may pass but QEMU's user, by name; then it may, and the mask takes that away."""
+    no_id = 0xffffffff
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    image = make(closed / "image.raw")
+    user = int(re.search(r"QEMU's user \(uid (\d+),", guests.start("a", disk(image)))[1])
+    wait_for("the image is given back", lambda: image.stat().st_uid == os.getuid())
+    for allows, mask, told in ((0, 5, f"its ACL says user:{user}:---"), (5, 4, f"its ACL says user:{user}:r-x, but mask::r--")):
+        set_acl(closed, (1, 7, no_id), (2, allows, user), (4, 5, no_id), (0x10, mask, no_id), (0x20, 5, no_id))
+        said = guests.start("a", disk(image))
+        assert f"may not pass the directory '{closed}'" in said and told in said and f"setfacl -m u:{user}:x '{closed}'" in said
+        wait_for("the image is given back", lambda: image.stat().st_uid == os.getuid())
+    set_acl(closed, (1, 7, no_id), (2, 1, user), (4, 0, no_id), (0x10, 1, no_id), (0x20, 0, no_id))
+    assert "created" in guests.start("a", disk(image))  # as the advice says
+    guests.end("a")
 
 
 def test_a_directory_that_keeps_qemus_user_out_is_named(guests, place):

@@ -8,12 +8,14 @@
 #include "host/storage/undo.h"
 
 #include "base/fd.h"
+#include "base/permission.h"
 #include "base/str.h"
 #include "img/format.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +26,8 @@
 #include <unistd.h>
 
 #define UNFINISHED_PREFIX ".drover-part-"
+
+enum { MOST_WORDS = 2 * PATH_MAX };
 
 /* What NFS calls a file that was removed while somebody had it open. */
 static bool is_removed_file(const char *name)
@@ -39,36 +43,27 @@ bool storage_is_unfinished(const char *name)
         return str_starts(name, UNFINISHED_PREFIX) || undo_is_file(name) || is_removed_file(name);
 }
 
-/* Which directory on the way to path this process may not go through; 0: none, or it cannot be told. */
-static size_t blocking_directory(const char *path)
+/* What this process wanted is not known: to read it, to write it, or to make it. */
+static bool explain(const char *path, char *why, size_t room)
 {
-        for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-                AUTOFREE char *dir = str_dup_n(path, (size_t)(slash - path));
+        AUTOFREE char *dir = str_dup_n(path, (size_t)(strrchr(path, '/') - path));
 
-                if (access(dir, X_OK) < 0 && errno == EACCES)
-                        return (size_t)(slash - path);
-        }
-        return 0;
+        return permission_explain(path, R_OK, NULL, why, room) || permission_explain(path, W_OK, NULL, why, room) ||
+               (*dir && permission_explain(dir, W_OK, NULL, why, room)) ||
+               permission_suspect(access(path, F_OK) == 0 ? path : dir, why, room);
 }
 
 int storage_fail(Error *err, int errnum, const char *path, const char *fmt, ...)
 {
-        size_t blocked = errnum == EACCES ? blocking_directory(path) : 0;
         AUTOFREE char *text = NULL;
-        struct stat st;
+        char why[MOST_WORDS];
         va_list ap;
 
         va_start(ap, fmt);
         text = str_vformat(fmt, ap);
         va_end(ap);
-        if (blocked) {
-                AUTOFREE char *dir = str_dup_n(path, blocked);
-
-                if (stat(dir, &st) == 0)
-                        return err_set(err, ERR_SYSTEM,
-                                       "%s: the directory '%s' (mode %04o, owner %u:%u) does not let user %u through",
-                                       text, dir, st.st_mode & 07777, st.st_uid, st.st_gid, geteuid());
-        }
+        if (errnum == EACCES && path[0] == '/' && explain(path, why, sizeof(why)))
+                return err_set(err, ERR_SYSTEM, "%s: user %u %s", text, geteuid(), why);
         return err_errno(err, errnum, "%s", text);
 }
 
