@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_COMPLAINT = 8192, MOST_FDS = 8 };
+enum { MOST_COMPLAINT = 8192, MOST_FDS = 12 };
 
 typedef struct Pipe {
         Helper *helper;

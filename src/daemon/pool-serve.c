@@ -17,6 +17,7 @@
 enum {
         POOL_FD = 3,
         LOGIN_FD = 8,
+        LOCK_FD = 9,
         CHUNK = 128 * 1024,
         MOST_RECORD = 256 * 1024,
         PIPE = 1024 * 1024,
@@ -258,6 +259,7 @@ static int start(PoolServe *serve, bool starts, Error *err)
         AUTO(Buf) xml = { 0 };
         AUTO(Fd) pool = -1;
         AUTO(Fd) login = -1;
+        AUTO(Fd) lock = -1;
         AUTO(Fd) its_in = -1;
         AUTO(Fd) its_out = -1;
         int in[2], out[2];
@@ -266,6 +268,8 @@ static int start(PoolServe *serve, bool starts, Error *err)
                 return -1;
         pool_def_format(serve->pool->live, DEF_FORMAT_INACTIVE | DEF_FORMAT_SECURE, &xml);
         if (helper_text_fd(&xml, &pool, err) < 0)
+                return -1;
+        if (pool_open_lock(serve->pool, &lock, err) < 0)
                 return -1;
         if (pipe2(in, O_CLOEXEC) < 0)
                 return err_errno(err, errno, "cannot make a pipe");
@@ -283,8 +287,9 @@ static int start(PoolServe *serve, bool starts, Error *err)
                                                   .fds = (const ChildFd[]){ { its_in, STDIN_FILENO },
                                                                             { its_out, STDOUT_FILENO },
                                                                             { pool, POOL_FD },
+                                                                            { lock, LOCK_FD },
                                                                             { login, LOGIN_FD } },
-                                                  .n_fds = login < 0 ? 3 : 4,
+                                                  .n_fds = login < 0 ? 4 : 5,
                                                   .numbered = true },
                                    on_ended, serve, err);
         return serve->helper ? 0 : -1;

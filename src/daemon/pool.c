@@ -14,6 +14,9 @@
 #include "wire/constants.h"
 #include "wire/structs.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 enum { IMAGINARY_BYTES_GIB = 100 };
 
 Pool *pool_new(Storage *storage, const char *name, const Uuid *uuid)
@@ -118,6 +121,14 @@ int pool_open_login(const Pool *pool, Fd *ret, Error *err)
                 return 0;
         err_prefix(err, "storage pool '%s'", pool->name);
         return -1;
+}
+
+int pool_open_lock(const Pool *pool, Fd *ret, Error *err)
+{
+        AUTOFREE char *path = str_format("%s/%s.lock", pool->storage->status_dir, pool->name);
+
+        *ret = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        return *ret < 0 ? err_errno(err, errno, "cannot open '%s'", path) : 0;
 }
 
 /* --- telling --- */

@@ -104,6 +104,8 @@ void pool_refresh(Pool *pool, DriverDone *done, void *arg);
 
 /* A memory file with what its <auth> logs in with; *ret -1: it has none. Not found is an error. */
 int pool_open_login(const Pool *pool, Fd *ret, Error *err);
+/* A file of its own below the run directory, for drover-storage: the host's programs that it runs hold a lock on it. */
+int pool_open_lock(const Pool *pool, Fd *ret, Error *err);
 
 /* VIR_STORAGE_POOL_EVENT_*. */
 void pool_tell(const Pool *pool, int event);

@@ -63,15 +63,16 @@ static int add_volume(const VolumeDef *def, int at, Fd *fd, ChildFd *fds, size_t
 
 StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, void *arg, Error *err)
 {
-        enum { POOL_FD = 3, VOLUME_FD, FROM_FD, KEY_FD, FROM_KEY_FD, LOGIN_FD };
+        enum { POOL_FD = 3, VOLUME_FD, FROM_FD, KEY_FD, FROM_KEY_FD, LOGIN_FD, LOCK_FD };
         Storage *storage = pool->storage;
         const char *argv[ARRAY_LEN(spec->words) + 2] = { storage->program };
         AUTO(Fd) pool_fd = -1;
         AUTO(Fd) volume_fd = -1;
         AUTO(Fd) from_fd = -1;
         AUTO(Fd) login = -1;
+        AUTO(Fd) lock = -1;
         AUTO(Buf) xml = { 0 };
-        ChildFd fds[9];
+        ChildFd fds[10];
         size_t n = 0;
         StorageTask *task;
 
@@ -81,6 +82,9 @@ StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, vo
         if (helper_text_fd(&xml, &pool_fd, err) < 0)
                 return NULL;
         fds[n++] = (ChildFd){ pool_fd, POOL_FD };
+        if (pool_open_lock(pool, &lock, err) < 0)
+                return NULL;
+        fds[n++] = (ChildFd){ lock, LOCK_FD };
         if (add_volume(spec->volume, VOLUME_FD, &volume_fd, fds, &n, err) < 0 ||
             add_volume(spec->from, FROM_FD, &from_fd, fds, &n, err) < 0)
                 return NULL;

@@ -13,6 +13,7 @@ import procfs
 import pytest
 
 from droverd import Droverd
+from loops import loop_device
 from waiting import EventLoop, wait_for
 
 SYS_PIDFD_GETFD = 438
@@ -310,14 +311,8 @@ def test_a_full_disk_says_so_and_leaves_nothing(storage):
 
 @pytest.fixture(name="device")
 def fixture_device(tmp_path):
-    image = tmp_path / "device"
-    with open(image, "wb") as file:
-        file.truncate(32 << 20)
-    made = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        pytest.skip("no loop device is free")
-    yield made.stdout.strip()
-    subprocess.run(["losetup", "-d", made.stdout.strip()], check=True)
+    with loop_device(tmp_path / "device", 32) as device:
+        yield device
 
 
 def test_a_pool_on_a_partition_is_made_mounted_and_unmounted(storage, device):

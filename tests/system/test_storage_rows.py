@@ -6,6 +6,7 @@ import uuid
 
 import procfs
 import pytest
+from loops import loop_device
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
 
@@ -39,14 +40,8 @@ def test_sizes_of_what_dd_makes(live_daemon, place):
 
 @pytest.fixture(name="device")
 def fixture_device(place):
-    image = place / "device"
-    with open(image, "wb") as file:
-        file.truncate(4 << 20)
-    made = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        pytest.skip("no loop device is free")
-    yield made.stdout.strip()
-    subprocess.run(["losetup", "-d", made.stdout.strip()], check=True)
+    with loop_device(place / "device", 4) as device:
+        yield device
 
 
 def test_a_block_device_is_added_to_a_guest_both_ways(live_daemon, place, device):

@@ -1,7 +1,7 @@
 /*
  * app/drover-storage - the daemon's hands on pools and volumes
  *
- * 8, where a pool has <auth>: what it logs in with.
+ * 8, where a pool has <auth>: what it logs in with. 9, where it has one: the pool's lock, which the host's programs hold.
  *
  *      drover-storage serve  [start]       3: pool; commands come on 0, records go to 1, until 0 ends
  *      drover-storage pool   build|delete|stop [overwrite|no-overwrite]    3: pool
@@ -34,6 +34,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -47,6 +48,7 @@ enum {
         KEY_FD = 6,
         FROM_KEY_FD = 7,
         LOGIN_FD = 8,
+        LOCK_FD = 9,
         MOST_XML = 10 * 1024 * 1024,
         LUKS_ROOM = 2 * 1024 * 1024
 };
@@ -107,6 +109,8 @@ static int do_serve(char **args, Error *err)
         AUTO(PoolDef) *pool = NULL;
         const StorageBackend *backend;
 
+        storage_mark_tools(-1);
+        storage_await_tools(LOCK_FD);
         return read_pool(&pool, &backend, err) < 0 ? -1 : serve(pool, backend, has_word(args, "start"), err);
 }
 
@@ -343,13 +347,24 @@ static const struct {
         { "give-back", 1, do_give_back },
 };
 
+/* A daemon that died before it could be asked to take us along no longer listens either. */
+static bool is_alone(void)
+{
+        struct pollfd listener = { .fd = STDERR_FILENO };
+
+        return poll(&listener, 1, 0) == 1 && listener.revents & POLLERR;
+}
+
 int main(int argc, char **argv)
 {
         AUTO(Error) err = { 0 };
 
         /* nobody is left who would hear how it went; what is half made has no name and goes with us */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (is_alone())
+                return 1;
         signal(SIGPIPE, SIG_DFL);
+        storage_mark_tools(LOCK_FD);
         for (size_t i = 0; i < ARRAY_LEN(verbs) && argc > 1; i++) {
                 if (!str_eq(argv[1], verbs[i].name) || argc - 2 < verbs[i].n_args)
                         continue;

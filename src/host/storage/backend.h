@@ -93,6 +93,14 @@ void storage_set_runner(StorageRunner *runner, void *arg);
         storage_ask((const char *const[]){ __VA_ARGS__, NULL }, (out), (status), (err))
 
 /*
+ * A program that changes a table is not killed with the daemon, as the table might be half written; it goes on alone. With
+ * a file that belongs to the pool marked, it holds a lock on that until it ends, and who looks at the pool next waits for
+ * it (STO-19). A descriptor that is not open: nothing is marked, nobody is waited for. The latter closes it.
+ */
+void storage_mark_tools(int fd);
+void storage_await_tools(int fd);
+
+/*
  * What the pool's <auth> logs in with; one process has one pool, and is told before anything is done with it. Copied. A
  * program whose words name STORAGE_KEY_FILE reads it there, in base64.
  */
@@ -143,5 +151,5 @@ int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Err
 bool storage_is_unfinished(const char *name);
 /* The former; left over ones are removed when a pool starts. */
 int storage_remove_unfinished(const char *dir, Error *err);
-/* An error that says which directory of the path keeps the user out, when that is why. Always -1. */
+/* An error that says what of the path keeps the user out, and by which rule, when that is why. Always -1. */
 int storage_fail(Error *err, int errnum, const char *path, const char *fmt, ...) PRINTF(4, 5) COLD;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,6 +47,33 @@ const char *storage_password(Error *err)
         return password;
 }
 
+/* --- what an earlier daemon left running --- */
+
+static int tools_lock = -1;
+
+void storage_mark_tools(int fd)
+{
+        tools_lock = fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+}
+
+void storage_await_tools(int fd)
+{
+        while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
+                ;
+        close(fd);
+}
+
+/* What is open in a program that it is not to have; the lock it holds for as long as it runs. */
+static void close_others(void)
+{
+        if (tools_lock < 0) {
+                close_range(3, ~0U, 0);
+                return;
+        }
+        dup2(tools_lock, 3);
+        close_range(4, ~0U, 0);
+}
+
 static bool reads_key(const char *const *argv)
 {
         while (*argv && !str_eq(*argv, STORAGE_KEY_FILE))
@@ -68,13 +96,13 @@ static void become(const char *const *argv, int out, int err)
         /* where no udev runs, the device mapper's tools must make their nodes themselves instead of waiting for it */
         bool no_udev = access("/run/udev/control", F_OK) < 0;
         const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
-                                    no_udev ? "DM_DISABLE_UDEV=1" : NULL, NULL };
+                                    "LVM_SUPPRESS_FD_WARNINGS=1", no_udev ? "DM_DISABLE_UDEV=1" : NULL, NULL };
         int null = open("/dev/null", O_RDWR);
 
         dup2(reads_key(argv) ? key_file : null, STDIN_FILENO);
         dup2(out, STDOUT_FILENO);
         dup2(err, STDERR_FILENO);
-        close_range(3, ~0U, 0);
+        close_others();
         execvpe(argv[0], (char *const *)argv, (char *const *)env);
         dprintf(STDERR_FILENO, "cannot run '%s': %m\n", argv[0]);
         _exit(127);
@@ -140,6 +168,8 @@ static int ask(const char *const *argv, Buf *out, int *status, Buf *complaint, E
                 close(out_ends[1]);
                 return err_errno(err, errno, "cannot make a pipe");
         }
+        if (tools_lock >= 0)
+                flock(tools_lock, LOCK_SH);
         pid = fork();
         if (pid == 0)
                 become(argv, out_ends[1], err_ends[1]);
@@ -151,6 +181,8 @@ static int ask(const char *const *argv, Buf *out, int *status, Buf *complaint, E
         close(err_ends[0]);
         if (pid < 0 || waitpid(pid, status, 0) < 0)
                 return err_errno(err, errno, "cannot run '%s'", argv[0]);
+        if (tools_lock >= 0)
+                flock(tools_lock, LOCK_UN);
         if (WIFSIGNALED(*status))
                 return err_set(err, ERR_INTERNAL, "%s was killed by signal %d", argv[0], WTERMSIG(*status));
         *status = WEXITSTATUS(*status);
