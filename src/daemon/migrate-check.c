@@ -157,6 +157,35 @@ int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams 
         return settle(&p, err);
 }
 
+void migrate_tell_disks(const DomainDef *def, uint32_t flags, const MigrateParams *params, MigrateCookie *ret)
+{
+        for (uint32_t i = 0; i < def->n_disks; i++) {
+                const DiskDef *disk = def->disks[i];
+                char *identity = disk->source.path && stays_behind(disk, flags, params)
+                                         ? block_device_identity(disk->source.path)
+                                         : NULL;
+
+                if (identity)
+                        vec_push(&ret->disks, ((MigrateDisk){ str_dup(disk->target_dev), identity }));
+        }
+}
+
+/* One path may lead to two disks. What either host cannot tell is not compared. */
+static void check_same_disks(const DomainDef *def, const MigrateCookie *from, Problems *p)
+{
+        for (size_t i = 0; i < from->disks.len; i++) {
+                const MigrateDisk *there = &from->disks.items[i];
+                const DiskDef *disk = domain_def_find_disk(def, there->target);
+                AUTOFREE char *here = disk && disk->source.path ? block_device_identity(disk->source.path) : NULL;
+
+                if (here && block_device_identities_differ(here, there->identity))
+                        problem(p, ERR_MIGRATE_UNSAFE,
+                                "disk '%s' (%s) is '%s' here and '%s' on the host that the guest comes from; give the "
+                                "same unit the same path on both, or use --unsafe",
+                                there->target, disk->source.path, here, there->identity);
+        }
+}
+
 /* What its interfaces are connected to, and filtered by. */
 static void check_interfaces(Driver *driver, const DomainDef *def, Problems *p)
 {
@@ -223,7 +252,7 @@ static void check_machine(const QemuCaps *caps, const char *machine, Problems *p
                 (unsigned)(own % 1000), machine, why);
 }
 
-int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Error *err)
+int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, const MigrateCookie *from, Error *err)
 {
         const QemuDriver *qemu = qemu_driver(driver);
         Problems p = { 0 };
@@ -239,6 +268,8 @@ int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Er
         check_interfaces(driver, def, &p);
         if (volume_disks_resolve(driver->storage, def, &why) < 0)
                 problem(&p, why.code, "%s", why.text);
+        if (!(flags & VIR_MIGRATE_UNSAFE))
+                check_same_disks(def, from, &p);
         if (flags & VIR_MIGRATE_POSTCOPY && !userfaultfd_is_allowed(&qemu->env.user))
                 problem(&p, ERR_CONFIG_UNSUPPORTED,
                         "post-copy needs userfaultfd, which this kernel keeps from QEMU's user; set "

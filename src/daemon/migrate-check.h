@@ -7,5 +7,10 @@
 #include "daemon/migrate.h"
 
 int migrate_check_source(const Domain *dom, uint32_t flags, const MigrateParams *params, Error *err);
-/* All that is missing here, in one sentence. Finds the paths of the disks that name volumes. */
-int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, Error *err);
+/* What the devices are that the guest leaves behind, for the destination to compare (STO-37). */
+void migrate_tell_disks(const DomainDef *def, uint32_t flags, const MigrateParams *params, MigrateCookie *ret);
+/*
+ * All that is missing here, in one sentence, and disks that are not those of the source. Finds the paths of the disks that
+ * name volumes.
+ */
+int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, const MigrateCookie *from, Error *err);

@@ -17,6 +17,11 @@ void migrate_cookie_done(MigrateCookie *cookie)
         free(cookie->hostname);
         free(cookie->ask);
         free(cookie->nonce);
+        for (size_t i = 0; i < cookie->disks.len; i++) {
+                free(cookie->disks.items[i].target);
+                free(cookie->disks.items[i].identity);
+        }
+        vec_done(&cookie->disks);
         *cookie = (MigrateCookie){ 0 };
 }
 
@@ -41,7 +46,16 @@ static void put_own(const MigrateCookie *cookie, Buf *ret)
                 buf_format(ret, " stopped-us='%" PRId64 "'", cookie->stopped_us);
         if (cookie->resumed_us)
                 buf_format(ret, " resumed-us='%" PRId64 "'", cookie->resumed_us);
-        buf_put_text(ret, "/>\n");
+        buf_put_text(ret, cookie->disks.len ? ">\n" : "/>\n");
+        for (size_t i = 0; i < cookie->disks.len; i++) {
+                buf_put_text(ret, "    <disk target='");
+                xml_put_escaped(ret, cookie->disks.items[i].target);
+                buf_put_text(ret, "' is='");
+                xml_put_escaped(ret, cookie->disks.items[i].identity);
+                buf_put_text(ret, "'/>\n");
+        }
+        if (cookie->disks.len)
+                buf_put_text(ret, "  </drover>\n");
 }
 
 void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret)
@@ -99,6 +113,13 @@ static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
                 return err_set(err, ERR_INTERNAL, "migration cookie: the nonce is malformed");
         str_replace(&ret->nonce, nonce);
         str_replace(&ret->ask, ask);
+        for (const XmlNode *disk = xml_next(node->first, "disk"); disk; disk = xml_next(disk->next, "disk")) {
+                const char *target = xml_attr(disk, "target"), *identity = xml_attr(disk, "is");
+
+                if (!target || !identity)
+                        return err_set(err, ERR_INTERNAL, "migration cookie: a <disk> without target or is");
+                vec_push(&ret->disks, ((MigrateDisk){ str_dup(target), str_dup(identity) }));
+        }
         if (take_number(node, "stopped-us", INT64_MAX, &ret->stopped_us, err) < 0)
                 return -1;
         return take_number(node, "resumed-us", INT64_MAX, &ret->resumed_us, err);

@@ -404,7 +404,8 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
                 return prepare_offline(call, driver, TAKE(def), dom, err);
         if (flags & VIR_MIGRATE_POSTCOPY_RESUME)
                 return prepare_again(call, dom, &from, flags, err);
-        if ((dom && domain_must_be_inactive(dom, err) < 0) || migrate_check_destination(driver, def, flags, err) < 0)
+        if ((dom && domain_must_be_inactive(dom, err) < 0) ||
+            migrate_check_destination(driver, def, flags, &from, err) < 0)
                 return -1;
         if (migrate_limit_check(call_daemon(call)->config, qemu_driver(call_driver(call))->n_migrations, err) < 0)
                 return -1;

@@ -188,6 +188,7 @@ static StepResult prepare_peer(void *state, Job *job UNUSED, Error *err)
         if (migrate_begin_xml(p->dom, p->flags, &p->params, &xml, err) < 0)
                 return STEP_FAILED;
         migrate_own_cookie(p->dom, p->nonce, &cookie);
+        migrate_tell_disks(domain_def(p->dom), p->flags, &p->params, &cookie);
         migrate_cookie_format(&cookie, &p->cookie);
         params.dest_xml = buf_text(&xml);
         migrate_params_write(&params, &list);

@@ -81,6 +81,7 @@ static int answer_begin(Call *call, Domain *dom, uint32_t flags, const MigratePa
         if (migrate_begin_xml(dom, flags, params, &xml, err) < 0)
                 return -1;
         migrate_own_cookie(dom, nonce, &cookie);
+        migrate_tell_disks(domain_def(dom), flags, params, &cookie);
         migrate_cookie_format(&cookie, &cookie_text);
         call_reply(call, &(WireDomainMigrateBegin3ParamsRet){ .n_cookie_out = (uint32_t)cookie_text.len,
                                                               .cookie_out = (const uint8_t *)cookie_text.data,

@@ -58,6 +58,10 @@ enum {
  * The cookie: what one side tells the other through the client, a small XML document that ends with a NUL. It comes
  * from a peer and is checked like anything from outside.
  */
+typedef struct MigrateDisk {
+        char *target, *identity; /* "vda", and host/shared-device.h's name of what it is on */
+} MigrateDisk;
+
 typedef struct MigrateCookie {
         char *name, *hostname;
         Uuid uuid, host_uuid;
@@ -65,7 +69,8 @@ typedef struct MigrateCookie {
         char *nonce;        /* known to the two daemons only, 32 hex digits; NULL: the other host is not drover */
         int nbd_port;       /* destination: of its NBD server; 0: none */
         int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
-        int64_t stopped_us; /* source, after perform: wall clock at which it stopped; 0: unknown */
+        int64_t stopped_us;     /* source, after perform: wall clock at which it stopped; 0: unknown */
+        VEC(MigrateDisk) disks; /* source: those on devices that must be the same on both hosts (STO-37) */
 } MigrateCookie;
 
 enum { MIGRATE_COOKIE_MOST = 256 * 1024 };

@@ -1,12 +1,12 @@
 /*
- * host/shared-device.c - which block devices other hosts see too
+ * host/shared-device.c - which block devices other hosts see too, and by which name they would know one
  *
  * The kernel's tree of devices says how a disk is reached: through a session, a remote port, a fabric. What it does not
  * say is local; a guest on it moves with --unsafe.
  */
 #include "host/shared-device.h"
 
-#include "base/buf.h"
+#include "base/file.h"
 #include "base/str.h"
 
 #include <dirent.h>
@@ -118,6 +118,73 @@ bool block_device_is_shared_in(const char *root, const char *path)
         AUTOFREE char *name = kernel_name(root, path);
 
         return name && *name && is_shared(root, name, 0);
+}
+
+/* --- which disk it is --- */
+
+static bool read_sign(const char *root, const char *name, const char *file, Buf *ret)
+{
+        enum { MOST = 4096 };
+        AUTOFREE char *path = str_format("%s/sys/class/block/%s/%s", root, name, file);
+
+        buf_clear(ret);
+        if (file_read(path, MOST, ret, NULL) < 0)
+                return false;
+        while (ret->len && strchr(" \n", ret->data[ret->len - 1]))
+                ret->data[--ret->len] = '\0';
+        return ret->len && strlen(ret->data) == ret->len;
+}
+
+/* The same name of one unit, whether SCSI, NVMe or multipath tells it. Owned. */
+static char *name_unit(const char *kind, const char *said)
+{
+        static const char *const prefixes[] = { "naa.", "eui.", "mpath-3", "mpath-2" };
+
+        for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+                if (str_starts(said, prefixes[i]))
+                        return str_format("wwn:%s", said + strlen(prefixes[i]));
+        }
+        return str_format("%s:%s", kind, said);
+}
+
+char *block_device_identity_in(const char *root, const char *path)
+{
+        static const struct {
+                const char *file, *kind;
+        } signs[] = {
+                { "dm/uuid", "dm" },    { "device/wwid", "wwid" },     { "wwid", "wwid" },
+                { "serial", "serial" }, { "device/serial", "serial" }, { "../device/wwid", "wwid" },
+                { "../wwid", "wwid" },  { "../serial", "serial" },
+        };
+        AUTOFREE char *name = kernel_name(root, path);
+        AUTO(Buf) part = { 0 };
+        AUTO(Buf) said = { 0 };
+
+        if (!name || !*name)
+                return NULL;
+        read_sign(root, name, "partition", &part);
+        for (size_t i = 0; i < ARRAY_LEN(signs); i++) {
+                AUTOFREE char *unit = NULL;
+
+                /* what stands above it is the whole disk's */
+                if ((str_starts(signs[i].file, "../") && !part.len) || !read_sign(root, name, signs[i].file, &said))
+                        continue;
+                unit = name_unit(signs[i].kind, buf_text(&said));
+                return part.len ? str_format("%s-part%s", unit, buf_text(&part)) : TAKE(unit);
+        }
+        return NULL;
+}
+
+bool block_device_identities_differ(const char *a, const char *b)
+{
+        size_t kind = strcspn(a, ":");
+
+        return strncmp(a, b, kind + 1) == 0 && !str_eq(a, b);
+}
+
+char *block_device_identity(const char *path)
+{
+        return block_device_identity_in("", path);
 }
 
 bool block_device_is_shared(const char *path)

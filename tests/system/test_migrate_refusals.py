@@ -117,6 +117,27 @@ def test_what_is_missing_there_is_said_at_once(pair):
         assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
 
 
+UNIT = """touch /dev/unit && mount --bind /mnt/shared/unit.img /dev/unit && mount -t tmpfs tmpfs /sys/class/block &&
+mkdir -p /sys/class/block/session1/unit && ln -s ./session1/unit /sys/class/block/unit && echo {} > /sys/class/block/unit/serial"""
+
+
+@pytest.mark.limit(180)
+def test_one_path_that_leads_to_two_disks_is_refused(pair):
+    """STO-37: units of a network that call themselves differently; the same one is moved to."""
+    (pair.lab.shared / "unit.img").write_bytes(bytes(1 << 20))
+    for host, serial in ((pair.a, "one"), (pair.b, "two")):
+        host.run(["sh", "-c", UNIT.format(serial)])
+    disk = ("<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/dev/unit'/>"
+            "<target dev='vdb' bus='virtio'/></disk>")
+    with running(pair, devices=disk) as pulse:
+        with pytest.raises(LabError, match=r"disk 'vdb' \(/dev/unit\) is 'serial:two' here and 'serial:one' on the host"):
+            pair.a.virsh("migrate", "--live", "g", TO_B)
+        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+        pair.b.run(["sh", "-c", "echo one > /sys/class/block/unit/serial"])
+        pair.a.virsh("migrate", "--live", "g", TO_B)
+        check_moved(pair, pulse)
+
+
 @pytest.mark.limit(180)
 def test_an_abort_leaves_the_guest_where_it_was(pair):
     """MIG-07: and the guest there is gone."""

@@ -24,8 +24,13 @@ TEST(what_was_said_is_understood)
         AUTO(MigrateCookie) heard = { 0 };
         AUTO(Buf) text = { 0 };
 
+        vec_push(&said.disks, ((MigrateDisk){ str_dup("vda"), str_dup("wwn:6001") }));
+        vec_push(&said.disks, ((MigrateDisk){ str_dup("vdb"), str_dup("serial:it's <mine>") }));
         migrate_cookie_format(&said, &text);
         CHECK_INT(migrate_cookie_parse(text.data, text.len, &heard, NULL), 0);
+        CHECK_INT(heard.disks.len, 2);
+        CHECK_STR(heard.disks.items[0].target, "vda");
+        CHECK_STR(heard.disks.items[1].identity, "serial:it's <mine>");
         CHECK_STR(heard.name, "a<b");
         CHECK_STR(heard.ask, "[::1]:49215");
         CHECK_STR(heard.nonce, said.nonce);

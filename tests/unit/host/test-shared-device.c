@@ -110,3 +110,58 @@ TEST(a_name_that_leads_elsewhere_is_not_shared)
         CHECK(!is_shared("/var/lib/sdb"));
         remove_root();
 }
+
+static void put_text(const char *path, const char *text)
+{
+        AUTOFREE char *full = str_format("%s/sys/devices/%s", root, path);
+        AUTOFREE char *dir = str_dup_n(full, (size_t)(strrchr(full, '/') - full));
+
+        CHECK_INT(dir_make(dir, 0755, NULL), 0);
+        CHECK_INT(file_write_atomic(full, text, strlen(text), 0644, NULL), 0);
+}
+
+static void check_identity(const char *path, const char *expected)
+{
+        AUTOFREE char *identity = block_device_identity_in(root, path);
+
+        CHECK_STR(identity ?: "nothing", expected);
+}
+
+TEST(a_disk_has_one_name_on_every_host_STO_37)
+{
+        make_root();
+        put_link("/dev/mapper/mpatha", "../dm-0");
+        put_text("platform/host2/session1/target2:0:0/2:0:0:1/block/sdb/device/wwid", "naa.6001405abc\n");
+        put_text("virtual/block/dm-0/dm/uuid", "mpath-36001405abc\n");
+        put_text("virtual/block/dm-2/dm/uuid", "LVM-groupvolume\n");
+        put_text("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda/serial", "  \n");
+        check_identity("/dev/sdb", "wwn:6001405abc");
+        check_identity("/dev/mapper/mpatha", "wwn:6001405abc");
+        check_identity("/dev/dm-2", "dm:LVM-groupvolume");
+        check_identity("/dev/sda", "nothing");
+        check_identity("/dev/sdc", "nothing");
+        check_identity("/var/lib/image", "nothing");
+        remove_root();
+}
+
+TEST(a_partition_has_its_disks_name_and_its_number)
+{
+        make_root();
+        put_text("pci/block/vdb/serial", "abc\n");
+        put_text("pci/block/vdb/vdb2/partition", "2\n");
+        put_text("pci/block/vdb/vdc/other", "");
+        put_link("/sys/class/block/vdb2", "../../devices/pci/block/vdb/vdb2");
+        put_link("/sys/class/block/vdc", "../../devices/pci/block/vdb/vdc");
+        check_identity("/dev/vdb2", "serial:abc-part2");
+        check_identity("/dev/vdc", "nothing");
+        remove_root();
+}
+
+TEST(names_of_one_kind_that_differ_are_two_disks)
+{
+        CHECK(block_device_identities_differ("wwn:1", "wwn:2"));
+        CHECK(!block_device_identities_differ("wwn:1", "wwn:1"));
+        CHECK(!block_device_identities_differ("wwn:1", "serial:1"));
+        CHECK(!block_device_identities_differ("wwn:1", "wwid:2"));
+        CHECK(!block_device_identities_differ("", "wwid:2"));
+}
