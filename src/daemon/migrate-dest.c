@@ -6,6 +6,7 @@
  * of it has arrived, not a round trip of the client later. Whoever doubts asks:
  * see migrate-ask.c.
  */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
@@ -51,16 +52,22 @@ static void preparing_free(Preparing *p)
         free(p);
 }
 
+/* Its call is answered behind the undo: whoever hears that it failed finds nothing of it here. */
 static void fail_prepare(Preparing *p, const Error *failure)
 {
         Migration *m = p->migration;
+        Domain *dom = p->dom;
 
-        call_fail(p->call, failure);
         /* only what this migration started is stopped: the guest that was in its way goes on */
-        if (m && p->options.incoming && qemu_run(m->dom))
-                migrate_drop_incoming(m);
-        else
-                migration_free(m);
+        if (m && p->options.incoming && qemu_run(dom)) {
+                migrate_drop_failing(m, p->call, failure);
+                preparing_free(p);
+                return;
+        }
+        if (m && m->is_new && dom->listed && !dom->persistent && !domain_is_active(dom))
+                domain_list_remove(dom->driver->domains, dom);
+        migration_free(m);
+        call_fail(p->call, failure);
         preparing_free(p);
 }
 
@@ -125,8 +132,14 @@ static void on_listening(void *arg, const Error *failure)
 {
         Preparing *p = arg;
         Migration *m = p->migration;
+        AUTO(Error) err = { 0 };
 
         m->query = NULL;
+        if (!failure && !call_client(p->call)) {
+                err_set(&err, ERR_OPERATION_ABORTED, "who prepared the migration has left");
+                log_info("guest '%s': %s; it is given up", m->dom->name, err.text);
+                failure = &err;
+        }
         if (failure) {
                 fail_prepare(p, failure);
                 return;
@@ -228,10 +241,6 @@ static void on_incoming_started(void *arg, const Error *failure)
         size_t n;
 
         if (failure) {
-                Domain *dom = m->dom;
-
-                if (m->is_new && dom->listed && !domain_is_active(dom))
-                        domain_list_remove(dom->driver->domains, dom);
                 fail_prepare(p, failure);
                 return;
         }

@@ -20,32 +20,12 @@
 
 /* --- giving up --- */
 
-static void on_incoming_gone(void *arg, const Error *failure UNUSED)
-{
-        domain_unref(arg);
-}
-
-/* The guest never ran here: its QEMU goes, and so does a Domain that prepare made. */
-void migrate_drop_incoming(Migration *m)
-{
-        Domain *dom = domain_ref(m->dom);
-        QemuRun *run = qemu_run(dom);
-
-        migration_free(m);
-        if (!run) {
-                domain_unref(dom);
-                return;
-        }
-        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
-        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
-        guest_stop(run->guest, GUEST_STOP_HARD, on_incoming_gone, dom);
-}
-
 /* A guest that must not run here is on its way out. */
 struct Withdrawal {
         Migration *migration;
         void (*done)(void *arg, MigrateFate fate, const Error *failure);
         void *arg;
+        Call *finishing; /* that waits for its memory in vain */
 };
 
 static void withdrawal_settle(Withdrawal *w, MigrateFate fate, const Error *failure)
@@ -56,28 +36,20 @@ static void withdrawal_settle(Withdrawal *w, MigrateFate fate, const Error *fail
 
 static void on_withdrawn(void *arg, const Error *failure)
 {
-        withdrawal_settle(arg, failure ? MIGRATE_FATE_UNKNOWN : MIGRATE_FATE_ABSENT, failure);
-}
-
-static void fail_finish(Migration *m, const char *why)
-{
-        Call *call = TAKE(m->finishing);
+        Withdrawal *w = arg;
+        Call *finishing = TAKE(w->finishing);
         AUTO(Error) err = { 0 };
 
-        err_set(&err, ERR_OPERATION_FAILED, "%s", why);
-        if (call)
-                call_fail(call, &err);
+        err_set(&err, ERR_OPERATION_FAILED, "the guest goes on where it came from");
+        withdrawal_settle(w, failure ? MIGRATE_FATE_UNKNOWN : MIGRATE_FATE_ABSENT, failure);
+        if (finishing)
+                call_fail(finishing, &err);
 }
 
 static void end_unrun(Withdrawal *w)
 {
-        QemuRun *run = qemu_run(w->migration->dom);
-
-        fail_finish(w->migration, "the guest goes on where it came from");
-        migration_free(w->migration);
-        run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
-        run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
-        guest_stop(run->guest, GUEST_STOP_HARD, on_withdrawn, w);
+        w->finishing = TAKE(w->migration->finishing);
+        migrate_drop(w->migration, on_withdrawn, w);
 }
 
 static void on_going_on(void *arg UNUSED, const Error *failure)
@@ -256,7 +228,6 @@ static void settle(Migration *m)
 static void on_running(void *arg, const Error *failure)
 {
         Migration *m = arg;
-        Call *call;
 
         m->query = NULL;
         if (!failure) {
@@ -269,9 +240,7 @@ static void on_running(void *arg, const Error *failure)
                 migrate_taken(TAKE(m->take), failure);
                 return;
         }
-        call = TAKE(m->finishing);
-        call_fail(call, failure);
-        migrate_drop_incoming(m);
+        migrate_drop_failing(m, TAKE(m->finishing), failure);
 }
 
 static void on_unexported(void *arg, const Error *failure)
@@ -360,10 +329,13 @@ void migrate_settle_arrived(Migration *m)
 /* finish cannot say that all is well; the guest runs on. */
 static void fail_finishing(Migration *m)
 {
-        AUTOFREE char *why = str_format("guest '%s' runs here, but the connection to its source broke in post-copy",
-                                        m->dom->name);
+        Call *call = TAKE(m->finishing);
+        AUTO(Error) err = { 0 };
 
-        fail_finish(m, why);
+        err_set(&err, ERR_OPERATION_FAILED,
+                "guest '%s' runs here, but the connection to its source broke in post-copy", m->dom->name);
+        if (call)
+                call_fail(call, &err);
 }
 
 void migrate_settle_unattended(Migration *m)
@@ -399,8 +371,10 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
                 m->failed = true;
                 /* what waits for QEMU ends it, or the end of QEMU does, which follows */
                 if (!m->query) {
-                        fail_finish(m, "the guest's memory did not arrive completely");
-                        migrate_drop_incoming(m);
+                        AUTO(Error) err = { 0 };
+
+                        err_set(&err, ERR_OPERATION_FAILED, "the guest's memory did not arrive completely");
+                        migrate_drop_failing(m, TAKE(m->finishing), &err);
                 }
         }
 }

@@ -4,8 +4,15 @@
  */
 #include "daemon/migrate.h"
 
-/* The guest never ran here: its QEMU goes, and so does a Domain that prepare made. The migration is gone. */
-void migrate_drop_incoming(Migration *m);
+/*
+ * The guest never ran here: its QEMU goes, and so does a Domain that prepare made. The migration is gone when this returns;
+ * gone() comes once, when QEMU is too, or with the reason why it is not.
+ */
+void migrate_drop(Migration *m, void (*gone)(void *arg, const Error *failure), void *arg);
+/* The same; call (NULL: nobody waits) fails with why when QEMU is gone. */
+void migrate_drop_failing(Migration *m, Call *call, const Error *why);
+/* The daemon ends before that. */
+void migrate_drop_retire(Drop *drop, const Error *why);
 /* What is being written about it does not concern it any more. */
 void migrate_forget_intent(Migration *m);
 /* All of it is here and runs, and nobody waits for it to be finished. */

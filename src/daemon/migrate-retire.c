@@ -33,6 +33,8 @@ void migrate_retire(QemuDriver *qemu)
                 migrate_p2p_retire(qemu->moves.items[0], &why);
         while (qemu->preparing.len)
                 migrate_prepare_retire(qemu->preparing.items[0], &why);
+        while (qemu->drops.len)
+                migrate_drop_retire(qemu->drops.items[0], &why);
         for (size_t i = 0; i < domain_list_len(guests); i++) {
                 QemuRun *run = qemu_run(domain_list_at(guests, i));
 
@@ -41,5 +43,6 @@ void migrate_retire(QemuDriver *qemu)
         }
         vec_done(&qemu->moves);
         vec_done(&qemu->preparing);
+        vec_done(&qemu->drops);
         vec_done(&qemu->listening);
 }

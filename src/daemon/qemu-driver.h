@@ -21,6 +21,7 @@ typedef struct AskServer AskServer;
 typedef struct Autostart Autostart;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
+typedef struct Drop Drop;
 typedef struct Dump Dump;
 typedef struct Gift Gift;
 typedef struct Interrupted Interrupted;
@@ -53,6 +54,7 @@ typedef struct QemuDriver {
         VEC(const Migration *) listening; /* incoming ones that were given ports */
         VEC(PeerMove *) moves;            /* that this host drives */
         VEC(Preparing *) preparing;       /* guests that another host is about to send */
+        VEC(Drop *) drops;                /* guests that came in vain, until their QEMU is gone */
         VEC(Autostart *) autostarts;      /* guests whose start with the host is not over */
         VEC(Gift *) gifts;                /* guests that the other host is told to take */
         VEC(Tale *) tales;                /* what the script is told without an answer */

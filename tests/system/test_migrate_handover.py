@@ -63,11 +63,18 @@ class Mover:
         assert answer.status == frames.OK, answer.error()
         return Reader(answer.payload)
 
-    def prepare(self):
+    def begin(self):
         ret = self.ask(self.source, BEGIN, self.domain + NONE + self.flags + NONE + self.limit)
-        cookie, xml = ret.opaque(), ret.opaque()
-        ret = self.ask(self.target, PREPARE,
-                       frames.string(cookie) + NONE + self.flags + NONE + self.limit + frames.string(xml))
+        self.begun = ret.opaque(), ret.opaque()
+        return self
+
+    def preparing(self, uri=NONE):
+        """What prepare is called with."""
+        cookie, xml = self.begun
+        return frames.string(cookie) + uri + self.flags + NONE + self.limit + frames.string(xml)
+
+    def prepare(self):
+        ret = self.ask(self.target, PREPARE, self.begin().preparing())
         self.cookie, self.uri = ret.opaque(), ret.optional()
         return self
 
