@@ -361,6 +361,16 @@ static void on_started(void *arg, const Error *why)
         }
 }
 
+/* What a refusal by locks means. They keep a second QEMU out; who may run a guest that moves does not rest on them (MIG-31). */
+static const char *advice(const char *words)
+{
+        if (strstr(words, "Is another process using the image"))
+                return ". It is in use on this host or on one that shares it: end what uses it first";
+        if (strstr(words, "Failed to lock byte"))
+                return ". Its file system gives no locks, as NFS does where its lock service does not run (rpc.statd)";
+        return "";
+}
+
 static void on_ended(void *arg)
 {
         Guest *guest = arg;
@@ -372,8 +382,8 @@ static void on_ended(void *arg)
         }
         words = guest_process_last_words(guest->process);
         if (!err_is_set(&guest->failure))
-                err_set(&guest->failure, ERR_OPERATION_FAILED, "QEMU of the guest '%s' ended while it started: %s",
-                        guest->name, words ?: "it gave no reason");
+                err_set(&guest->failure, ERR_OPERATION_FAILED, "QEMU of the guest '%s' ended while it started: %s%s",
+                        guest->name, words ?: "it gave no reason", words ? advice(words) : "");
         else if (words)
                 err_set(&guest->failure, guest->failure.code, "%s; QEMU said: %s", guest->failure.text, words);
         fail(guest);

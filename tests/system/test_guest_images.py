@@ -102,6 +102,16 @@ def test_readers_and_those_that_say_so_share(guests, raw):
     assert "created" in guests.start("b", disk(raw, extra="<shareable/>"))
 
 
+def test_an_image_that_another_program_writes_to_is_refused_in_words(guests, raw, place):
+    """MIG-31: QEMU's locks keep a second writer out, here and where they work over NFS; what to do is said."""
+    server = subprocess.Popen(["qemu-nbd", "-t", "-f", "raw", "-k", str(place / "socket"), str(raw)])
+    wait_for("it is open", (place / "socket").exists, 60)
+    assert "It is in use on this host or on one that shares it: end what uses it first" in guests.start("a", disk(raw))
+    server.terminate()
+    server.wait(60)
+    assert "created" in guests.start("a", disk(raw))
+
+
 def test_nobody_writes_below_another_guest(guests, raw, place):
     overlay = qcow2(place / "overlay.qcow2", raw)
     assert "created" in guests.start("a", disk(overlay, kind="qcow2"))

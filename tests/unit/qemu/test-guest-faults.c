@@ -113,6 +113,13 @@ TEST(a_start_that_fails_says_why_and_leaves_nothing)
                 { "", NULL },
                 { "at start exit 1 no such machine",
                   "QEMU of the guest 'g' ended while it started: no such machine" },
+                { "at start exit 1 Failed to get write lock Is another process using the image [g.raw]?",
+                  "QEMU of the guest 'g' ended while it started: Failed to get write lock Is another process using the "
+                  "image [g.raw]?. It is in use on this host or on one that shares it" },
+                /* MIG-31 */
+                { "at start exit 1 Failed to lock byte 100: No locks available",
+                  "QEMU of the guest 'g' ended while it started: Failed to lock byte 100: No locks available. Its file "
+                  "system gives no locks, as NFS does" },
                 { "at start garbage hello", "QEMU sent something that is not QMP: " },
                 { "on query-cpus-fast exit 3 out of memory",
                   "QEMU of the guest 'g' ended while it started: out of memory" },
