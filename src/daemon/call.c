@@ -106,6 +106,11 @@ uint32_t call_serial(const Call *call)
         return call->header.serial;
 }
 
+bool call_is_in_flight(const Call *call)
+{
+        return call->place.held;
+}
+
 bool call_is_readonly(const Call *call)
 {
         return call->readonly;

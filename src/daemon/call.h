@@ -32,6 +32,8 @@ const WireProc *call_proc(const Call *call);
 const void *call_args(const Call *call);
 uint32_t call_serial(const Call *call);
 bool call_is_readonly(const Call *call);
+/* It counts against max_workers at this moment. */
+bool call_is_in_flight(const Call *call);
 /* The driver that the client opened; never NULL in a handler that runs behind connect_open. */
 Driver *call_driver(const Call *call);
 /* The descriptors that came with the call; take them with fd_take(). */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,6 +176,15 @@ static void on_reload(void *arg)
         log_info("definitions and guests are as they were; droverd.conf is read at the next start");
 }
 
+/* arg: as above. */
+static void on_report(void *arg)
+{
+        Daemon **daemon = arg;
+
+        if (*daemon)
+                server_report((*daemon)->server);
+}
+
 /* One thread owns all state, so whoever keeps it busy lets all clients wait: that is a bug to be found. */
 static void on_slow_turn(void *arg UNUSED, uint64_t cpu_us, const char *doing)
 {
@@ -186,7 +196,7 @@ static int serve(Options *options, Config *config, Error *err)
 {
         AUTO(Config) *own_config = config;
         AUTO(Loop) *loop = loop_new(err);
-        AUTO(SignalWatch) *term = NULL, *intr = NULL, *hup = NULL;
+        AUTO(SignalWatch) *term = NULL, *intr = NULL, *hup = NULL, *usr1 = NULL;
         AUTO(Daemon) *daemon = NULL;
         AUTO(Fd) pidfile = -1;
 
@@ -195,7 +205,9 @@ static int serve(Options *options, Config *config, Error *err)
         term = signal_watch_new(loop, SIGTERM, on_stop, loop, err);
         intr = term ? signal_watch_new(loop, SIGINT, on_stop, loop, err) : NULL;
         hup = intr ? signal_watch_new(loop, SIGHUP, on_reload, &daemon, err) : NULL;
-        if (!hup || dir_make(options->dirs.run, 0755, err) < 0 || claim_pidfile(options->dirs.run, &pidfile, err) < 0)
+        usr1 = hup ? signal_watch_new(loop, SIGUSR1, on_report, &daemon, err) : NULL;
+        if (!usr1 || dir_make(options->dirs.run, 0755, err) < 0 ||
+            claim_pidfile(options->dirs.run, &pidfile, err) < 0)
                 return -1;
         daemon = daemon_new(loop, TAKE(own_config), options->dirs, err);
         options->dirs = (DaemonDirs){ 0 };

@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "daemon/call.h"
+#include "daemon/quota.h"
 #include "daemon/socket.h"
 
 #include <errno.h>
@@ -183,4 +185,22 @@ void server_retry_large_frames(Server *server)
 size_t server_n_clients(const Server *server)
 {
         return server->clients.len;
+}
+
+void server_report(const Server *server)
+{
+        const Quota *quota = server->daemon->quota;
+        AUTO(Buf) names = { 0 };
+
+        for (size_t i = 0; i < server->clients.len; i++) {
+                const ServerClient *client = server->clients.items[i];
+
+                for (size_t c = 0; c < client->calls.len; c++) {
+                        if (call_is_in_flight(client->calls.items[c]))
+                                buf_format(&names, "%s%s", names.len ? ", " : ": ",
+                                           call_proc(client->calls.items[c])->name);
+                }
+        }
+        log_info("%zu clients; %u calls wait for a worker, %u are worked on%s", server->clients.len,
+                 quota_waiting(quota), quota_in_flight(quota), buf_text(&names));
 }

@@ -1,8 +1,12 @@
 """How many guests move at a time, and what is said to the one that is too many (CON-10)."""
 import contextlib
 import json
+import re
+import signal
 
+import frames
 import pytest
+from test_migrate_handover import FINISH, NONE, Mover, runs_on_b_alone
 from test_migrate_refusals import TO_B, guests_of, running, state_of
 from waiting import wait_for
 
@@ -67,6 +71,36 @@ def test_the_destination_has_a_limit_of_its_own(pair):
     assert "Migrations at a time: 2 (bound by migration_port_min and" in pair.b.run([DROVER, "migrate-limit"]).stdout
     said = json.loads(pair.a.run([DROVER, "-o", "json", "migrate-limit", "--config=/etc/drover/droverd.conf"]).stdout)
     assert (said["most"], said["bound_by"], said["half_of_max_clients"], said["ports"]) == (20, "max_workers", 2500, 63)
+
+
+def worked_on(host, daemon):
+    """What droverd is busy with for its clients, by its own count."""
+    mark = len(daemon.log.read_text())
+    host.kill("droverd", signal.SIGUSR1)
+    found = wait_for("it reports", lambda: re.search(r"(\d+) are worked on(?:: (.*))?", daemon.log.read_text()[mark:]))
+    return int(found[1]), found[2]
+
+
+@pytest.mark.limit(120)
+def test_each_phase_keeps_one_worker_of_one_host(pair):
+    """MIG-63: perform one of the source and none of the destination, finish one of the destination."""
+    with running(pair) as pulse:
+        mover = Mover(pair, mib_s=1).prepare()
+        assert worked_on(pair.a, pair.daemon_a) == worked_on(pair.b, pair.daemon_b) == (0, None)
+        mover.start()
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        assert worked_on(pair.a, pair.daemon_a) == (1, "domain_migrate_perform3")
+        assert worked_on(pair.b, pair.daemon_b) == (0, None)
+        payload = frames.string("g") + frames.string(b"") + NONE + NONE + mover.flags + NONE  # it waits for the memory
+        mover.target.send(frames.frame(FINISH, payload, serial=98))
+        assert wait_for("finish", lambda: worked_on(pair.b, pair.daemon_b) == (1, "domain_migrate_finish3"))
+        pair.a.virsh("migrate-setspeed", "g", "0")
+        assert mover.performed().status == mover.target.answer().status == frames.OK
+        mover.confirm(0)
+        assert mover.source.answer().status == frames.OK
+        assert worked_on(pair.a, pair.daemon_a) == worked_on(pair.b, pair.daemon_b) == (0, None)
+        mover.leave()
+        runs_on_b_alone(pair, pulse)
 
 
 @pytest.mark.limit(120)
