@@ -5,6 +5,7 @@
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-pace.h"
 #include "daemon/migrate-transfer.h"
+#include "host/root.h"
 #include "wire/dial.h"
 
 struct Transfer {
@@ -27,6 +28,7 @@ struct Transfer {
         bool cancelling; /* we told it to give up */
         bool dead;       /* QEMU is gone: there is nothing left to undo in it */
         bool continued;  /* we told it to send the rest */
+        MemLock locks;   /* what QEMU might lock before; 0: that was not changed */
         Pace pace;
         void (*postcopy_done)(void *arg, const Error *failure);
         void *postcopy_arg;

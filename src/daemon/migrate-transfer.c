@@ -100,6 +100,40 @@ static StepResult check_parameters(void *state, Job *job UNUSED, Error *err UNUS
         return STEP_WAIT;
 }
 
+/* --- memory that is sent without a copy --- */
+
+enum { LOCKED_BESIDES = 64 * 1024 * 1024 };
+
+static StepResult allow_locks(void *state, Job *job UNUSED, Error *err)
+{
+        Transfer *t = state;
+        const Domain *dom = t->migration->dom;
+        uint64_t most = dom->live->memory_kib * 1024 + LOCKED_BESIDES;
+        int r;
+
+        if (!(t->migration->flags & VIR_MIGRATE_ZEROCOPY))
+                return STEP_DONE;
+        /* what is on its way is locked, and that may be all of it; else the kernel refuses in the middle of the transfer */
+        r = root_set_memlock(guest_pid(qemu_run(dom)->guest), &(MemLock){ most, most }, &t->locks);
+        if (r)
+                return err_errno(err, r, "QEMU of guest '%s' may not lock its memory, as --zerocopy needs it",
+                                 dom->name),
+                       STEP_FAILED;
+        if (t->locks.soft > most) /* it may lock more than that anyhow */
+                root_set_memlock(guest_pid(qemu_run(dom)->guest), &t->locks, &(MemLock){ 0 });
+        return STEP_DONE;
+}
+
+static StepResult forbid_locks(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+        MemLock ignored;
+
+        if (t->locks.hard && !t->dead)
+                root_set_memlock(guest_pid(qemu_run(t->migration->dom)->guest), &t->locks, &ignored);
+        return STEP_DONE;
+}
+
 /* --- disks --- */
 
 static void on_disks_ready(void *arg, const Error *failure)
@@ -273,6 +307,7 @@ static const JobStep steps[] = {
         { "set-capabilities", set_capabilities, NULL, NULL, 30 },
         { "set-parameters", set_parameters, NULL, NULL, 30 },
         { "check-parameters", check_parameters, NULL, NULL, 30 },
+        { "allow-locks", allow_locks, forbid_locks, NULL, 0 },
         { "mirror-disks", mirror_disks, cancel_mirrors, NULL, 0 },
         { "pause", pause_guest, NULL, NULL, 30 },
         { "connect", transfer_connect, transfer_hang_up, NULL, CONNECT_S },

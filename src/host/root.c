@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -166,6 +167,16 @@ int root_take_back_file(const char *path, const RootUser *user, const char *hold
         errnum = take_back(fd, &st, user, holder);
         close(fd);
         return errnum;
+}
+
+int root_set_memlock(pid_t pid, const MemLock *now, MemLock *ret_before)
+{
+        struct rlimit before, limit = { .rlim_cur = now->soft, .rlim_max = now->hard };
+
+        if (prlimit(pid, RLIMIT_MEMLOCK, &limit, &before) < 0)
+                return errno;
+        *ret_before = (MemLock){ .soft = before.rlim_cur, .hard = before.rlim_max };
+        return 0;
 }
 
 int root_drop_to(const RootUser *user)

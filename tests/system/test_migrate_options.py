@@ -1,5 +1,6 @@
 """What a move can be asked for beyond moving: how its memory is sent, where to, and what of it is changed on the way."""
 import contextlib
+import pathlib
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from waiting import wait_for
 
 from lab.paths import PROGRAMS, LabError
 
+CAP_SYS_RESOURCE = 24
 WRITES = {"touch_mib": 32, "dirty_mib_s": 40, "random": False}
 
 
@@ -60,6 +62,21 @@ def test_parallel_connections_are_compressed(pair, method, too_much):
         pair.b.run([*back, "1"])  # what other levels do is in test_migrate_flags.py
         assert guests_of(pair.b) == [] and pulse.verify()[0]
         assert f'"multifd-compression":"{method}"' in parameters(pair.a)
+
+
+@pytest.mark.limit(180)
+def test_memory_is_sent_without_a_copy_of_it(pair):
+    """What is on its way is locked, so QEMU's user may lock all of the guest; where that cannot be, it is refused before it begins."""
+    capabilities = int(re.search(r"CapEff:\s*(\w+)", pathlib.Path("/proc/self/status").read_text())[1], 16)
+    drover = [PROGRAMS / "drover", "-c", "qemu:///system", "migrate", "--live", "--parallel", "--zerocopy", "g", TO_B]
+    with running(pair, **WRITES) as pulse:
+        if capabilities >> CAP_SYS_RESOURCE & 1:
+            pair.a.run(drover, timeout=90)
+            check_moved(pair, pulse)
+        else:
+            with pytest.raises(LabError, match="QEMU of guest 'g' may not lock its memory, as --zerocopy needs it"):
+                pair.a.run(drover, timeout=90)
+            assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
 
 
 @pytest.mark.limit(180)
