@@ -22,6 +22,7 @@
 enum {
         CONNECT_S = 60,
         CALL_S = 60,
+        PATIENCE_MS = 30 * 1000, /* where no keepalive says how long a peer may be silent */
         FEATURE_MIGRATION_PARAMS = 13,
 };
 
@@ -39,10 +40,12 @@ struct PeerMove {
         MigrateParams params;
         MigrateCookie peer; /* of prepare */
         const char *uri_out;
-        bool prepared; /* there is something to give up on the other side */
-        Buf cookie;    /* begin's */
-        bool finished; /* the peer has answered finish */
-        bool unknown;  /* it has not, and cannot be asked: it is not drover's */
+        bool prepared;     /* there is something to give up on the other side */
+        Buf cookie;        /* begin's */
+        bool finished;     /* the peer has answered finish */
+        bool unknown;      /* it has not, and cannot be asked, or does not answer that either */
+        Timer *gone;       /* runs since the connection ended while the memory moves */
+        uint64_t asked_ms; /* loop time of the first question; 0: none was asked */
         int64_t resumed_us;
 };
 
@@ -77,11 +80,40 @@ static void on_opened(void *arg, const Error *failure)
         job_resume(p->job, NULL);
 }
 
+/* How long a destination may be silent: as long as on a connection that is kept alive. */
+static uint64_t patience_ms(const PeerMove *p)
+{
+        const Config *config = p->dom->driver->daemon->config;
+
+        if (config->keepalive_interval <= 0)
+                return PATIENCE_MS;
+        return (uint64_t)config->keepalive_interval * ((uint64_t)config->keepalive_count + 1) * 1000;
+}
+
+/* What the guest would be handed to is not there: it goes on here, while that is still ours to say. */
+static void on_gone(void *arg)
+{
+        PeerMove *p = arg;
+        Transfer *t = p->migration->transfer;
+        AUTO(Error) why = { 0 };
+
+        if (!t || transfer_is_over(t) || transfer_is_handing_over(t) || p->migration->committed)
+                return; /* it is asked */
+        err_set(&why, ERR_OPERATION_FAILED,
+                "the connection to the destination ended, and for %llu ms nobody was there to take the guest over; it "
+                "goes on here",
+                (unsigned long long)patience_ms(p));
+        log_warning("guest '%s': %s", p->dom->name, why.text);
+        transfer_cancel(t, &why, NULL);
+}
+
 static void on_closed(void *arg, const Error *why)
 {
         PeerMove *p = arg;
 
         log_warning("guest '%s': the connection to the destination ended: %s", p->dom->name, why->text);
+        if (p->migration && p->migration->transfer && !p->gone)
+                p->gone = timer_new(p->dom->driver->daemon->loop, patience_ms(p), on_gone, p);
 }
 
 static StepResult connect_peer(void *state, Job *job UNUSED, Error *err)
@@ -410,6 +442,16 @@ static void on_fate(void *arg, MigrateFate fate, const Error *failure UNUSED)
         }
 }
 
+/* The client hears that nobody knows; the destination is asked further on without it. */
+static bool is_silent(PeerMove *p)
+{
+        uint64_t now_ms = loop_now_ms(p->dom->driver->daemon->loop);
+
+        if (!p->asked_ms)
+                p->asked_ms = now_ms;
+        return now_ms - p->asked_ms >= patience_ms(p);
+}
+
 static StepResult ask_peer(void *state, Job *job UNUSED, Error *err)
 {
         PeerMove *p = state;
@@ -425,8 +467,15 @@ static StepResult ask_peer(void *state, Job *job UNUSED, Error *err)
                 p->unknown = true;
                 return err_set(err, ERR_OPERATION_FAILED, "it gave no address to ask at"), STEP_FAILED;
         }
-        if (!p->migration->question)
-                migrate_ask(p->migration, on_fate, p);
+        if (p->migration->question)
+                return STEP_WAIT;
+        if (is_silent(p)) {
+                p->unknown = true;
+                return err_set(err, ERR_OPERATION_FAILED, "it gave no answer for %llu ms",
+                               (unsigned long long)patience_ms(p)),
+                       STEP_FAILED;
+        }
+        migrate_ask(p->migration, on_fate, p);
         return STEP_WAIT;
 }
 
@@ -444,6 +493,7 @@ static void move_free(PeerMove *p)
 {
         vec_remove_item(&qemu_driver(p->dom->driver)->moves, p);
         drop_pending(p);
+        timer_free(p->gone);
         tunnel_free(p->tunnel);
         client_free(p->client);
         migrate_cookie_done(&p->peer);
@@ -489,6 +539,7 @@ static void on_finished(void *state, const Error *why)
                 if (m && migrate_is_torn(m) && runs_here(p)) {
                         m->driven_here = false; /* it waits for somebody to connect it again */
                 } else if (m && p->unknown) {
+                        m->driven_here = false;
                         migrate_stay_paused(m, why, &err);
                         why = &err;
                 } else if (m) {
