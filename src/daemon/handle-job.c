@@ -188,8 +188,10 @@ static int set_downtime(Call *call, Domain *dom, const void *args, Error *err)
                 call_reply(call, NULL);
                 return 0;
         }
-        qmp_migrate_set_parameters(
-                qmp, &(QmpMigrateSetParameters){ .has_downtime_limit = true, .downtime_limit = ms }, call_done, call);
+        qmp_migrate_set_parameters(qmp,
+                                   &(QmpMigrateSetParameters){ .has_downtime_limit = true,
+                                                               .downtime_limit = transfer_bound_ms(m->transfer, ms) },
+                                   call_done, call);
         return 0;
 }
 
@@ -214,10 +216,8 @@ int handle_domain_migrate_get_max_downtime(Call *call, const WireDomainMigrateGe
             domain_must_be_active(dom, err) < 0)
                 return -1;
         m = migration_of(dom);
-        call_reply(call,
-                   &(WireDomainMigrateGetMaxDowntimeRet){
-                           .downtime = m && m->downtime_ms
-                                               ? m->downtime_ms
+        call_reply(call, &(WireDomainMigrateGetMaxDowntimeRet){
+                                 .downtime = m ? migrate_bound_ms(m)
                                                : (uint64_t)dom->driver->daemon->config->migration_max_downtime });
         return 0;
 }

@@ -18,6 +18,10 @@ enum {
         SETTLED_MS = 400,     /* from then on the rate says something about the link */
         WATCHED_PERCENT = 40, /* of what the memory takes once */
         LONGEST_WATCH_S = 60, /* that QEMU knows */
+        HAND_OVER_MS = 200,   /* until QEMU stops the guest, and from its last page to its running there */
+        SURPLUS_PERCENT = 5,
+        CARRIED_PERCENT = 80, /* of the rate: what a guest may write so that passes grow shorter */
+        MOST_THROTTLE = 99,
 };
 
 void converge_init(Converge *c, uint64_t limit_ms, bool stops)
@@ -25,15 +29,27 @@ void converge_init(Converge *c, uint64_t limit_ms, bool stops)
         *c = (Converge){ .limit_ms = limit_ms, .stops = stops, .pass = 1, .least = UINT64_MAX, .before = UINT64_MAX };
 }
 
-uint64_t converge_pause_ms(const ConvergeFigures *f)
+static uint64_t time_ms(uint64_t bytes, uint64_t bytes_per_s)
 {
-        return f->bytes_per_s ? (uint64_t)((double)f->left * 1000 / (double)f->bytes_per_s) : 0;
+        return bytes_per_s ? (uint64_t)((double)bytes * 1000 / (double)bytes_per_s) : 0;
 }
 
-/* One more pass takes as long as its end would stop the guest now; what that leaves is half of it, with luck. */
+uint64_t converge_pause_ms(const ConvergeFigures *f)
+{
+        return time_ms(f->left, f->rest_per_s ? f->rest_per_s : f->bytes_per_s);
+}
+
+uint64_t converge_announced_ms(const ConvergeFigures *f)
+{
+        uint64_t ms = converge_pause_ms(f);
+
+        return ms + ms * SURPLUS_PERCENT / 100 + HAND_OVER_MS;
+}
+
+/* What one more pass leaves is half of what it sends, with luck. */
 static bool another_pass_pays(const Converge *c, const ConvergeFigures *f)
 {
-        uint64_t pass_ms = converge_pause_ms(f);
+        uint64_t pass_ms = time_ms(f->left, f->bytes_per_s);
 
         return (double)f->left < (double)c->before * 0.8 &&
                (f->elapsed_ms + pass_ms + pass_ms / 2) * 2 <= c->first_ms * 3;
@@ -83,14 +99,16 @@ ConvergeVerdict converge_look(Converge *c, const ConvergeFigures *f, bool fixed)
 /* What the memory takes once. */
 static uint64_t whole_ms(const ConvergeFigures *f)
 {
-        return f->bytes_per_s ? (uint64_t)((double)(f->left + f->sent) * 1000 / (double)f->bytes_per_s) : 0;
+        return time_ms(f->left + f->sent, f->bytes_per_s);
 }
 
 unsigned converge_watch_s(Converge *c, const ConvergeFigures *f, bool fixed)
 {
         unsigned all_s;
 
-        if (!c->stops || fixed || f->pass != 1 || f->elapsed_ms < SETTLED_MS)
+        if (!(c->stops && !fixed) && !c->slows)
+                return 0;
+        if (f->pass != 1 || f->elapsed_ms < SETTLED_MS)
                 return 0;
         if (c->n_wanted)
                 return c->n_windows < c->n_wanted ? c->windows[0].seconds * 2 : 0;
@@ -120,17 +138,44 @@ static double written_in(const Converge *c, uint64_t ms)
         return bytes * (part < 1 ? part : 1 + (growth - 1) * (part - 1));
 }
 
+/* What is written while the memory is sent once; one window alone says nothing about what comes after it. */
+static double written_in_a_pass(const Converge *c, const ConvergeFigures *f)
+{
+        if (c->n_windows == CONVERGE_WINDOWS)
+                return written_in(c, whole_ms(f));
+        return (double)c->windows[0].written;
+}
+
+static bool was_watched(const Converge *c)
+{
+        return c->n_wanted && c->n_windows >= c->n_wanted && c->windows[0].seconds;
+}
+
+unsigned converge_throttle(const Converge *c, const ConvergeFigures *f, uint64_t *ret_pause_ms)
+{
+        double rate = 0, carried = (double)f->bytes_per_s * CARRIED_PERCENT / 100;
+        ConvergeFigures stopped = *f;
+
+        *ret_pause_ms = 0;
+        if (!was_watched(c) || !f->bytes_per_s)
+                return 0;
+        stopped.left = (uint64_t)MIN(written_in_a_pass(c, f), (double)(f->left + f->sent));
+        if (converge_pause_ms(&stopped) <= c->limit_ms)
+                return 0;
+        for (unsigned i = 0; i < c->n_windows; i++)
+                rate = MAX(rate, (double)c->windows[i].written / c->windows[i].seconds);
+        if (rate <= carried)
+                return 0;
+        *ret_pause_ms = converge_announced_ms(&stopped);
+        return (unsigned)MIN(MAX((1 - carried / rate) * 100, 1.0), (double)MOST_THROTTLE);
+}
+
 bool converge_is_in_vain(Converge *c, ConvergeFigures *f)
 {
         const ConvergeWindow *last = &c->windows[MAX(c->n_windows, 1U) - 1];
         uint64_t all = f->left + f->sent, straight;
-        double at_end;
 
-        if (f->pass != 1 || c->told || !c->n_wanted || c->n_windows < c->n_wanted || !last->seconds)
-                return false;
-        /* one window alone says nothing about what comes after it */
-        at_end = c->n_windows == CONVERGE_WINDOWS ? written_in(c, whole_ms(f)) : (double)last->written;
-        if (at_end < (double)all / 2)
+        if (!c->stops || f->pass != 1 || c->told || !was_watched(c) || written_in_a_pass(c, f) < (double)all / 2)
                 return false;
         c->told = true;
         straight = last->written / last->seconds * f->elapsed_ms / 1000;

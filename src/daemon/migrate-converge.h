@@ -20,6 +20,7 @@ typedef struct ConvergeWindow {
 typedef struct Converge {
         uint64_t limit_ms;      /* the bound in force */
         bool stops;             /* the guest may be stopped for longer than that, once it is said (MIG-05) */
+        bool slows;             /* QEMU slows it: how much that takes is worth knowing */
         uint64_t pass;          /* the last that was looked at */
         uint64_t first_ms;      /* that the first pass took */
         uint64_t least, before; /* bytes that were left after the best pass, and after the one before */
@@ -33,6 +34,7 @@ typedef struct ConvergeFigures {
         uint64_t pass;        /* 1 while all memory is sent for the first time */
         uint64_t left;        /* bytes */
         uint64_t bytes_per_s; /* that the way to the other host takes */
+        uint64_t rest_per_s;  /* that it takes when the guest stands still; 0: the same */
         uint64_t elapsed_ms;
         uint64_t sent; /* bytes of memory so far; in the first pass only */
 } ConvergeFigures;
@@ -40,7 +42,7 @@ typedef struct ConvergeFigures {
 typedef enum ConvergeVerdict {
         CONVERGE_GOES_ON,
         CONVERGE_RAISE,  /* limit_ms has grown */
-        CONVERGE_STOP,   /* now, for about converge_pause_ms() */
+        CONVERGE_STOP,   /* now, for at most converge_announced_ms() */
         CONVERGE_REPORT, /* it never ends like this: somebody should know (MIG-06) */
 } ConvergeVerdict;
 
@@ -60,5 +62,12 @@ void converge_watched(Converge *c, ConvergeWindow window);
  * pauses it hardly longer. The figure's `left` is what is left then, at most.
  */
 bool converge_is_in_vain(Converge *c, ConvergeFigures *f);
-/* How long what is left takes. */
+/* How long what is left takes with the guest standing still. */
 uint64_t converge_pause_ms(const ConvergeFigures *f);
+/* The same as it may be announced: with what is written until it does stand still, and what every hand-over takes. */
+uint64_t converge_announced_ms(const ConvergeFigures *f);
+/*
+ * By how many percent the guest has to be slowed at least so that each pass leaves less than the one before: 1 to 99. 0: not at
+ * all, or its writes were not watched long enough. *ret_pause_ms: how long it would stand still otherwise.
+ */
+unsigned converge_throttle(const Converge *c, const ConvergeFigures *f, uint64_t *ret_pause_ms);

@@ -223,6 +223,7 @@ static StepResult prepare_peer(void *state, Job *job UNUSED, Error *err)
         migrate_tell_disks(domain_def(p->dom), p->flags, &p->params, &cookie);
         migrate_cookie_format(&cookie, &p->cookie);
         params.dest_xml = buf_text(&xml);
+        params.switchover_mib = 0; /* the source's own business, and older peers do not know it */
         migrate_params_write(&params, &list);
         if (p->flags & VIR_MIGRATE_TUNNELLED) {
                 p->tunnel = tunnel_new(
@@ -255,6 +256,7 @@ static ClientCall *call_finish(PeerMove *p, bool cancelled, ClientDone *done)
 
         params.dest_name = p->params.dest_name ?: p->dom->name;
         params.dest_xml = NULL;
+        params.switchover_mib = 0;
         migrate_params_write(&params, &list);
         migrate_own_cookie(p->dom, p->nonce, &cookie);
         migrate_cookie_format(&cookie, &text);

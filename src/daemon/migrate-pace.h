@@ -3,6 +3,7 @@
  * daemon/migrate-pace.h - what each pass over the memory means for when the guest stops
  */
 #include "daemon/migrate-converge.h"
+#include "daemon/migrate-rate.h"
 #include "daemon/migrate.h"
 
 typedef struct Pace {
@@ -11,9 +12,16 @@ typedef struct Pace {
         unsigned watch_s;  /* for which the guest's writes are watched; 0: they are not */
         bool blind;        /* they cannot be */
         QmpCall *watching; /* owned */
+        LineRate rate;
+        uint64_t told_ms; /* the bound that QEMU has */
+        bool stopping;    /* it has one that stops the guest at once */
+        bool slowed;      /* by how much the guest is to be slowed was told */
+        bool warned;      /* that it is much */
 } Pace;
 
-void pace_init(Pace *pace, const Migration *m, uint64_t limit_ms);
+void pace_init(Pace *pace, const Migration *m);
 void pace_done(Pace *pace);
 /* There are new figures in the migration: a pass may have ended. Tells QEMU what follows from that. */
-void pace_look(Pace *pace, const Migration *m, QmpClient *qmp);
+void pace_look(Pace *pace, Migration *m, QmpClient *qmp);
+/* What QEMU is told so that a pause of ms is kept: less than ms where its rate varies and somebody set ms as the longest. */
+uint64_t pace_bound_ms(const Pace *pace, const Migration *m, uint64_t ms);

@@ -31,6 +31,7 @@ static const ParamRow rows[] = {
         ROW(VIR_MIGRATE_PARAM_DISKS_PORT, PARAM_INT, disks_port),
         ROW(VIR_MIGRATE_PARAM_BANDWIDTH, PARAM_ULLONG, bandwidth_mib),
         ROW(VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY, PARAM_ULLONG, bandwidth_postcopy_mib),
+        ROW(VIR_MIGRATE_PARAM_BANDWIDTH_AVAIL_SWITCHOVER, PARAM_ULLONG, switchover_mib),
         ROW(VIR_MIGRATE_PARAM_COMPRESSION_XBZRLE_CACHE, PARAM_ULLONG, xbzrle_cache),
         ROW(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, PARAM_INT, throttle_initial),
         ROW(VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, PARAM_INT, throttle_increment),
@@ -153,6 +154,9 @@ static int check_lone_params(uint32_t flags, const MigrateParams *params, Error 
                 return -1;
         if (params->persist_xml && !(flags & VIR_MIGRATE_PERSIST_DEST))
                 return err_set(err, ERR_INVALID_ARG, "--persistent-xml needs --persistent");
+        if (params->switchover_mib > (uint64_t)INT64_MAX >> 20)
+                return err_set(err, ERR_OVERFLOW, "--available-switchover-bandwidth must be less than %lld MiB/s",
+                               (long long)(INT64_MAX >> 20));
         if (params->bandwidth_postcopy_mib && !(flags & VIR_MIGRATE_POSTCOPY))
                 return err_set(err, ERR_INVALID_ARG, "--postcopy-bandwidth needs --postcopy");
         return 0;

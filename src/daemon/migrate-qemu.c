@@ -7,9 +7,9 @@
 
 enum {
         DEFAULT_CHANNELS = 2,
-        DEFAULT_THROTTLE = 20, /* percent */
         DEFAULT_INCREMENT = 10,
         DEFAULT_LEVEL = 1,
+        LONGEST_BOUND_MS = 2000 * 1000, /* that QEMU takes */
 };
 
 static bool uses_method(const Migration *m, const char *method)
@@ -64,11 +64,23 @@ static void compression_parameters(const Migration *m, QmpMigrateSetParameters *
         ret->multifd_zstd_level = m->params.has_zstd_level ? (uint64_t)m->params.zstd_level : DEFAULT_LEVEL;
 }
 
+uint64_t migrate_bound_ms(const Migration *m)
+{
+        return m->downtime_ms ? m->downtime_ms : (uint64_t)m->dom->driver->daemon->config->migration_max_downtime;
+}
+
+uint64_t migrate_qemu_bound_ms(const Migration *m, uint64_t ms)
+{
+        uint64_t capped = m->params.bandwidth_mib, line = m->params.switchover_mib;
+
+        if (capped && line > capped)
+                ms = (uint64_t)MIN((double)ms * (double)line / (double)capped, (double)LONGEST_BOUND_MS);
+        return MIN(ms, (uint64_t)LONGEST_BOUND_MS);
+}
+
 /* QEMU keeps what it was told for a move that failed: whatever this one does not name is set to the default again. */
 void migrate_parameters(const Migration *m, QmpMigrateSetParameters *ret)
 {
-        const Config *config = m->dom->driver->daemon->config;
-
         *ret = (QmpMigrateSetParameters){ 0 };
         if (m->flags & VIR_MIGRATE_PARALLEL) {
                 ret->has_multifd_channels = true;
@@ -85,11 +97,11 @@ void migrate_parameters(const Migration *m, QmpMigrateSetParameters *ret)
         ret->has_max_bandwidth = true;
         ret->max_bandwidth = m->params.bandwidth_mib ? m->params.bandwidth_mib * 1024 * 1024 : INT64_MAX;
         ret->has_downtime_limit = true;
-        ret->downtime_limit = m->downtime_ms ? m->downtime_ms : (uint64_t)config->migration_max_downtime;
+        ret->downtime_limit = migrate_qemu_bound_ms(m, migrate_bound_ms(m));
         if (m->flags & VIR_MIGRATE_AUTO_CONVERGE) {
                 ret->has_cpu_throttle_initial = true;
                 ret->cpu_throttle_initial = m->params.throttle_initial ? (uint64_t)m->params.throttle_initial
-                                                                       : (uint64_t)DEFAULT_THROTTLE;
+                                                                       : (uint64_t)MIGRATE_DEFAULT_THROTTLE;
                 ret->has_cpu_throttle_increment = true;
                 ret->cpu_throttle_increment = m->params.throttle_increment ? (uint64_t)m->params.throttle_increment
                                                                            : (uint64_t)DEFAULT_INCREMENT;
@@ -170,8 +182,9 @@ void migrate_stats_params(const MigrateStats *stats, uint64_t now_ms, Params *re
         params_put_ullong(ret, VIR_DOMAIN_JOB_TIME_ELAPSED, end_ms - stats->began_ms);
         if (stats->has_downtime)
                 params_put_ullong(ret, VIR_DOMAIN_JOB_DOWNTIME, stats->downtime_ms);
-        else if (stats->expected_downtime_ms)
-                params_put_ullong(ret, VIR_DOMAIN_JOB_DOWNTIME, stats->expected_downtime_ms);
+        else if (stats->announced_ms || stats->expected_downtime_ms)
+                params_put_ullong(ret, VIR_DOMAIN_JOB_DOWNTIME,
+                                  stats->announced_ms ? stats->announced_ms : stats->expected_downtime_ms);
         if (stats->setup_ms)
                 params_put_ullong(ret, VIR_DOMAIN_JOB_SETUP_TIME, stats->setup_ms);
         if (stats->has_ram)

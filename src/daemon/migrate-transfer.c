@@ -64,7 +64,7 @@ static StepResult set_parameters(void *state, Job *job UNUSED, Error *err UNUSED
         QmpMigrateSetParameters params = { 0 };
 
         migrate_parameters(t->migration, &params);
-        pace_init(&t->pace, t->migration, params.downtime_limit);
+        pace_init(&t->pace, t->migration);
         t->call = qmp_migrate_set_parameters(t->qmp, &params, transfer_step_done, t);
         return STEP_WAIT;
 }
@@ -352,6 +352,15 @@ static const JobStep resume_steps[] = {
         { "continue", send_the_rest, NULL, NULL, 0 },
 };
 
+static void on_last_figures(void *arg, const QmpMigrationInfo *info, const Error *failure)
+{
+        Transfer *t = arg;
+
+        t->query = NULL;
+        if (!failure)
+                migrate_stats_take(&t->migration->stats, info);
+}
+
 static void on_finished(void *state, const Error *why)
 {
         Transfer *t = state;
@@ -359,6 +368,8 @@ static void on_finished(void *state, const Error *why)
         transfer_drop_calls(t);
         t->poll = timer_free(t->poll);
         t->migration->stats.ended_ms = loop_now_ms(t->loop);
+        if (why->code == ERR_OK) /* nobody waits for these: they come while the other host is told to go on */
+                t->query = qmp_query_migrate(t->qmp, on_last_figures, t);
         t->done(t->arg, why->code == ERR_OK ? NULL : why);
 }
 
@@ -439,6 +450,11 @@ bool transfer_is_over(const Transfer *t)
 int transfer_cancel(Transfer *t, const Error *why, Error *err)
 {
         return job_cancel(t->job, why, err);
+}
+
+uint64_t transfer_bound_ms(const Transfer *t, uint64_t ms)
+{
+        return pace_bound_ms(&t->pace, t->migration, ms);
 }
 
 const char *transfer_step(const Transfer *t)

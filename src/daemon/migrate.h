@@ -10,6 +10,7 @@
  */
 #include "base/uuid.h"
 #include "daemon/call.h"
+#include "daemon/migrate-promise.h"
 #include "daemon/param-reader.h"
 #include "daemon/qemu-driver.h"
 #include "loop/job.h"
@@ -24,7 +25,8 @@ typedef struct MigrateParams {
         int32_t disks_port;
         uint64_t bandwidth_mib; /* MiB/s; 0: no limit */
         uint64_t bandwidth_postcopy_mib;
-        uint64_t xbzrle_cache;                        /* bytes; 0: QEMU's default */
+        uint64_t switchover_mib; /* MiB/s that the line has for the rest when the guest stands still; 0: not known */
+        uint64_t xbzrle_cache;   /* bytes; 0: QEMU's default */
         int32_t throttle_initial, throttle_increment; /* percent; 0: ours */
         int32_t channels;                             /* of a parallel migration; 0: ours */
         int32_t zlib_level, zstd_level;
@@ -91,6 +93,7 @@ struct MigrateStats {
         uint64_t downtime_ms; /* measured by us: STOP here to RESUME there */
         bool has_downtime;
         uint64_t expected_downtime_ms;
+        uint64_t announced_ms; /* the pause that the guest was stopped for; 0: none was announced */
         uint64_t disk_total, disk_done, disk_bps;
         int operation; /* VIR_DOMAIN_JOB_OPERATION_... */
         int type;      /* VIR_DOMAIN_JOB_... */
@@ -102,10 +105,19 @@ void migrate_stats_take(MigrateStats *stats, const QmpMigrationInfo *info);
 /* The fields of domain_get_job_stats. now_ms: loop time. */
 void migrate_stats_params(const MigrateStats *stats, uint64_t now_ms, Params *ret);
 
+enum { MIGRATE_DEFAULT_THROTTLE = 20 /* percent */ };
+
 enum { MIGRATE_N_CAPABILITIES = 12 };
 /* What QEMU is told before it starts, for this side. Returns how many. */
 size_t migrate_capabilities(const Migration *migration, QmpMigrationCapability caps[MIGRATE_N_CAPABILITIES]);
 void migrate_parameters(const Migration *migration, QmpMigrateSetParameters *ret);
+/* The longest pause that somebody set, or the first bound that is configured; ms. */
+uint64_t migrate_bound_ms(const Migration *migration);
+/*
+ * What QEMU has to be told so that it stops the guest for ms. It counts with the rate of the copy, which may be limited, and
+ * sends the rest without that limit; what the line has then is known where somebody said so.
+ */
+uint64_t migrate_qemu_bound_ms(const Migration *migration, uint64_t ms);
 
 /* Steps of a job that move the memory out; see migrate-transfer.c. */
 typedef struct Transfer Transfer;
@@ -158,6 +170,7 @@ struct Migration {
         bool recovered;         /* taken up after a restart of the daemon */
         bool downtime_is_fixed; /* somebody set it: no steps */
         uint64_t downtime_ms;   /* 0: the configured first bound */
+        Promise promise;        /* outgoing: how long it stands still at most */
         int64_t stopped_us;
         bool was_running;
         char *ask; /* where the peer can be asked */

@@ -52,6 +52,7 @@ static const struct {
         { "auto-converge-initial", VIR_MIGRATE_PARAM_AUTO_CONVERGE_INITIAL, VIR_TYPED_PARAM_INT },
         { "auto-converge-increment", VIR_MIGRATE_PARAM_AUTO_CONVERGE_INCREMENT, VIR_TYPED_PARAM_INT },
         { "postcopy-bandwidth", VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY, VIR_TYPED_PARAM_ULLONG },
+        { "available-switchover-bandwidth", VIR_MIGRATE_PARAM_BANDWIDTH_AVAIL_SWITCHOVER, VIR_TYPED_PARAM_ULLONG },
         { "parallel-connections", VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS, VIR_TYPED_PARAM_INT },
         { "bandwidth", VIR_MIGRATE_PARAM_BANDWIDTH, VIR_TYPED_PARAM_ULLONG },
         { "tls-destination", VIR_MIGRATE_PARAM_TLS_DESTINATION, VIR_TYPED_PARAM_STRING },
@@ -252,6 +253,7 @@ const Command migrate_commands[] = {
           "[--parallel]      over several connections\n"
           "[--parallel-connections NUMBER]  how many\n"
           "[--bandwidth NUMBER]  MiB a second\n"
+          "[--available-switchover-bandwidth NUMBER]  MiB a second that the line has for the last part\n"
           "[--tls-destination NAME]  name that the destination's certificate must have\n"
           "[--comp-zlib-level NUMBER]  level, 0 to 9\n"
           "[--comp-zstd-level NUMBER]  level, 0 to 20\n"

@@ -148,7 +148,8 @@ static void interrupted(void *arg)
  */
 static void keep_pause(MigrateWatch *watch, const MigrateFigures *f)
 {
-        uint64_t would_take = f->bytes_per_s ? f->remaining * 1000 / f->bytes_per_s : UINT64_MAX;
+        /* the rate of a moment; what the daemon expects knows more */
+        uint64_t would_take = MAX(f->bytes_per_s ? f->remaining * 1000 / f->bytes_per_s : UINT64_MAX, f->pause_ms);
 
         if (!watch->limit_is_set) {
                 WireDomainMigrateSetMaxDowntimeArgs limit = { watch->dom, watch->options.max_pause_ms, 0 };

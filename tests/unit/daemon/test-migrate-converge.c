@@ -174,3 +174,49 @@ TEST(one_window_alone_ends_a_pass_when_it_is_enough_by_itself)
         CHECK(converge_is_in_vain(&c, &f));
         CHECK_INT(f.left / MIB, 500);
 }
+
+/* MIG-05: what is announced is kept: it has room for what is written until the guest stops, and for the hand-over */
+TEST(an_announced_pause_is_longer_than_what_is_left_takes)
+{
+        ConvergeFigures f = { .left = 1000 * (uint64_t)MIB, .bytes_per_s = 100 * MIB };
+
+        CHECK_INT(converge_announced_ms(&f), 10000 + 500 + 200);
+        f.rest_per_s = 1000 * (uint64_t)MIB; /* the copy is limited, the rest is not */
+        CHECK_INT(converge_pause_ms(&f), 1000);
+        CHECK_INT(converge_announced_ms(&f), 1000 + 50 + 200);
+}
+
+/* By how much a guest has to be slowed that was seen to write so much; the first pass is 1000 MiB at 100 MiB/s. */
+static unsigned throttle(uint64_t one_s_mib, uint64_t two_s_mib, uint64_t *pause_ms)
+{
+        ConvergeFigures f = {
+                .pass = 1, .left = 600 * MIB, .sent = 400 * MIB, .bytes_per_s = 100 * MIB, .elapsed_ms = 4000
+        };
+        Converge c;
+
+        converge_init(&c, 10, false);
+        c.slows = true;
+        CHECK_INT(converge_throttle(&c, &f, pause_ms), 0);
+        CHECK_INT(converge_watch_s(&c, &f, true), 1);
+        converge_watched(&c, (ConvergeWindow){ 1, one_s_mib * MIB });
+        CHECK_INT(converge_throttle(&c, &f, pause_ms), 0);
+        CHECK_INT(converge_watch_s(&c, &f, true), 2);
+        converge_watched(&c, (ConvergeWindow){ 2, two_s_mib * MIB });
+        CHECK(!converge_is_in_vain(&c, &f)); /* it is slowed, not stopped */
+        return converge_throttle(&c, &f, pause_ms);
+}
+
+TEST(how_much_a_guest_has_to_be_slowed_is_known_in_the_first_pass)
+{
+        uint64_t pause_ms;
+
+        CHECK_INT(throttle(160, 320, &pause_ms), 50);
+        CHECK_INT(pause_ms, 10000 + 500 + 200);       /* all of it is written in a pass */
+        CHECK_INT(throttle(400, 400, &pause_ms), 80); /* always the same 400 MiB */
+        CHECK_INT(pause_ms, 4000 + 200 + 200);
+        CHECK_INT(throttle(79, 158, &pause_ms), 0); /* it converges by itself */
+        CHECK_INT(pause_ms, 0);
+        CHECK_INT(throttle(0, 0, &pause_ms), 0);
+        CHECK_INT(throttle(100000, 200000, &pause_ms), 99);
+        CHECK_INT(throttle(81, 162, &pause_ms), 1);
+}
