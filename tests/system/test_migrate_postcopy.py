@@ -16,7 +16,7 @@ SYSCTL = pathlib.Path("/proc/sys/vm/unprivileged_userfaultfd")
 QUICK = {"listen_tcp": 1, "auth_tcp": "none", "qemu_user": "root", "qemu_group": "root", "keepalive_interval": 1,
          "keepalive_count": 2}
 POSTCOPY = ["--live", "--postcopy"]
-SLOWLY = [*POSTCOPY, "--bandwidth", "4", "--postcopy-bandwidth", "8", "--timeout", "1", "--timeout-postcopy"]
+SLOWLY = [*POSTCOPY, "--bandwidth", "4", "--postcopy-bandwidth", "2", "--timeout", "1", "--timeout-postcopy"]
 AGAIN = [*POSTCOPY, "--postcopy-resume"]
 
 
