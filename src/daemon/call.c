@@ -290,13 +290,19 @@ static int decode(Call *call, const Frame *frame, Error *err)
         return check_flag_access(call, err);
 }
 
+/* One that waited for its turn may get it because the daemon is being taken apart. */
+static int check_goes_on(const Call *call, Error *err)
+{
+        return call->daemon->ending ? err_set(err, ERR_OPERATION_ABORTED, "droverd ends") : 0;
+}
+
 static void run(void *arg)
 {
         Call *call = arg;
         AUTO(Error) err = { 0 };
 
         loop_say_what(call->daemon->loop, call_proc(call)->api);
-        if (call->dispatch->run(call, call->args, &err) < 0)
+        if (check_goes_on(call, &err) < 0 || call->dispatch->run(call, call->args, &err) < 0)
                 call_fail(call, &err);
 }
 
@@ -414,7 +420,7 @@ static void on_claim_settled(void *arg, const Error *refused)
 
         if (refused)
                 call_fail(call, refused);
-        else if (call->run(call, call->domain, call->args, &err) < 0)
+        else if (check_goes_on(call, &err) < 0 || call->run(call, call->domain, call->args, &err) < 0)
                 call_fail(call, &err);
 }
 

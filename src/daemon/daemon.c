@@ -106,6 +106,7 @@ Daemon *daemon_free(Daemon *daemon)
                 if (daemon->drivers[i]->ops->retire)
                         daemon->drivers[i]->ops->retire(daemon->drivers[i]);
         }
+        daemon->ending = true;
         server_free(daemon->server);
         daemon->workers = worker_pool_free(daemon->workers);
         for (size_t i = 0; i < N_DRIVERS; i++)

@@ -31,6 +31,7 @@ typedef struct Daemon {
         Driver *drivers[N_DRIVERS]; /* the first is what an empty URI opens */
         size_t large_frames_left;   /* bytes of the budget for frames over FRAME_LARGE */
         int next_callback_id;
+        bool ending; /* calls that wait for their turn are not begun any more */
 } Daemon;
 
 /*

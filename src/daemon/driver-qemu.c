@@ -185,6 +185,7 @@ static void driver_unload(Driver *driver)
 
         if (!qemu)
                 return;
+        file_queue_end(qemu->files);
         qemu_autostart_forget(qemu);
         for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
                 if (domain_list_at(driver->domains, i)->guest)

@@ -34,7 +34,7 @@ typedef struct Change {
 } Change;
 
 struct FileQueue {
-        WorkerPool *pool;
+        WorkerPool *pool;      /* NULL: gone */
         Change *first, **last; /* the first is under way */
         Task *task;
 };
@@ -120,10 +120,22 @@ static void start_first(FileQueue *queue)
                 queue->task = task_new(queue->pool, make_change, on_changed, queue->first);
 }
 
+static void make_now(Change *change)
+{
+        make_change(change);
+        if (err_is_set(&change->err))
+                log_error("%s", change->err.text);
+        change_free(change);
+}
+
 static void put(FileQueue *queue, Change *change)
 {
         bool idle = !queue->first;
 
+        if (!queue->pool) {
+                make_now(change);
+                return;
+        }
         change->queue = queue;
         *queue->last = change;
         queue->last = &change->next;
@@ -142,14 +154,18 @@ FileQueue *file_queue_free(FileQueue *queue)
                 while (change) {
                         Change *next = change->next;
 
-                        make_change(change);
-                        change_free(change);
+                        make_now(change);
                         change = next;
                 }
                 task_free(queue->task, (void (*)(void *))change_free);
         }
         free(queue);
         return NULL;
+}
+
+void file_queue_end(FileQueue *queue)
+{
+        queue->pool = NULL;
 }
 
 static Change *change_new(ChangeKind kind, const char *const *paths, size_t n,

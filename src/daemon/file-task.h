@@ -14,6 +14,8 @@ typedef struct FileQueue FileQueue;
 /* With no change under way when it is freed: those that wait are still made. */
 FileQueue *file_queue_new(WorkerPool *pool);
 FileQueue *file_queue_free(FileQueue *queue); /* returns NULL */
+/* The workers are gone: what is asked for from now on is made by the caller, and done() does not come. */
+void file_queue_end(FileQueue *queue);
 
 /*
  * done (may be NULL) comes on the loop when the file is there, synced if durable, or could not be written. content is

@@ -4,6 +4,7 @@
 #include "daemon/network-act.h"
 
 #include "base/mem.h"
+#include "daemon/daemon.h"
 
 void network_act_end(void *arg, const Error *failure)
 {
@@ -31,7 +32,9 @@ static void on_turn(void *arg, const Error *refused)
                 network_act_end(act, refused);
                 return;
         }
-        if (!act->net->listed)
+        if (call_daemon(act->call)->ending)
+                err_set(&err, ERR_OPERATION_ABORTED, "droverd ends");
+        else if (!act->net->listed)
                 err_set(&err, ERR_NO_NETWORK, "network '%s' was removed meanwhile", act->net->name);
         else if (act->run(act, &err) == 0)
                 return;

@@ -168,6 +168,11 @@ WorkerPool *worker_pool_free(WorkerPool *pool)
                 pthread_join(pool->threads[i], NULL);
         if (pool->wake >= 0 && pool->watch)
                 on_finished(pool, EPOLLIN);
+        /* what those set off - the next file of a queue - nobody else would do */
+        for (Task *task; (task = queue_get(&pool->waiting));) {
+                task->work(task->data);
+                deliver(task);
+        }
         watch_free(pool->watch);
         fd_close(&pool->wake);
         pthread_cond_destroy(&pool->more);

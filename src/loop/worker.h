@@ -13,7 +13,8 @@ typedef struct WorkerPool WorkerPool;
 typedef struct Task Task;
 
 WorkerPool *worker_pool_new(Loop *loop, unsigned n_threads, Error *err);
-WorkerPool *worker_pool_free(WorkerPool *pool); /* waits for running tasks; returns NULL */
+/* All tasks are done first, and those that their done() makes: these by the caller's thread. Returns NULL. */
+WorkerPool *worker_pool_free(WorkerPool *pool);
 
 /* work(data) on a worker, then done(data) on the loop. data must live until done() or task_free(). */
 Task *task_new(WorkerPool *pool, void (*work)(void *data), void (*done)(void *data), void *data);

@@ -153,6 +153,38 @@ TEST(a_worker_task_comes_back_on_the_loop)
                 CHECK_INT(work[i].value, 1);
 }
 
+typedef struct Chain {
+        WorkerPool *pool;
+        Task *task;
+        int left, worked;
+} Chain;
+
+static void work_on(void *data)
+{
+        ((Chain *)data)->worked++;
+}
+
+static void next_of_chain(void *data)
+{
+        Chain *chain = data;
+
+        chain->task = task_free(chain->task, NULL);
+        if (--chain->left > 0)
+                chain->task = task_new(chain->pool, work_on, next_of_chain, chain);
+}
+
+/* Each change of a queue of files begins when the one before is done: none may be lost when the daemon ends. */
+TEST(what_a_done_task_sets_off_is_done_before_the_pool_is_gone)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        Chain chain = { .pool = worker_pool_new(loop, 2, NULL), .left = 5 };
+
+        chain.task = task_new(chain.pool, work_on, next_of_chain, &chain);
+        worker_pool_free(chain.pool);
+        CHECK_INT(chain.worked, 5);
+        CHECK(!chain.task);
+}
+
 static void dropped(void *data)
 {
         ((Work *)data)->value = -1;
