@@ -3,6 +3,8 @@
  *
  * Two queues, in order of arrival. An ordinary place that becomes free goes to
  * the ordinary queue first: calls of high priority have places of their own.
+ * Whoever is granted one may give it back at once. The stack does not grow by
+ * that: whoever grants sees that there is room again.
  */
 #include "daemon/quota.h"
 
@@ -17,6 +19,7 @@ struct Quota {
         unsigned ordinary_limit, high_limit;
         unsigned ordinary, high;
         Line ordinary_line, high_line;
+        bool granting; /* further out on the stack */
 };
 
 Quota *quota_new(unsigned ordinary, unsigned high)
@@ -105,8 +108,12 @@ void quota_leave(Quota *quota, QuotaPlace *place)
                 quota->ordinary--;
         }
         *place = (QuotaPlace){ 0 };
+        if (quota->granting)
+                return;
+        quota->granting = true;
         while (grant_first(quota, &quota->ordinary_line) || grant_first(quota, &quota->high_line))
                 ;
+        quota->granting = false;
 }
 
 unsigned quota_in_flight(const Quota *quota)

@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/quota.h"
 
@@ -55,5 +56,41 @@ TEST(high_priority_has_places_of_its_own)
         quota_leave(quota, &p[0]);
         CHECK_STR(trace, "acdb");
         quota_leave(quota, &p[1]);
+        CHECK_INT(quota_in_flight(quota), 0);
+}
+
+typedef struct Hasty {
+        Quota *quota;
+        QuotaPlace place;
+        unsigned *served;
+} Hasty;
+
+static void leave_at_once(void *arg)
+{
+        Hasty *h = arg;
+
+        ++*h->served;
+        quota_leave(h->quota, &h->place);
+}
+
+/* All clients together may have tens of thousands of calls in the queue, and each may fail as soon as its turn comes. */
+TEST(a_long_queue_of_places_given_back_at_once_needs_no_stack)
+{
+        enum { MANY = 500000 };
+        AUTO(Quota) *quota = quota_new(1, 0);
+        AUTOFREE Hasty *all = mem_new_array(Hasty, MANY);
+        QuotaPlace first;
+        unsigned served = 0;
+
+        trace[0] = '\0';
+        enter(quota, &first, 0, false);
+        for (size_t i = 0; i < MANY; i++) {
+                all[i] = (Hasty){ .quota = quota, .served = &served };
+                quota_enter(quota, &all[i].place, false, leave_at_once, &all[i]);
+        }
+        CHECK_INT(quota_waiting(quota), MANY);
+        quota_leave(quota, &first);
+        CHECK_INT(served, MANY);
+        CHECK_INT(quota_waiting(quota), 0);
         CHECK_INT(quota_in_flight(quota), 0);
 }
