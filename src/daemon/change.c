@@ -63,7 +63,8 @@ static void change_free(void *state)
         free(change);
 }
 
-static void finish(Change *change)
+/* unkept: why the configured definition is as it was; what the running guest was given it has all the same. */
+static void finish(Change *change, const Error *unkept)
 {
         Call *call = change->call;
         Domain *dom = call_domain(call);
@@ -76,21 +77,27 @@ static void finish(Change *change)
                 if (dom->driver->ops->state_changed)
                         dom->driver->ops->state_changed(dom);
         }
-        if (change->config)
+        if (change->config && !unkept)
                 domain_set_config(dom, TAKE(change->config));
         if (change->kind->done)
                 change->kind->done(call, dom, live ? &change->what : NULL);
-        call_reply(call, NULL);
+        call_done(call, unkept);
 }
 
 static void on_saved(void *arg, const Error *failure)
 {
         Change *change = arg;
+        AUTO(Error) half = { 0 };
 
-        if (failure)
+        if (failure && !change->live) {
                 call_fail(change->call, failure);
-        else
-                finish(change);
+                return;
+        }
+        if (failure) {
+                err_copy(&half, failure);
+                err_prefix(&half, "the running guest is changed, what its next start uses is not");
+        }
+        finish(change, failure ? &half : NULL);
 }
 
 static void save_config(Change *change)
@@ -100,7 +107,7 @@ static void save_config(Change *change)
         if (change->config)
                 dom->driver->ops->save_config(dom, change->config, on_saved, change);
         else
-                finish(change);
+                finish(change, NULL);
 }
 
 static void on_applied(void *arg, const Error *failure)
