@@ -88,11 +88,21 @@ void qemu_restore_on_guest_ended(Restore *r)
 
 /* --- the end of it --- */
 
+/*
+ * A guest that QEMU does not let run - somebody else has its disk - is taken back: its image stays its state. If it went
+ * on later, that image would be its past, and the next start would put it over disks that are newer.
+ */
 static void on_running(void *arg, const Error *failure)
 {
         Restore *r = arg;
 
         r->run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
+        if (failure && !qmp_failure_is_unknown(failure)) {
+                r->run->stop_reason = VIR_DOMAIN_SHUTOFF_FAILED;
+                r->run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_FAILED;
+                give_up(r, failure);
+                return;
+        }
         if (failure)
                 err_copy(&r->failure, failure);
         finish(r);
