@@ -29,7 +29,7 @@ struct Stream {
         ServerClient *client;
         FrameHeader header; /* of its packets */
         Fd fd;
-        Watch *watch;
+        Watch *watch; /* NULL: the other end is gone, which the kernel would tell again and again */
         bool reads, writes;
         bool eof;       /* fd has no more for the client */
         bool finishing; /* the client said finish; pending goes out first */
@@ -160,8 +160,9 @@ static void update_events(Stream *stream)
 {
         bool reading = stream->reads && !stream->eof && conn_queued(stream->client->conn) < MOST_QUEUED;
 
-        watch_set_events(stream->watch,
-                         (reading ? (uint32_t)EPOLLIN : 0) | (stream->pending.len ? (uint32_t)EPOLLOUT : 0));
+        if (stream->watch)
+                watch_set_events(stream->watch,
+                                 (reading ? (uint32_t)EPOLLIN : 0) | (stream->pending.len ? (uint32_t)EPOLLOUT : 0));
 }
 
 /* Write what waits for fd. False: the stream is gone. */
@@ -316,17 +317,9 @@ static void on_ready(void *arg, uint32_t revents)
         } else if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) && !stream->eof && !read_some(stream)) {
                 return;
         }
-        if (stream->cut) {
+        /* gone for good: poll no more, the client will finish, or the owner say why */
+        if (stream->cut || (stream->eof && revents & (EPOLLHUP | EPOLLERR) && !stream->pending.len))
                 stream->watch = watch_free(stream->watch);
-                stream->watch = watch_new(stream->client->daemon->loop, stream->fd, EPOLLET, on_ready, stream);
-                return;
-        }
-        if (stream->eof && revents & EPOLLHUP && !stream->pending.len) {
-                /* the other side is gone for good; poll no more, the client will finish */
-                stream->watch = watch_free(stream->watch);
-                stream->watch = watch_new(stream->client->daemon->loop, stream->fd, EPOLLET, on_ready, stream);
-                return;
-        }
         update_events(stream);
 }
 
