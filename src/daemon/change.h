@@ -6,7 +6,8 @@
  * definition, of the configured one, or of both as the flags ask; only when every
  * edit is valid does anything happen: the driver applies the live one, then the
  * configured one is written to disk, then both are swapped in and the call is
- * answered. So a change that is refused leaves nothing half done.
+ * answered. So a change that is refused leaves nothing half done. One whose
+ * configured half cannot be written says so, and the live half stays.
  */
 #include "daemon/call.h"
 #include "model/device.h"
@@ -39,6 +40,7 @@ typedef struct LiveChange {
         LiveKind kind;
         DeviceKind device;
         unsigned index;
+        void *subject; /* LIVE_ATTACH, LIVE_UPDATE: that device of the new definition; others may go, which moves the index */
         unsigned number;
         bool async;        /* a processor that leaves is not waited for */
         bool force;        /* a tray that the guest has locked is opened */

@@ -84,7 +84,7 @@ static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, E
 {
         const WireDomainAttachDeviceArgs *args = call_args(call); /* the call with flags begins alike */
         AUTO(DeviceDef) device = { 0 };
-        const void *added;
+        void *added;
 
         if (parse(call_domain(call), args->xml, live, &device, err) < 0)
                 return -1;
@@ -97,6 +97,7 @@ static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, E
                 ret->kind = LIVE_ATTACH;
                 ret->device = device.kind;
                 ret->index = index_of(def, device.kind, added);
+                ret->subject = added;
         }
         return 0;
 }
@@ -108,7 +109,7 @@ static void attach_done(Call *call UNUSED, Domain *dom, const LiveChange *live)
 
         if (!live)
                 return;
-        info = device_info(live->device, domain_def_device(dom->live, live->device, live->index));
+        info = device_info(live->device, live->subject);
         msg.devAlias = info ? info->alias : NULL;
         if (msg.devAlias)
                 event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, &dom->uuid,
@@ -255,7 +256,9 @@ static int edit_update(Call *call, DomainDef *def, bool live, LiveChange *ret, E
                                      .device = device.kind,
                                      .index = index,
                                      .force = args->flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE };
-        domain_def_replace_device(def, device.kind, index, device.any);
+        old = domain_def_replace_device(def, device.kind, index, device.any);
+        if (live)
+                ret->subject = old;
         return 0;
 }
 

@@ -158,7 +158,7 @@ typedef struct NicChange {
         Domain *dom;
         QemuRun *run;
         DomainDef *def;
-        unsigned index;
+        InterfaceDef *new; /* of def */
         DriverDone *done;
         void *arg;
 } NicChange;
@@ -167,47 +167,78 @@ static void ignore(void *arg UNUSED, const Error *failure UNUSED)
 {
 }
 
-static void on_filter_changed(void *arg, const Error *failure)
+static void end_nic_change(NicChange *c, const Error *failure)
 {
-        NicChange *c = arg;
-        Domain *dom = c->dom;
-        AUTO(Error) err = { 0 };
-
-        if (failure) {
-                c->done(c->arg, failure);
-        } else if (dom->guest != c->run || !guest_qmp(c->run->guest)) {
-                err_set(&err, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile", dom->name);
-                c->done(c->arg, &err);
-        } else {
-                InterfaceDef *new = c->def->interfaces[c->index], *old = dom->live->interfaces[c->index];
-
-                if (qemu_nic_move(dom, old, new, domain_def_arena(c->def), &err) < 0 ||
-                    qemu_nic_limit(dom, old, new, &err) < 0) {
-                        nw_rebind(dom, new, old, ignore, NULL);
-                        c->done(c->arg, &err);
-                } else {
-                        qmp_set_link(
-                                guest_qmp(c->run->guest),
-                                &(QmpSetLink){ .name = new->info.alias, .up = new->link_state != LINK_STATE_DOWN },
-                                c->done, c->arg);
-                }
-        }
+        c->done(c->arg, failure);
         domain_def_unref(c->def);
-        domain_unref(dom);
+        domain_unref(c->dom);
         free(c);
 }
 
-static void update_nic(QemuRun *run, DomainDef *def, unsigned index, DriverDone *done, void *arg)
+/* As it is now, while the guest still runs with it; NULL: it is gone. */
+static InterfaceDef *nic_as_it_is(const NicChange *c)
+{
+        if (c->dom->guest != c->run || !guest_qmp(c->run->guest))
+                return NULL;
+        return domain_def_find_alias(c->dom->live, c->new->info.alias, NULL);
+}
+
+/* Whatever of it was done. */
+static void undo_nic_change(const NicChange *c, InterfaceDef *old)
+{
+        qemu_nic_limit(c->dom, c->new, old, NULL);
+        qemu_nic_move_back(old, c->new);
+        nw_rebind(c->dom, c->new, old, ignore, NULL);
+}
+
+static void on_link_set(void *arg, const Error *failure)
+{
+        NicChange *c = arg;
+        InterfaceDef *old = failure ? nic_as_it_is(c) : NULL;
+
+        if (old)
+                undo_nic_change(c, old);
+        end_nic_change(c, failure);
+}
+
+static void on_filter_changed(void *arg, const Error *failure)
+{
+        NicChange *c = arg;
+        InterfaceDef *old = nic_as_it_is(c);
+        AUTO(Error) err = { 0 };
+
+        if (failure) {
+                end_nic_change(c, failure);
+                return;
+        }
+        if (!old) {
+                err_set(&err, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile, or let go of the interface",
+                        c->dom->name);
+                end_nic_change(c, &err);
+                return;
+        }
+        if (qemu_nic_move(c->dom, old, c->new, domain_def_arena(c->def), &err) < 0 ||
+            qemu_nic_limit(c->dom, old, c->new, &err) < 0) {
+                undo_nic_change(c, old);
+                end_nic_change(c, &err);
+                return;
+        }
+        qmp_set_link(guest_qmp(c->run->guest),
+                     &(QmpSetLink){ .name = c->new->info.alias, .up = c->new->link_state != LINK_STATE_DOWN },
+                     on_link_set, c);
+}
+
+static void update_nic(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         NicChange *c = mem_new(NicChange);
 
         *c = (NicChange){ .dom = domain_ref(run->dom),
                           .run = run,
                           .def = domain_def_ref(def),
-                          .index = index,
+                          .new = what->subject,
                           .done = done,
                           .arg = arg };
-        nw_rebind(run->dom, run->dom->live->interfaces[index], def->interfaces[index], on_filter_changed, c);
+        nw_rebind(run->dom, run->dom->live->interfaces[what->index], c->new, on_filter_changed, c);
 }
 
 static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
@@ -220,7 +251,7 @@ static void update_device(QemuRun *run, DomainDef *def, const LiveChange *what, 
                 return;
         }
         if (what->device == DEVICE_INTERFACE) {
-                update_nic(run, def, what->index, done, arg);
+                update_nic(run, def, what, done, arg);
                 return;
         }
         if (what->device == DEVICE_GRAPHICS && def->graphics[what->index]->type == GRAPHICS_TYPE_VNC) {
@@ -259,7 +290,7 @@ static int change_now(QemuRun *run, const DomainDef *def, const LiveChange *what
 void qemu_change(Domain *dom, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
         QemuRun *run = qemu_run(dom);
-        QmpClient *qmp = run ? guest_qmp(run->guest) : NULL;
+        QmpClient *qmp = run && guest_is_active(run->guest) ? guest_qmp(run->guest) : NULL;
         AUTOFREE char *iothread = str_format("iothread%u", what->number);
         AUTOFREE char *object = str_format("{\"qom-type\":\"iothread\",\"id\":\"%s\"}", iothread);
         AUTO(Error) err = { 0 };

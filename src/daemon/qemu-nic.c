@@ -7,6 +7,7 @@
  */
 #include "daemon/qemu-nic.h"
 
+#include "base/log.h"
 #include "base/str.h"
 #include "daemon/network-floors.h"
 #include "daemon/network-port.h"
@@ -269,13 +270,15 @@ static int keep_port(const Domain *dom, const InterfaceDef *old, InterfaceDef *n
         return net && net->active ? network_port_settings(net->live, new, arena, err) : 0;
 }
 
+static bool has_same_vlans(const InterfaceDef *a, const InterfaceDef *b)
+{
+        return a->vlan && b->vlan ? fields_equal(&vlan_def_info, a->vlan, b->vlan) : a->vlan == b->vlan;
+}
+
 /* Where it is already, on a bridge or on a device. */
 static int change_vlans(const InterfaceDef *old, const InterfaceDef *new, Error *err)
 {
-        bool same = old->vlan && new->vlan ? fields_equal(&vlan_def_info, old->vlan, new->vlan)
-                                           : old->vlan == new->vlan;
-
-        if (same)
+        if (has_same_vlans(old, new))
                 return 0;
         if (check_place(new, err) < 0)
                 return -1;
@@ -308,4 +311,21 @@ int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new,
         return set_tap_mtu(old->target_dev, new, err) < 0
                        ? -1
                        : nic_join_bridge(old->target_dev, new->bridge, new->vlan, err);
+}
+
+void qemu_nic_move_back(const InterfaceDef *old, const InterfaceDef *new)
+{
+        AUTO(Error) err = { 0 };
+        int rc = 0;
+
+        if (is_direct(old) || (old->type != INTERFACE_TYPE_BRIDGE && old->type != INTERFACE_TYPE_NETWORK))
+                return;
+        if (!str_eq(old->bridge, new->bridge))
+                rc = set_tap_mtu(old->target_dev, old, &err) < 0
+                             ? -1
+                             : nic_join_bridge(old->target_dev, old->bridge, old->vlan, &err);
+        else if (!has_same_vlans(old, new))
+                rc = nic_vlan_set(old->target_dev, old->bridge, old->vlan, &err);
+        if (rc < 0)
+                log_error("'%s' is not where its guest's definition says: %s", old->target_dev, err.text);
 }

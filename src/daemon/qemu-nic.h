@@ -17,5 +17,7 @@ void qemu_nic_remove(const Domain *dom, const InterfaceDef *nic);
 void qemu_nic_remove_all(const Domain *dom);
 /* Move a running interface to where new says, with its limits; the guest sees its cable as before (NET-29). */
 int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new, Arena *arena, Error *err);
+/* What qemu_nic_move() did of it is undone: new could not be had in full. */
+void qemu_nic_move_back(const InterfaceDef *old, const InterfaceDef *new);
 /* The limits of a running interface are what new says now, and its network promises what new asks for. */
 int qemu_nic_limit(const Domain *dom, const InterfaceDef *old, const InterfaceDef *new, Error *err);

@@ -82,12 +82,12 @@ static int plan_device(Plug *p, Error *err)
 {
         const LiveChange *what = &p->what;
         DomainDef *def = p->def;
-        const void *device = domain_def_device(def, what->device, what->index);
+        void *device = what->subject;
         AUTO(QemuParts) parts = { 0 };
 
         if (fields_check_met(device_lists[what->device].of, device, err) < 0)
                 return -1;
-        if (what->device == DEVICE_INTERFACE && plan_taps(p, def, def->interfaces[what->index], err) < 0)
+        if (what->device == DEVICE_INTERFACE && plan_taps(p, def, device, err) < 0)
                 return -1;
         if (qemu_plug_parts(def, what->device, device, &parts, err) < 0 ||
             (what->device == DEVICE_DISK && plan_key(p, device, true, err) < 0))
@@ -119,7 +119,7 @@ void qemu_plug(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone 
         p->plugs = true;
         p->plan = plan_device;
         if (what->device == DEVICE_DISK)
-                p->disk = domain_def_device(def, what->device, what->index);
+                p->disk = what->subject;
         plug_begin(p);
 }
 
@@ -132,10 +132,14 @@ void qemu_unplug(QemuRun *run, const DomainDef *def, const LiveChange *what, Dri
 
 static int plan_medium(Plug *p, Error *err)
 {
-        const DiskDef *old = p->dom->live->disks[p->what.index], *new = p->disk;
+        const DiskDef *new = p->disk, *old = domain_def_find_alias(p->dom->live, new->info.alias, NULL);
         AUTO(QemuParts) before = { 0 }, after = { 0 };
-        AUTOFREE char *qdev = qemu_disk_qdev(old), *node = new->source.path ? qemu_disk_node(p->def, new) : NULL;
+        AUTOFREE char *qdev = old ? qemu_disk_qdev(old) : NULL;
+        AUTOFREE char *node = new->source.path ? qemu_disk_node(p->def, new) : NULL;
 
+        if (!old)
+                return err_set(err, ERR_OPERATION_FAILED, "the guest let go of drive '%s' meanwhile",
+                               new->target_dev);
         if (qemu_disk_parts(p->dom->live, old, &before, err) < 0 || qemu_disk_parts(p->def, new, &after, err) < 0)
                 return -1;
         plug_push(p, STEP_OPEN_TRAY, QEMU_PART_DEVICE, NULL, qdev, NULL);
@@ -168,7 +172,7 @@ void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, Dr
                 plug_finish(p, &err);
                 return;
         }
-        p->disk = def->disks[what->index];
+        p->disk = what->subject;
         p->plan = plan_medium;
         plug_begin(p);
 }
