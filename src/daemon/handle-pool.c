@@ -27,7 +27,9 @@ static void on_saved(void *arg, const Error *failure)
         Pool *pool = d->pool;
 
         if (failure) {
-                if (d->is_new)
+                if (d->is_new && pool->live) /* somebody has started it: it goes on as a transient one */
+                        pool->config = pool_def_unref(pool->config);
+                else if (d->is_new)
                         pool_drop(pool);
                 call_fail(d->call, failure);
         } else {
@@ -75,6 +77,7 @@ static void on_removed(void *arg, const Error *failure)
         Call *call = arg;
         Pool *pool = call_kept(call);
 
+        pool->going = false;
         if (failure) {
                 call_fail(call, failure);
                 return;
@@ -104,6 +107,9 @@ int handle_storage_pool_undefine(Call *call, const WireStoragePoolUndefineArgs *
                 return -1;
         if (pool->live)
                 return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is still active", pool->name);
+        if (pool_must_be_inactive(pool, err) < 0) /* somebody else undefines it */
+                return -1;
+        pool->going = true;
         keep_pool(call, pool);
         if (pool->storage->store)
                 def_store_remove(pool->storage->store, pool->name, NULL, on_removed, call);
@@ -128,7 +134,7 @@ int handle_storage_pool_set_autostart(Call *call, const WireStoragePoolSetAutost
 
         if (!pool)
                 return -1;
-        if (!pool->config)
+        if (!pool->config || pool->going)
                 return err_set(err, ERR_INVALID_ARG, "pool has no config file");
         keep_pool(call, pool);
         if (pool->storage->store)
@@ -235,7 +241,7 @@ int handle_storage_pool_create(Call *call, const WireStoragePoolCreateArgs *args
         if (!pool || call_check_flags(call, args->flags, CREATE_FLAGS, err) < 0 ||
             check_overwrite(args->flags, VIR_STORAGE_POOL_CREATE_WITH_BUILD_OVERWRITE,
                             VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE, err) < 0 ||
-            pool_must_be_inactive(pool, err) < 0)
+            pool_must_be_inactive(pool, err) < 0 || pool_must_be_idle(pool, err) < 0)
                 return -1;
         return start(call, pool, false, args->flags, err);
 }
@@ -251,7 +257,8 @@ int handle_storage_pool_create_xml(Call *call, const WireStoragePoolCreateXmlArg
             check_overwrite(args->flags, VIR_STORAGE_POOL_CREATE_WITH_BUILD_OVERWRITE,
                             VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE, err) < 0 ||
             !(def = storage_parse_pool(storage, args->xml, false, err)) ||
-            storage_find_defined(storage, def, &pool, err) < 0 || (pool && pool_must_be_inactive(pool, err) < 0))
+            storage_find_defined(storage, def, &pool, err) < 0 ||
+            (pool && (pool_must_be_inactive(pool, err) < 0 || pool_must_be_idle(pool, err) < 0)))
                 return -1;
         is_new = !pool;
         if (is_new)
@@ -302,7 +309,7 @@ int handle_storage_pool_build(Call *call, const WireStoragePoolBuildArgs *args, 
         if (!pool || call_check_flags(call, args->flags, BUILD_FLAGS, err) < 0 ||
             check_overwrite(args->flags, VIR_STORAGE_POOL_BUILD_OVERWRITE, VIR_STORAGE_POOL_BUILD_NO_OVERWRITE, err) <
                     0 ||
-            pool_must_be_inactive(pool, err) < 0)
+            pool_must_be_inactive(pool, err) < 0 || pool_must_be_idle(pool, err) < 0)
                 return -1;
         keep_pool(call, pool);
         return build(pool, args->flags & VIR_STORAGE_POOL_BUILD_OVERWRITE,

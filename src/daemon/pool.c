@@ -73,6 +73,8 @@ int pool_must_be_inactive(const Pool *pool, Error *err)
         if (pool->changing)
                 return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is starting up or shutting down",
                                pool->name);
+        if (pool->going)
+                return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is being undefined", pool->name);
         return pool->live ? err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is already active", pool->name)
                           : 0;
 }

@@ -40,6 +40,7 @@ struct Pool {
         PoolDef *live;                            /* what runs; NULL while inactive */
         bool autostart, listed;                   /* listed: in the registry */
         bool changing;                            /* it starts or stops */
+        bool going;                               /* it is being undefined */
         unsigned tasks;                           /* that change volumes; it stays as it is meanwhile */
         uint64_t capacity, allocation, available; /* bytes */
         VEC(Volume *) volumes;

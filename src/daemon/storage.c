@@ -57,6 +57,8 @@ int storage_find_defined(Storage *storage, const PoolDef *def, Pool **ret, Error
         if (by_name && !by_uuid)
                 return err_set(err, ERR_OPERATION_FAILED, "pool '%s' already exists with uuid %s", def->name,
                                uuid_format(&by_name->uuid, text));
+        if (by_name && by_name->going)
+                return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is being undefined", by_name->name);
         for (size_t i = 0; i < registry_len(storage->pools); i++) {
                 Pool *other = registry_at(storage->pools, i);
 
