@@ -106,7 +106,7 @@ enum { START_DEADLINE_S = 60 };
 static const JobStep start_steps[] = {
         { .name = "note", .run = note_start, .undo = forget_start },
         { .name = "links", .run = make_links, .undo = remove_links },
-        { .name = "rules", .run = add_rules, .undo = remove_rules, .deadline_s = START_DEADLINE_S },
+        { .name = "rules", .run = add_rules, .undo = remove_rules }, /* nft has a deadline of its own */
         { .name = "server", .run = start_server, .undo = stop_server, .deadline_s = START_DEADLINE_S },
         { .name = "active", .run = note_active },
 };

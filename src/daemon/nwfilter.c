@@ -52,7 +52,7 @@ const NwFilter *nw_filters_newest(void *arg, const char *name)
         const NwFilters *f = arg;
         const NwStored *stored = registry_find_name(f->all, name);
 
-        return stored ? stored->next ?: stored->def : NULL;
+        return stored && !stored->going ? stored->next ?: stored->def : NULL;
 }
 
 /* --- define --- */
@@ -157,7 +157,9 @@ static void on_removed(void *arg, const Error *failure)
 {
         Define *d = arg;
 
-        if (!failure)
+        if (failure)
+                d->stored->going = false;
+        else
                 stored_remove(d->filters, d->stored);
         d->done(d->arg, failure);
         free(d);
@@ -186,6 +188,7 @@ void nw_filters_undefine(NwFilters *f, NwStored *stored, NwDone *done, void *arg
                 done(arg, &err);
                 return;
         }
+        stored->going = true; /* a guest that starts meanwhile must do without */
         d = mem_new(Define);
         *d = (Define){ .filters = f, .stored = stored, .done = done, .arg = arg };
         def_store_remove(f->store, stored->name, NULL, on_removed, d);

@@ -27,6 +27,7 @@ typedef struct NwStored {
         Uuid uuid;
         NwFilter *def;  /* NULL until it is defined for the first time */
         NwFilter *next; /* what it is about to be, and its devices have already; NULL: nothing */
+        bool going;     /* it is being undefined */
 } NwStored;
 
 /* How a guest's address is found out when nobody says it (CTRL_IP_LEARNING). */
