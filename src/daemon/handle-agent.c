@@ -119,8 +119,12 @@ static int thaw(Call *call, Domain *dom, const void *args UNUSED, Error *err)
         return agent ? (agent_fsfreeze_thaw(agent, on_thawed, call), 0) : -1;
 }
 
+/* The agent thaws all or none: who names some would believe that the others stay frozen. */
 int handle_domain_fsthaw(Call *call, const WireDomainFsthawArgs *args, Error *err)
 {
+        if (args->n_mountpoints)
+                return err_set(err, ERR_ARGUMENT_UNSUPPORTED,
+                               "specifying mountpoints is not supported: all file systems are thawed at once");
         return qemu_agent_ask(call, &args->dom, args->flags, 0, thaw, err);
 }
 

@@ -167,8 +167,8 @@ static int look_at_sizes(Call *call, const Domain *dom, const char *name, Error 
         SizeLook *s;
         const DiskDef *disk;
 
-        if (call_driver(call)->ops != &driver_qemu_ops)
-                return domain_must_be_active(dom, err);
+        if (call_driver(call)->ops != &driver_qemu_ops || !dom->config)
+                return err_set(err, ERR_OPERATION_INVALID, "domain '%s' is not running", dom->name);
         s = mem_new(SizeLook);
         *s = (SizeLook){ .call = call, .def = domain_def_copy(dom->config) };
         call_keep(call, s, drop_size_look);

@@ -44,10 +44,12 @@ static void on_saved(void *arg, const Error *failure)
         Domain *dom = domain_ref(d->dom);
 
         if (failure) {
+                if (d->is_new)
+                        dom->persistent = false;
                 if (d->is_new && dom->listed && !domain_is_active(dom))
                         domain_list_remove(dom->driver->domains, dom);
-                else if (d->is_new)
-                        dom->persistent = false;
+                else if (d->is_new && dom->live)
+                        domain_set_config(dom, NULL); /* it runs on as a transient one */
                 call_fail(call, failure);
         } else {
                 if (!d->is_new)

@@ -2,7 +2,8 @@
  * daemon/handle-rename.c - another name for a guest
  *
  * The new name is taken in the list as soon as the new file is being written,
- * so that nobody else gets it meanwhile, and given back if that fails.
+ * so that nobody else gets it meanwhile, and given back if that fails. Clients
+ * hear of both names when it is done.
  */
 #include "base/str.h"
 #include "daemon/call.h"
@@ -27,6 +28,16 @@ static void drop_rename(void *state)
         free(r);
 }
 
+static void tell_old_name(const Domain *dom, const char *old_name)
+{
+        WireDomainEventCallbackLifecycleMsg msg = { .msg = { .dom = call_wire_domain(dom),
+                                                             .event = VIR_DOMAIN_EVENT_UNDEFINED,
+                                                             .detail = VIR_DOMAIN_EVENT_UNDEFINED_RENAMED } };
+
+        msg.msg.dom.name = old_name;
+        event_emit(dom->driver->events, WIRE_CLASS_DOMAIN, VIR_DOMAIN_EVENT_ID_LIFECYCLE, &dom->uuid, &msg);
+}
+
 static void on_renamed(void *arg, const Error *failure)
 {
         Rename *r = arg;
@@ -38,6 +49,7 @@ static void on_renamed(void *arg, const Error *failure)
                 return;
         }
         domain_set_config(dom, TAKE(r->def));
+        tell_old_name(dom, r->old_name);
         event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_DEFINED, VIR_DOMAIN_EVENT_DEFINED_RENAMED);
         call_reply(r->call, &(WireDomainRenameRet){ .retcode = 0 });
 }
@@ -62,7 +74,6 @@ static int run(Call *call, Domain *dom, const void *args, Error *err)
         *r = (Rename){ .call = call, .def = domain_def_copy(dom->config), .old_name = str_dup(dom->name) };
         r->def->name = arena_dup(domain_def_arena(r->def), name);
         call_keep(call, r, drop_rename);
-        event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_UNDEFINED, VIR_DOMAIN_EVENT_UNDEFINED_RENAMED);
         domain_list_rename(list, dom, name);
         dom->driver->ops->rename_config(dom, r->def, r->old_name, on_renamed, r);
         return 0;

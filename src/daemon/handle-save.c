@@ -99,11 +99,11 @@ static int read_params(Call *call, const WireTypedParam *params, uint32_t n, Sav
         return params_read(params, n, save_params_rows, ARRAY_LEN(save_params_rows), ret, call_arena(call), err);
 }
 
-static int managed_save_as(Call *call, Domain *dom, uint32_t flags, Error *err)
+static int managed_save_as(Call *call, Domain *dom, const char *xml, uint32_t flags, Error *err)
 {
         QemuRun *run = qemu_act_run(call, dom, err);
         AUTOFREE char *path = run ? qemu_managed_save_path(run->qemu, dom->name) : NULL;
-        SaveOptions options = save_options(path, NULL, flags);
+        SaveOptions options = save_options(path, xml, flags);
 
         if (!run)
                 return -1;
@@ -123,7 +123,7 @@ static int save_params(Call *call, Domain *dom, const void *arguments, Error *er
         if (read_params(call, args->params, args->n_params, &params, err) < 0)
                 return -1;
         if (!params.file)
-                return managed_save_as(call, dom, args->flags, err);
+                return managed_save_as(call, dom, params.dxml, args->flags, err);
         options = save_options(params.file, params.dxml, args->flags);
         return save(call, dom, &options, err);
 }
@@ -139,7 +139,7 @@ int handle_domain_save_params(Call *call, const WireDomainSaveParamsArgs *args, 
 
 static int managed_save(Call *call, Domain *dom, const void *arguments, Error *err)
 {
-        return managed_save_as(call, dom, ((const WireDomainManagedSaveArgs *)arguments)->flags, err);
+        return managed_save_as(call, dom, NULL, ((const WireDomainManagedSaveArgs *)arguments)->flags, err);
 }
 
 int handle_domain_managed_save(Call *call, const WireDomainManagedSaveArgs *args, Error *err)

@@ -47,6 +47,12 @@ static QmpClient *qmp_of(const Resize *r)
 
 static void finish(Resize *r, const Error *failure)
 {
+        AUTO(Error) gone = { 0 };
+
+        if ((!failure || !err_is_set(failure)) && !qmp_of(r)) {
+                err_set(&gone, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile", r->dom->name);
+                failure = &gone;
+        }
         if (failure && !bitmap_is_empty(&r->done_ids) && qmp_of(r))
                 take_part(r->dom, &r->done_ids, r->def);
         r->done(r->arg, failure);
