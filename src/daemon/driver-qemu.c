@@ -250,7 +250,7 @@ static int driver_complete(Driver *driver, DomainDef *def, Error *err)
 
 static uint64_t driver_balloon_kib(const Domain *dom)
 {
-        uint64_t bytes = guest_balloon_bytes(qemu_run(dom)->guest);
+        uint64_t bytes = qemu_run(dom) ? guest_balloon_bytes(qemu_run(dom)->guest) : 0;
 
         return bytes ? bytes / 1024 : dom->live->current_memory_kib;
 }
@@ -259,18 +259,34 @@ static uint64_t driver_cpu_time_ns(const Domain *dom)
 {
         ProcessStat stat;
 
-        return process_stat(guest_pid(qemu_run(dom)->guest), 0, &stat, NULL) < 0 ? 0 : stat.user_ns + stat.system_ns;
+        if (!qemu_run(dom) || process_stat(guest_pid(qemu_run(dom)->guest), 0, &stat, NULL) < 0)
+                return 0;
+        return stat.user_ns + stat.system_ns;
 }
 
 /* --- acts --- */
+
+/* Its QEMU, as far as there is one: a call may get its turn in the very moment in which the last one fails with it. */
+static Guest *guest_to_act_on(const Domain *dom, DriverDone *done, void *arg)
+{
+        const QemuRun *run = qemu_run(dom);
+        AUTO(Error) err = { 0 };
+
+        if (run && guest_is_active(run->guest))
+                return run->guest;
+        err_set(&err, ERR_OPERATION_INVALID, "domain '%s' is being started or stopped", dom->name);
+        done(arg, &err);
+        return NULL;
+}
 
 static void driver_destroy(Domain *dom, bool graceful, DriverDone *done, void *arg)
 {
         QemuRun *run = qemu_run(dom);
 
-        if (!guest_is_active(run->guest)) {
-                qemu_start_give_up(run);
-                done(arg, NULL);
+        if (!run || !guest_is_active(run->guest)) {
+                if (run && run->start_done && !run->is_up)
+                        qemu_start_give_up(run);
+                done(arg, NULL); /* else it ends at this moment */
                 return;
         }
         run->stop_reason = VIR_DOMAIN_SHUTOFF_DESTROYED;
@@ -289,10 +305,12 @@ typedef struct Leave {
 
 static void press_button(Domain *dom, bool reboot, DriverDone *done, void *arg)
 {
-        if (reboot)
-                guest_reboot(qemu_run(dom)->guest, done, arg);
-        else
-                guest_powerdown(qemu_run(dom)->guest, done, arg);
+        Guest *guest = guest_to_act_on(dom, done, arg);
+
+        if (guest && reboot)
+                guest_reboot(guest, done, arg);
+        else if (guest)
+                guest_powerdown(guest, done, arg);
 }
 
 /* A reboot that the agent may have begun is not asked for twice: the guest would power off. */
@@ -321,9 +339,12 @@ static void leave(Domain *dom, bool reboot, bool by_agent, bool by_button, Drive
 {
         bool any = by_agent == by_button;
         AUTO(Error) err = { 0 };
-        AgentClient *agent = by_agent || any ? qemu_agent(qemu_run(dom), &err) : NULL;
+        AgentClient *agent;
         Leave *l;
 
+        if (!guest_to_act_on(dom, done, arg))
+                return;
+        agent = by_agent || any ? qemu_agent(qemu_run(dom), &err) : NULL;
         if (agent) {
                 l = mem_new(Leave);
                 *l = (Leave){ domain_ref(dom), reboot, any, done, arg };
@@ -349,17 +370,26 @@ static void driver_reboot(Domain *dom, unsigned modes, DriverDone *done, void *a
 
 static void driver_reset(Domain *dom, DriverDone *done, void *arg)
 {
-        guest_reset(qemu_run(dom)->guest, done, arg);
+        Guest *guest = guest_to_act_on(dom, done, arg);
+
+        if (guest)
+                guest_reset(guest, done, arg);
 }
 
 static void driver_suspend(Domain *dom, DriverDone *done, void *arg)
 {
-        guest_suspend(qemu_run(dom)->guest, done, arg);
+        Guest *guest = guest_to_act_on(dom, done, arg);
+
+        if (guest)
+                guest_suspend(guest, done, arg);
 }
 
 static void driver_resume(Domain *dom, DriverDone *done, void *arg)
 {
-        guest_resume(qemu_run(dom)->guest, done, arg);
+        Guest *guest = guest_to_act_on(dom, done, arg);
+
+        if (guest)
+                guest_resume(guest, done, arg);
 }
 
 const DriverOps driver_qemu_ops = {

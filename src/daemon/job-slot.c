@@ -24,6 +24,7 @@ struct JobSlot {
         VEC(JobClaim *) running; /* at most one long one */
         VEC(JobClaim *) waiting; /* in order of arrival */
         unsigned serving;        /* calls of serve() that are under way */
+        unsigned holders;        /* who wants nobody settled for now */
         bool freed;              /* by what one of them set off: the last frees it */
 };
 
@@ -102,10 +103,21 @@ static bool serve_one(JobSlot *slot)
 static void serve(JobSlot *slot)
 {
         slot->serving++;
-        while (!slot->freed && serve_one(slot))
+        while (!slot->freed && !slot->holders && serve_one(slot))
                 ;
         if (--slot->serving == 0 && slot->freed)
                 job_slot_free(slot);
+}
+
+void job_slot_hold(JobSlot *slot)
+{
+        slot->holders++;
+}
+
+void job_slot_let_go(JobSlot *slot)
+{
+        slot->holders--;
+        serve(slot);
 }
 
 static void on_patience_ended(void *arg)

@@ -27,6 +27,13 @@ void job_claim(JobSlot *slot, JobType type, const char *guest, JobClaim **ret,
 /* Give the slot back, or stop waiting without a word. Others may be granted before this returns. */
 JobClaim *job_claim_free(JobClaim *claim);
 
+/*
+ * Between these nobody is granted or refused: the guest is in the middle of something that must not be seen half done,
+ * and what ends meanwhile would let the next one in. The guest is referenced.
+ */
+void job_slot_hold(JobSlot *slot);
+void job_slot_let_go(JobSlot *slot);
+
 /* The long (or short) job that runs, or JOB_NONE, and the loop time at which it began. */
 JobType job_slot_running(const JobSlot *slot, bool is_long);
 uint64_t job_slot_since_ms(const JobSlot *slot, bool is_long);

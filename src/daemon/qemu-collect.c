@@ -261,10 +261,16 @@ static void got_dirty_rate(void *arg, const QmpDirtyRate *rate, const Error *fai
 
 void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, void *arg)
 {
-        Guest *guest = qemu_run(dom)->guest;
-        QmpClient *qmp = guest_qmp(guest);
-        Collecting *c = mem_new(Collecting);
+        Guest *guest = qemu_run(dom) ? qemu_run(dom)->guest : NULL;
+        QmpClient *qmp;
+        Collecting *c;
 
+        if (!guest || !guest_is_active(guest)) { /* it is about to start, or ends at this moment */
+                done(arg, NULL);
+                return;
+        }
+        qmp = guest_qmp(guest);
+        c = mem_new(Collecting);
         *c = (Collecting){ .dom = domain_ref(dom), .ret = ret, .done = done, .arg = arg, .waiting = 1 };
         measure_processors(guest, what, ret);
         if (what & FIGURES_BALLOON)

@@ -46,7 +46,7 @@ typedef struct QemuDriver {
         QemuCaps *caps; /* NULL: there is no usable QEMU, because of no_caps */
         char *no_caps;
         DefStore *store;
-        char *status_dir, *save_dir, *channel_dir;
+        char *status_dir, *save_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;
         char *hook;                       /* the administrator's script; NULL: none */
         unsigned n_migrations;            /* that this host takes part in */
@@ -78,9 +78,7 @@ typedef struct QemuRun {
         StatusNote *noting;       /* the intent of the start, on its way to the disk; NULL: it is there */
         JobClaim *adopting;       /* holds the guest's slot while it is found again */
         Interrupted *interrupted; /* what an earlier daemon was doing with it; NULL: nothing, or settled */
-        DriverDone *stop_done;    /* while it is stopped for somebody */
-        void *stop_arg;
-        int stop_reason; /* VIR_DOMAIN_SHUTOFF_..., when we stop it; -1: it ended by itself */
+        int stop_reason;          /* VIR_DOMAIN_SHUTOFF_..., when we stop it; -1: it ended by itself */
         int stop_event_detail;
         int pause_reason, pause_detail; /* for the next pause that we asked for */
         int resume_reason, resume_detail;

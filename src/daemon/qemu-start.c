@@ -80,10 +80,11 @@ void qemu_run_let_go(QemuRun *run)
 void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
 {
         Domain *dom = domain_ref(run->dom);
-        DriverDone *start_done = run->start_done, *stop_done = run->stop_done;
-        void *start_arg = run->start_arg, *stop_arg = run->stop_arg;
+        DriverDone *start_done = run->start_done;
+        void *start_arg = run->start_arg;
         AUTO(Error) err = { 0 };
 
+        job_slot_hold(dom->jobs); /* who waits for it finds the guest shut off, not without a run */
         if (run->nonce && !run->unrun && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED)
                 migrate_note_left(run->qemu, run->nonce);
         qemu_status_remove(run->qemu, dom->name);
@@ -91,12 +92,11 @@ void qemu_run_end(QemuRun *run, int shutoff_reason, int event, int event_detail)
         qemu_run_let_go(run);
         qemu_nic_remove_all(dom);
         domain_stopped(dom, shutoff_reason, event, event_detail);
+        job_slot_let_go(dom->jobs);
         if (start_done) {
                 err_set(&err, ERR_OPERATION_FAILED, "guest '%s' ended while it was started", dom->name);
                 start_done(start_arg, &err);
         }
-        if (stop_done)
-                stop_done(stop_arg, NULL);
         domain_unref(dom);
 }
 
@@ -108,6 +108,7 @@ static void abandon(QemuRun *run, const Error *failure)
         void *arg = run->start_arg;
 
         log_info("guest '%s' did not start: %s", dom->name, failure->text);
+        job_slot_hold(dom->jobs);
         qemu_status_remove(run->qemu, dom->name);
         hook_tell_end(run->qemu, dom->live, false);
         qemu_run_let_go(run);
@@ -116,6 +117,7 @@ static void abandon(QemuRun *run, const Error *failure)
         if (dom->persistent)
                 domain_set_live(dom, NULL);
         dom->owner = NULL;
+        job_slot_let_go(dom->jobs);
         done(arg, failure);
         domain_unref(dom);
 }

@@ -10,6 +10,8 @@ typedef struct GuestWaiter {
         void *arg;
 } GuestWaiter;
 
+typedef VEC(GuestWaiter) GuestWaiters;
+
 typedef struct GuestTty {
         char *alias, *path;
 } GuestTty;
@@ -43,7 +45,7 @@ struct Guest {
         Timer *retry; /* the next attempt to reach the monitor */
         unsigned retry_ms;
 
-        VEC(GuestWaiter) stopping;
+        GuestWaiters stopping;
         Timer *kill_timer;
         bool kill_at_deadline;
 

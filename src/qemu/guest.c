@@ -1,8 +1,8 @@
 /*
  * qemu/guest.c - a guest that runs: what is known about it and what can be done with it
  *
- * Invariant: guest->process is there exactly while the state is not GUEST_OFF. The state follows what QEMU
- * says in events, never what was asked for, so it is right also when a reply was lost.
+ * Invariant: guest->process is there exactly while the state is not GUEST_OFF, but for the moment of its end. The
+ * state follows what QEMU says in events, never what was asked for, so it is right also when a reply was lost.
  */
 #include "base/mem.h"
 #include "base/str.h"
@@ -315,21 +315,26 @@ bool guest_act_on_end(Guest *guest, const DomainDef *def, GuestCause cause, bool
 
 /* The end. */
 
-static void tell_stoppers(Guest *guest, const Error *why)
+/* They are the caller's: what they set off may go on for longer than the guest is there. */
+static GuestWaiters take_stoppers(Guest *guest)
 {
-        VEC(GuestWaiter) waiters = { 0 };
+        GuestWaiters waiters = guest->stopping;
 
-        for (size_t i = 0; i < guest->stopping.len; i++)
-                vec_push(&waiters, guest->stopping.items[i]);
-        guest->stopping.len = 0;
-        for (size_t i = 0; i < waiters.len; i++)
-                waiters.items[i].done(waiters.items[i].arg, why);
-        vec_done(&waiters);
+        guest->stopping = (GuestWaiters){ 0 };
+        return waiters;
+}
+
+static void tell(GuestWaiters *waiters, const Error *why)
+{
+        for (size_t i = 0; i < waiters->len; i++)
+                waiters->items[i].done(waiters->items[i].arg, why);
+        vec_done(waiters);
 }
 
 static void on_kill_timer(void *arg)
 {
         Guest *guest = arg;
+        GuestWaiters waiters;
         AUTO(Error) err = { 0 };
 
         if (guest->kill_at_deadline) {
@@ -340,7 +345,8 @@ static void on_kill_timer(void *arg)
         }
         err_set(&err, ERR_OPERATION_TIMEOUT, "QEMU of the guest '%s' (process %d) has not ended yet", guest->name,
                 guest_pid(guest));
-        tell_stoppers(guest, &err);
+        waiters = take_stoppers(guest);
+        tell(&waiters, &err);
 }
 
 void guest_stop(Guest *guest, GuestStop how, GuestDone *done, void *arg)
@@ -370,9 +376,13 @@ static GuestCause cause_of_end(const Guest *guest)
 void guest_end(Guest *guest)
 {
         GuestCause cause = cause_of_end(guest);
+        bool starting = guest->state == GUEST_STARTING;
+        GuestWaiters waiters;
 
+        /* before anybody hears of it: whoever gets a turn by that must not ask a QEMU that is gone */
+        guest_set_state(guest, GUEST_OFF, cause);
         /* whoever waits for an answer hears that none comes; a start has its own way to fail */
-        if (guest->state != GUEST_STARTING)
+        if (!starting)
                 qmp_client_fail_calls(guest->qmp);
         guest->qmp = qmp_client_free(guest->qmp);
         guest->process = guest_process_free(guest->process);
@@ -380,7 +390,8 @@ void guest_end(Guest *guest)
         guest->retry = timer_free(guest->retry);
         guest->adopting = false;
         guest->kill_timer = timer_free(guest->kill_timer);
-        guest_set_state(guest, GUEST_OFF, cause);
-        tell_stoppers(guest, NULL);
+        /* who asked for the end is told when it is one for everybody: the owner puts things right first, and frees us */
+        waiters = take_stoppers(guest);
         guest->hooks.ended(guest->arg, cause);
+        tell(&waiters, NULL);
 }

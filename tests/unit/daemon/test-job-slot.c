@@ -136,3 +136,22 @@ TEST(a_job_may_take_the_slot_with_it)
         CHECK_NULL(slot);
         loop = loop_free(loop);
 }
+
+/* A guest that is in the middle of its end: what fails because of that must not let the next one see it. */
+TEST(nobody_is_let_in_while_the_slot_is_held)
+{
+        Asker a = { 0 }, b = { 0 }, c = { 0 };
+
+        begin();
+        ask(&a, JOB_MODIFY);
+        ask(&b, JOB_MODIFY);
+        job_slot_hold(slot);
+        leave(&a);
+        ask(&c, JOB_DESTROY);
+        CHECK(!b.granted && !c.granted);
+        job_slot_let_go(slot);
+        CHECK(b.granted && c.granted);
+        leave(&c);
+        leave(&b);
+        end();
+}
