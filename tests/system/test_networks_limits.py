@@ -97,6 +97,26 @@ def test_floors_change_while_the_guest_runs_and_outlive_network_and_daemon(host)
     assert "3" not in classes(host)
 
 
+def test_a_card_stays_where_it_is_when_its_new_place_has_no_room_for_it(host):
+    host.ip("link add elsewhere type bridge")
+    host.ip("link set elsewhere up")
+    try:
+        assert create(host, "one", card(MACS[0], "", "bridge='elsewhere'", "bridge")).returncode == 0
+        host.write_file("/root/card.xml", card(MACS[0], floor(4001)))
+        said = host.run([*VIRSH, "update-device", "one", "/root/card.xml", "--live"], check=False)
+        assert "overcommit" in said.stderr
+        found = ET.fromstring(host.virsh("dumpxml", "one")).find("devices/interface")
+        assert found.find("source").get("bridge") == "elsewhere"
+        assert " master elsewhere " in host.run(["ip", "-o", "link", "show", "dev", found.find("target").get("dev")]).stdout
+        host.write_file("/root/card.xml", card(MACS[0], floor(1000)))
+        host.virsh("update-device", "one", "/root/card.xml", "--live")
+        assert classes(host)["3"] == 8
+        host.virsh("destroy", "one")
+        assert "3" not in classes(host)
+    finally:
+        host.ip("link delete elsewhere")
+
+
 PORT = """<networkport><uuid>{uuid}</uuid><owner><name>router</name><uuid>11111111-2222-3333-4444-555555555589</uuid></owner>
   <mac address='52:54:00:67:00:09'/><bandwidth><inbound average='1000' floor='{floor}'/></bandwidth>{plug}</networkport>"""
 PORTS = [f"11111111-2222-3333-4444-55555555559{n}" for n in range(3)]
