@@ -151,10 +151,12 @@ static int walk_tables(Check *c, const uint64_t *l1, uint32_t n, bool active, Er
 static int walk_l1(Check *c, uint64_t offset, uint32_t n, bool active, Error *err)
 {
         AUTOFREE uint64_t *l1 = NULL;
+        AUTO(Error) why = { 0 };
 
         use_table(c, active ? "the L1 table" : "the L1 table of a snapshot", offset, 8ULL * n);
-        if (qcow2_l1_load(c->q, offset, n, &l1, NULL) < 0) {
-                say(c, "ERROR the L1 table at offset 0x%llx cannot be read", (unsigned long long)offset);
+        if (qcow2_l1_load(c->q, offset, n, &l1, &why) < 0) {
+                say(c, "ERROR the L1 table at offset 0x%llx cannot be read: %s", (unsigned long long)offset,
+                    why.text);
                 c->found->check_errors++;
                 return 0;
         }

@@ -5,17 +5,15 @@
 
 #include "img/bytes.h"
 #include "memory-file.h"
-#include "sparse-file.h"
 
 enum { LARGEST_FILE = 8 << 20, LARGEST_BLOCK = 4 << 20, LARGEST_CHECKED = 1 << 20, STEPS = 64, READ_SIZE = 70000 };
 
-static uint32_t size_of(const uint8_t *data, size_t n)
+ImageFile *image_fuzz_file(const uint8_t *data, size_t n)
 {
-        return n >= 4 ? load_le32(data) % (LARGEST_FILE + 1) : 0;
-}
+        ImageFile *file = memory_file_new(NULL, 0);
+        uint32_t size = n >= 4 ? load_le32(data) % (LARGEST_FILE + 1) : 0;
 
-static void lay_out(ImageFile *file, uint32_t size, const uint8_t *data, size_t n)
-{
+        image_file_truncate(file, size, NULL);
         for (size_t at = 4; at + 6 <= n;) {
                 uint64_t offset = load_le32(data + at);
                 size_t length = MIN((size_t)load_le16(data + at + 4), n - at - 6);
@@ -24,30 +22,13 @@ static void lay_out(ImageFile *file, uint32_t size, const uint8_t *data, size_t 
                         image_file_write(file, offset, data + at + 6, MIN(length, (size_t)(size - offset)), NULL);
                 at += 6 + length;
         }
-}
-
-ImageFile *image_fuzz_file(const uint8_t *data, size_t n)
-{
-        ImageFile *file = memory_file_new(NULL, 0);
-
-        image_file_truncate(file, size_of(data, n), NULL);
-        lay_out(file, size_of(data, n), data, n);
         memory_file_limit(file, 2 * LARGEST_FILE);
-        return file;
-}
-
-/* The same where its content needs not be seen. Formats that put megabytes between their parts are fast so. */
-static ImageFile *sparse_image(const uint8_t *data, size_t n)
-{
-        ImageFile *file = sparse_file_new(size_of(data, n), 2 * LARGEST_FILE);
-
-        lay_out(file, size_of(data, n), data, n);
         return file;
 }
 
 static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data, size_t n)
 {
-        ImageFile *file = sparse_image(data, n);
+        ImageFile *file = image_fuzz_file(data, n);
         Image *image = image_open(file, format, flags, NULL);
 
         if (!image) {
@@ -56,7 +37,7 @@ static Image *open_image(ImageFormat format, unsigned flags, const uint8_t *data
         }
         /* Formats in many files: the same bytes for each of the first few. */
         for (size_t i = 0; i < image_description(image)->data_files.len && i < 3; i++) {
-                file = sparse_image(data, n);
+                file = image_fuzz_file(data, n);
                 if (image_attach(image, i, file, NULL) < 0)
                         image_file_close(file);
         }

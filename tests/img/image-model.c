@@ -18,7 +18,14 @@
 
 enum { NO_CHECKS = 63 };
 
-unsigned model_seed;
+static unsigned state;
+
+void model_begin(unsigned seed)
+{
+        const char *asked = getenv("DROVER_MODEL_SEED");
+
+        state = seed + (asked ? 7919 * (unsigned)strtoul(asked, NULL, 10) : 0);
+}
 
 unsigned model_steps(unsigned usual)
 {
@@ -29,8 +36,8 @@ unsigned model_steps(unsigned usual)
 
 unsigned model_dice(unsigned sides)
 {
-        model_seed = model_seed * 1103515245u + 12345u;
-        return (model_seed >> 8 & 0x7fffff) % sides;
+        state = state * 1103515245u + 12345u;
+        return (state >> 8 & 0x7fffff) % sides;
 }
 
 Model model_new(uint64_t size)

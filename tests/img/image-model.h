@@ -4,7 +4,7 @@
  *
  * Random changes are made to the image and to plain bytes; afterwards both
  * must show the same, to us and to stock qemu-img. The dice are the same in
- * every run: model_seed says which.
+ * every run; DROVER_MODEL_SEED=NUMBER gives others, for runs by hand.
  */
 #include "img/image.h"
 #include "memory-file.h"
@@ -17,8 +17,8 @@ typedef struct Model {
         unsigned named; /* counts what was written */
 } Model;
 
-extern unsigned model_seed;
-
+/* Which dice are thrown from here on. */
+void model_begin(unsigned seed);
 /* How many changes a test makes: this many, or what DROVER_MODEL_STEPS says, for long runs by hand. */
 unsigned model_steps(unsigned usual);
 unsigned model_dice(unsigned sides);

@@ -2,6 +2,7 @@
  * tests/img/memory-file.c - an ImageFile in memory that loses power on demand
  */
 #include "memory-file.h"
+#include "sparse-bytes.h"
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -25,20 +26,21 @@ typedef enum ChangeKind {
 typedef struct Change {
         ChangeKind kind;
         uint64_t offset, length;
-        uint8_t *data; /* owned */
+        uint8_t *data; /* owned when it is recorded */
         size_t moment;
 } Change;
 
 static atomic_size_t moments;
 
-typedef struct Content {
-        uint8_t *bytes;
-        size_t len, room;
-} Content;
+/* What fails in all files together: call number broken_at, and those behind it too. */
+static atomic_size_t calls, broken_at = SIZE_MAX;
+static atomic_bool broken_on;
 
 typedef struct MemoryFile {
         ImageFile file;
-        Content now, safe; /* safe: when recording began */
+        SparseBytes now, safe; /* safe: when recording began */
+        uint8_t *flat;         /* what memory_file_data() told last; owned */
+        ImageFile **heir;      /* gets the content when this is closed; NULL: nobody */
         bool recording;
         VEC(Change) changes;
         bool failing, fails_on, full;
@@ -52,30 +54,17 @@ static MemoryFile *memory_file(const ImageFile *file)
         return container_of(file, MemoryFile, file);
 }
 
-static void set_length(Content *content, uint64_t length)
-{
-        if (length > content->room) {
-                content->room = MAX((size_t)length, content->room * 2);
-                content->bytes = mem_resize(content->bytes, content->room);
-        }
-        if (length > content->len)
-                memset(content->bytes + content->len, 0, (size_t)length - content->len);
-        content->len = (size_t)length;
-}
-
-static void apply(Content *content, const Change *change, uint64_t from, uint64_t to)
+static void apply(SparseBytes *content, const Change *change, uint64_t from, uint64_t to)
 {
         switch (change->kind) {
         case CHANGE_WRITE:
-                set_length(content, MAX(content->len, change->offset + to));
-                memcpy(content->bytes + change->offset + from, change->data + from, (size_t)(to - from));
+                sparse_bytes_put(content, change->offset + from, change->data + from, to - from);
                 break;
         case CHANGE_ZERO:
-                set_length(content, MAX(content->len, change->offset + to));
-                memset(content->bytes + change->offset + from, 0, (size_t)(to - from));
+                sparse_bytes_put(content, change->offset + from, NULL, to - from);
                 break;
         case CHANGE_TRUNCATE:
-                set_length(content, change->length);
+                sparse_bytes_set_length(content, change->length);
                 break;
         case CHANGE_FLUSH:
                 break;
@@ -92,16 +81,22 @@ static void forget(MemoryFile *memory)
 /* With lock. */
 static void note(MemoryFile *memory, ChangeKind kind, uint64_t offset, uint64_t length, const void *data)
 {
-        Change made = { .kind = kind, .offset = offset, .length = length };
+        Change made = { .kind = kind, .offset = offset, .length = length, .data = (uint8_t *)(uintptr_t)data };
 
-        if (data)
-                made.data = mem_dup(data, (size_t)length);
         made.moment = atomic_fetch_add(&moments, 1);
         apply(&memory->now, &made, 0, length);
-        if (memory->recording)
-                vec_push(&memory->changes, made);
-        else
-                free(made.data);
+        if (!memory->recording)
+                return;
+        if (data)
+                made.data = mem_dup(data, (size_t)length);
+        vec_push(&memory->changes, made);
+}
+
+static bool is_broken(void)
+{
+        size_t number = atomic_fetch_add(&calls, 1), at = atomic_load(&broken_at);
+
+        return number == at || (number > at && atomic_load(&broken_on));
 }
 
 static int change(ImageFile *file, ChangeKind kind, uint64_t offset, uint64_t length, const void *data, Error *err)
@@ -112,6 +107,9 @@ static int change(ImageFile *file, ChangeKind kind, uint64_t offset, uint64_t le
         if (offset > memory->largest || length > memory->largest - offset)
                 return err_errno(err, ENOSPC, "cannot change %llu bytes at offset %llu", (unsigned long long)length,
                                  (unsigned long long)offset);
+        if (is_broken())
+                return err_errno(err, EIO, "cannot change %llu bytes at offset %llu of '%s'",
+                                 (unsigned long long)length, (unsigned long long)offset, file->name);
         pthread_mutex_lock(&memory->lock);
         if (memory->failing && !(memory->full && kind == CHANGE_FLUSH) && memory->fail_in-- == 0) {
                 memory->failing = memory->fails_on;
@@ -132,11 +130,11 @@ static int memory_read(ImageFile *file, uint64_t offset, void *data, size_t n, s
 {
         MemoryFile *memory = memory_file(file);
 
-        (void)err;
+        if (is_broken())
+                return err_errno(err, EIO, "cannot read %zu bytes at offset %llu of '%s'", n,
+                                 (unsigned long long)offset, file->name);
         pthread_mutex_lock(&memory->lock);
-        *done = offset >= memory->now.len ? 0 : MIN(n, memory->now.len - (size_t)offset);
-        if (*done)
-                memcpy(data, memory->now.bytes + offset, *done);
+        *done = sparse_bytes_get(&memory->now, offset, data, n);
         pthread_mutex_unlock(&memory->lock);
         return 0;
 }
@@ -190,9 +188,12 @@ static void memory_close(ImageFile *file)
 {
         MemoryFile *memory = memory_file(file);
 
+        if (memory->heir)
+                *memory->heir = memory_file_copy(file);
         forget(memory);
-        free(memory->now.bytes);
-        free(memory->safe.bytes);
+        sparse_bytes_done(&memory->now);
+        sparse_bytes_done(&memory->safe);
+        free(memory->flat);
         pthread_mutex_destroy(&memory->lock);
         free(memory);
 }
@@ -209,23 +210,47 @@ static const ImageFileOps memory_ops = {
         .close = memory_close,
 };
 
-ImageFile *memory_file_new(const void *data, size_t n)
+static ImageFile *new_file(void)
 {
         MemoryFile *memory = mem_new(MemoryFile);
 
         memory->file = (ImageFile){ .ops = &memory_ops, .name = str_dup("memory"), .align = 1, .writable = true };
         pthread_mutex_init(&memory->lock, NULL);
         memory->largest = LARGEST;
-        set_length(&memory->now, n);
-        if (n)
-                memcpy(memory->now.bytes, data, n);
         return &memory->file;
+}
+
+ImageFile *memory_file_new(const void *data, size_t n)
+{
+        ImageFile *file = new_file();
+
+        if (n)
+                sparse_bytes_put(&memory_file(file)->now, 0, data, n);
+        return file;
+}
+
+ImageFile *memory_file_copy(const ImageFile *from)
+{
+        ImageFile *file = new_file();
+
+        sparse_bytes_copy(&memory_file(file)->now, &memory_file(from)->now);
+        return file;
 }
 
 const uint8_t *memory_file_data(ImageFile *file, size_t *n)
 {
-        *n = memory_file(file)->now.len;
-        return memory_file(file)->now.bytes;
+        MemoryFile *memory = memory_file(file);
+
+        *n = (size_t)memory->now.len;
+        free(memory->flat);
+        memory->flat = mem_alloc(*n);
+        sparse_bytes_get(&memory->now, 0, memory->flat, *n);
+        return memory->flat;
+}
+
+void memory_file_keep(ImageFile *file, ImageFile **ret)
+{
+        memory_file(file)->heir = ret;
 }
 
 void memory_file_record(ImageFile *file)
@@ -233,10 +258,7 @@ void memory_file_record(ImageFile *file)
         MemoryFile *memory = memory_file(file);
 
         forget(memory);
-        set_length(&memory->safe, 0);
-        set_length(&memory->safe, memory->now.len);
-        if (memory->now.len)
-                memcpy(memory->safe.bytes, memory->now.bytes, memory->now.len);
+        sparse_bytes_copy(&memory->safe, &memory->now);
         memory->recording = true;
 }
 
@@ -267,7 +289,7 @@ static unsigned next_random(unsigned *state)
 }
 
 /* What is not safely there yet lands whole, in part or not at all. */
-static void apply_unsafe(Content *content, const Change *change, unsigned *random)
+static void apply_unsafe(SparseBytes *content, const Change *change, unsigned *random)
 {
         uint64_t from = 0, to = change->length;
 
@@ -286,11 +308,12 @@ static void apply_unsafe(Content *content, const Change *change, unsigned *rando
 ImageFile *memory_file_after_crash(const ImageFile *file, size_t cut, unsigned seed)
 {
         const MemoryFile *memory = memory_file(file);
-        ImageFile *after = memory_file_new(memory->safe.bytes, memory->safe.len);
-        Content *content = &memory_file(after)->now;
+        ImageFile *after = new_file();
+        SparseBytes *content = &memory_file(after)->now;
         VEC(size_t) loose = { 0 };
         size_t flushed = 0;
 
+        sparse_bytes_copy(content, &memory->safe);
         for (size_t i = 0; i < cut; i++)
                 if (memory->changes.items[i].kind == CHANGE_FLUSH)
                         flushed = i;
@@ -346,4 +369,17 @@ void memory_file_heal(ImageFile *file)
         MemoryFile *memory = memory_file(file);
 
         memory->failing = memory->fails_on = memory->full = false;
+}
+
+void memory_files_fail(size_t in, bool on)
+{
+        atomic_store(&calls, 0);
+        atomic_store(&broken_on, on);
+        atomic_store(&broken_at, in);
+}
+
+size_t memory_files_heal(void)
+{
+        atomic_store(&broken_at, SIZE_MAX);
+        return atomic_load(&calls);
 }

@@ -21,10 +21,7 @@ static Image *opened(ImageFile *file, unsigned flags)
 /* Opened again from what is in its file. */
 static Image *again(Image *image)
 {
-        size_t n;
-        const uint8_t *bytes = memory_file_data(image_file(image), &n);
-
-        return opened(memory_file_new(bytes, n), IMAGE_WRITE);
+        return opened(memory_file_copy(image_file(image)), IMAGE_WRITE);
 }
 
 /* Closing writes the bitmaps; the file stays, to be looked at. */

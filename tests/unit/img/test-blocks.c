@@ -79,10 +79,8 @@ TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
                 AUTO(Model) model = model_new(kinds[k].how.size);
                 AUTO(Error) err = { 0 };
                 ImageFile *again;
-                const uint8_t *bytes;
-                size_t n;
 
-                model_seed = 3 + (unsigned)k;
+                model_begin(3 + (unsigned)k);
                 for (unsigned i = 0; i < model_steps(120); i++) {
                         change(&kinds[k], image, &model);
                         if (i % 60 == 59) {
@@ -93,8 +91,7 @@ TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
                 }
                 model_check_with_stock(image, &model);
                 /* Another start finds the same. */
-                bytes = memory_file_data(image_file(image), &n);
-                again = memory_file_new(bytes, n);
+                again = memory_file_copy(image_file(image));
                 CHECK_STR(image_close(image, &err) < 0 ? err.text : "", "");
                 image = image_open(again, kinds[k].format, IMAGE_WRITE, &err);
                 model_check_content(image, &model);
@@ -114,7 +111,7 @@ TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
                 AUTO(Model) model = model_new(kinds[k].how.size);
                 size_t changes;
 
-                model_seed = 8;
+                model_begin(8);
                 CHECK_INT(image_flush(image, NULL), 0);
                 memory_file_record(image_file(image));
                 for (unsigned i = 0; i < 40; i++)
@@ -136,7 +133,7 @@ TEST(after_a_crash_the_image_is_repaired_and_written_again)
                 Image *image = make(&kinds[k]);
                 size_t changes;
 
-                model_seed = 21;
+                model_begin(21);
                 memory_file_record(image_file(image));
                 for (unsigned i = 0; i < 30; i++)
                         change(&kinds[k], image, &model);
@@ -171,8 +168,6 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
                         static const uint8_t data[20000] = { 1, 2, 3 };
                         AUTO(Error) err = { 0 };
                         bool failed = false;
-                        const uint8_t *bytes;
-                        size_t n;
 
                         memory_file_fail_from(image_file(image), in);
                         for (unsigned i = 0; i < 12 && !failed; i++) {
@@ -183,8 +178,7 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
                         CHECK(failed || in > 12);
                         if (failed)
                                 CHECK(strstr(err.text, "Input/output error"));
-                        bytes = memory_file_data(image_file(image), &n);
-                        model_check_after_crash(kinds[k].format, memory_file_new(bytes, n));
+                        model_check_after_crash(kinds[k].format, memory_file_copy(image_file(image)));
                         image_close(image, NULL);
                 }
         }
@@ -212,9 +206,7 @@ static Image *vpc_with_holes(Image *parent, const Model *model, uint8_t *own)
         ImageCreate how = { .size = model->size, .backing_file = "below.vhd", .vpc_parent = below };
         ImageFile *file = memory_file_new(NULL, 0), *again;
         AUTO(Error) err = { 0 };
-        const uint8_t *bytes;
         Image *image;
-        size_t n;
 
         CHECK_STR(image_create(file, IMAGE_FORMAT_VPC, &how, &err) < 0 ? err.text : "", "");
         image = image_open(file, IMAGE_FORMAT_VPC, IMAGE_WRITE, &err);
@@ -222,8 +214,7 @@ static Image *vpc_with_holes(Image *parent, const Model *model, uint8_t *own)
         memset(own, 0xee, model->size);
         CHECK_INT(image_write(image, 0, own, model->size, &err), 0);
         CHECK_INT(image_flush(image, &err), 0);
-        bytes = memory_file_data(image_file(image), &n);
-        again = memory_file_new(bytes, n);
+        again = memory_file_copy(image_file(image));
         /* Every seventh sector at the start of the first block is not its own. */
         for (uint64_t i = 0; i < OTHERS_BYTES; i++) {
                 ImageExtent extent;
@@ -270,7 +261,7 @@ TEST(sectors_that_a_block_has_from_below_stay_when_it_is_written)
         image_set_backing(image, parent);
         model_check_content(image, &model);
         memory_file_record(image_file(image));
-        model_seed = 12;
+        model_begin(12);
         /* Some of them only, so that the others are known after a crash. */
         CHECK_INT(image_write(image, 700, model.bytes + 4000, 5000, &err), 0);
         memmove(model.bytes + 700, model.bytes + 4000, 5000);
@@ -285,12 +276,10 @@ TEST(sectors_that_a_block_has_from_below_stay_when_it_is_written)
                         AUTOFREE uint8_t *is = mem_alloc(model.size);
                         ImageFile *file = memory_file_after_crash(image_file(image), cut, s * 7919);
                         Image *after = image_open(file, IMAGE_FORMAT_VPC, 0, &err);
-                        const uint8_t *bytes;
-                        size_t n;
 
                         CHECK_STR(err.text ?: "", "");
-                        bytes = memory_file_data(image_file(parent), &n);
-                        image_set_backing(after, image_open(memory_file_new(bytes, n), IMAGE_FORMAT_VPC, 0, &err));
+                        file = memory_file_copy(image_file(parent));
+                        image_set_backing(after, image_open(file, IMAGE_FORMAT_VPC, 0, &err));
                         CHECK_INT(image_read(after, 0, is, model.size, &err), 0);
                         CHECK_MEM(is + 25000, model.bytes + 25000, model.size - 25000);
                         CHECK_MEM(is + 10000, model.bytes + 10000, 10000);

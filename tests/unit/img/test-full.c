@@ -94,7 +94,7 @@ static bool check_full(size_t k, size_t in)
         CHECK_STR(image_create(file, kinds[k].format, &kinds[k].how, &err) < 0 ? err.text : "", "");
         image = image_open(file, kinds[k].format, IMAGE_WRITE, &err);
         CHECK_STR(err.text ?: "", "");
-        model_seed = (unsigned)(in * 7 + k);
+        model_begin((unsigned)(in * 7 + k));
         memset(model.bytes, 'f', kinds[k].filled);
         CHECK_INT(image_write(image, 0, model.bytes, kinds[k].filled, &err), 0);
         for (unsigned i = 0; i < 4; i++)

@@ -36,11 +36,8 @@ static Image *made(ImageFormat format, const ImageCreate *how)
 static Image *opened_again(ImageFile *from, ImageFormat format)
 {
         Error err = { 0 };
-        Image *image;
-        size_t n;
-        const uint8_t *bytes = memory_file_data(from, &n);
+        Image *image = image_open(memory_file_copy(from), format, IMAGE_WRITE, &err);
 
-        image = image_open(memory_file_new(bytes, n), format, IMAGE_WRITE, &err);
         CHECK(image);
         return image;
 }

@@ -133,7 +133,7 @@ TEST(random_changes_give_what_the_model_says_and_stock_tools_agree)
                 Snapshots snapshots = { 0 };
                 AUTO(Error) err = { 0 };
 
-                model_seed = 11 + (unsigned)k;
+                model_begin(11 + (unsigned)k);
                 for (unsigned i = 0; i < 250; i++) {
                         random_change(image, &model, &snapshots);
                         if (i % 50 == 49) {
@@ -161,7 +161,7 @@ TEST(an_overlay_shows_its_backing_image_until_it_is_written)
                 AUTO(Error) err = { 0 };
                 Image *image, *below;
 
-                model_seed = 5 + (unsigned)k;
+                model_begin(5 + (unsigned)k);
                 for (size_t i = 0; i < 700000; i++)
                         model.bytes[i] = (uint8_t)(i * 7);
                 below = image_open(memory_file_new(model.bytes, 700000), IMAGE_FORMAT_RAW, 0, &err);
@@ -195,7 +195,7 @@ TEST(a_crash_at_any_write_leaves_the_image_clean_or_only_leaking)
                 AUTO(Error) err = { 0 };
                 size_t changes;
 
-                model_seed = 3;
+                model_begin(3);
                 CHECK_INT(image_flush(image, &err), 0);
                 memory_file_record(image_file(image));
                 for (unsigned i = 0; i < 60; i++)
@@ -218,8 +218,6 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
                 AUTO(Error) err = { 0 }, later = { 0 };
                 uint8_t data[20000];
                 bool failed = false;
-                const uint8_t *bytes;
-                size_t n;
 
                 memset(data, 'x', sizeof(data));
                 memory_file_fail_from(image_file(image), in);
@@ -233,8 +231,7 @@ TEST(a_failed_write_is_reported_and_leaves_the_image_clean_or_only_leaking)
                 }
                 if (failed)
                         CHECK(strstr(err.text, "Input/output error") || strstr(err.text, "an earlier write"));
-                bytes = memory_file_data(image_file(image), &n);
-                model_check_after_crash(IMAGE_FORMAT_QCOW2, memory_file_new(bytes, n));
+                model_check_after_crash(IMAGE_FORMAT_QCOW2, memory_file_copy(image_file(image)));
                 image_close(image, &later);
         }
 }
@@ -254,7 +251,7 @@ TEST(compressed_clusters_and_new_refcount_blocks_keep_clear_of_each_other)
                 uint64_t cluster = image_cluster_size(image);
                 AUTO(Error) err = { 0 };
 
-                model_seed = 17 + (unsigned)k;
+                model_begin(17 + (unsigned)k);
                 for (uint64_t at = 0; at + cluster <= model.size; at += cluster) {
                         for (uint64_t i = 0; i < cluster * 2 / 3; i++)
                                 model.bytes[at + i] = (uint8_t)model_dice(256);
@@ -276,14 +273,11 @@ TEST(a_refcount_block_with_data_in_it_is_found_though_both_are_counted)
         static const uint8_t entry[8] = { 0, 0, 0, 0, 0, 0, 0x20, 0 }, count[2] = { 0, 2 };
         ImageCheck found = { 0 };
         AUTO(Error) err = { 0 };
-        const uint8_t *bytes;
         ImageFile *file;
-        size_t n;
 
         CHECK_INT(image_write(image, 0, "guest data", 10, &err), 0);
         CHECK_INT(image_flush(image, &err), 0);
-        bytes = memory_file_data(image_file(image), &n);
-        file = memory_file_new(bytes, n);
+        file = memory_file_copy(image_file(image));
         image_free(image);
         CHECK_INT(image_file_write(file, 5 * 4096, entry, sizeof(entry), &err), 0);
         CHECK_INT(image_file_write(file, 2 * 4096 + 2 * 2, count, sizeof(count), &err), 0);
@@ -317,15 +311,12 @@ TEST(check_finds_damage_and_repairs_it)
                 Image *image = make(&(ImageCreate){ .size = 1 << 20, .cluster_size = 4096 });
                 ImageCheck found = { 0 }, again = { 0 };
                 AUTO(Error) err = { 0 };
-                const uint8_t *bytes;
                 uint8_t value[8];
                 ImageFile *file;
-                size_t n;
 
                 CHECK_INT(image_write(image, 0, "guest data", 10, &err), 0);
                 CHECK_INT(image_flush(image, &err), 0);
-                bytes = memory_file_data(image_file(image), &n);
-                file = memory_file_new(bytes, n);
+                file = memory_file_copy(image_file(image));
                 store_be64(value, damages[i].value << (64 - 8 * damages[i].size));
                 CHECK_INT(image_file_write(file, damages[i].at, value, damages[i].size, &err), 0);
                 image_free(image);

@@ -104,14 +104,6 @@ static void check_found(Image *image)
         CHECK_INT(found.check_errors, 0);
 }
 
-static ImageFile *copy_of(ImageFile *file)
-{
-        size_t n;
-        const uint8_t *bytes = memory_file_data(file, &n);
-
-        return memory_file_new(bytes, n);
-}
-
 TEST(what_is_written_over_the_edge_of_two_files_is_there_again)
 {
         for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
@@ -120,12 +112,12 @@ TEST(what_is_written_over_the_edge_of_two_files_is_there_again)
                 Files files, again;
                 Image *image = made(&kinds[k], &files);
 
-                model_seed = 4;
+                model_begin(4);
                 CHECK_STR(write_some(&kinds[k], image, model, &err) < 0 ? err.text : "", "");
                 check_shows(&kinds[k], image, model);
-                again = (Files){ .own = copy_of(files.own), .n = files.n };
+                again = (Files){ .own = memory_file_copy(files.own), .n = files.n };
                 for (size_t i = 0; i < files.n; i++)
-                        again.parts[i] = copy_of(files.parts[i]);
+                        again.parts[i] = memory_file_copy(files.parts[i]);
                 CHECK_INT(image_close(image, &err), 0);
                 image = opened(&again, 0, &err);
                 CHECK(image);
@@ -144,7 +136,7 @@ TEST(a_crash_at_any_change_of_any_file_leaves_the_disk_clean_or_only_leaking)
                 Image *image = made(&kinds[k], &files);
                 size_t first, last;
 
-                model_seed = 5;
+                model_begin(5);
                 CHECK_INT(image_flush(image, NULL), 0);
                 memory_file_record(files.own);
                 for (size_t i = 0; i < files.n; i++)
@@ -187,13 +179,13 @@ TEST(a_failed_write_of_any_file_is_reported_and_leaves_the_disk_clean_or_only_le
                                         image_free(image);
                                         break;
                                 }
-                                model_seed = 6;
+                                model_begin(6);
                                 memory_file_fail_from(which ? files.parts[which - 1] : files.own, in);
                                 if (write_some(&kinds[k], image, model, &err) < 0)
                                         CHECK(strstr(err.text, "Input/output error"));
-                                after = (Files){ .own = copy_of(files.own), .n = files.n };
+                                after = (Files){ .own = memory_file_copy(files.own), .n = files.n };
                                 for (size_t i = 0; i < files.n; i++)
-                                        after.parts[i] = copy_of(files.parts[i]);
+                                        after.parts[i] = memory_file_copy(files.parts[i]);
                                 image_free(image);
                                 err_done(&err);
                                 image = opened(&after, IMAGE_CHECKING, &err);
