@@ -34,8 +34,9 @@ typedef struct DiskFile {
         ImageFile file;
         Fd fd;
         bool is_block;
-        atomic_bool no_holes;    /* fallocate() said it cannot punch */
-        pthread_mutex_t tearing; /* one read-modify-write of a partly written sector at a time */
+        atomic_bool no_holes; /* fallocate() said it cannot punch */
+        /* Past the page cache: alone goes who reads, changes and writes whole sectors, and may cut the file after that. */
+        pthread_rwlock_t changing;
 } DiskFile;
 
 static DiskFile *disk_file(const ImageFile *file)
@@ -149,6 +150,7 @@ static int write_through_bounce(DiskFile *disk, uint64_t offset, const void *dat
 {
         AUTOFREE char *bounce = image_buffer_try(BOUNCE_SIZE);
         struct stat st;
+        uint64_t end;
         size_t at = 0;
 
         if (!bounce)
@@ -170,23 +172,38 @@ static int write_through_bounce(DiskFile *disk, uint64_t offset, const void *dat
                         return -1;
                 at += put;
         }
-        /* The last window may have made the file longer than what was asked for. */
-        if (!disk->is_block && (uint64_t)st.st_size < offset + n && ((offset + n) & (disk->file.align - 1)) &&
-            cut_or_grow(disk->fd, offset + n) < 0)
+        /* The last window may reach over what was the end of the file and over what was asked for. */
+        end = MAX((uint64_t)st.st_size, offset + n);
+        if (!disk->is_block && round_up(offset + n, disk->file.align) > end && cut_or_grow(disk->fd, end) < 0)
                 return err_errno(err, errno, "cannot set the size of '%s'", disk->file.name);
         return 0;
+}
+
+static void begin_change(DiskFile *disk, bool alone)
+{
+        if (disk->file.align == 1)
+                return;
+        if (alone)
+                pthread_rwlock_wrlock(&disk->changing);
+        else
+                pthread_rwlock_rdlock(&disk->changing);
+}
+
+static void end_change(DiskFile *disk)
+{
+        if (disk->file.align > 1)
+                pthread_rwlock_unlock(&disk->changing);
 }
 
 static int disk_write(ImageFile *file, uint64_t offset, const void *data, size_t n, Error *err)
 {
         DiskFile *disk = disk_file(file);
+        bool whole = is_aligned(disk, offset, data, n);
         int r;
 
-        if (is_aligned(disk, offset, data, n))
-                return write_plain(disk, offset, data, n, err);
-        pthread_mutex_lock(&disk->tearing);
-        r = write_through_bounce(disk, offset, data, n, err);
-        pthread_mutex_unlock(&disk->tearing);
+        begin_change(disk, !whole);
+        r = whole ? write_plain(disk, offset, data, n, err) : write_through_bounce(disk, offset, data, n, err);
+        end_change(disk);
         return r;
 }
 
@@ -213,9 +230,9 @@ static int disk_size(ImageFile *file, uint64_t *ret, Error *err)
         return 0;
 }
 
-static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
+static int set_size(DiskFile *disk, uint64_t size, Error *err)
 {
-        DiskFile *disk = disk_file(file);
+        ImageFile *file = &disk->file;
         uint64_t now;
 
         if (disk->is_block) {
@@ -235,6 +252,17 @@ static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
         return 0;
 }
 
+static int disk_truncate(ImageFile *file, uint64_t size, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        int r;
+
+        begin_change(disk, false);
+        r = set_size(disk, size, err);
+        end_change(disk);
+        return r;
+}
+
 /* The same for a range that is to be zeros. */
 static int change_room(int fd, int mode, uint64_t offset, uint64_t length)
 {
@@ -246,32 +274,42 @@ static int change_room(int fd, int mode, uint64_t offset, uint64_t length)
         return r;
 }
 
-static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
+/* 1: the file system cannot, and *length bytes are to be written. */
+static int make_zeros(DiskFile *disk, uint64_t offset, uint64_t *length, bool keep, Error *err)
 {
-        DiskFile *disk = disk_file(file);
+        int mode = keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
         uint64_t size;
 
-        if (disk_size(file, &size, err) < 0)
+        if (disk_size(&disk->file, &size, err) < 0)
                 return -1;
         /* Behind the end there is nothing to punch: growing the file makes zeros. */
-        if (!disk->is_block && offset + length > size && !keep) {
-                if (disk_truncate(file, offset + length, err) < 0)
+        if (!disk->is_block && offset + *length > size && !keep) {
+                if (set_size(disk, offset + *length, err) < 0)
                         return -1;
                 if (offset >= size)
                         return 0;
-                length = size - offset;
+                *length = size - offset;
         }
-        if (!atomic_load(&disk->no_holes)) {
-                int mode = keep ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+        if (atomic_load(&disk->no_holes))
+                return 1;
+        if (change_room(disk->fd, mode, offset, *length) == 0)
+                return 0;
+        if (errno != EOPNOTSUPP && errno != ENODEV && errno != EINVAL)
+                return err_errno(err, errno, "cannot zero %llu bytes at offset %llu of '%s'",
+                                 (unsigned long long)*length, (unsigned long long)offset, disk->file.name);
+        atomic_store(&disk->no_holes, true);
+        return 1;
+}
 
-                if (change_room(disk->fd, mode, offset, length) == 0)
-                        return 0;
-                if (errno != EOPNOTSUPP && errno != ENODEV && errno != EINVAL)
-                        return err_errno(err, errno, "cannot zero %llu bytes at offset %llu of '%s'",
-                                         (unsigned long long)length, (unsigned long long)offset, file->name);
-                atomic_store(&disk->no_holes, true);
-        }
-        return image_file_write_zeros(file, offset, length, err);
+static int disk_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
+{
+        DiskFile *disk = disk_file(file);
+        int r;
+
+        begin_change(disk, false);
+        r = make_zeros(disk, offset, &length, keep, err);
+        end_change(disk);
+        return r == 1 ? image_file_write_zeros(file, offset, length, err) : r;
 }
 
 static int disk_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error *err)
@@ -281,9 +319,11 @@ static int disk_reserve(ImageFile *file, uint64_t offset, uint64_t length, Error
 
         if (disk->is_block || length == 0)
                 return 0;
+        begin_change(disk, false);
         do
                 failure = posix_fallocate(disk->fd, (off_t)offset, (off_t)length);
         while (failure == EINTR);
+        end_change(disk);
         if (failure)
                 return err_errno(err, failure, "cannot take %llu bytes of room for '%s'", (unsigned long long)length,
                                  file->name);
@@ -348,7 +388,7 @@ static void disk_close(ImageFile *file)
         DiskFile *disk = disk_file(file);
 
         fd_close(&disk->fd);
-        pthread_mutex_destroy(&disk->tearing);
+        pthread_rwlock_destroy(&disk->changing);
         free(disk);
 }
 
@@ -382,7 +422,7 @@ ImageFile *image_file_from_fd(int fd, const char *name, bool writable, Error *er
         disk->file = (ImageFile){ .ops = &disk_ops, .name = str_dup(name), .writable = writable };
         disk->file.align = fcntl(owned, F_GETFL) & O_DIRECT ? DIRECT_ALIGN : 1;
         disk->is_block = S_ISBLK(st.st_mode);
-        pthread_mutex_init(&disk->tearing, NULL);
+        pthread_rwlock_init(&disk->changing, NULL);
         disk->fd = fd_take(&owned);
         return &disk->file;
 }
