@@ -35,13 +35,14 @@ enum {
 };
 #define BLOCK_FREE      0xffffffffU
 #define BLOCK_DISCARDED 0xfffffffeU
+#define NO_BLOCK        UINT32_MAX
 #define VDI_SIGNATURE   0xbeda107fU
 #define LARGEST         (0x3fffffffULL * BLOCK_SIZE)
 
 typedef struct Vdi {
         uint32_t table_at, data_at;
         uint32_t allocated;  /* what the header says */
-        uint8_t *used;       /* when writing: by place in the file, 1: taken; owned */
+        uint8_t *used;       /* when writing: a bit for each place in the file, 1: taken; owned */
         uint32_t n_used;     /* places up to the last one taken */
         uint32_t first_free; /* no place before it is free */
         uint32_t in_image;   /* places there may be */
@@ -115,12 +116,30 @@ static int vdi_load(Image *image, uint64_t part, uint64_t *entries, Error *err)
         return table ? 0 : -1;
 }
 
+static bool is_used(const Vdi *v, uint64_t place)
+{
+        return v->used[place / 8] >> place % 8 & 1;
+}
+
 static void take_place(Vdi *v, uint64_t place)
 {
         if (place >= v->in_image)
                 return;
-        v->used[place] = 1;
+        v->used[place / 8] |= (uint8_t)(1 << place % 8);
         v->n_used = MAX(v->n_used, (uint32_t)place + 1);
+}
+
+static void give_place_back(Vdi *v, uint32_t place)
+{
+        v->used[place / 8] &= (uint8_t) ~(1 << place % 8);
+        while (v->n_used && !is_used(v, v->n_used - 1))
+                v->n_used--;
+}
+
+static void find_first_free(Vdi *v, uint32_t end)
+{
+        while (v->first_free < end && is_used(v, v->first_free))
+                v->first_free++;
 }
 
 /* Which places are taken: asked of the whole table, because the header may lie. */
@@ -131,7 +150,7 @@ static int find_used(Image *image, Error *err)
 
         free(v->used);
         v->n_used = v->first_free = 0;
-        v->used = mem_try(v->in_image);
+        v->used = mem_try(div_up(v->in_image, 8));
         if (!v->used)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory to look at its blocks", image_name(image));
         for (uint64_t block = 0; block < map->n; block++) {
@@ -156,8 +175,7 @@ static int vdi_place(Image *image, uint64_t *ret, Error *err)
 {
         Vdi *v = vdi_of(image);
 
-        while (v->first_free < v->in_image && v->used[v->first_free])
-                v->first_free++;
+        find_first_free(v, v->in_image);
         if (v->first_free >= v->in_image)
                 return err_set(err, ERR_OPERATION_FAILED, "'%s': no block is free: check -r all may help",
                                image_name(image));
@@ -171,10 +189,8 @@ static void vdi_unplace(Image *image, uint64_t at)
         Vdi *v = vdi_of(image);
         uint32_t place = (uint32_t)((at - v->data_at) / BLOCK_SIZE);
 
-        v->used[place] = 0;
+        give_place_back(v, place);
         v->first_free = MIN(v->first_free, place);
-        while (v->n_used && !v->used[v->n_used - 1])
-                v->n_used--;
 }
 
 static int store_allocated(Image *image, uint32_t n, Error *err)
@@ -262,27 +278,62 @@ static int vdi_close(Image *image, Error *err)
         return r;
 }
 
-/* The block that stands last in the file goes to a place that is free before it. */
-static int move_last(Image *image, Error *err)
+/* The number of the block that stands at each place, or NO_BLOCK; owned. */
+static uint32_t *blocks_by_place(Image *image, Error *err)
 {
-        BlockMap *map = block_map_of(image);
-        AUTOFREE uint8_t *data = mem_alloc(BLOCK_SIZE);
-        uint64_t entry, last, to;
-        Vdi *v = map->more;
+        const BlockMap *map = block_map_of(image);
+        const Vdi *v = map->more;
+        AUTOFREE uint32_t *ret = mem_try(v->n_used * sizeof(*ret));
 
-        last = v->data_at + (uint64_t)(v->n_used - 1) * BLOCK_SIZE;
-        for (uint64_t block = 0; block < map->n; block++) {
-                if (block_map_entry(image, block, &entry, err) < 0)
-                        return -1;
-                if (entry != last)
-                        continue;
-                if (image_file_read_padded(image->file, entry, data, BLOCK_SIZE, err) < 0 ||
-                    vdi_place(image, &to, err) < 0 || image_file_write(image->file, to, data, BLOCK_SIZE, err) < 0)
-                        return -1;
-                v->used[--v->n_used] = 0;
-                return block_map_set(image, block, to, err);
+        if (!ret) {
+                err_set(err, ERR_NO_MEMORY, "'%s': no memory to move its blocks", image_name(image));
+                return NULL;
         }
-        return err_set(err, ERR_INTERNAL, "'%s': place %u is taken by no block", image_name(image), v->n_used - 1);
+        memset(ret, 0xff, v->n_used * sizeof(*ret));
+        for (uint64_t block = 0; block < map->n; block++) {
+                uint64_t entry, place;
+
+                if (block_map_entry(image, block, &entry, err) < 0)
+                        return NULL;
+                place = block_is_placed(entry) ? (entry - v->data_at) / BLOCK_SIZE : UINT64_MAX;
+                if (place < v->n_used)
+                        ret[place] = (uint32_t)block;
+        }
+        return TAKE(ret);
+}
+
+/* The block that stands last in the file goes to a place that is free before it. */
+static int move_last(Image *image, uint32_t block, uint8_t *data, Error *err)
+{
+        Vdi *v = vdi_of(image);
+        uint64_t last = v->data_at + (uint64_t)(v->n_used - 1) * BLOCK_SIZE, to;
+
+        if (block == NO_BLOCK)
+                return err_set(err, ERR_INTERNAL, "'%s': place %u is taken by no block", image_name(image),
+                               v->n_used - 1);
+        if (image_file_read_padded(image->file, last, data, BLOCK_SIZE, err) < 0 || vdi_place(image, &to, err) < 0 ||
+            image_file_write(image->file, to, data, BLOCK_SIZE, err) < 0)
+                return -1;
+        give_place_back(v, v->n_used - 1);
+        return block_map_set(image, block, to, err);
+}
+
+/* With find_used(). */
+static int fill_gaps(Image *image, Error *err)
+{
+        AUTOFREE uint32_t *blocks = blocks_by_place(image, err);
+        AUTOFREE uint8_t *data = mem_try(BLOCK_SIZE);
+        Vdi *v = vdi_of(image);
+
+        if (!blocks || !data)
+                return blocks ? err_set(err, ERR_NO_MEMORY, "'%s': no memory for a block", image_name(image)) : -1;
+        for (;;) {
+                find_first_free(v, v->n_used);
+                if (v->first_free >= v->n_used)
+                        return 0;
+                if (move_last(image, blocks[v->n_used - 1], data, err) < 0)
+                        return -1;
+        }
 }
 
 /* Blocks without a gap between them or room behind them, as other programs count them. */
@@ -290,19 +341,7 @@ static int close_gaps(Image *image, ImageCheck *found, Error *err)
 {
         Vdi *v = vdi_of(image);
 
-        if (find_used(image, err) < 0)
-                return -1;
-        for (;;) {
-                while (v->first_free < v->n_used && v->used[v->first_free])
-                        v->first_free++;
-                if (v->first_free >= v->n_used)
-                        break;
-                if (move_last(image, err) < 0)
-                        return -1;
-                while (v->n_used && !v->used[v->n_used - 1])
-                        v->n_used--;
-        }
-        if (block_map_flush(image, err) < 0)
+        if (find_used(image, err) < 0 || fill_gaps(image, err) < 0 || block_map_flush(image, err) < 0)
                 return -1;
         found->leaks_fixed += found->leaks;
         found->leaks = 0;

@@ -6,7 +6,7 @@
 #include "img/bytes.h"
 #include "memory-file.h"
 
-enum { LARGEST_FILE = 8 << 20, LARGEST_BLOCK = 4 << 20, LARGEST_CHECKED = 1 << 20, STEPS = 64, READ_SIZE = 70000 };
+enum { LARGEST_FILE = 8 << 20, LARGEST_BLOCK = 4 << 20, LARGEST_CHECKED = 1 << 16, STEPS = 64, READ_SIZE = 70000 };
 
 ImageFile *image_fuzz_file(const uint8_t *data, size_t n)
 {
