@@ -328,6 +328,19 @@ def test_options_are_taken_as_stock_takes_them(files, tmp_path):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("step", ["4k", "12k", "300k", "1000k", "3004k"])
+def test_bench_writes_where_stock_writes(tmp_path, step):
+    """The offsets go around at the end of the image, to other places than before."""
+    written = []
+    for program in (OURS, STOCK):
+        image = tmp_path / "raw"
+        image.write_bytes(bytes(1 << 20))
+        subprocess.run([program, "bench", "-w", "--pattern=7", "-c", "40", "-d", "1", "-o", "8k", "-S", step, "-f", "raw", image],
+                       check=True, stdout=subprocess.DEVNULL)
+        written.append(image.read_bytes())
+    assert written[0] == written[1] and written[0].count(7) == 40 * 4096
+
+
 @pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
 def test_salvage_takes_what_can_be_read(tmp_path):
     """A disk with a bad spot: the copy has zeros there and the rest, and the spot is told."""

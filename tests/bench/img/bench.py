@@ -12,6 +12,7 @@ disk of the published table: 4 GiB with 2.5 GiB of files.
 import argparse
 import os
 import pathlib
+import random
 import shutil
 import statistics
 import subprocess
@@ -23,6 +24,8 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 OURS = os.environ.get("DROVER_IMG", str(TOP / "build" / "drover-img"))
 STOCK = "qemu-img"
 FORMATS = ("vdi", "vpc", "vhdx", "parallels", "vmdk", "qcow")
+HOSTILE = ("qcow2", *FORMATS, "luks")
+HOSTILE_IMAGES = 60
 
 
 def make_disk(path, size_mib, data_mib):
@@ -45,18 +48,20 @@ def make_disk(path, size_mib, data_mib):
     return taken
 
 
-def measure(command, prepare):
+def measure(command, prepare=lambda: None, may_fail=False):
     """Wall seconds, CPU seconds and peak KiB of one run."""
     prepare()
     pid = os.fork()
     if pid == 0:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
+        if may_fail:
+            os.dup2(null, 2)
         os.execvp(command[0], command)
     began = time.monotonic()
     _, status, usage = os.wait4(pid, 0)
     wall = time.monotonic() - began
-    if status:
+    if status and not (may_fail and os.WIFEXITED(status)):
         sys.exit(f"failed: {' '.join(command)}")
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
@@ -223,10 +228,38 @@ def small(bench, d):
                    stdout=subprocess.DEVNULL)
     bench.pair("map of 40k fragments", ["map", "--output=json", holes], ["map", "--output=json", holes])
     holes.unlink()
-    for name, options in (("reads", []), ("writes", ["-w", "-t", "writeback"])):
-        step = ["-S", "1052672", "-c", "60000"]
-        bench.pair(f"bench, 4 KiB {name}", ["bench", "-f", "qcow2", *step, *options, q],
-                   ["bench", "-f", "qcow2", *step, *options, q])
+    # Neighbouring requests are far apart, and all of the disk is come to, as by dice: both programs wrap around at its end.
+    far = str(int((d / "disk.raw").stat().st_size * 0.381966) // 4096 * 4096 + 4096)
+    for how, step in (("in steps", "1052672"), ("far apart", far)):
+        for name, options in (("reads", []), ("writes", ["-w", "-t", "writeback"])):
+            words = ["bench", "-f", "qcow2", "-c", "60000", "-S", step, *options, q]
+            bench.pair(f"4 KiB {name} {how}", words, words)
+
+
+def hostile(bench, d):
+    """The most that `info` takes over images with changed headers and tables: ours and, where it knows the format, stock."""
+    dice = random.Random(1)
+    for kind in HOSTILE:
+        if not bench.wants(f"info of hostile {kind}"):
+            continue
+        image, most = d / f"hostile.{kind}", {True: [0, 0, 0], False: [0, 0, 0]}
+        secret = ["--object", "secret,id=s,data=bench", "-o", "key-secret=s,iter-time=10"] if kind == "luks" else []
+        subprocess.run([OURS, "create", "-q", *secret, "-f", kind, image, "64M"], check=True)
+        good = image.read_bytes()
+        places = [at for at, byte in enumerate(good[:4 << 20]) if byte]
+        for _ in range(HOSTILE_IMAGES):
+            bad = bytearray(good)
+            for _ in range(dice.randrange(1, 5)):
+                at, n = dice.choice(places), dice.choice((1, 2, 4, 8))
+                bad[at:at + n] = dice.choice((b"\xff" * n, b"\x7f" + b"\xff" * (n - 1), dice.randbytes(n)))
+            image.write_bytes(bad)
+            for mine in (True, False):
+                found = measure([OURS if mine else STOCK, "info", "-f", kind, str(image)], may_fail=True)
+                most[mine] = [max(pair) for pair in zip(most[mine], found)]
+        image.unlink()
+        (a, a_cpu, a_mem), (b, b_cpu, b_mem) = most[False], most[True]
+        print(f"{f'info of hostile {kind}, most':34}{a:11.3f}{a_cpu:7.3f}{a_mem / 1024:6.0f}{b:14.3f}{b_cpu:7.3f}{b_mem / 1024:6.0f}",
+              flush=True)
 
 
 def main():
@@ -247,7 +280,7 @@ def main():
         copies(bench, d)
         changes(bench, d)
         small(bench, d)
-
+        hostile(bench, d)
 
 
 if __name__ == "__main__":
