@@ -66,7 +66,7 @@ def test_the_old_ways_to_encrypt_name_the_new_one(tmp_path):
 
 
 def test_a_size_is_needed_unless_there_is_a_backing_file_which_stays_as_it_is(tmp_path):
-    """IMG-11 to IMG-13: raw by default; -b with -F; the base is changed by commit only; vmdk's version 6 by compat6."""
+    """IMG-11, IMG-12, IMG-13: raw by default; -b with -F; the base is changed by commit only; vmdk's version 6 by compat6."""
     base, top = tmp_path / "base", tmp_path / "top"
     ours("create", "-q", tmp_path / "plain", "1M")
     assert info(tmp_path / "plain", "qemu-img")["format"] == "raw"
@@ -98,7 +98,7 @@ def test_the_disk_size_is_what_the_file_takes_and_snapshots_are_listed(tmp_path)
 
 
 def test_only_images_with_a_backing_file_are_rebased_and_the_format_is_noted(tmp_path):
-    """IMG-15, IMG-17 to IMG-19"""
+    """IMG-15, IMG-17, IMG-18, IMG-19"""
     raw = fill(tmp_path / "raw", 2 * MIB)
     base, top = tmp_path / "base", tmp_path / "top"
     assert told("rebase", "-f", "raw", "-b", "", raw)[0] == 1
@@ -115,7 +115,7 @@ def test_only_images_with_a_backing_file_are_rebased_and_the_format_is_noted(tmp
 
 @pytest.mark.parametrize("format", ["raw", "qcow2"])
 def test_sizes_are_set_added_and_taken_and_a_loss_of_data_is_warned_of(tmp_path, format):
-    """IMG-20 to IMG-23, CON-16"""
+    """IMG-20, IMG-21, IMG-22, IMG-23, CON-16: qcow2 grows and, as raw does, shrinks only when it is asked for with --shrink."""
     image = tmp_path / "a"
     ours("create", "-q", "-f", format, image, "64M")
     for size, words, result in (("+1G", [], 64 * MIB + (1 << 30)), ("-1G", ["--shrink"], 64 * MIB), ("33554432", ["--shrink"], 32 * MIB),
