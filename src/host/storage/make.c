@@ -58,19 +58,25 @@ static int new_file_open(NewFile *file, const char *dir, const char *name, Error
         return 0;
 }
 
+/* The owner first: that takes some bits of the mode away. */
+static int set_permissions(int fd, const char *path, const VolumeDef *wanted, mode_t usual, Error *err)
+{
+        const StoragePermissionsDef *p = wanted->target.permissions;
+        mode_t mode = p && p->mode ? (mode_t)strtoul(p->mode, NULL, 8) : usual;
+
+        if (p && ((p->has_owner && p->owner >= 0) || (p->has_group && p->group >= 0)) &&
+            fchown(fd, p->has_owner ? (uid_t)p->owner : (uid_t)-1, p->has_group ? (gid_t)p->group : (gid_t)-1) < 0)
+                return storage_fail(err, errno, path, "cannot set the owner of '%s'", path);
+        return fchmod(fd, mode) < 0 ? storage_fail(err, errno, path, "cannot set the mode of '%s'", path) : 0;
+}
+
 /* It is whole: give it owner, mode and its name. Nothing that has the name meanwhile is overwritten. */
 static int new_file_keep(NewFile *file, const VolumeDef *wanted, Error *err)
 {
-        const StoragePermissionsDef *p = wanted->target.permissions;
-        mode_t mode = p && p->mode ? (mode_t)strtoul(p->mode, NULL, 8) : 0600;
         char self[64];
 
-        if (p && ((p->has_owner && p->owner >= 0) || (p->has_group && p->group >= 0)) &&
-            fchown(file->fd, p->has_owner ? (uid_t)p->owner : (uid_t)-1, p->has_group ? (gid_t)p->group : (gid_t)-1) <
-                    0)
-                return storage_fail(err, errno, file->path, "cannot set the owner of '%s'", file->path);
-        if (fchmod(file->fd, mode) < 0)
-                return storage_fail(err, errno, file->path, "cannot set the mode of '%s'", file->path);
+        if (set_permissions(file->fd, file->path, wanted, 0600, err) < 0)
+                return -1;
         if (fsync(file->fd) < 0)
                 return storage_fail(err, errno, file->path, "cannot write '%s'", file->path);
         snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
@@ -336,16 +342,23 @@ bool volume_has_content(const VolumeMake *make)
         return make->from || make->wanted->target.encryption;
 }
 
+/* One that does not get the owner it is to have goes again. */
 static int make_directory(const VolumeMake *make, const char *path, Error *err)
 {
-        const StoragePermissionsDef *p = make->wanted->target.permissions;
+        AUTO(Fd) fd = -1;
 
-        if (mkdir(path, p && p->mode ? (mode_t)strtoul(p->mode, NULL, 8) : 0711) < 0) {
+        if (mkdir(path, 0700) < 0) {
                 if (errno == EEXIST)
                         return err_set(err, ERR_STORAGE_VOL_EXIST, "'%s'", path);
                 return storage_fail(err, errno, path, "cannot create '%s'", path);
         }
-        return 0;
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                storage_fail(err, errno, path, "cannot open '%s'", path);
+        else if (set_permissions(fd, path, make->wanted, 0711, err) == 0)
+                return sync_directory(make->pool->target_path, err);
+        rmdir(path);
+        return -1;
 }
 
 int volume_make(const VolumeMake *make, Error *err)
