@@ -156,23 +156,28 @@ static int write_all(const Volume *v, const char *data, size_t n, uint64_t at, E
         return 0;
 }
 
-/* A hole reads as zeros afterwards, whatever was there. */
+static int write_zeros(const Volume *v, uint64_t at, uint64_t n, Error *err)
+{
+        static const char zeros[65536];
+
+        for (uint64_t done = 0; done < n; done += sizeof(zeros)) {
+                if (write_all(v, zeros, (size_t)MIN((uint64_t)sizeof(zeros), n - done), at + done, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* A hole reads as zeros afterwards, whatever was there. A device takes whole sectors only: the rest is written. */
 static int make_hole(const Volume *v, uint64_t at, uint64_t n, Error *err)
 {
         uint64_t range[2] = { at, n };
         uint64_t inside = at < v->size ? MIN(n, v->size - at) : 0;
 
         if (v->is_block)
-                return ioctl(v->fd, BLKZEROOUT, range) < 0 ? err_errno(err, errno, "cannot zero '%s'", v->path) : 0;
-        if (inside && fallocate(v->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)inside) < 0) {
-                static const char zeros[65536];
-
-                for (uint64_t done = 0; done < inside; done += sizeof(zeros)) {
-                        if (write_all(v, zeros, (size_t)MIN((uint64_t)sizeof(zeros), inside - done), at + done, err) <
-                            0)
-                                return -1;
-                }
-        }
+                return ioctl(v->fd, BLKZEROOUT, range) == 0 ? 0 : write_zeros(v, at, n, err);
+        if (inside && fallocate(v->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)inside) < 0 &&
+            write_zeros(v, at, inside, err) < 0)
+                return -1;
         if (at + n > v->size && ftruncate(v->fd, (off_t)(at + n)) < 0)
                 return err_errno(err, errno, "cannot make '%s' longer", v->path);
         return 0;
@@ -213,6 +218,14 @@ static int receive_pieces(Volume *v, Undo *undo, uint64_t at, uint64_t most, int
         }
 }
 
+/* What a link leads to may be another file by the time that something is given back: nothing is kept of it. */
+static bool is_link(const char *path)
+{
+        struct stat st;
+
+        return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 int volume_receive(const char *path, uint64_t offset, uint64_t length, int from, Error *err)
 {
         AUTO(Volume) v = { .path = path, .fd = -1 };
@@ -220,10 +233,10 @@ int volume_receive(const char *path, uint64_t offset, uint64_t length, int from,
 
         if (volume_open(&v, O_RDWR, err) < 0)
                 return -1;
-        if (!v.is_block && !(undo = undo_begin(path, v.fd, offset, err)))
+        if (!v.is_block && !is_link(path) && !(undo = undo_begin(path, v.fd, offset, err)))
                 return -1;
         if (receive_pieces(&v, undo, offset, length ? length : UINT64_MAX - offset, from, err) < 0) {
-                if (v.is_block)
+                if (!undo)
                         err_prefix(err, "'%s' holds a part of what was sent", path);
                 return -1;
         }

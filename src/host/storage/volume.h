@@ -55,6 +55,6 @@ enum { VOLUME_PIECE_HEAD = 9, VOLUME_PIECE_MOST = 256 * 1024, VOLUME_PIECE_DATA 
 int volume_send(const char *path, uint64_t offset, uint64_t length, bool sparse, int to, Error *err);
 /*
  * From pieces into the volume. The stream's end must come as a piece, else it fails. A file that was not written whole is
- * then to be given back (undo.h); a device holds what came.
+ * then to be given back (undo.h); a device, or what a link leads to, holds what came.
  */
 int volume_receive(const char *path, uint64_t offset, uint64_t length, int from, Error *err);
