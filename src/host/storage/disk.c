@@ -202,6 +202,8 @@ static int put_in_table(const PoolDef *pool, const VolumeDef *wanted, const Stor
                 STORAGE_RUN(NULL, NULL, "parted", "-s", device, "rm", number);
                 return -1;
         }
+        /* the table is as it is to be; udev waits for whoever holds the disk, and we would wait for udev */
+        flock(room->lock, LOCK_UN);
         storage_settle();
         return 0;
 }

@@ -186,8 +186,11 @@ static int ask(const char *const *argv, Buf *out, int *status, Buf *complaint, E
         if (WIFSIGNALED(*status))
                 return err_set(err, ERR_INTERNAL, "%s was killed by signal %d", argv[0], WTERMSIG(*status));
         *status = WEXITSTATUS(*status);
-        if (*status == NOT_RUN && complaint->len)
-                return err_set(err, ERR_INTERNAL, "%s", buf_text(complaint));
+        if (*status == NOT_RUN && complaint->len) {
+                AUTOFREE char *line = complaint_line(complaint);
+
+                return err_set(err, ERR_INTERNAL, "%s", line ?: argv[0]);
+        }
         return whole ? 0 : err_set(err, ERR_INTERNAL, "%s says more than %d MiB", argv[0], MOST_OUTPUT >> 20);
 }
 
