@@ -113,9 +113,11 @@ static int directory_figures(const PoolDef *pool, StorageFigures *ret, Error *er
         return storage_directory_figures(pool->target_path, ret, err);
 }
 
+/* What a scan passes over is nothing when it is looked at alone either: XML would tell of another name. */
 static int look_at_file(const PoolDef *pool, const char *name, VolumeDef **ret, Error *err)
 {
-        return storage_look_at_file(pool->target_path, name, ret, err);
+        *ret = NULL;
+        return has_control_characters(name) ? 0 : storage_look_at_file(pool->target_path, name, ret, err);
 }
 
 /* The directory with the owner and mode that the definition asks for; those of one that is there stay otherwise. */
