@@ -18,16 +18,19 @@
 /* "UID GID HOLDER..."; who holds the file already is not counted again, so an act may be repeated after a kill. */
 #define OWNER_ATTRIBUTE "trusted.drover.owner"
 
-enum { MOST_HOLDERS_TEXT = 4096 }; /* what ext4 has room for */
+enum {
+        MOST_TEXT = 4096, /* what ext4 has room for */
+        LONGEST_OWNER = sizeof("4294967295 4294967295") - 1,
+};
 
 typedef struct Owner {
         unsigned uid, gid;
-        char holders[MOST_HOLDERS_TEXT]; /* each with a blank before */
+        char holders[MOST_TEXT - LONGEST_OWNER]; /* each with a blank before; read_owner() has room for all of it */
 } Owner;
 
 static bool read_owner(int fd, Owner *ret)
 {
-        char text[MOST_HOLDERS_TEXT];
+        char text[MOST_TEXT];
         ssize_t n = fgetxattr(fd, OWNER_ATTRIBUTE, text, sizeof(text) - 1);
         int at = 0;
 
@@ -42,7 +45,7 @@ static bool read_owner(int fd, Owner *ret)
 
 static int write_owner(int fd, const Owner *owner)
 {
-        char text[MOST_HOLDERS_TEXT + 32];
+        char text[MOST_TEXT];
         int n = snprintf(text, sizeof(text), "%u %u%s", owner->uid, owner->gid, owner->holders);
 
         return fsetxattr(fd, OWNER_ATTRIBUTE, text, (size_t)n, 0);

@@ -166,3 +166,25 @@ TEST(who_dropped_root_cannot_get_it_back)
         CHECK_INT(waitpid(pid, &status, 0), pid);
         CHECK_INT(status, 0);
 }
+
+TEST(an_image_with_more_holders_than_there_is_room_for_is_given_back_all_the_same)
+{
+        enum { MANY = 200 }; /* 37 characters each */
+        AUTOFREE char *path = make_file(0600);
+
+        if (!path)
+                skip();
+        for (int i = 0; i < MANY; i++) {
+                AUTOFREE char *holder = str_format("%036d", i);
+
+                CHECK_INT(root_give_file(path, &nobody, holder, false), 0);
+                CHECK_INT(owner(path), 65534);
+        }
+        for (int i = 0; i < MANY; i++) {
+                AUTOFREE char *holder = str_format("%036d", i);
+
+                CHECK_INT(root_take_back_file(path, &nobody, holder), 0);
+        }
+        CHECK_INT(owner(path), 0);
+        unlink(path);
+}
