@@ -31,6 +31,20 @@ static bool is_below(const char *path, const char *mount)
         return strncmp(path, mount, n) == 0 && (path[n] == '/' || !path[n]);
 }
 
+/* "\\040" stands for an octet in octal, where it would end a word. */
+static void put_octet(const char **at, Buf *ret)
+{
+        const char *c = *at;
+
+        if (c[0] == '\\' && strspn(c + 1, "01234567") >= 3) {
+                buf_put_char(ret, (char)((c[1] - '0') * 64 + (c[2] - '0') * 8 + (c[3] - '0')));
+                *at += 4;
+        } else {
+                buf_put_char(ret, *c);
+                *at += 1;
+        }
+}
+
 /* A line of mountinfo: "id parent dev root MOUNTPOINT options [optional] - TYPE source options" */
 bool file_system_is_shared_in(const char *mountinfo, const char *path)
 {
@@ -41,14 +55,17 @@ bool file_system_is_shared_in(const char *mountinfo, const char *path)
         for (char **line = lines; *line; line++) {
                 AUTO_STRLIST words = str_split(*line, " ");
                 size_t n = str_list_len(words), dash = 5;
+                AUTO(Buf) mount = { 0 };
 
                 while (dash < n && !str_eq(words[dash], "-"))
                         dash++;
                 if (n < 6 || dash + 1 >= n)
                         continue;
+                for (const char *at = words[4]; *at;)
+                        put_octet(&at, &mount);
                 /* later mounts cover earlier ones of the same place */
-                if (is_below(path, words[4]) && strlen(words[4]) >= longest) {
-                        longest = strlen(words[4]);
+                if (is_below(path, buf_text(&mount)) && mount.len >= longest) {
+                        longest = mount.len;
                         shared = is_shared_type(words[dash + 1]);
                 }
         }
@@ -64,24 +81,15 @@ bool file_system_is_shared(const char *path)
         return file_system_is_shared_in(buf_text(&table), path);
 }
 
-/*
- * The first word of a line of exports: in quotes where it holds blanks, "\\040" for an octet in octal. Returns what comes
- * after it.
- */
+/* The first word of a line of exports: in quotes where it holds blanks. Returns what comes after it. */
 static const char *put_exported(const char *line, Buf *ret)
 {
         bool quoted;
 
         line += strspn(line, " \t");
         quoted = *line == '"';
-        for (line += quoted; *line && (quoted ? *line != '"' : !strchr(" \t#", *line)); line++) {
-                if (line[0] == '\\' && strspn(line + 1, "01234567") >= 3) {
-                        buf_put_char(ret, (char)((line[1] - '0') * 64 + (line[2] - '0') * 8 + (line[3] - '0')));
-                        line += 3;
-                } else {
-                        buf_put_char(ret, *line);
-                }
-        }
+        for (line += quoted; *line && (quoted ? *line != '"' : !strchr(" \t#", *line));)
+                put_octet(&line, ret);
         return quoted && *line ? line + 1 : line;
 }
 

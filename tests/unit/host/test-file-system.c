@@ -7,6 +7,7 @@ TEST(a_path_is_on_what_was_mounted_above_it_last)
         static const char table[] = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
                                     "21 20 0:40 / /srv rw,nosuid shared:1 - nfs4 server:/export rw\n"
                                     "22 21 8:2 / /srv/local rw - xfs /dev/sdb rw\n"
+                                    "23 20 0:41 / /srv/my\\040images rw - nfs4 server:/images rw\n"
                                     "broken line\n";
 
         CHECK(!file_system_is_shared_in(table, "/var/lib/disk"));
@@ -14,6 +15,7 @@ TEST(a_path_is_on_what_was_mounted_above_it_last)
         CHECK(file_system_is_shared_in(table, "/srv"));
         CHECK(!file_system_is_shared_in(table, "/srv2/disk"));
         CHECK(!file_system_is_shared_in(table, "/srv/local/disk"));
+        CHECK(file_system_is_shared_in(table, "/srv/my images/disk"));
 }
 
 TEST(exported_is_what_is_below_an_exported_directory_MIG_20)
