@@ -16,7 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MOST_TEXT = 1 << 20 };
+enum {
+        MOST_TEXT = 1 << 20,
+        MOST_MOUNTS = 16 << 20, /* a line of a container may have some KiB */
+};
 
 /* As the kernel names them in mount options (v1) and in cgroup.controllers (v2). */
 static const struct {
@@ -164,7 +167,7 @@ CgroupHost *cgroup_host_new(const char *root, const char *parent, Error *err)
 
         for (size_t i = 0; i < CGROUP_N_CONTROLLERS; i++)
                 host->at[i] = -1;
-        if (file_read(path, MOST_TEXT, &mounts, err) < 0)
+        if (file_read(path, MOST_MOUNTS, &mounts, err) < 0)
                 return NULL;
         lines = str_split(buf_text(&mounts), "\n");
         for (char **line = lines; *line; line++)

@@ -102,6 +102,23 @@ TEST(v2_settings_go_to_the_unified_files_MEM_09)
         end(&m);
 }
 
+TEST(a_host_with_thousands_of_mounts_has_groups_too)
+{
+        AUTO(Buf) mounts = { 0 };
+        Machine m;
+
+        for (int i = 0; i < 20000; i++)
+                buf_format(&mounts, "%d 1 0:%d / /var/lib/containers/overlay/%032d/merged rw - overlay overlay rw\n",
+                           i, i, i);
+        buf_put_text(&mounts, "30 1 0:26 / /cg rw - cgroup2 cgroup2 rw,nsdelegate\n");
+        begin(&m);
+        put(&m, "proc/self/mountinfo", buf_text(&mounts));
+        put(&m, "cg/cgroup.controllers", "cpuset cpu io memory pids\n");
+        enter(&m);
+        CHECK(cgroup_host_has(m.host, CGROUP_MEMORY));
+        end(&m);
+}
+
 TEST(v1_settings_go_to_their_own_hierarchies_MEM_09)
 {
         AUTO(Error) err = { 0 };
