@@ -210,22 +210,26 @@ int net_macvtap_open(const char *name, const char *lower, const char *mode, cons
                       { "private", MACVLAN_MODE_PRIVATE },
                       { "passthru", MACVLAN_MODE_PASSTHRU } };
         struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+        enum { MOST_NAMES = 32768 };
+        static unsigned next_number; /* those below are mostly taken: not asked for one by one each time */
         unsigned index = if_nametoindex(lower);
         AUTO(Fd) fd = -1;
         uint32_t value = 0;
         int errnum = EEXIST;
 
+        if (name && net_link_check_name(name, err) < 0)
+                return -1;
         for (size_t i = 0; i < ARRAY_LEN(modes); i++)
                 value = str_eq(mode, modes[i].word) ? modes[i].mode : value;
         if (value == 0)
                 return err_set(err, ERR_INVALID_ARG, "'%s' is no mode of a direct interface", mode);
         if (index == 0)
                 return err_set(err, ERR_OPERATION_FAILED, "the interface '%s' does not exist on this host", lower);
-        for (int i = 0; i < 1024 && errnum == EEXIST; i++) {
+        for (int i = 0; i < MOST_NAMES && errnum == EEXIST; i++) {
                 if (name)
                         snprintf(ret_name, IFNAMSIZ, "%s", name);
                 else
-                        snprintf(ret_name, IFNAMSIZ, "macvtap%d", i);
+                        snprintf(ret_name, IFNAMSIZ, "macvtap%u", next_number++ % MOST_NAMES);
                 errnum = macvtap_create(ret_name, index, value, mac);
                 if (name)
                         break;
@@ -233,13 +237,15 @@ int net_macvtap_open(const char *name, const char *lower, const char *mode, cons
         if (errnum)
                 return err_errno(err, errnum, "cannot attach a guest directly to '%s'", lower);
         fd = open_tap_node(ret_name, if_nametoindex(ret_name));
-        if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0) {
+        if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0)
                 err_errno(err, errno, "cannot open the tap of '%s'", ret_name);
-                net_link_delete(ret_name, NULL);
-                return -1;
+        else if (net_link_set_up(ret_name, true, err) == 0) {
+                *ret = fd_take(&fd);
+                return 0;
         }
-        *ret = fd_take(&fd);
-        return net_link_set_up(ret_name, true, err);
+        /* unlike other taps it does not go with its last descriptor */
+        net_link_delete(ret_name, NULL);
+        return -1;
 }
 
 int net_link_stats(const char *name, NetStats *ret, Error *err)
