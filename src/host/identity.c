@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "host/node-read.h"
+#include "model/xml.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -80,18 +81,6 @@ int host_find_uuid(const char *root, const char *configured, bool prefer_machine
         return err_set(err, ERR_INTERNAL, "neither the firmware nor /etc/machine-id gives this host a UUID");
 }
 
-static void put_escaped(Buf *buf, const char *text)
-{
-        for (; *text; text++) {
-                if (*text == '<')
-                        buf_put_text(buf, "&lt;");
-                else if (*text == '&')
-                        buf_put_text(buf, "&amp;");
-                else if ((unsigned char)*text >= ' ')
-                        buf_put_char(buf, *text);
-        }
-}
-
 int host_sysinfo_format(const char *root, Buf *ret, Error *err)
 {
         const char *open_block = NULL;
@@ -112,7 +101,7 @@ int host_sysinfo_format(const char *root, Buf *ret, Error *err)
                         buf_format(&xml, "  <%s>\n", entries[i].block);
                 open_block = entries[i].block;
                 buf_format(&xml, "    <entry name='%s'>", entries[i].name);
-                put_escaped(&xml, buf_text(&text));
+                xml_put_escaped(&xml, buf_text(&text));
                 buf_put_text(&xml, "</entry>\n");
         }
         if (!open_block)

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "model/xml.h"
 
 #include <dirent.h>
 #include <net/if.h>
@@ -150,10 +151,16 @@ static void format(const char *root, const char *name, bool part, unsigned depth
 {
         bool bridge = has(root, name, "bridge"), bond = has(root, name, "bonding");
         AUTO(Buf) mtu = { 0 };
+        AUTO(Buf) escaped = { 0 };
 
         if (depth > DEEPEST * 2)
                 return;
-        put(ret, depth, "<interface type='%s' name='%s'>", bridge ? "bridge" : bond ? "bond" : "ethernet", name);
+        xml_put_escaped(&escaped, name);
+        put(ret, depth, "<interface type='%s' name='%s'>",
+            bridge ? "bridge"
+            : bond ? "bond"
+                   : "ethernet",
+            buf_text(&escaped));
         if (!part)
                 put(ret, depth + 1, "<mtu size='%s'/>", read_line(root, name, "mtu", &mtu));
         if (bridge)

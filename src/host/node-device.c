@@ -102,23 +102,43 @@ static void scan(const char *root, NodeDeviceKind kind, const char *dir, const c
                 qsort(found->items + first, found->len - first, sizeof(*found->items), by_kernel_name);
 }
 
-/* The device whose path is the longest beginning of this one's. */
-static const char *find_parent(const Found *found, const NodeDevice *device)
+static int by_path(const void *a, const void *b)
 {
-        const NodeDevice *best = &found->items[0];
-        size_t best_len = 0;
+        return strcmp((*(const NodeDevice *const *)a)->path, (*(const NodeDevice *const *)b)->path);
+}
 
-        for (size_t i = 1; i < found->len; i++) {
-                const NodeDevice *d = &found->items[i];
-                size_t len = strlen(d->path);
+/* The device whose path is the longest beginning of this one's; NULL: none. `sorted` is by path. */
+static const NodeDevice *find_parent(const NodeDevice *const *sorted, size_t n, const NodeDevice *device)
+{
+        AUTOFREE char *above = str_dup(device->path);
+        NodeDevice wanted = { .path = above };
+        const NodeDevice *key = &wanted;
 
-                if (d == device || len <= best_len || strncmp(device->path, d->path, len) != 0 ||
-                    device->path[len] != '/')
-                        continue;
-                best = d;
-                best_len = len;
+        for (char *slash; (slash = strrchr(above, '/')) && slash > above;) {
+                const NodeDevice *const *found;
+
+                *slash = '\0';
+                found = bsearch(&key, sorted, n, sizeof(*sorted), by_path);
+                if (found)
+                        return *found;
         }
-        return best->name;
+        return NULL;
+}
+
+/* The first is the machine, which is what everything else is part of. */
+static void set_parents(Found *found)
+{
+        size_t n = found->len - 1;
+        AUTOFREE const NodeDevice **sorted = mem_new_array(const NodeDevice *, n + 1);
+
+        for (size_t i = 0; i < n; i++)
+                sorted[i] = &found->items[i + 1];
+        qsort(sorted, n, sizeof(*sorted), by_path);
+        for (size_t i = 1; i < found->len; i++) {
+                const NodeDevice *parent = find_parent(sorted, n, &found->items[i]);
+
+                found->items[i].parent = (parent ?: &found->items[0])->name;
+        }
 }
 
 void node_devices(const char *root, Arena *arena, NodeDevices *ret)
@@ -130,8 +150,7 @@ void node_devices(const char *root, Arena *arena, NodeDevices *ret)
         scan(root, NODE_DEVICE_PCI, "/sys/bus/pci/devices", "pci", arena, &found);
         scan(root, NODE_DEVICE_NET, "/sys/class/net", "net", arena, &found);
         scan(root, NODE_DEVICE_STORAGE, "/sys/block", "block", arena, &found);
-        for (size_t i = 1; i < found.len; i++)
-                found.items[i].parent = find_parent(&found, &found.items[i]);
+        set_parents(&found);
         ret->items = arena_new_array(arena, NodeDevice, found.len);
         ret->n = found.len;
         memcpy(ret->items, found.items, found.len * sizeof(*found.items));

@@ -75,7 +75,7 @@ TEST(sysinfo_groups_what_the_firmware_says)
         put("/sys/class/dmi/id/product_serial", "\n");
         CHECK_INT(host_sysinfo_format(root, &xml, NULL), 0);
         CHECK_STR(buf_text(&xml), "<sysinfo type='smbios'>\n"
-                                  "  <bios>\n    <entry name='vendor'>Sea&lt;BIOS> &amp; sons</entry>\n  </bios>\n"
+                                  "  <bios>\n    <entry name='vendor'>Sea&lt;BIOS&gt; &amp; sons</entry>\n  </bios>\n"
                                   "  <system>\n    <entry name='product'>PC</entry>\n  </system>\n"
                                   "</sysinfo>\n");
         remove_root();
