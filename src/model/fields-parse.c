@@ -87,11 +87,19 @@ static int read_attrs(const Place *place, const FieldNode *at, const XmlNode *no
         return 0;
 }
 
+/* A path counts the elements beside each on it: thousands of them would take long. */
+static void put_path(const XmlNode *node, const Warnings *warnings, Buf *ret)
+{
+        buf_clear(ret);
+        if (!warnings_are_full(warnings))
+                xml_path(node, ret);
+}
+
 static void warn_not_applying(const Place *place, const Field *field, const XmlNode *node, const char *attr)
 {
         AUTO(Buf) path = { 0 };
 
-        xml_path(node, &path);
+        put_path(node, place->reader->warnings, &path);
         warnings_add(place->reader->warnings, "line %d: %s%s%s is ignored: it applies only when %s", node->line,
                      buf_text(&path), attr ? "/@" : "", attr ?: "", field->when->text);
 }
@@ -267,16 +275,14 @@ static void report_below(const XmlNode *node, Warnings *ret)
         for (unsigned i = 0; i < node->n_attrs; i++) {
                 if (node->attrs[i].seen)
                         continue;
-                buf_clear(&path);
-                xml_path(node, &path);
+                put_path(node, ret, &path);
                 warnings_add(ret, "line %d: %s/@%s is not known", node->line, buf_text(&path), node->attrs[i].name);
         }
         for (const XmlNode *n = node->first; n; n = n->next) {
                 if (n->seen && n->name) {
                         report_below(n, ret);
                 } else if (!n->seen) {
-                        buf_clear(&path);
-                        xml_path(n->name ? n : node, &path);
+                        put_path(n->name ? n : node, ret, &path);
                         warnings_add(ret, "line %d: %s%s is not known", n->line, n->name ? "" : "text in ",
                                      buf_text(&path));
                 }

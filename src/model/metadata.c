@@ -40,8 +40,10 @@ static void strip_namespace(XmlNode *node, const char *uri)
                         node->attrs[kept++] = *attr;
         }
         node->n_attrs = kept;
-        if (str_eq(node->uri, uri))
+        if (str_eq(node->uri, uri)) {
                 node->qname = local_name(node->qname);
+                node->uri = NULL;
+        }
         for (XmlNode *n = node->first; n; n = n->next)
                 strip_namespace(n, uri);
 }
@@ -97,8 +99,6 @@ static int put_new(const char *uri, const char *key, const char *xml, Buf *ret, 
         if (xml_parse(xml, strlen(xml), "metadata", &doc, err) < 0)
                 return -1;
         strip_namespace(doc.root, uri);
-        if (str_eq(doc.root->uri, uri))
-                doc.root->uri = NULL;
         add_prefix(doc.root, key, doc.arena);
         declare_namespace(doc.root, key, uri, doc.arena);
         xml_element(doc.root, 2, ret);

@@ -9,13 +9,18 @@
 
 enum { WARNINGS_MAX = 100 };
 
+bool warnings_are_full(const Warnings *warnings)
+{
+        return !warnings || warnings->list.len >= WARNINGS_MAX;
+}
+
 void warnings_add(Warnings *warnings, const char *fmt, ...)
 {
         va_list ap;
 
         if (!warnings)
                 return;
-        if (warnings->list.len >= WARNINGS_MAX) {
+        if (warnings_are_full(warnings)) {
                 warnings->dropped++;
                 return;
         }

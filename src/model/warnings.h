@@ -16,6 +16,8 @@ typedef struct Warnings {
         size_t dropped; /* came after the list was full */
 } Warnings;
 
+/* Whether another one would only be counted: then its sentence need not be made. NULL: nobody wants any. */
+bool warnings_are_full(const Warnings *warnings);
 void warnings_add(Warnings *warnings, const char *fmt, ...) PRINTF(2, 3); /* NULL: nobody wants to know */
 void warnings_done(Warnings *warnings);
 

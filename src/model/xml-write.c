@@ -5,12 +5,19 @@
 
 #include "base/str.h"
 
+/* U+FFFE and U+FFFF: UTF-8 has them, XML does not. */
+static bool is_noncharacter(const char *text)
+{
+        return strncmp(text, "\xef\xbf", 2) == 0 && ((unsigned char)text[2] & 0xfe) == 0xbe;
+}
+
 void xml_put_escaped(Buf *buf, const char *text)
 {
         const char *plain = text;
 
         for (; *text; text++) {
                 const char *as = NULL;
+                size_t n = 1;
 
                 switch (*text) {
                 case '<':
@@ -34,6 +41,12 @@ void xml_put_escaped(Buf *buf, const char *text)
                 case '\n':
                 case '\t':
                         continue;
+                case '\xef':
+                        if (!is_noncharacter(text))
+                                continue;
+                        as = "";
+                        n = 3;
+                        break;
                 default:
                         if ((unsigned char)*text >= ' ')
                                 continue;
@@ -41,7 +54,8 @@ void xml_put_escaped(Buf *buf, const char *text)
                 }
                 buf_put(buf, plain, (size_t)(text - plain));
                 buf_put_text(buf, as);
-                plain = text + 1;
+                plain = text + n;
+                text += n - 1;
         }
         buf_put(buf, plain, (size_t)(text - plain));
 }

@@ -271,11 +271,35 @@ TEST(metadata_is_kept_by_namespace)
         domain_def_format(def, 0, &text);
         CHECK(strstr(buf_text(&text),
                      "  <metadata>\n    <b:z xmlns:b='urn:b'>\n      <b:w/>\n    </b:z>\n  </metadata>\n"));
+        buf_clear(&text);
+        CHECK_INT(
+                metadata_set(&all, arena, METADATA_ELEMENT, "urn:d", "d", "<q:z xmlns:q='urn:d'><q:w/></q:z>", &err),
+                0);
+        domain_def_put_metadata(def, &all);
+        domain_def_format(def, 0, &text);
+        CHECK(strstr(buf_text(&text), "    <d:z xmlns:d='urn:d'>\n      <d:w/>\n    </d:z>\n"));
         CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "urn:c", "c d", "<z/>", &err), -1);
         CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "urn:c", "c", "<z>", &err), -1);
         CHECK_INT(metadata_set(&all, arena, METADATA_TITLE, NULL, NULL, "two\nlines", &err), -1);
         CHECK_INT(metadata_set(&all, arena, METADATA_ELEMENT, "", "c", "<z/>", &err), -1);
         CHECK_INT(metadata_get(&all, METADATA_ELEMENT + 1, NULL, &none, &err), -1);
+}
+
+/* Looking at what stands beside each of them would take minutes. */
+TEST(a_hundred_thousand_unknown_elements_take_no_longer_than_known_ones)
+{
+        AUTO(Warnings) warnings = { 0 };
+        AUTO(DomainDef) *def = NULL;
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) text = { 0 };
+
+        buf_put_text(&text, "<domain type='kvm'><name>g</name><memory>1024</memory><os><type>hvm</type></os>");
+        for (int i = 0; i < 100000; i++)
+                buf_put_text(&text, "<nonsense/>");
+        buf_put_text(&text, "</domain>");
+        CHECK_INT(domain_def_parse(text.data, text.len, 0, &def, &warnings, &err), 0);
+        CHECK_INT(warnings.list.len + warnings.dropped, 100000);
+        CHECK_STR(warnings.list.items[1], "line 1: /domain/nonsense[2] is not known");
 }
 
 TEST(shared_definitions_live_until_the_last_holder_lets_go)

@@ -76,3 +76,18 @@ TEST(what_is_written_inside_stands_alone)
         CHECK_STR(buf_text(&out), "  <o:a k='&apos;' xmlns:o='urn:o'>t<b/>u</o:a>\n"
                                   "  <x:c xmlns:x='urn:x'>\n    <d/>\n  </x:c>\n");
 }
+
+TEST(what_xml_has_no_character_for_is_left_out)
+{
+        AUTO(XmlDoc) doc = { 0 };
+        AUTO(Error) err = { 0 };
+        AUTO(Buf) out = { 0 };
+
+        buf_put_text(&out, "<a>");
+        xml_put_escaped(&out, "b\x01\xef\xbf\xbf\xef\xbf\xbe<\xef\xbf\xbd\xef");
+        CHECK_STR(buf_text(&out), "<a>b&lt;\xef\xbf\xbd\xef");
+        out.len--; /* what was cut off is no text of anybody */
+        buf_put_text(&out, "</a>");
+        CHECK_INT(xml_parse(out.data, out.len, "test", &doc, &err), 0);
+        CHECK_STR(doc.root->text, "b<\xef\xbf\xbd");
+}
