@@ -23,13 +23,23 @@ static void put_reconnect(Buf *value, const EndpointDef *e)
                 buf_format(value, ",reconnect=%u", e->reconnect_timeout ?: 1);
 }
 
+/* ",NAME=TEXT"; a comma of the text begins no option of its own. */
+static void put_option(Buf *value, const char *name, const char *text)
+{
+        AUTOFREE char *escaped = option_escape(text);
+
+        buf_format(value, ",%s=%s", name, escaped);
+}
+
 static int put_socket(Buf *value, const char *id, const EndpointDef *e, ChardevProtocol protocol, Error *err)
 {
         bool server = e->mode == ENDPOINT_MODE_BIND;
 
         if (!e->host || !e->service)
                 return err_set(err, ERR_XML, "the stream '%s' needs a host and a service", id);
-        buf_format(value, "socket,id=%s,host=%s,port=%s", id, e->host, e->service);
+        buf_format(value, "socket,id=%s", id);
+        put_option(value, "host", e->host);
+        put_option(value, "port", e->service);
         if (server)
                 buf_put_text(value, ",server=on,wait=off");
         else
@@ -44,11 +54,11 @@ static int put_socket(Buf *value, const char *id, const EndpointDef *e, ChardevP
 static int put_unix(Buf *value, const char *id, const EndpointDef *e, const char *default_path, Error *err)
 {
         const char *path = e && e->path ? e->path : default_path;
-        AUTOFREE char *escaped = path ? option_escape(path) : NULL;
 
         if (!path)
                 return err_set(err, ERR_XML, "the stream '%s' needs the path of a socket", id);
-        buf_format(value, "socket,id=%s,path=%s", id, escaped);
+        buf_format(value, "socket,id=%s", id);
+        put_option(value, "path", path);
         if (!e || e->mode == ENDPOINT_MODE_BIND || !e->path)
                 buf_put_text(value, ",server=on,wait=off");
         else
@@ -62,19 +72,22 @@ static int put_udp(Buf *value, const char *id, const ChardevSourceDef *source, E
 
         if (!to || !to->service)
                 return err_set(err, ERR_XML, "the stream '%s' needs a service to connect to", id);
-        buf_format(value, "udp,id=%s,host=%s,port=%s", id, to->host ?: "", to->service);
-        if (from)
-                buf_format(value, ",localaddr=%s,localport=%s", from->host ?: "", from->service ?: "0");
+        buf_format(value, "udp,id=%s", id);
+        put_option(value, "host", to->host ?: "");
+        put_option(value, "port", to->service);
+        if (from) {
+                put_option(value, "localaddr", from->host ?: "");
+                put_option(value, "localport", from->service ?: "0");
+        }
         return 0;
 }
 
 static int put_path(Buf *value, const char *kind, const char *id, const EndpointDef *e, Error *err)
 {
-        AUTOFREE char *path = e && e->path ? option_escape(e->path) : NULL;
-
-        if (!path)
+        if (!e || !e->path)
                 return err_set(err, ERR_XML, "the stream '%s' needs a path", id);
-        buf_format(value, "%s,id=%s,path=%s", kind, id, path);
+        buf_format(value, "%s,id=%s", kind, id);
+        put_option(value, "path", e->path);
         return 0;
 }
 
@@ -117,7 +130,8 @@ static int put_source(CommandLine *line, const char *id, ChardevType type, const
                 buf_format(value, "spicevmc,id=%s,name=%s", id, str_starts(id, "charredir") ? "usbredir" : "vdagent");
                 return 0;
         case CHARDEV_TYPE_SPICEPORT:
-                buf_format(value, "spiceport,id=%s,name=%s", id, e && e->channel ? e->channel : id);
+                buf_format(value, "spiceport,id=%s", id);
+                put_option(value, "name", e && e->channel ? e->channel : id);
                 return 0;
         default:
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "streams of type '%s' are not supported",

@@ -58,33 +58,38 @@ static bool is_variable(const ClockDef *clock, int64_t *adjustment)
         return clock->offset == CLOCK_OFFSET_VARIABLE || *adjustment != 0;
 }
 
-static void put_time(time_t when, bool local, Buf *value)
+/* QEMU takes years of four digits. */
+static int put_time(time_t when, bool local, Buf *value, Error *err)
 {
+        enum { FIRST_YEAR = 0 - 1900, LAST_YEAR = 9999 - 1900 };
         struct tm tm;
 
-        if (local)
-                localtime_r(&when, &tm);
-        else
-                gmtime_r(&when, &tm);
+        if (!(local ? localtime_r(&when, &tm) : gmtime_r(&when, &tm)) || tm.tm_year < FIRST_YEAR ||
+            tm.tm_year > LAST_YEAR)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "<clock>: the guest's time would not lie in the years 0 to 9999");
         buf_format(value, "base=%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
                    tm.tm_hour, tm.tm_min, tm.tm_sec);
+        return 0;
 }
 
 static int put_base(const ClockDef *clock, int64_t now, Buf *value, Error *err)
 {
         bool local = clock->offset == CLOCK_OFFSET_LOCALTIME || clock->basis == CLOCK_BASIS_LOCALTIME;
-        int64_t adjustment;
+        int64_t adjustment, when = now ?: (int64_t)time(NULL);
 
         if (clock->offset == CLOCK_OFFSET_TIMEZONE) {
                 buf_put_text(value, "base=localtime"); /* with TZ in QEMU's environment */
                 return check_zone(clock->timezone, err);
         }
         if (clock->offset == CLOCK_OFFSET_ABSOLUTE)
-                put_time((time_t)clock->start, false, value);
-        else if (is_variable(clock, &adjustment))
-                put_time((now ? (time_t)now : time(NULL)) + adjustment, local, value);
-        else
-                buf_put_text(value, local ? "base=localtime" : "base=utc");
+                return put_time((time_t)MIN(clock->start, (uint64_t)INT64_MAX), false, value, err);
+        if (is_variable(clock, &adjustment)) {
+                if (__builtin_add_overflow(when, adjustment, &when))
+                        when = adjustment < 0 ? INT64_MIN : INT64_MAX;
+                return put_time((time_t)when, local, value, err);
+        }
+        buf_put_text(value, local ? "base=localtime" : "base=utc");
         return 0;
 }
 

@@ -22,12 +22,14 @@ static const ListenDef *find_listen(const GraphicsDef *g, ListenType type)
 static int put_vnc_address(const GraphicsDef *g, Buf *value, Error *err)
 {
         const ListenDef *at = find_listen(g, LISTEN_TYPE_ADDRESS), *unix_socket = find_listen(g, LISTEN_TYPE_SOCKET);
-        const char *address = at && at->address ? at->address : g->listen ?: "127.0.0.1";
+        AUTOFREE char *address = option_escape(at && at->address ? at->address : g->listen ?: "127.0.0.1");
         const char *path = unix_socket ? unix_socket->socket : g->socket;
         bool automatic = g->port <= 0;
 
         if (path) {
-                buf_format(value, "unix:%s", path);
+                AUTOFREE char *escaped = option_escape(path);
+
+                buf_format(value, "unix:%s", escaped);
                 return 0;
         }
         if (find_listen(g, LISTEN_TYPE_NONE)) {

@@ -121,8 +121,11 @@ static void put_hyperv(const HypervDef *h, Buf *value)
         }
         if (h->spinlocks == SWITCH_ON)
                 buf_format(value, ",hv-spinlocks=0x%x", h->spinlocks_retries ?: 0xffffffffu);
-        if (h->vendor_id == SWITCH_ON && h->vendor_id_value)
-                buf_format(value, ",hv-vendor-id=%s", h->vendor_id_value);
+        if (h->vendor_id == SWITCH_ON && h->vendor_id_value) {
+                AUTOFREE char *vendor = option_escape(h->vendor_id_value);
+
+                buf_format(value, ",hv-vendor-id=%s", vendor);
+        }
 }
 
 static void put_cpu_features(const CpuDef *cpu, Buf *value)
@@ -436,8 +439,9 @@ static void put_sysinfo(const DomainDef *def, CommandLine *line)
                 if (s->type == SYSINFO_TYPE_FWCFG) {
                         for (uint32_t e = 0; e < s->n_entries; e++) {
                                 AUTOFREE char *text = option_escape(s->entries[e]->file ?: s->entries[e]->value ?: "");
+                                AUTOFREE char *name = option_escape(s->entries[e]->name ?: "");
 
-                                line_put_pair(line, "-fw_cfg", "name=%s,%s=%s", s->entries[e]->name,
+                                line_put_pair(line, "-fw_cfg", "name=%s,%s=%s", name,
                                               s->entries[e]->file ? "file" : "string", text);
                         }
                         continue;

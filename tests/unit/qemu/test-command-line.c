@@ -259,6 +259,10 @@ TEST(what_qemu_cannot_do_is_refused_by_name)
                   "<cpu mode='maximum'>" },
                 { "<devices><graphics type='spice'/></devices>",
                   "graphics of type 'spice' are not supported, use 'vnc'" },
+                { "<clock offset='absolute' start='18446744073709551615'/>",
+                  "<clock>: the guest's time would not lie in the years 0 to 9999" },
+                { "<clock offset='variable' adjustment='9223372036854775807'/>",
+                  "<clock>: the guest's time would not lie in the years 0 to 9999" },
                 { "<vcpu>300</vcpu>", "the machine 'pc-q35-7.2' has at most 288 CPUs" },
         };
         Bench b = { 0 };
@@ -281,6 +285,49 @@ TEST(what_qemu_cannot_do_is_refused_by_name)
                         CHECK_INT(command_line_build(&spec, &line, &err), -1);
                 }
                 CHECK_STR(err.text, cases[i].complaint);
+        }
+        qemu_caps_free(b.caps);
+}
+
+TEST(a_comma_in_a_name_begins_no_option_of_its_own)
+{
+        static const struct {
+                const char *device, *argument;
+        } cases[] = {
+                { "<serial type='tcp'><source mode='connect' host='h,reconnect=1' service='1,telnet=on'/></serial>",
+                  "socket,id=charserial0,host=h,,reconnect=1,port=1,,telnet=on" },
+                { "<serial type='udp'><source mode='connect' host='h,a' service='1'/>"
+                  "<source mode='bind' host='l,b' service='2'/></serial>",
+                  "udp,id=charserial0,host=h,,a,port=1,localaddr=l,,b,localport=2" },
+                { "<graphics type='vnc' socket='/run/a,password=off'/>",
+                  "unix:/run/a,,password=off,audiodev=audio1" },
+        };
+        Bench b = { 0 };
+
+        load_caps(&b);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE char *xml = str_format("<domain type='qemu'><name>g</name><memory>65536</memory><os>"
+                                                "<type machine='pc-q35-7.2'>hvm</type></os><devices>%s</devices>"
+                                                "</domain>",
+                                                cases[i].device);
+                CompletionFacts facts = { .emulator = "/usr/bin/qemu-system-x86_64" };
+                CommandLineSpec spec = { .caps = b.caps, .guest_dir = "/run/g" };
+                AUTO(CommandLine) line = { 0 };
+                AUTO(DomainDef) *def = NULL;
+                AUTO(Error) err = { 0 };
+                bool found = false;
+
+                if (domain_def_parse(xml, strlen(xml), 0, &def, NULL, &err) < 0 ||
+                    domain_def_complete(def, &facts, &err) < 0)
+                        fail_msg("%s", err.text);
+                domain_def_assign_aliases(def);
+                spec.def = def;
+                if (command_line_build(&spec, &line, &err) < 0)
+                        fail_msg("%s", err.text);
+                for (size_t a = 0; line.argv.items[a]; a++)
+                        found = found || str_eq(line.argv.items[a], cases[i].argument);
+                if (!found)
+                        fail_msg("%s did not become %s", cases[i].device, cases[i].argument);
         }
         qemu_caps_free(b.caps);
 }
