@@ -197,6 +197,14 @@ static void on_deadline(void *arg)
 
 /* Output. */
 
+/* All of the memory: what was sent is no longer counted, and may have been a password. */
+static void wipe_out(AgentClient *agent)
+{
+        if (agent->out.data)
+                explicit_bzero(agent->out.data, agent->out.room);
+        buf_clear(&agent->out);
+}
+
 /* Write what the socket takes. A broken connection shows on the reading side. */
 static void flush(AgentClient *agent)
 {
@@ -209,6 +217,8 @@ static void flush(AgentClient *agent)
                         break;
                 buf_drop(&agent->out, (size_t)n);
         }
+        if (agent->out.len == 0)
+                wipe_out(agent);
         if (agent->watch)
                 watch_set_events(agent->watch, agent->out.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
@@ -412,7 +422,7 @@ void agent_client_set_port(AgentClient *agent, bool open)
         if (open) {
                 start_next(agent);
         } else {
-                buf_clear(&agent->out); /* the guest drops what it did not read (GA-03) */
+                wipe_out(agent); /* the guest drops what it did not read (GA-03) */
                 fail_all(agent, "the guest agent is not connected");
         }
         leave(agent);
@@ -553,8 +563,7 @@ static void release(AgentClient *agent)
         idle_free(agent->refusing);
         fd_close(&agent->fd);
         agent_reader_done(&agent->reader);
-        if (agent->out.data)
-                explicit_bzero(agent->out.data, agent->out.len);
+        wipe_out(agent);
         buf_done(&agent->out);
         for (size_t i = 0; i < agent->calls.len; i++)
                 call_release(agent->calls.items[i]);

@@ -12,6 +12,7 @@ QmpCall *qmp_send(QmpClient *qmp, const QmpCommand *command, const void *args, c
                   void (*done)(void), void *arg)
 {
         AUTO(JsonWriter) w = { 0 };
+        QmpCall *call;
 
         if (args) {
                 json_open_object(&w, NULL);
@@ -19,7 +20,10 @@ QmpCall *qmp_send(QmpClient *qmp, const QmpCommand *command, const void *args, c
                 json_close_object(&w);
                 raw = json_text(&w);
         }
-        return qmp_client_send(qmp, command->name, raw, fd, command, command->deliver, done, arg);
+        call = qmp_client_send(qmp, command->name, raw, fd, command, command->deliver, done, arg);
+        if (w.buf.data)
+                explicit_bzero(w.buf.data, w.buf.len); /* it may be a key or a password */
+        return call;
 }
 
 void qmp_deliver_none(void (*done)(void), void *arg, const QmpCommand *command UNUSED,

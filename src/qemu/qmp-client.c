@@ -154,6 +154,7 @@ static void on_deadline(void *arg)
 
 static void out_done(Outgoing *out)
 {
+        explicit_bzero(out->text, out->len); /* it may be a key or a password */
         free(out->text);
         fd_close(&out->fd);
 }
@@ -274,7 +275,7 @@ static void take_message(QmpClient *qmp, json_object *message)
         }
 }
 
-/* Bound what json-c will allocate before it sees the bytes. */
+/* Bound what json-c allocates: it is never more than one read ahead of this. */
 static int count_in(QmpClient *qmp, const char *data, size_t n, Error *err)
 {
         qmp->message_bytes += n;
