@@ -33,7 +33,6 @@ enum {
         MOST_FDS = 64,
         MOST_LOGS = 32,
         MOST_LAST_WORDS = 4096,
-        MOST_LOG = 64 << 20,
         MOST_STAT = 4096,
 };
 
@@ -539,20 +538,20 @@ void guest_process_signal(GuestProcess *process, int signum)
                 process_signal(process->adopted, signum, NULL);
 }
 
+/* The log may be as large as its owner likes: no more is read than is told. */
 char *guest_process_last_words(const GuestProcess *process)
 {
-        AUTO(Buf) text = { 0 };
-        uint64_t from = process->log_start;
-        size_t begin;
+        uint64_t size = file_size(process->log_path);
+        uint64_t from = process->log_start > size ? 0 : process->log_start; /* the log was rotated */
+        AUTO(Fd) fd = open(process->log_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        char text[MOST_LAST_WORDS];
+        ssize_t n;
 
-        if (file_read(process->log_path, MOST_LOG, &text, NULL) < 0)
-                return NULL;
-        if (from > text.len) /* the log was rotated */
-                from = 0;
-        begin = MAX(from, text.len - MIN(text.len, (size_t)MOST_LAST_WORDS));
-        while (text.len > begin && text.data[text.len - 1] == '\n')
-                text.data[--text.len] = '\0';
-        return text.len > begin ? str_dup(text.data + begin) : NULL;
+        from = MAX(from, size - MIN(size, (uint64_t)MOST_LAST_WORDS));
+        n = fd < 0 ? -1 : pread(fd, text, sizeof(text), (off_t)from);
+        while (n > 0 && text[n - 1] == '\n')
+                n--;
+        return n > 0 ? str_dup_n(text, (size_t)n) : NULL;
 }
 
 GuestProcess *guest_process_free(GuestProcess *process)
