@@ -62,6 +62,8 @@ static void put(Stream *s, const char *data, size_t n)
                         piece = MIN(n, most_bytes);
                 }
                 if (s->to < 0)
+                        open_file(s, true); /* what kept it from being written may be over */
+                if (s->to < 0)
                         return;
                 written = write(s->to, data, piece);
                 if (written < 0 && errno == EINTR)
