@@ -7,6 +7,7 @@
 #include "app/drover/xml.h"
 
 #include "base/str.h"
+#include "base/vec.h"
 
 typedef struct DefinitionEdit {
         WireDomain dom;
@@ -55,10 +56,7 @@ typedef struct Volume {
         WireStorageVol vol;
 } Volume;
 
-typedef struct Volumes {
-        Volume items[64];
-        size_t len;
-} Volumes;
+typedef VEC(Volume) Volumes; /* texts are the session's arena's */
 
 static bool wants_disk(const Args *args, const char *target, const char *source)
 {
@@ -79,24 +77,22 @@ static void look_up_volume(Session *s, Volumes *volumes, const char *target, con
         WireStorageVolLookupByPathRet found;
         AUTO(Error) why = { 0 };
 
-        if (volumes->len == ARRAY_LEN(volumes->items))
-                return;
         if (session_call(s, WIRE_PROC_STORAGE_VOL_LOOKUP_BY_PATH, &(WireStorageVolLookupByPathArgs){ source }, &found,
                          &why) < 0) {
                 fprintf(stderr, "Storage volume '%s'(%s) is not managed by a storage pool. Remove it manually: %s\n",
                         target, source, why.text);
                 return;
         }
-        volumes->items[volumes->len++] = (Volume){ .target = arena_dup(session_arena(s), target),
-                                                   .source = arena_dup(session_arena(s), source),
-                                                   .vol = found.vol };
+        vec_push(volumes, ((Volume){ .target = arena_dup(session_arena(s), target),
+                                     .source = arena_dup(session_arena(s), source),
+                                     .vol = found.vol }));
 }
 
 static int find_volumes(Session *s, const Args *args, const WireDomain *dom, Volumes *volumes, Error *err)
 {
         const char *text = domain_xml(s, dom, VIR_DOMAIN_XML_INACTIVE, err);
         AUTO(Xml) *xml = text ? xml_read(text, err) : NULL;
-        XmlNode *disks[64];
+        XmlNode *disks[MOST_NODES];
         size_t n;
 
         if (!xml)
@@ -141,6 +137,20 @@ static int check_managed_save(Session *s, const Args *args, const WireDomain *do
         return err_set(err, ERR_OPERATION_INVALID, "Refusing to undefine while domain managed save image exists");
 }
 
+/* The definition first: disks of a guest that stays are not removed. */
+static int undefine_with(Session *s, const Args *args, const WireDomainUndefineFlagsArgs *call,
+                         const Volumes *volumes, Error *err)
+{
+        int result = 0;
+
+        if (session_call(s, WIRE_PROC_DOMAIN_UNDEFINE_FLAGS, call, NULL, err) < 0)
+                return fail(err, "Failed to undefine domain '%s'", call->dom.name);
+        out_done(s->out, "Domain '%s' has been undefined", call->dom.name);
+        for (size_t i = 0; i < volumes->len && result == 0; i++)
+                result = remove_volume(s, args, &volumes->items[i], err);
+        return result;
+}
+
 static int undefine(Session *s, const Args *args, Error *err)
 {
         static const SwitchFlag switches[] = {
@@ -157,7 +167,7 @@ static int undefine(Session *s, const Args *args, Error *err)
         WireDomainUndefineFlagsArgs call = { .flags = switch_flags(args, switches) };
         Volumes volumes = { 0 };
         bool active = false;
-        int result = 0;
+        int result;
 
         if (refuse_both(args, "storage", "remove-all-storage", err) < 0 ||
             refuse_both(args, "nvram", "keep-nvram", err) < 0 || refuse_both(args, "tpm", "keep-tpm", err) < 0 ||
@@ -171,14 +181,12 @@ static int undefine(Session *s, const Args *args, Error *err)
         if (active && storage)
                 return err_set(err, ERR_OPERATION_INVALID,
                                "Storage volume deletion is supported only on stopped domains");
-        if ((!active && check_managed_save(s, args, &call.dom, err) < 0) ||
-            (storage && find_volumes(s, args, &call.dom, &volumes, err) < 0))
+        if (!active && check_managed_save(s, args, &call.dom, err) < 0)
                 return -1;
-        if (session_call(s, WIRE_PROC_DOMAIN_UNDEFINE_FLAGS, &call, NULL, err) < 0)
-                return fail(err, "Failed to undefine domain '%s'", call.dom.name);
-        out_done(s->out, "Domain '%s' has been undefined", call.dom.name);
-        for (size_t i = 0; i < volumes.len && result == 0; i++)
-                result = remove_volume(s, args, &volumes.items[i], err);
+        result = storage ? find_volumes(s, args, &call.dom, &volumes, err) : 0;
+        if (result == 0)
+                result = undefine_with(s, args, &call, &volumes, err);
+        vec_done(&volumes);
         return result;
 }
 

@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-enum { LABEL_WIDTH = 16, MOST_DEVICES = 256 };
+enum { LABEL_WIDTH = 16 };
 
 #define DISK_SOURCE "source/@file|source/@dev|source/@dir|source/@name|source/@volume"
 #define NIC_SOURCE  "source/@bridge|source/@dev|source/@network|source/@name|source/@path"
@@ -30,7 +30,7 @@ static int domblklist(Session *s, const Args *args, Error *err)
         AUTO(Xml) *xml = parse_definition(s, args, flags, &dom, err);
         AUTO(Table) *table = table_new(details ? TITLES("Type", "Device", "Target", "Source")
                                                : TITLES("Target", "Source"));
-        XmlNode *disks[MOST_DEVICES];
+        XmlNode *disks[MOST_NODES];
         size_t n;
 
         if (!xml)
@@ -59,7 +59,7 @@ static int domiflist(Session *s, const Args *args, Error *err)
         WireDomain dom;
         AUTO(Xml) *xml = parse_definition(s, args, flags, &dom, err);
         AUTO(Table) *table = table_new(TITLES("Interface", "Type", "Source", "Model", "MAC"));
-        XmlNode *nics[MOST_DEVICES];
+        XmlNode *nics[MOST_NODES];
         size_t n;
 
         if (!xml)
@@ -104,7 +104,7 @@ static int domblkinfo_all(Session *s, const Args *args, Error *err)
         WireDomain dom;
         AUTO(Xml) *xml = parse_definition(s, args, 0, &dom, err);
         AUTO(Table) *table = table_new(TITLES("Target", "Capacity", "Allocation", "Physical"));
-        XmlNode *disks[MOST_DEVICES];
+        XmlNode *disks[MOST_NODES];
         size_t n;
 
         if (!xml)
@@ -281,6 +281,7 @@ static int domifaddr(Session *s, const Args *args, Error *err)
         if (!s->quiet)
                 out_print(s->out, " %-10s %-20s %-8s     %s\n%s%s\n", "Name", "MAC address", "Protocol", "Address",
                           "-------------------------------------------------", "------------------------------");
+        out_list(s->out);
         for (uint32_t i = 0; i < ret.n_ifaces; i++)
                 if (!only || str_eq(only, ret.ifaces[i].name))
                         print_addresses(s, &ret.ifaces[i], arg_has(args, "full"));

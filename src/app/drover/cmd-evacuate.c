@@ -133,6 +133,7 @@ static int evacuate(Session *s, const Args *args, Error *err)
         if (session_call(s, WIRE_PROC_CONNECT_LIST_ALL_DOMAINS, &(WireConnectListAllDomainsArgs){ 1, which }, &found,
                          err) < 0)
                 return fail(err, "Failed to list domains");
+        out_list(s->out);
         for (uint32_t i = 0; i < found.n_domains && move_one(&e, &found.domains[i]); i++)
                 ;
         if (e.moved + e.left + e.gone < found.n_domains)

@@ -11,8 +11,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { MOST_DEVICES = 256 };
-
 typedef struct DeviceCall {
         uint32_t proc;
         uint32_t flags;
@@ -259,7 +257,7 @@ static int disk_xml(const Args *args, Buf *to, Error *err)
 
 XmlNode *hotplug_find_disk(Xml *xml, const char *target)
 {
-        XmlNode *disks[MOST_DEVICES];
+        XmlNode *disks[MOST_NODES];
         size_t n = xml_nodes(xml, NULL, "devices/disk", disks, ARRAY_LEN(disks));
 
         for (size_t i = 0; i < n; i++) {
@@ -440,7 +438,7 @@ static int attach_interface(Session *s, const Args *args, Error *err)
 
 static XmlNode *find_interface(Xml *xml, const char *type, const char *mac, Error *err)
 {
-        XmlNode *nics[MOST_DEVICES], *found = NULL;
+        XmlNode *nics[MOST_NODES], *found = NULL;
         size_t n = xml_nodes(xml, NULL, "devices/interface", nics, ARRAY_LEN(nics)), matching = 0;
 
         for (size_t i = 0; i < n; i++) {

@@ -312,6 +312,7 @@ static int import_libvirt(Session *s, const Args *args, Error *err)
 
         if (check_none_runs(from, run_dir, err) < 0)
                 return -1;
+        out_list(s->out);
         for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
                 int n = import_kind(s, &kinds[i], from, arg_has(args, "dry-run"), table, err);
 

@@ -150,6 +150,7 @@ static int list(Session *s, const Args *args, Error *err)
         columns.table = !columns.id && !columns.name && !columns.uuid;
         if (columns.table)
                 return print_table(s, &columns, found.domains, found.n_domains, err);
+        out_list(s->out);
         for (uint32_t i = 0; i < found.n_domains; i++)
                 if (found.domains[i].id >= 0 || columns.name || columns.uuid)
                         print_words(s, &columns, &found.domains[i]);

@@ -13,6 +13,7 @@ static int port_list(Session *s, const Args *args, Error *err)
         if (refuse_both(args, "table", "uuid", err) < 0 || find_network(s, args, &call.network, err) < 0 ||
             session_call(s, WIRE_PROC_NETWORK_LIST_ALL_PORTS, &call, &ret, err) < 0)
                 return -1;
+        out_list(s->out);
         for (uint32_t i = 0; i < ret.n_ports; i++) {
                 char text[UUID_TEXT_LEN + 1];
 

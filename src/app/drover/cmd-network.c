@@ -122,6 +122,7 @@ static int list(Session *s, const Args *args, Error *err)
                 qsort(found.nets, found.n_nets, sizeof(found.nets[0]), compare_names);
         if (!names && !uuids)
                 return print_table(s, found.nets, found.n_nets, arg_has(args, "title"), err);
+        out_list(s->out);
         for (uint32_t i = 0; i < found.n_nets; i++) {
                 char text[UUID_TEXT_LEN + 1];
                 const char *word = names ? found.nets[i].name : uuid_format(&found.nets[i].uuid, text);

@@ -241,6 +241,7 @@ static int add_row(Session *s, const WireStoragePool *pool, bool details, Table 
 
 static int print_words(Session *s, const Args *args, const WireStoragePool *pools, uint32_t n)
 {
+        out_list(s->out);
         for (uint32_t i = 0; i < n; i++) {
                 struct json_object *object = json_object_new_object();
                 char uuid[UUID_TEXT_LEN + 1];

@@ -280,6 +280,7 @@ static int domstats(Session *s, const Args *args, Error *err)
                         return -1;
         if (session_call(s, WIRE_PROC_CONNECT_GET_ALL_DOMAIN_STATS, &call, &ret, err) < 0)
                 return -1;
+        out_list(s->out);
         for (uint32_t i = 0; i < ret.n_retStats; i++) {
                 if (i)
                         out_print(s->out, "\n");
@@ -323,10 +324,10 @@ static int print_cpus(Session *s, WireDomainGetCpuStatsArgs *call, uint32_t firs
                 call->ncpus = MIN(n_cpus - at, CPU_BATCH);
                 if (session_call(s, WIRE_PROC_DOMAIN_GET_CPU_STATS, call, &ret, err) < 0)
                         return fail(err, "Failed to retrieve CPU statistics for domain '%s'", call->dom.name);
-                for (uint32_t i = 0; i < call->ncpus && (i + 1) * (uint32_t)call->nparams <= ret.n_params; i++) {
+                for (uint32_t i = 0; i < call->ncpus && i < ret.n_params / call->nparams; i++) {
                         AUTOFREE char *title = str_format("CPU%u", first + at + i);
 
-                        print_cpu(s, title, ret.params + i * (uint32_t)call->nparams, (uint32_t)call->nparams);
+                        print_cpu(s, title, ret.params + i * call->nparams, call->nparams);
                 }
         }
         return 0;

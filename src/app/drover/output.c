@@ -13,6 +13,7 @@
 struct Output {
         bool json;
         bool quiet;
+        bool flushed; /* a part of what the command says is out already */
         FILE *to;
         struct json_object *fields; /* NULL while there are none */
         struct json_object *rows;
@@ -80,14 +81,19 @@ void out_set_bool(Output *out, const char *key, bool value)
                 out_set(out, key, json_object_new_boolean(value));
 }
 
+void out_list(Output *out)
+{
+        if (out->json && !out->rows)
+                out->rows = json_object_new_array();
+}
+
 void out_add(Output *out, struct json_object *element)
 {
         if (!out->json) {
                 json_object_put(element);
                 return;
         }
-        if (!out->rows)
-                out->rows = json_object_new_array();
+        out_list(out);
         json_object_array_add(out->rows, element);
 }
 
@@ -194,11 +200,19 @@ void out_flush(Output *out)
 {
         if (out->json)
                 print_document(out, JSON_C_TO_STRING_PLAIN);
+        out->flushed = true;
         fflush(out->to);
+}
+
+void out_succeed(Output *out)
+{
+        if (out->json && !out->fields && !out->rows && !out->flushed)
+                out->fields = json_object_new_object();
 }
 
 void out_end(Output *out)
 {
+        out->flushed = false;
         if (out->json)
                 print_document(out, JSON_C_TO_STRING_PRETTY);
         else if (!out->quiet)

@@ -4,7 +4,8 @@
  *
  * A command says each thing once. As text it is printed at once, in virsh's
  * layout; as JSON it is collected and printed as one document when the command
- * has ended: an object, or an array when a table is all there is.
+ * has ended: an object, or an array when a table is all there is. One that did
+ * what it should and has nothing to say is an empty object.
  */
 #include "app/drover/table.h"
 #include "base/auto.h"
@@ -43,10 +44,14 @@ void out_set(Output *out, const char *key, struct json_object *value);
 void out_set_text(Output *out, const char *key, const char *value); /* NULL: null */
 void out_set_u64(Output *out, const char *key, uint64_t value);
 void out_set_bool(Output *out, const char *key, bool value);
+/* The document is an array, also when nothing is added to it. */
+void out_list(Output *out);
 /* One element of the array that the document becomes. */
 void out_add(Output *out, struct json_object *element);
 /* Print now what one step of a long command said: JSON one document a line. */
 void out_flush(Output *out);
 
+/* The command did what it should: there is a document, even if it said nothing. */
+void out_succeed(Output *out);
 /* The command has ended: the JSON document, or virsh's empty line. */
 void out_end(Output *out);

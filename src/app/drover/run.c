@@ -46,6 +46,7 @@ static int run_parsed(Session *session, const Command *command, const Args *args
 
         if (result < 0)
                 return -1;
+        out_succeed(session->out);
         if (session->timing && !output_is_json(session->out))
                 out_print(session->out, "\n(Time: %.3f ms)\n", now_ms() - start);
         return 0;

@@ -20,6 +20,7 @@ typedef struct Column {
 struct Table {
         VEC(Column) columns;
         VEC(char *) cells;  /* row after row, printable */
+        VEC(char *) raw;    /* the same as they are, NULL where that is what is printed or no text: for programs */
         VEC(size_t) widths; /* of the titles, then of the cells */
 };
 
@@ -74,10 +75,13 @@ Table *table_free(Table *table)
                 return NULL;
         for (size_t i = 0; i < table->columns.len; i++)
                 free(table->columns.items[i].title);
-        for (size_t i = 0; i < table->cells.len; i++)
+        for (size_t i = 0; i < table->cells.len; i++) {
                 free(table->cells.items[i]);
+                free(table->raw.items[i]);
+        }
         vec_done(&table->columns);
         vec_done(&table->cells);
+        vec_done(&table->raw);
         vec_done(&table->widths);
         free(table);
         return NULL;
@@ -86,9 +90,13 @@ Table *table_free(Table *table)
 void table_add(Table *table, const char *const *cells)
 {
         for (size_t i = 0; i < table->columns.len; i++) {
+                const char *cell = cells[i] ?: "";
                 size_t width;
+                char *shown = printable(cell, &width);
+                bool as_it_is = str_eq(shown, cell) || !str_is_utf8(cell, strlen(cell));
 
-                vec_push(&table->cells, printable(cells[i] ? cells[i] : "", &width));
+                vec_push(&table->cells, shown);
+                vec_push(&table->raw, as_it_is ? NULL : str_dup(cell));
                 vec_push(&table->widths, width);
         }
 }
@@ -184,7 +192,7 @@ struct json_object *table_to_json(const Table *table)
                         row = json_object_new_object();
                         json_object_array_add(rows, row);
                 }
-                json_object_object_add(row, key, cell_to_json(column, table->cells.items[i]));
+                json_object_object_add(row, key, cell_to_json(column, table->raw.items[i] ?: table->cells.items[i]));
         }
         return rows;
 }

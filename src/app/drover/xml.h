@@ -34,4 +34,4 @@ int xml_print_found(const char *text, const char *path, bool wrap, Buf *to, Erro
 /* Text with what means something in XML escaped. */
 void xml_escape(const char *text, Buf *to);
 
-enum { MOST_NODES = 1024 };
+enum { MOST_NODES = 16384 }; /* more than a guest can have disks, or a bridge of the kernel ports */

@@ -40,6 +40,24 @@ static void say_done(Output *out)
         out_done(out, "Domain '%s' started", "g");
 }
 
+static void say_empty_list(Output *out)
+{
+        out_list(out);
+        out_succeed(out);
+}
+
+static void say_nothing(Output *out)
+{
+        out_succeed(out);
+}
+
+static void say_in_steps(Output *out)
+{
+        out_set_text(out, "step", "first");
+        out_flush(out);
+        out_succeed(out);
+}
+
 TEST(output_is_text_or_one_json_document)
 {
         static const struct {
@@ -56,6 +74,11 @@ TEST(output_is_text_or_one_json_document)
                 { say_done, false, false, "Domain 'g' started\n\n" },
                 { say_done, false, true, "" },
                 { say_done, true, true, "{\n  \"message\":\"Domain 'g' started\"\n}\n" },
+                { say_empty_list, true, false, "[\n]\n" },
+                { say_empty_list, false, true, "" },
+                { say_nothing, true, false, "{\n}\n" },
+                { say_nothing, false, false, "\n" },
+                { say_in_steps, true, false, "{\"step\":\"first\"}\n" },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

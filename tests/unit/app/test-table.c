@@ -77,3 +77,18 @@ TEST(rows_become_objects_with_numbers_where_the_title_says_so)
                   "[{\"id\":7,\"max_memory\":\"12\"},{\"id\":null,\"max_memory\":\"\"}]");
         json_object_put(rows);
 }
+
+TEST(programs_are_told_what_a_terminal_is_not)
+{
+        AUTO(Table) *table = table_new(TITLES("Name"));
+        struct json_object *rows;
+
+        setlocale(LC_CTYPE, "C");
+        table_add(table, CELLS("b\u00e4r\x01"));
+        table_add(table, CELLS("b\xff"));
+        setlocale(LC_CTYPE, "C.UTF-8");
+        rows = table_to_json(table);
+        CHECK_STR(json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PLAIN),
+                  "[{\"name\":\"b\u00e4r\\u0001\"},{\"name\":\"b\\\\xff\"}]");
+        json_object_put(rows);
+}
