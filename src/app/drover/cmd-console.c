@@ -118,26 +118,36 @@ static int take_picture(Session *s, const WireDomainScreenshotArgs *call, Pictur
         return err_is_set(&picture->failure) ? err_move(err, &picture->failure) : 0;
 }
 
+/* *made: it was not there before, so it may go again. */
+static int open_file(const char *path, bool *made)
+{
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+        *made = fd >= 0;
+        return fd >= 0 || errno != EEXIST ? fd : open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+}
+
 static int screenshot(Session *s, const Args *args, Error *err)
 {
         WireDomainScreenshotArgs call = { 0 };
         AUTOFREE char *path = str_dup(arg_text(args, "file"));
-        AUTO(Fd) spool = -1, file = -1;
+        AUTO(Fd) spool = -1;
         Picture picture = { 0 };
+        bool made = false;
         int result;
 
         if (arg_u32(args, "screen", &call.screen, err) < 0 || find_domain(s, args, &call.dom, err) < 0)
                 return -1;
         /* Where to is known before the first byte comes: an unnamed file in the same directory, named at the end. */
-        picture.fd = spool = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
-                                  : open(".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+        spool = path ? open_file(path, &made) : open(".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+        picture.fd = spool;
         if (picture.fd < 0)
                 return err_errno(err, errno, "cannot create file %s", path ?: "in this directory");
         result = take_picture(s, &call, &picture, &picture.finished, err);
         client_stream_free(picture.stream);
         err_done(&picture.failure);
         if (result < 0) {
-                if (path)
+                if (made)
                         unlink(path);
                 return fail(err, "could not take a screenshot of %s", call.dom.name);
         }

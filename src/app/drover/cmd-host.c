@@ -157,6 +157,12 @@ static void print_percent(Session *s, const char *label, const char *key, double
         out_set(s->out, key, json_object_new_double(share));
 }
 
+/* The kernel counts some of these down again now and then. */
+static double growth(uint64_t from, uint64_t to)
+{
+        return to > from ? (double)(to - from) : 0;
+}
+
 static int cpu_percent(Session *s, int32_t cpu, Error *err)
 {
         CpuTimes first, second;
@@ -171,12 +177,12 @@ static int cpu_percent(Session *s, int32_t cpu, Error *err)
         sleep(1);
         if (get_cpu_times(s, cpu, &second, err) < 0)
                 return -1;
-        user = (double)(second.user - first.user);
-        system = (double)(second.system - first.system);
-        idle = (double)(second.idle - first.idle);
-        iowait = (double)(second.iowait - first.iowait);
-        interrupt = (double)(second.interrupt - first.interrupt);
-        all = user + system + idle + iowait + interrupt;
+        user = growth(first.user, second.user);
+        system = growth(first.system, second.system);
+        idle = growth(first.idle, second.idle);
+        iowait = growth(first.iowait, second.iowait);
+        interrupt = growth(first.interrupt, second.interrupt);
+        all = MAX(user + system + idle + iowait + interrupt, 1.0); /* a CPU that is off counts nothing */
         print_percent(s, "usage:", "usage_percent", (user + system + interrupt) / all * 100);
         print_percent(s, "user:", "user_percent", user / all * 100);
         print_percent(s, "system:", "system_percent", system / all * 100);

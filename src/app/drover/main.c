@@ -61,7 +61,7 @@ static int set_debug(const char *text, Error *err)
 
         if (number_option("-d", text, 0, &level, err) < 0)
                 return -1;
-        log_set_level(MIN(level + LOG_LEVEL_DEBUG, LOG_LEVEL_ERROR));
+        log_set_level(MIN(level, LOG_LEVEL_ERROR - LOG_LEVEL_DEBUG) + LOG_LEVEL_DEBUG);
         return 0;
 }
 

@@ -99,24 +99,26 @@ static void acted(void *arg, ClientReply *reply)
         fprintf(stderr, "%serror: %s\n", watch->drew ? "\n" : "", reply->failure->text);
 }
 
-static void act(MigrateWatch *watch, uint32_t number, const void *args)
+/* False: something else is under way, and this is to be tried again. */
+static bool act(MigrateWatch *watch, uint32_t number, const void *args)
 {
         const WireProc *proc = wire_proc_find(WIRE_PROGRAM_REMOTE, (int32_t)number);
 
-        if (!watch->acting)
-                watch->acting = client_call(watch->session->client, proc, args, acted, watch);
+        if (watch->acting)
+                return false;
+        watch->acting = client_call(watch->session->client, proc, args, acted, watch);
+        return true;
 }
 
 static void suspend_guest(MigrateWatch *watch)
 {
-        watch->acted = true;
-        act(watch, WIRE_PROC_DOMAIN_SUSPEND, &(WireDomainSuspendArgs){ watch->dom });
+        watch->acted = act(watch, WIRE_PROC_DOMAIN_SUSPEND, &(WireDomainSuspendArgs){ watch->dom });
 }
 
 static void start_postcopy(MigrateWatch *watch)
 {
-        watch->acted = true;
-        act(watch, WIRE_PROC_DOMAIN_MIGRATE_START_POST_COPY, &(WireDomainMigrateStartPostCopyArgs){ watch->dom, 0 });
+        watch->acted = act(watch, WIRE_PROC_DOMAIN_MIGRATE_START_POST_COPY,
+                           &(WireDomainMigrateStartPostCopyArgs){ watch->dom, 0 });
 }
 
 static void took_too_long(void *arg)
@@ -129,6 +131,8 @@ static void took_too_long(void *arg)
                 start_postcopy(watch);
         else
                 suspend_guest(watch);
+        if (!watch->acted)
+                timer_set(watch->timeout, POLL_MS);
 }
 
 static void interrupted(void *arg)
@@ -154,8 +158,7 @@ static void keep_pause(MigrateWatch *watch, const MigrateFigures *f)
         if (!watch->limit_is_set) {
                 WireDomainMigrateSetMaxDowntimeArgs limit = { watch->dom, watch->options.max_pause_ms, 0 };
 
-                watch->limit_is_set = true;
-                act(watch, WIRE_PROC_DOMAIN_MIGRATE_SET_MAX_DOWNTIME, &limit);
+                watch->limit_is_set = act(watch, WIRE_PROC_DOMAIN_MIGRATE_SET_MAX_DOWNTIME, &limit);
                 return;
         }
         if (f->iteration <= watch->pass)

@@ -32,7 +32,8 @@ static void polled(void *arg, ClientReply *reply)
 
         progress->poll = NULL;
         if (!reply->failure && info->type != VIR_DOMAIN_JOB_NONE && info->dataTotal > 0)
-                show(progress, (unsigned)MIN(100 - info->dataRemaining * 100 / info->dataTotal, 99));
+                show(progress,
+                     (unsigned)MIN(100 - info->dataRemaining * 100 / MAX(info->dataTotal, info->dataRemaining), 99));
         timer_set(progress->timer, POLL_MS);
 }
 
