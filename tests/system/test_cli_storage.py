@@ -69,6 +69,9 @@ def test_the_life_of_a_pool_and_its_volumes(daemon):
     drover(daemon, "vol-upload", "r", data, "p", "--offset", "1M", "--length", "64k")
     assert "[100 %]" in drover(daemon, "vol-download", "r", daemon.base / "back", "p", "--progress", check=False)
     assert (daemon.base / "back").read_bytes() == (target / "r").read_bytes()
+    piped = "piped\n" * 60000
+    said = cli.drover(daemon.uri(driver="qemu"), ["vol-upload", "r", "/dev/stdin", "p"], stdin=piped)
+    assert said.status == 0 and (target / "r").read_bytes().startswith(piped.encode()), said
     assert "Vol r wiped" in drover(daemon, "vol-wipe", "r", "p")
     assert not (target / "r").read_bytes().strip(b"\0")
     for name in "rcba":

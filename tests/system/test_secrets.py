@@ -161,6 +161,8 @@ def test_drover_has_the_commands_of_virsh(droverd, place):
     for command, *args in (("secret-define", place / "s.xml"), ("secret-list",), ("secret-dumpxml", UUID)):
         assert drover(droverd, command, *args).stdout.decode() == droverd.virsh(command, *args)
     assert drover(droverd, "secret-set-value", UUID, "--interactive", said=b"typed\n").returncode == 0
+    long = drover(droverd, "secret-set-value", UUID, "--interactive", said=b"x" * 2000 + b"\n", check=False)
+    assert long.returncode == 1 and b"1023 bytes is read from a --file" in long.stderr
     assert drover(droverd, "secret-get-value", UUID, "--plain").stdout.rstrip(b"\n") == b"typed"
     assert drover(droverd, "secret-get-value", UUID).stdout.decode().strip() == droverd.virsh("secret-get-value", UUID).strip()
     (place / "value").write_bytes(os.urandom(40))

@@ -104,13 +104,37 @@ static int decode(Value *value, Error *err)
         return 0;
 }
 
+/* The line that begins here, without its end. A pipe may hand it over in parts. */
+static int read_line(Buf *to, Error *err)
+{
+        char line[1024];
+        size_t len = 0;
+        ssize_t n = 1;
+
+        while (len < sizeof(line) && (!len || line[len - 1] != '\n')) {
+                n = read(STDIN_FILENO, line + len, sizeof(line) - len);
+                if (n <= 0)
+                        break;
+                len += (size_t)n;
+        }
+        if (n > 0 && line[len - 1] != '\n')
+                err_set(err, ERR_INVALID_ARG, "a value of more than %zu bytes is read from a --file only",
+                        sizeof(line) - 1);
+        else if (len && line[len - 1] == '\n')
+                len--;
+        if (!err_is_set(err) && !len)
+                err_set(err, ERR_INVALID_ARG, "Failed to read secret");
+        buf_put(to, line, len);
+        explicit_bzero(line, sizeof(line));
+        return err_is_set(err) ? -1 : 0;
+}
+
 /* A line from the terminal, not shown as it is typed; from a pipe it is just read. */
 static int ask(Value *ret, Error *err)
 {
         struct termios shown, hidden;
         bool tty = tcgetattr(STDIN_FILENO, &shown) == 0;
-        char line[1024];
-        ssize_t n;
+        int result;
 
         if (tty) {
                 fputs("Enter new value for secret: ", stderr);
@@ -118,17 +142,12 @@ static int ask(Value *ret, Error *err)
                 hidden.c_lflag &= ~(tcflag_t)ECHO;
                 tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
         }
-        n = read(STDIN_FILENO, line, sizeof(line));
+        result = read_line(&ret->bytes, err);
         if (tty) {
                 tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
                 fputc('\n', stderr);
         }
-        if (n > 0 && line[n - 1] == '\n')
-                n--;
-        if (n > 0)
-                buf_put(&ret->bytes, line, (size_t)n);
-        explicit_bzero(line, sizeof(line));
-        return n > 0 ? 0 : err_set(err, ERR_INVALID_ARG, "Failed to read secret");
+        return result;
 }
 
 static int read_value(const Args *args, Value *ret, Error *err)

@@ -217,6 +217,17 @@ static int range_of(const Args *args, uint64_t *offset, uint64_t *length, Error 
         return arg_size(args, "offset", 1, offset, err) < 0 || arg_size(args, "length", 1, length, err) < 0 ? -1 : 0;
 }
 
+/* How much a file holds: a device says it elsewhere than a file, and nobody knows it of a pipe. */
+static uint64_t content_of(int fd, const struct stat *st)
+{
+        off_t end;
+
+        if (S_ISREG(st->st_mode))
+                return (uint64_t)st->st_size;
+        end = S_ISBLK(st->st_mode) ? lseek(fd, 0, SEEK_END) : -1;
+        return end < 0 || lseek(fd, 0, SEEK_SET) < 0 ? UINT64_MAX : (uint64_t)end;
+}
+
 static int vol_upload(Session *s, const Args *args, Error *err)
 {
         WireStorageVolUploadArgs call = { .flags = arg_has(args, "sparse") ? VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM
@@ -232,10 +243,10 @@ static int vol_upload(Session *s, const Args *args, Error *err)
         if (range_of(args, &call.offset, &call.length, err) < 0 ||
             find_volume(s, args, "vol", "pool", &call.vol, err) < 0)
                 return -1;
-        *t = (Transfer){ .session = s, .fd = fd, .path = path, .total = (uint64_t)st.st_size, .sparse = call.flags };
+        *t = (Transfer){ .session = s, .fd = fd, .path = path, .total = content_of(fd, &st), .sparse = call.flags };
         if (call.length)
                 t->total = MIN(t->total, call.length);
-        t->shown = arg_has(args, "progress");
+        t->shown = arg_has(args, "progress") && t->total != UINT64_MAX;
         result = transfer(t, WIRE_PROC_STORAGE_VOL_UPLOAD, &call, err);
         client_stream_free(t->stream);
         if (result < 0)
