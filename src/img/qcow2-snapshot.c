@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "img/bytes.h"
 
-enum { FIXED_SIZE = 40, EXTRA_SIZE = 24, MAX_EXTRA = 1024 };
+enum { FIXED_SIZE = 40, EXTRA_SIZE = 24, MAX_EXTRA = 1024, LONGEST_NAME = 255 /* what QEMU shows of it */ };
 
 static int check_snapshot(const Qcow2 *q, const ImageSnapshot *s, uint64_t at, Error *err)
 {
@@ -307,6 +307,9 @@ int qcow2_snapshot_create(Image *image, const ImageSnapshot *what, Error *err)
         ImageSnapshots list;
         int r;
 
+        if (strlen(what->name) > LONGEST_NAME)
+                return err_set(err, ERR_INVALID_ARG, "a snapshot's name has at most %d bytes, not %zu", LONGEST_NAME,
+                               strlen(what->name));
         if (refuse_external(q, err) < 0 || qcow2_snapshots_read(q, &list, err) < 0)
                 return -1;
         r = create_with(q, &list, what, err);

@@ -52,6 +52,40 @@ def test_compare_says_it_with_its_exit_status(tmp_path):
     ours("compare", a, tmp_path / "gone", code=2)
 
 
+def test_what_stands_under_the_temporary_name_is_no_part_of_the_image(tmp_path):
+    """In a directory that others write in it may lead to any file of the host."""
+    other = fill(tmp_path / "other", 1 << 20)
+    before = other.read_bytes()
+    subprocess.run(["sh", "-c", f"ln -s other new.$$.part && exec {OURS} create -q -f raw new 2M"], cwd=tmp_path, check=True)
+    assert not (tmp_path / "new").is_symlink() and (tmp_path / "new").stat().st_size == 2 << 20
+    assert other.read_bytes() == before
+
+
+def test_a_snapshot_with_a_name_that_does_not_fit_is_refused(tmp_path):
+    image = tmp_path / "image"
+    ours("create", "-q", "-f", "qcow2", image, "1M")
+    assert "at most 255 bytes" in failing("snapshot", "-c", "x" * 66000, image)
+    ours("snapshot", "-c", "x" * 255, image)
+    assert info(image)["snapshots"][0]["name"] == "x" * 255
+
+
+def test_a_backing_file_that_others_read_is_not_committed_to(tmp_path):
+    base, image, sibling = (tmp_path / name for name in ("base", "image", "sibling"))
+    ours("create", "-q", "-f", "qcow2", base, "1M")
+    for overlay in (image, sibling):
+        ours("create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", overlay)
+    io(image, "write -P 1 0 64k")
+    reader = subprocess.Popen([OURS, "serve", "--socket", tmp_path / "s", "-f", "qcow2", "--persistent", sibling])
+    try:
+        wait_for("it serves", lambda: (tmp_path / "s").exists())
+        assert "lock" in failing("commit", "-f", "qcow2", image)
+    finally:
+        reader.kill()
+        reader.wait()
+    ours("commit", "-q", "-f", "qcow2", image)
+    io(base, "read -P 1 0 64k")
+
+
 def test_map_and_measure_agree_with_stock(tmp_path):
     base, image = fill(tmp_path / "base.raw", 10 << 20), tmp_path / "a.qcow2"
     stock("create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", image, "12M")

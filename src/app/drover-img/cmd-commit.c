@@ -4,6 +4,7 @@
 #include "app/drover-img/command.h"
 
 #include "base/str.h"
+#include "img/lock.h"
 #include "img/rebase.h"
 
 #include <stdio.h>
@@ -73,7 +74,9 @@ static int commit_into(const Args *args, Image *image, Image *base, Error *err)
         AUTO(Image) *to = NULL;
         Progress progress;
 
-        /* The chain has the base open for reading; those locks are ours. */
+        /* The chain has the base open for reading; those locks are ours, and become those of who writes there. */
+        if (image_file_lock(image_file(base), true, err) < 0)
+                return err_prefix(err, "Could not open '%s'", image_name(base));
         target.policy.no_locks = true;
         target.headers_only = encrypted;
         to = source_open_file(&target, image_name(base), NULL, IMAGE_WRITE, err);

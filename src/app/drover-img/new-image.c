@@ -37,9 +37,21 @@ static int respect_old(const char *path, ImageFile *file, const ChainPolicy *pol
         return 0;
 }
 
-static char *temporary_of(const char *path)
+/*
+ * A file under a name beside path that nobody has: what stands there may be somebody's, may lead elsewhere, and may
+ * hold what would then be in the image. *ret: its name, owned.
+ */
+static ImageFile *make_temporary(const char *path, char **ret, const ChainPolicy *policy, Error *err)
 {
-        return str_format("%s.%d.part", path, (int)getpid());
+        AUTOFREE char *name = str_format("%s.%d.part", path, (int)getpid());
+        struct stat st;
+
+        for (unsigned n = 1; lstat(name, &st) == 0; n++) {
+                free(TAKE(name));
+                name = str_format("%s.%d.%u.part", path, (int)getpid(), n);
+        }
+        *ret = TAKE(name); /* before it is there: a signal may come that removes it */
+        return image_chain_file(*ret, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, policy, err);
 }
 
 bool path_is_device(const char *path)
@@ -64,9 +76,8 @@ static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, cons
                 size_t i = made->n_files;
 
                 made->file_paths[i] = str_format("%s/%s", dir, *name);
-                made->file_temporaries[i] = temporary_of(made->file_paths[i]);
                 made->n_files++;
-                made->files[i] = image_chain_file(made->file_temporaries[i], FILE_WRITE | FILE_CREATE, policy, err);
+                made->files[i] = make_temporary(made->file_paths[i], &made->file_temporaries[i], policy, err);
                 if (!made->files[i])
                         return -1;
         }
@@ -109,18 +120,18 @@ static int attach_files(NewImage *made, Image *image, Error *err)
         return 0;
 }
 
-static int make_data_file(NewImage *made, ImageCreate *how, const ChainPolicy *policy, Error *err)
+static int make_data_file(NewImage *made, ImageCreate *how, bool in_place, const ChainPolicy *policy, Error *err)
 {
-        const char *to;
-
         if (!how->data_file_name)
                 return 0;
-        to = made->data_path = image_path_beside("", how->data_file_name, err);
-        if (!to)
+        made->data_path = image_path_beside("", how->data_file_name, err);
+        if (!made->data_path)
                 return -1;
-        if (made->temporary && !path_is_device(to))
-                to = made->data_temporary = temporary_of(to);
-        how->data_file = made->data_file = image_chain_file(to, FILE_WRITE | FILE_CREATE, policy, err);
+        if (!in_place && !path_is_device(made->data_path))
+                made->data_file = make_temporary(made->data_path, &made->data_temporary, policy, err);
+        else
+                made->data_file = image_chain_file(made->data_path, FILE_WRITE | FILE_CREATE, policy, err);
+        how->data_file = made->data_file;
         if (!made->data_file)
                 return -1;
         return made->data_temporary ? respect_old(made->data_path, made->data_file, policy, err) : 0;
@@ -130,18 +141,17 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
                       const ChainPolicy *policy, Error *err)
 {
         AUTO(Image) *image = NULL;
-        const char *to = path;
         ImageFile *file;
 
         made->path = str_dup(path);
         interrupt_removes(made);
         how->path = path;
-        if (!in_place && !path_is_device(path))
-                to = made->temporary = temporary_of(path);
-        if (make_data_file(made, how, policy, err) < 0 || look_at_parent(made, format, path, how, err) < 0 ||
-            make_files(made, format, how, policy, err) < 0)
+        in_place = in_place || path_is_device(path);
+        if (make_data_file(made, how, in_place, policy, err) < 0 ||
+            look_at_parent(made, format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
                 return NULL;
-        file = image_chain_file(to, FILE_WRITE | FILE_CREATE, policy, err);
+        file = in_place ? image_chain_file(path, FILE_WRITE | FILE_CREATE, policy, err)
+                        : make_temporary(path, &made->temporary, policy, err);
         if (!file)
                 return NULL;
         if ((made->temporary && respect_old(path, file, policy, err) < 0) ||
