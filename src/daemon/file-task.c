@@ -3,18 +3,21 @@
  */
 #include "daemon/file-task.h"
 
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 typedef enum ChangeKind {
         CHANGE_WRITE,
+        CHANGE_APPEND,
         CHANGE_REMOVE,
         CHANGE_LINK,
 } ChangeKind;
@@ -70,6 +73,19 @@ static int make_link(const Change *change, Error *err)
         return file_link_durable(change->paths[0], change->target, err);
 }
 
+static int append(const Change *change, Error *err)
+{
+        AUTO(Fd) fd = open(change->paths[0], O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : write(fd, change->content.data, change->content.len);
+
+        if (n < 0)
+                return err_errno(err, errno, "cannot write to '%s'", change->paths[0]);
+        if ((size_t)n < change->content.len)
+                return err_set(err, ERR_INTERNAL, "'%s' took only a part of what was written to it",
+                               change->paths[0]);
+        return 0;
+}
+
 /* On a worker; touches nothing but the change. */
 static void make_change(void *data)
 {
@@ -83,6 +99,9 @@ static void make_change(void *data)
                 else
                         file_write_atomic(change->paths[0], change->content.data, change->content.len, change->mode,
                                           &change->err);
+                return;
+        case CHANGE_APPEND:
+                append(change, &change->err);
                 return;
         case CHANGE_REMOVE:
                 for (char **path = change->paths; *path; path++) {
@@ -189,6 +208,16 @@ void file_queue_write(FileQueue *queue, const char *path, Buf *content, mode_t m
         *content = (Buf){ 0 };
         change->mode = mode;
         change->durable = durable;
+        put(queue, change);
+}
+
+void file_queue_append(FileQueue *queue, const char *path, Buf *content,
+                       void (*done)(void *arg, const Error *failure), void *arg)
+{
+        Change *change = change_new(CHANGE_APPEND, &path, 1, done, arg);
+
+        change->content = *content;
+        *content = (Buf){ 0 };
         put(queue, change);
 }
 

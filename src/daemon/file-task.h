@@ -23,6 +23,9 @@ void file_queue_end(FileQueue *queue);
  */
 void file_queue_write(FileQueue *queue, const char *path, Buf *content, mode_t mode, bool durable,
                       void (*done)(void *arg, const Error *failure), void *arg);
+/* Behind what the file holds, in one piece; not synced. One that is not there is not made. */
+void file_queue_append(FileQueue *queue, const char *path, Buf *content,
+                       void (*done)(void *arg, const Error *failure), void *arg);
 /* Remove each path; those that are not there are fine. paths ends with NULL. */
 void file_queue_remove(FileQueue *queue, const char *const *paths, void (*done)(void *arg, const Error *failure),
                        void *arg);

@@ -1,12 +1,13 @@
 /*
  * daemon/qemu-autostart.c - guests that start with the host, once per boot (LIFE-46)
  *
- * A file in the run directory, which the next boot empties, says that this was done. It names the guests whose start is
- * still to come or under way, so that after a daemon that was killed meanwhile the next one starts those, and no guest
- * that somebody has stopped since.
+ * A file in the run directory, which the next boot empties, says that this was done. It names the guests that are to be
+ * started, a UUID in a line, and then, with OVER before it, each whose start is over: so that after a daemon that was killed
+ * meanwhile the next one starts the others, and no guest that somebody has stopped since.
  */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/pool.h"
@@ -14,12 +15,16 @@
 #include "daemon/qemu-save.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { MOST_BYTES = 1 << 20 };
+#define OVER "over "
+
+enum { MOST_BYTES = 8 << 20 };
 
 struct Autostart {
         QemuDriver *qemu;
+        size_t at;   /* in the driver's list */
         Domain *dom; /* referenced */
         JobClaim *claim;
 };
@@ -46,21 +51,37 @@ static void mark(QemuDriver *qemu)
         file_queue_write(qemu->files, marker, &text, 0600, false, on_marked, NULL);
 }
 
+static void mark_over(QemuDriver *qemu, const Domain *dom)
+{
+        AUTOFREE char *marker = marker_of(qemu);
+        char uuid[UUID_TEXT_LEN + 1];
+        AUTO(Buf) text = { 0 };
+
+        buf_format(&text, OVER "%s\n", uuid_format(&dom->uuid, uuid));
+        file_queue_append(qemu->files, marker, &text, on_marked, NULL);
+}
+
+/* The last one takes its place: their order is of no use any more. */
+static void take_off(Autostart *a)
+{
+        QemuDriver *qemu = a->qemu;
+        Autostart *last = qemu->autostarts.items[--qemu->autostarts.len];
+
+        last->at = a->at;
+        qemu->autostarts.items[a->at] = last;
+}
+
 static void on_started(void *arg, const Error *failure)
 {
         Autostart *a = arg;
-        QemuDriver *qemu = a->qemu;
 
         if (failure)
                 log_error("guest '%s' was not autostarted: %s", a->dom->name, failure->text);
-        for (size_t i = qemu->autostarts.len; i-- > 0;) {
-                if (qemu->autostarts.items[i] == a)
-                        vec_remove(&qemu->autostarts, i);
-        }
+        take_off(a);
+        mark_over(a->qemu, a->dom);
         job_claim_free(a->claim);
         domain_unref(a->dom);
         free(a);
-        mark(qemu);
 }
 
 static void on_claimed(void *arg, const Error *refused)
@@ -93,7 +114,7 @@ static void add(QemuDriver *qemu, Domain *dom)
 {
         Autostart *a = mem_new(Autostart);
 
-        *a = (Autostart){ .qemu = qemu, .dom = domain_ref(dom) };
+        *a = (Autostart){ .qemu = qemu, .at = qemu->autostarts.len, .dom = domain_ref(dom) };
         vec_push(&qemu->autostarts, a);
 }
 
@@ -101,11 +122,17 @@ static void add(QemuDriver *qemu, Domain *dom)
 static void add_left(QemuDriver *qemu, const char *text)
 {
         AUTO_STRLIST lines = str_split(text, "\n");
+        AUTO(Map) *over = map_new();
 
         for (char **line = lines; *line; line++) {
+                if (str_starts(*line, OVER))
+                        map_put_text(over, *line + strlen(OVER), *line);
+        }
+        for (char **line = lines; *line; line++) {
                 Uuid uuid;
-                Domain *dom = uuid_parse(*line, &uuid) == 0 ? domain_list_find_uuid(qemu->driver->domains, &uuid)
-                                                            : NULL;
+                Domain *dom = !map_find_text(over, *line) && uuid_parse(*line, &uuid) == 0
+                                      ? domain_list_find_uuid(qemu->driver->domains, &uuid)
+                                      : NULL;
 
                 if (dom && dom->autostart)
                         add(qemu, dom);
