@@ -1,38 +1,22 @@
 #include "test.h"
 
-#include "base/file.h"
 #include "base/str.h"
+#include "fake-root.h"
 #include "host/net-check.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
-static char root[64];
 static Arena *arena;
 static NetFindings found;
 
-static void put(const char *path, const char *text)
-{
-        AUTOFREE char *full = str_format("%s%s", root, path);
-        AUTOFREE char *dir = str_dup_n(full, (size_t)(strrchr(full, '/') - full));
-
-        CHECK_INT(dir_make(dir, 0755, NULL), 0);
-        CHECK_INT(file_write_atomic(full, text, strlen(text), 0755, NULL), 0);
-}
-
 static void start(void)
 {
-        snprintf(root, sizeof(root), "/tmp/drover-test-XXXXXX");
-        CHECK(mkdtemp(root));
+        fake_root_make();
         arena = arena_new();
         found = (NetFindings){ .arena = arena };
 }
 
 static void finish(void)
 {
-        AUTOFREE char *command = str_format("rm -rf %s", root);
-
-        CHECK_INT(system(command), 0);
+        fake_root_remove();
         net_findings_done(&found);
         arena_free(arena);
 }
@@ -68,22 +52,22 @@ static void look_at_network(const char *inner)
 
         CHECK_INT(network_def_parse(xml, strlen(xml), 0, &def, NULL, NULL), 0);
         net_findings_done(&found);
-        net_check_network(root, def, &found);
+        net_check_network(fake_root, def, &found);
 }
 
 TEST(what_is_missing_on_the_host_is_named)
 {
         start();
-        net_check_host(root, &found);
+        net_check_host(fake_root, &found);
         says(NET_BROKEN, "programs", "'dnsmasq' is not there");
         says(NET_BROKEN, "programs", "install the package nftables");
         says(NET_BROKEN, "taps", "load the module 'tun'");
-        put("/usr/sbin/dnsmasq", "");
-        put("/usr/sbin/nft", "");
-        put("/dev/net/tun", "");
-        put("/proc/sys/net/ipv4/ip_forward", "0\n");
+        fake_root_put("/usr/sbin/dnsmasq", "");
+        fake_root_put("/usr/sbin/nft", "");
+        fake_root_put("/dev/net/tun", "");
+        fake_root_put("/proc/sys/net/ipv4/ip_forward", "0\n");
         net_findings_done(&found);
-        net_check_host(root, &found);
+        net_check_host(fake_root, &found);
         CHECK_INT(count(NET_BROKEN) + count(NET_DOUBTFUL), 0);
         finish();
 }
@@ -96,8 +80,8 @@ TEST(forwarding_that_was_switched_off_is_a_problem)
         AUTOFREE char *nat = str_format("<forward/>%s", both);
 
         start();
-        put("/proc/sys/net/ipv4/ip_forward", "0\n");
-        put("/proc/sys/net/ipv6/conf/all/forwarding", "1\n");
+        fake_root_put("/proc/sys/net/ipv4/ip_forward", "0\n");
+        fake_root_put("/proc/sys/net/ipv6/conf/all/forwarding", "1\n");
         look_at_network(nat);
         says(NET_BROKEN, "forwarding", "net.ipv4.ip_forward is 0");
         says(NET_FINE, "forwarding", "net.ipv6.conf.all.forwarding is 1");
@@ -112,16 +96,16 @@ TEST(forwarding_that_was_switched_off_is_a_problem)
 TEST(a_card_in_the_bridge_of_a_network_is_named)
 {
         start();
-        put("/sys/class/net/b0/brif/vnet0/state", "3");
-        put("/sys/class/net/vnet0/tun_flags", "0x1002");
-        put("/sys/class/net/b0/brif/b0-nic/state", "3");
-        put("/sys/class/net/b0-nic/address", "");
+        fake_root_put("/sys/class/net/b0/brif/vnet0/state", "3");
+        fake_root_put("/sys/class/net/vnet0/tun_flags", "0x1002");
+        fake_root_put("/sys/class/net/b0/brif/b0-nic/state", "3");
+        fake_root_put("/sys/class/net/b0-nic/address", "");
         look_at_network("<bridge name='b0'/>");
         says(NET_FINE, "members", "only guests are in the bridge 'b0'");
-        put("/sys/class/net/b0/brif/eth1/state", "3");
-        put("/sys/class/net/eth1/device/vendor", "");
-        put("/sys/class/net/b0/brif/bond0/state", "3");
-        put("/sys/class/net/bond0/lower_eth2/address", "");
+        fake_root_put("/sys/class/net/b0/brif/eth1/state", "3");
+        fake_root_put("/sys/class/net/eth1/device/vendor", "");
+        fake_root_put("/sys/class/net/b0/brif/bond0/state", "3");
+        fake_root_put("/sys/class/net/bond0/lower_eth2/address", "");
         look_at_network("<bridge name='b0'/>");
         says(NET_DOUBTFUL, "members", "`ip link set eth1 nomaster`");
         says(NET_DOUBTFUL, "members", "'bond0', which leads out of this host, is in the bridge 'b0'");
@@ -133,11 +117,11 @@ TEST(a_card_in_the_bridge_of_a_network_is_named)
 TEST(guests_bridged_to_a_wireless_card_are_warned_of)
 {
         start();
-        put("/sys/class/net/wlan0/phy80211/name", "phy0");
-        put("/sys/class/net/br0/bridge/stp_state", "0");
-        put("/sys/class/net/br0/brif/wlan0/state", "3");
-        put("/sys/class/net/eth0/address", "");
-        net_check_bridges(root, &found);
+        fake_root_put("/sys/class/net/wlan0/phy80211/name", "phy0");
+        fake_root_put("/sys/class/net/br0/bridge/stp_state", "0");
+        fake_root_put("/sys/class/net/br0/brif/wlan0/state", "3");
+        fake_root_put("/sys/class/net/eth0/address", "");
+        net_check_bridges(fake_root, &found);
         says(NET_DOUBTFUL, "wireless", "'wlan0' of the bridge 'br0' is wireless");
         look_at_network("<forward mode='bridge'><interface dev='wlan0'/><interface dev='eth0'/></forward>");
         says(NET_DOUBTFUL, "wireless", "'wlan0' of network 'n' is wireless");
@@ -149,14 +133,14 @@ TEST(guests_bridged_to_a_wireless_card_are_warned_of)
 TEST(the_state_of_bridge_nf_is_told)
 {
         start();
-        net_check_bridges(root, &found);
+        net_check_bridges(fake_root, &found);
         says(NET_FINE, "bridged frames", "br_netfilter is not loaded");
-        put("/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n");
-        put("/proc/sys/net/bridge/bridge-nf-call-arptables", "0\n");
-        net_check_bridges(root, &found);
+        fake_root_put("/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n");
+        fake_root_put("/proc/sys/net/bridge/bridge-nf-call-arptables", "0\n");
+        net_check_bridges(fake_root, &found);
         says(NET_FINE, "bridged frames", "net.bridge.bridge-nf-call-* are 0");
-        put("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
-        net_check_bridges(root, &found);
+        fake_root_put("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
+        net_check_bridges(fake_root, &found);
         says(NET_DOUBTFUL, "bridged frames", "net.bridge.bridge-nf-call-iptables is 1");
         CHECK_INT(count(NET_DOUBTFUL), 1);
         finish();

@@ -1,33 +1,17 @@
 #include "test.h"
 
-#include "base/file.h"
 #include "base/str.h"
+#include "fake-root.h"
 #include "host/shared-device.h"
-
-#include <stdio.h>
-#include <unistd.h>
-
-static char root[64];
-
-static void put_link(const char *path, const char *target)
-{
-        AUTOFREE char *full = str_format("%s%s", root, path);
-        AUTOFREE char *dir = str_dup_n(full, (size_t)(strrchr(full, '/') - full));
-
-        CHECK_INT(dir_make(dir, 0755, NULL), 0);
-        CHECK_INT(symlink(target, full), 0);
-}
 
 static void put_device(const char *name, const char *device)
 {
-        AUTOFREE char *node = str_format("%s/dev/%s", root, name);
-        AUTOFREE char *dev = str_format("%s/dev", root);
+        AUTOFREE char *node = str_format("/dev/%s", name);
         AUTOFREE char *link = str_format("/sys/class/block/%s", name);
         AUTOFREE char *target = str_format("../../devices/%s/block/%s", device, name);
 
-        CHECK_INT(dir_make(dev, 0755, NULL), 0);
-        CHECK_INT(file_write_atomic(node, "", 0, 0644, NULL), 0);
-        put_link(link, target);
+        fake_root_put(node, "");
+        fake_root_link(link, target);
 }
 
 static void put_slave(const char *name, const char *slave)
@@ -35,18 +19,17 @@ static void put_slave(const char *name, const char *slave)
         AUTOFREE char *target = str_format("../../../../%s", slave);
         AUTOFREE char *link = str_format("/sys/devices/virtual/block/%s/slaves/%s", name, slave);
 
-        put_link(link, target);
+        fake_root_link(link, target);
 }
 
 static bool is_shared(const char *path)
 {
-        return block_device_is_shared_in(root, path);
+        return block_device_is_shared_in(fake_root, path);
 }
 
 static void make_root(void)
 {
-        snprintf(root, sizeof(root), "/tmp/drover-test-XXXXXX");
-        CHECK(mkdtemp(root));
+        fake_root_make();
         put_device("sda", "pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0");
         put_device("sdb", "platform/host2/session1/target2:0:0/2:0:0:1");
         put_device("sdc", "pci0000:00/0000:05:00.0/host3/rport-3:0-0/target3:0:0/3:0:0:0");
@@ -60,47 +43,40 @@ static void make_root(void)
         put_slave("dm-2", "dm-0");
 }
 
-static void remove_root(void)
-{
-        AUTOFREE char *command = str_format("rm -rf %s", root);
-
-        CHECK_INT(system(command), 0);
-}
-
 TEST(a_unit_of_a_network_is_shared_by_whichever_name_MIG_30)
 {
         make_root();
-        put_link("/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-iqn.2026-01.org.example:t-lun-1", "../../sdb");
-        put_link("/dev/disk/by-id/wwn-0x5000", "../../sdc");
-        put_link("/dev/disk/by-id/ata-local", "../../sda");
+        fake_root_link("/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-iqn.2026-01.org.example:t-lun-1", "../../sdb");
+        fake_root_link("/dev/disk/by-id/wwn-0x5000", "../../sdc");
+        fake_root_link("/dev/disk/by-id/ata-local", "../../sda");
         CHECK(!is_shared("/dev/sda"));
         CHECK(is_shared("/dev/sdb"));
         CHECK(is_shared("/dev/sdc"));
         CHECK(is_shared("/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-iqn.2026-01.org.example:t-lun-1"));
         CHECK(is_shared("/dev/disk/by-id/wwn-0x5000"));
         CHECK(!is_shared("/dev/disk/by-id/ata-local"));
-        remove_root();
+        fake_root_remove();
 }
 
 /* dm-0: two paths to one unit; dm-2: a volume on it; dm-1: one that reaches over to a disk of this host. */
 TEST(a_device_of_devices_is_shared_when_all_of_them_are)
 {
         make_root();
-        put_link("/dev/mapper/mpatha", "../dm-0");
-        put_link("/dev/vg/lv", "../mapper/vg-lv");
-        put_link("/dev/mapper/vg-lv", "../dm-2");
+        fake_root_link("/dev/mapper/mpatha", "../dm-0");
+        fake_root_link("/dev/vg/lv", "../mapper/vg-lv");
+        fake_root_link("/dev/mapper/vg-lv", "../dm-2");
         CHECK(is_shared("/dev/mapper/mpatha"));
         CHECK(is_shared("/dev/vg/lv"));
         CHECK(!is_shared("/dev/dm-1"));
-        remove_root();
+        fake_root_remove();
 }
 
 TEST(a_name_that_leads_elsewhere_is_not_shared)
 {
         make_root();
-        put_link("/dev/out", "../var/lib/sdb");
-        put_link("/dev/round", "round");
-        put_link("/dev/absolute", "/dev/sdb");
+        fake_root_link("/dev/out", "../var/lib/sdb");
+        fake_root_link("/dev/round", "round");
+        fake_root_link("/dev/absolute", "/dev/sdb");
         CHECK(!is_shared("/dev/out"));
         CHECK(!is_shared("/dev/round"));
         CHECK(is_shared("/dev/absolute"));
@@ -108,21 +84,12 @@ TEST(a_name_that_leads_elsewhere_is_not_shared)
         CHECK(!is_shared("/dev/"));
         CHECK(!is_shared("/dev/../dev/sdb"));
         CHECK(!is_shared("/var/lib/sdb"));
-        remove_root();
-}
-
-static void put_text(const char *path, const char *text)
-{
-        AUTOFREE char *full = str_format("%s/sys/devices/%s", root, path);
-        AUTOFREE char *dir = str_dup_n(full, (size_t)(strrchr(full, '/') - full));
-
-        CHECK_INT(dir_make(dir, 0755, NULL), 0);
-        CHECK_INT(file_write_atomic(full, text, strlen(text), 0644, NULL), 0);
+        fake_root_remove();
 }
 
 static void check_identity(const char *path, const char *expected)
 {
-        AUTOFREE char *identity = block_device_identity_in(root, path);
+        AUTOFREE char *identity = block_device_identity_in(fake_root, path);
 
         CHECK_STR(identity ?: "nothing", expected);
 }
@@ -130,31 +97,32 @@ static void check_identity(const char *path, const char *expected)
 TEST(a_disk_has_one_name_on_every_host_STO_37)
 {
         make_root();
-        put_link("/dev/mapper/mpatha", "../dm-0");
-        put_text("platform/host2/session1/target2:0:0/2:0:0:1/block/sdb/device/wwid", "naa.6001405abc\n");
-        put_text("virtual/block/dm-0/dm/uuid", "mpath-36001405abc\n");
-        put_text("virtual/block/dm-2/dm/uuid", "LVM-groupvolume\n");
-        put_text("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda/serial", "  \n");
+        fake_root_link("/dev/mapper/mpatha", "../dm-0");
+        fake_root_put("/sys/devices/platform/host2/session1/target2:0:0/2:0:0:1/block/sdb/device/wwid",
+                      "naa.6001405abc\n");
+        fake_root_put("/sys/devices/virtual/block/dm-0/dm/uuid", "mpath-36001405abc\n");
+        fake_root_put("/sys/devices/virtual/block/dm-2/dm/uuid", "LVM-groupvolume\n");
+        fake_root_put("/sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda/serial", "  \n");
         check_identity("/dev/sdb", "wwn:6001405abc");
         check_identity("/dev/mapper/mpatha", "wwn:6001405abc");
         check_identity("/dev/dm-2", "dm:LVM-groupvolume");
         check_identity("/dev/sda", "nothing");
         check_identity("/dev/sdc", "nothing");
         check_identity("/var/lib/image", "nothing");
-        remove_root();
+        fake_root_remove();
 }
 
 TEST(a_partition_has_its_disks_name_and_its_number)
 {
         make_root();
-        put_text("pci/block/vdb/serial", "abc\n");
-        put_text("pci/block/vdb/vdb2/partition", "2\n");
-        put_text("pci/block/vdb/vdc/other", "");
-        put_link("/sys/class/block/vdb2", "../../devices/pci/block/vdb/vdb2");
-        put_link("/sys/class/block/vdc", "../../devices/pci/block/vdb/vdc");
+        fake_root_put("/sys/devices/pci/block/vdb/serial", "abc\n");
+        fake_root_put("/sys/devices/pci/block/vdb/vdb2/partition", "2\n");
+        fake_root_put("/sys/devices/pci/block/vdb/vdc/other", "");
+        fake_root_link("/sys/class/block/vdb2", "../../devices/pci/block/vdb/vdb2");
+        fake_root_link("/sys/class/block/vdc", "../../devices/pci/block/vdb/vdc");
         check_identity("/dev/vdb2", "serial:abc-part2");
         check_identity("/dev/vdc", "nothing");
-        remove_root();
+        fake_root_remove();
 }
 
 TEST(names_of_one_kind_that_differ_are_two_disks)
