@@ -31,7 +31,7 @@ def unpack(package):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         try:
-            run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package], cwd=work)
+            run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=5", "download", package], cwd=work)
         except LabError as failure:
             raise LabError(f"cannot download {package}: {failure}; is the package list fresh (apt-get update)?") from None
         archive = next(work.glob("*.deb"))

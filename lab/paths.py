@@ -14,6 +14,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 LAB = TOP / "lab"
 BUILD = Path(os.environ.get("DROVER_LAB_DIR", TOP / "build" / "lab")).resolve()
+PATIENCE_S = 120  # what a busy machine may make anything wait
 PROGRAMS = Path(os.environ.get("DROVER_BUILD_DIR", TOP / "build")).resolve()
 
 

@@ -14,7 +14,7 @@ from . import guest, payload
 from .paths import BUILD, LabError, digest, locked, replace, run
 
 QEMU = "qemu-system-x86_64"
-DEADLINE_S = {"kvm": 12, "tcg": 90}
+DEADLINE_S = {"kvm": 12, "tcg": 240}
 
 
 def accelerators():

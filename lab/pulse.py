@@ -11,7 +11,7 @@ import time
 from typing import NamedTuple
 
 from . import native
-from .paths import LabError
+from .paths import PATIENCE_S, LabError
 
 BEAT = re.compile(r"beat ([0-9a-f]+)(?: (\d+) (\d+))?$")
 
@@ -44,7 +44,7 @@ class Pulse:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while self._stamp.poll() is None and not _listening(self.path):
             if time.monotonic() > deadline:
                 raise LabError(f"nobody listens on {self.path}")
@@ -82,8 +82,9 @@ class Pulse:
         with self._news:
             return len(self._lines)
 
-    def wait(self, pattern, timeout, start=0, connection=None):
+    def wait(self, pattern, timeout=0, start=0, connection=None):
         """The first line from index start on that matches; LabError with the last lines when there is none."""
+        timeout = max(timeout, PATIENCE_S)
         deadline = time.monotonic() + timeout
         expression = re.compile(pattern)
         with self._news:
@@ -98,7 +99,7 @@ class Pulse:
                         last = "\n".join(f"  {line.connection}: {line.text}" for line in self._lines[-12:])
                         raise LabError(f"the guest did not say '{pattern}' within {timeout} s; its last lines:\n{last}")
 
-    def wait_silence(self, seconds, timeout=60):
+    def wait_silence(self, seconds, timeout=PATIENCE_S):
         """Return when nothing came for so long; LabError when the guest goes on. What it said before may come late."""
         deadline = time.monotonic() + timeout
         with self._news:
@@ -115,7 +116,7 @@ class Pulse:
         gaps = (Gap(after.at - before.at, before, after) for before, after in zip(beats, beats[1:]))
         return max(gaps, default=None)
 
-    def verify(self, timeout=60):
+    def verify(self, timeout=0):
         """Ask the guest whether all its memory is right: (right, its line). Works for heartbeat and payload."""
         start = self.mark()
         kernel = any(line.text.startswith("ready ") for line in self.lines())
@@ -125,7 +126,7 @@ class Pulse:
 
 
 def _listening(path):
-    with open("/proc/net/unix", encoding="utf-8") as table:
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
         rows = [row.split(maxsplit=7) for row in table]
     # a socket has its path before it listens; only then its flags say __SO_ACCEPTCON
     return any(row[-1].rstrip("\n") == path and int(row[3], 16) & 0x10000 for row in rows[1:])

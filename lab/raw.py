@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .paths import LabError
+from .paths import PATIENCE_S, LabError
 
 QEMU = "qemu-system-x86_64"
 
@@ -43,7 +43,7 @@ class RawQemu:
         self._directory.cleanup()
 
     def _connect(self, path):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise LabError(f"QEMU ended: {self.process.stderr.read().strip()}")
@@ -78,7 +78,7 @@ class RawQemu:
             if "error" in message:
                 raise LabError(f"{command}: {message['error']['desc']}")
 
-    def wait_event(self, name, timeout=60):
+    def wait_event(self, name, timeout=PATIENCE_S):
         """The first event of this name, past or to come."""
         deadline = time.monotonic() + timeout
         while True:
@@ -116,7 +116,7 @@ class Debugger:
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
+        self._socket.settimeout(PATIENCE_S)
         self._socket.connect(str(path))
         self._command("?")
         self._command("Qqemu.PhyMemMode:1")

@@ -11,11 +11,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from .paths import PROGRAMS, LabError
+from .paths import PATIENCE_S, PROGRAMS, LabError
 
 SOCKET = "/run/libvirt/libvirt-sock"
-START_S = 90
-STOP_S = 60
+START_S = STOP_S = PATIENCE_S
 
 
 class Daemon:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from . import native
-from .paths import LAB, LabError
+from .paths import LAB, PATIENCE_S, LabError
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -82,7 +82,7 @@ class Space:
         env = {**ENVIRONMENT, **native.environment(argv), **(env or {})}
         return subprocess.Popen([*self._enter, "-d", cwd, "--", *map(str, argv)], env=env, **options)
 
-    def run(self, argv, check=True, input=None, timeout=60, env=None, cwd="/root"):
+    def run(self, argv, check=True, input=None, timeout=PATIENCE_S, env=None, cwd="/root"):
         """Run a program inside to its end; what it printed is in stdout and stderr of the answer."""
         with contextlib.ExitStack() as files:
             # files, not pipes: what the program leaves running may hold its output open for ever

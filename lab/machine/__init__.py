@@ -19,12 +19,12 @@ import time
 from pathlib import Path
 
 from .. import cpio, debs, guest, modules
-from ..paths import BUILD, LAB, LabError, digest, locked, replace, run
+from ..paths import BUILD, LAB, PATIENCE_S, LabError, digest, locked, replace, run
 
 QEMU = "qemu-system-x86_64"
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 MODULES = "virtio_pci virtio_console virtio_blk virtiofs overlay".split()
-BOOT_S, RUN_S = 120, 120
+BOOT_S = RUN_S = 240  # everything in it is emulated
 HERE = LAB / "machine"
 
 
@@ -101,7 +101,7 @@ class Machine:
             argv = ["setpriv", "--pdeathsig", "KILL", *(str(word) for word in argv)]
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
         self._processes.append(process)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not until.exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise LabError(f"{argv[3]} did not start: {self._words()}")

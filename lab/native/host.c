@@ -31,7 +31,7 @@
 
 enum {
         MAX_CGROUPS = 32,
-        CGROUP_TRIES = 200,
+        CGROUP_TRIES = 6000,
 };
 
 static const char *cgroups[MAX_CGROUPS];

@@ -8,6 +8,7 @@ import subprocess
 from droverd import find_program
 
 from lab import native
+from waiting import PATIENCE_S
 
 DROVER = os.environ.get("DROVER") or os.path.join(os.path.dirname(find_program()), "drover")
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
@@ -23,7 +24,7 @@ class Said:
         return f"status {self.status}\n--- out\n{self.out}--- err\n{self.err}"
 
 
-def run(program, uri, command, options=(), stdin="", timeout=60, env=None):
+def run(program, uri, command, options=(), stdin="", timeout=PATIENCE_S, env=None):
     """command is a list, or a line that is split as a shell would."""
     words = shlex.split(command) if isinstance(command, str) else list(command)
     env = {**ENVIRONMENT, **native.environment([program]), **(env or {})}

@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+import procfs  # noqa: E402  (the path comes first)
 from droverd import Droverd, free_port  # noqa: E402  (the path comes first)
 from lab.hosts import Lab  # noqa: E402
 from live import LiveDaemon  # noqa: E402
@@ -113,14 +114,22 @@ def subject(mortal_daemon, tmp_path):
 
 
 @pytest.fixture()
-def lab(request):
+def lab(logs_of):
     if os.geteuid() != 0:
         pytest.skip("lab hosts need root")
     with Lab() as hosts:
         yield hosts
+        logs_of(hosts)
+
+
+@pytest.fixture()
+def logs_of(request):
+    """Called with a lab when a test has ended: if it failed, the lab's logs are in its report."""
+    def note(hosts):
         report = getattr(request.node, "failed_report", None)
         if report is not None:
             add_logs(report, hosts)
+    return note
 
 
 @pytest.fixture()
@@ -152,10 +161,10 @@ def add_logs(report, hosts):
     logs = [*hosts.home.glob("*.log")]
     for host in hosts.hosts.values():
         for directory in ("/var/log/drover", "/var/log/libvirt/qemu"):
-            logs += sorted(path for path in host.path(directory).glob("**/*") if path.is_file())
+            logs += procfs.files(host.path(directory))
     for log in logs:
         add_log(report, str(log).partition("/root/")[2] or log.name, log)
 
 
 def add_log(report, name, log):
-    report.sections.append((f"log {name}", log.read_bytes()[-TAIL_BYTES:].decode(errors="replace")))
+    report.sections.append((f"log {name}", procfs.read(log)[-TAIL_BYTES:].decode(errors="replace")))

@@ -4,6 +4,8 @@ import os
 import re
 import socket
 
+from waiting import PATIENCE_S
+
 
 class Console:
     """One serial port: bind it before the guest starts."""
@@ -16,14 +18,14 @@ class Console:
         self.listener.bind(str(path))
         os.chmod(path, 0o777)
         self.listener.listen(1)
-        self.listener.settimeout(60)
+        self.listener.settimeout(PATIENCE_S)
         self.link, self.text, self.number = None, "", 0
 
-    def wait(self, pattern, seconds=60):
+    def wait(self, pattern, seconds=0):
         """Read until the pattern is in the text. The match and what came before it; both are dropped from the text."""
         if self.link is None:
             self.link, _ = self.listener.accept()
-        self.link.settimeout(seconds)
+        self.link.settimeout(max(seconds, PATIENCE_S))
         while not (found := re.search(pattern, self.text, re.M)):
             said = self.link.recv(4096)
             assert said, f"the console was closed; it said {self.text!r}"
@@ -31,7 +33,7 @@ class Console:
         before, self.text = self.text[:found.start()], self.text[found.end():]
         return found, before
 
-    def run(self, command, seconds=60):
+    def run(self, command, seconds=0):
         """The exit status of a command and what it printed."""
         self.number += 1
         self.link.sendall(f"({command}) 2>&1; echo end{self.number}=$?\n".encode())

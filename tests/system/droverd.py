@@ -1,6 +1,7 @@
 """A droverd of its own for the tests of one file, and ways to reach it: stock virsh and python3-libvirt."""
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -8,11 +9,14 @@ import subprocess
 import tempfile
 import time
 
+import procfs
 from lab import native
+from waiting import PATIENCE_S
 
 # No network on the machine that runs the tests, and no pool but those that a test makes.
 BARE = "default_network = 0\ndefault_pool = 0\n"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PORTS = range(20000, 30000)  # below those of ip_local_port_range
 
 
 def find_program():
@@ -23,10 +27,25 @@ def find_program():
     return str(built[-1]) if built else None
 
 
+_held = []  # what keeps the ports of this process from others
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of TCP that is this process's for as long as it lives: no other test is given it, and it is none of those that
+    the kernel gives to connections."""
+    for port in random.sample(PORTS, len(PORTS)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0drover-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _held.append(claim)
+        return port
+    raise RuntimeError("no port is free")
 
 
 class Droverd:
@@ -50,7 +69,7 @@ class Droverd:
             [*self.around(), find_program(), "--config-dir", self.base / "etc", "--state-dir", self.base / "state",
              "--run-dir", self.base / "run", "--log-dir", self.base / "log"],
             stdout=self.output, stderr=subprocess.STDOUT, env=self.environment())
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while self.said().count("is ready") == readies:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"droverd did not start: {self.said()}")
@@ -65,10 +84,10 @@ class Droverd:
 
     def logs(self):
         """Its own output, then what its guests' QEMUs wrote."""
-        return [self.base / "output", *sorted(path for path in (self.base / "log").glob("**/*") if path.is_file())]
+        return [self.base / "output", *procfs.files(self.base / "log")]
 
     def said(self):
-        return (self.base / "output").read_text()
+        return (self.base / "output").read_text(errors="replace")
 
     def socket(self, readonly=False):
         return str(self.base / "run" / ("libvirt-sock-ro" if readonly else "libvirt-sock"))
@@ -80,7 +99,7 @@ class Droverd:
     def virsh(self, *args, check=True, readonly=False, driver="test"):
         """What a command prints; with check=False its error output comes too."""
         words = ["virsh", "-c", self.uri(readonly, driver), *(["-r"] if readonly else []), *map(str, args)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False,
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
                               env={**os.environ, **native.environment(words), "LC_ALL": "C"})
         if check:
             assert done.returncode == 0, f"virsh {' '.join(map(str, args))}: {done.stderr}"
@@ -91,7 +110,7 @@ class Droverd:
         """Ends it and tells what a sanitizer found."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=60)
+        status = self.process.wait(timeout=PATIENCE_S)
         self.alive.remove(self)
         said = self.said()
         self.output.close()

@@ -2,6 +2,8 @@
 import socket
 import struct
 
+from waiting import PATIENCE_S
+
 REMOTE, QEMU, LXC, KEEPALIVE = 0x20008086, 0x20008087, 0x00068000, 0x6b656570
 CALL, REPLY, MESSAGE, STREAM, CALL_WITH_FDS, REPLY_WITH_FDS, HOLE = range(7)
 OK, ERROR, CONTINUE = range(3)
@@ -38,7 +40,7 @@ class Wire:
 
     def __init__(self, path, open_uri=None):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
         self.serial = 0
         if open_uri is not None:

@@ -59,8 +59,8 @@ def state(daemon, name):
     return daemon.virsh("domstate", name, "--reason").strip()
 
 
-def wait_state(daemon, name, wanted, seconds=60):
-    wait_for(f"{name} to be {wanted}", lambda: state(daemon, name) == wanted, seconds)
+def wait_state(daemon, name, wanted):
+    wait_for(f"{name} to be {wanted}", lambda: state(daemon, name) == wanted)
 
 
 def hold(find, thread):
@@ -83,7 +83,7 @@ def state_of_process(pid):
     return letter if letter in "TZX" else None
 
 
-def read_until(stream, wanted, seconds=100, say=None):
+def read_until(stream, wanted, say=None):
     """Until it is there; what is said is said again each second, because the shell may not be there yet."""
     seen, said = b"", 0
 
@@ -97,7 +97,7 @@ def read_until(stream, wanted, seconds=100, say=None):
             seen += data
         return wanted in seen
 
-    wait_for(f"{wanted} on the console", more, seconds)
+    wait_for(f"{wanted} on the console", more)
     return seen
 
 

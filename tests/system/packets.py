@@ -18,7 +18,7 @@ for f in frames:
     mouth.send(f)
 heard = set()
 while len(frames) - 1 not in heard:
-    if not select.select([ear], [], [], 10)[0]:
+    if not select.select([ear], [], [], 60)[0]:
         sys.exit("the last frame did not come: heard " + str(sorted(heard)))
     got, where = ear.recvfrom(65535)
     heard.update(i for i, f in enumerate(frames) if where[2] != 4 and got == f)
@@ -73,6 +73,11 @@ def dhcp(client, reply, kind, address="0.0.0.0", lease_s=3600, server="10.9.0.1"
     if reply:
         return udp(sender, server, 67, 68, body, to="255.255.255.255", to_mac=ANYONE)
     return udp(client, "0.0.0.0", 68, 67, body, to="255.255.255.255", to_mac=ANYONE)
+
+
+def forwards(*ports):
+    """Words of a shell that waits until these ports of a bridge forward: the kernel sees their cables a moment later."""
+    return "; ".join(f"until [ $(cat /sys/class/net/{port}/brport/state) = 3 ]; do sleep 0.1; done" for port in ports)
 
 
 def pass_through(host, into, out, frames, last):

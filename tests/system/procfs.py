@@ -1,4 +1,4 @@
-"""What /proc says of processes, of which any may end, open or close something meanwhile: what is gone is left out."""
+"""What /proc and directories hold while others change them: processes end, files go, and what is gone is left out."""
 import os
 import pathlib
 
@@ -9,6 +9,11 @@ def read(path):
         return pathlib.Path(path).read_bytes()
     except OSError:
         return b""
+
+
+def files(top):
+    """All files below a directory, of which any may go meanwhile: unlike glob(), os.walk() passes over what is gone."""
+    return [pathlib.Path(path, name) for path, _, names in os.walk(top) for name in sorted(names)]
 
 
 def commands():

@@ -128,7 +128,7 @@ def test_hostile_definitions_are_refused_quickly(daemon, conn, what, text):
     before = cpu_s(daemon)
     refused(conn.defineXML, text)
     refused(conn.createXML, text)
-    assert cpu_s(daemon) - before < 5, what  # no explosion; the exact time is the benchmark's business
+    assert cpu_s(daemon) - before < 20, what  # no explosion; the exact time is the benchmark's business
     nothing_is_left(daemon, conn)
 
 

@@ -155,7 +155,7 @@ def test_a_suspended_guest_stands_still(say, guest, dom_of):
 
     def seen():
         return cpu_ticks(threads), resident_kib(pid), dom.blockStats("sda")[:4], dom.interfaceStats("52:54:00:00:0c:01")[4:]
-    still = seen()
+    still = wait_for("its threads to have come to rest", lambda: (now := seen()) == seen() and now)
     for _ in range(20):  # each asks QEMU, which would go on meanwhile
         assert seen() == still
     say("resume c")

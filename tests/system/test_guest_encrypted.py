@@ -77,7 +77,7 @@ def assert_key_is_nowhere(daemon, name):
     found = [words for words in procfs.commands().values() if any(identity in word for word in words)]
     assert found and not any(PASSPHRASE.encode() in word for words in found for word in words)
     assert PASSPHRASE.encode() not in daemon.virsh("dumpxml", name, "--security-info").encode()
-    assert not any(PASSPHRASE.encode() in procfs.read(path) for path in daemon.base.rglob("*") if path.is_file())
+    assert not any(PASSPHRASE.encode() in procfs.read(path) for path in procfs.files(daemon.base))
     objects = daemon.virsh("qemu-monitor-command", name, '{"execute":"qom-list","arguments":{"path":"/objects"}}')
     assert "-key" not in objects
 

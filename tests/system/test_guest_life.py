@@ -8,7 +8,7 @@ from waiting import EventLoop, Lifecycle, wait_for
 from lab import domains
 from lab.pulse import Pulse
 
-BOOT_S = 90
+BOOT_S = 120
 
 
 @pytest.fixture()

@@ -17,7 +17,7 @@ def run(tmp_path):
 
     def run(cap, backups, how, data):
         path = tmp_path / "guest.log"
-        subprocess.run([PROGRAM, str(cap), str(backups), "0", str(path), how], input=data, check=True, timeout=60)
+        subprocess.run([PROGRAM, str(cap), str(backups), "0", str(path), how], input=data, check=True, timeout=120)
         return {p.name: p.read_bytes() for p in sorted(tmp_path.iterdir())}
     return run
 

@@ -87,15 +87,31 @@ def test_events_that_do_not_exist_are_refused(daemon):
 
 
 def test_devices_form_a_tree(conn):
-    devices = {d.name(): d for d in conn.listAllDevices(0)}
-    assert set(devices) == set(conn.listDevices(None)) and len(devices) == conn.numOfDevices(None)
-    assert devices["computer"].parent() is None and devices["computer"].listCaps() == ["system"]
-    for name, device in devices.items():
-        described = ET.fromstring(device.XMLDesc(0))
+    def tree():
+        """Of devices that are there from beginning to end: others make and remove some meanwhile."""
+        devices = {d.name(): d for d in conn.listAllDevices(0)}
+        if set(devices) != set(conn.listDevices(None)) or len(devices) != conn.numOfDevices(None):
+            return None
+        try:
+            return {name: (device.parent(), ET.fromstring(device.XMLDesc(0))) for name, device in devices.items()}
+        except libvirt.libvirtError as error:
+            assert error.get_error_code() == libvirt.VIR_ERR_NO_NODE_DEVICE
+            return None
+
+    found = wait_for("lists that agree", tree)
+    assert found["computer"][0] is None and conn.nodeDeviceLookupByName("computer").listCaps() == ["system"]
+    for name, (parent, described) in found.items():
         assert described.findtext("name") == name
-        if name != "computer":
-            assert device.parent() in devices
-            assert os.path.isdir(described.findtext("path"))
+        assert name == "computer" or parent in found
+    gone = [path for _, described in found.values() if (path := described.findtext("path")) and not os.path.isdir(path)]
+    assert not [d for d in conn.listAllDevices(0) if ET.fromstring(xml_of(d)).findtext("path") in gone]
+
+
+def xml_of(device):
+    try:
+        return device.XMLDesc(0)
+    except libvirt.libvirtError:  # it has gone
+        return "<device/>"
 
 
 def test_links_and_pci_functions_agree_with_the_kernel(conn):

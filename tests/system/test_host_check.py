@@ -8,6 +8,7 @@ import pytest
 import cli
 from live import LiveDaemon
 from mortal import definition, processes
+from waiting import wait_for
 
 KIB = {line.split(":")[0]: int(line.split()[1]) for line in pathlib.Path("/proc/meminfo").read_text().splitlines()}
 CPUS = len(os.sched_getaffinity(0))
@@ -92,8 +93,11 @@ def test_what_is_swapped_out_of_a_guest(daemon, paused):
     """MEM-05: as the kernel counts it for QEMU."""
     paused("s")
     pid, = processes(daemon.virsh("domuuid", "s").strip())
-    status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
-    assert f"balloon.swapped={status['VmSwap'].split()[0]}\n" in daemon.virsh("domstats", "s", "--balloon")
+
+    def agree():
+        status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+        return f"balloon.swapped={status['VmSwap'].split()[0]}\n" in daemon.virsh("domstats", "s", "--balloon")
+    wait_for("both to say the same", agree)
     assert "swapped_of_guests_kib" in check(daemon)
 
 

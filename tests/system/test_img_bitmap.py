@@ -55,14 +55,14 @@ def dirty(tmp_path, image, name):
     place = tempfile.mkdtemp(dir=tmp_path)
     path, pid = os.path.join(place, "s"), os.path.join(place, "pid")
     subprocess.run(["qemu-nbd", "-r", "-f", "qcow2", "-B", name, "-k", path, "--fork", "--pid-file", pid, image], check=True,
-                   timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                   timeout=120, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with open(pid, encoding="ascii") as f:
         server = os.pidfd_open(int(f.read()))
     try:
         parts = json.loads(stock("map", "--output=json", "--image-opts", f"driver=nbd,server.type=unix,"
                                  f"server.path={path},x-dirty-bitmap=qemu:dirty-bitmap:{name}"))
         # it leaves when its only client has left
-        assert select.select([server], [], [], 30)[0]
+        assert select.select([server], [], [], 120)[0]
     finally:
         os.close(server)
     return [(part["start"], part["length"]) for part in parts if not part["data"]]

@@ -61,7 +61,7 @@ def boots(path, log, format, more=""):
     machine = start("-object", SECRET, "-serial", f"file:{log}", "-drive", f"file={path},format={format},if=ide,snapshot=on{more}")
     try:
         wait_for("the guest beats", lambda: machine.poll() is not None or b"beat" in log.read_bytes()
-                 if log.exists() else False, 60)
+                 if log.exists() else False)
         assert machine.poll() is None
     finally:
         machine.kill()
@@ -117,14 +117,14 @@ class Shell:
         self.link.settimeout(0.5)
         self.said = b""
 
-    def hear(self, text, timeout=60):
+    def hear(self, text):
         def heard():
             try:
                 self.said += self.link.recv(65536)
             except TimeoutError:
                 self.link.sendall(b"\n")
             return text in self.said
-        wait_for(f"the guest says {text}", heard, timeout)
+        wait_for(f"the guest says {text}", heard)
 
     def run(self, command):
         """What the command prints, as lines."""

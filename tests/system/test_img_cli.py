@@ -138,7 +138,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
                              stderr=subprocess.PIPE)
     wait_for("it has begun", lambda: len(os.listdir(tmp_path)) == 2)
     child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=60) == 1
+    assert child.wait(timeout=120) == 1
     assert b"interrupted" in child.stderr.read()
     assert os.listdir(tmp_path) == ["a.raw"]
 
@@ -225,7 +225,7 @@ def test_what_an_untrusted_image_names_is_never_opened(tmp_path, command, kind):
     images = [f"if={image}", f"of={new}"] if words[0] == "dd" else [image]
     seen = tmp_path / "trace"
     done = subprocess.run(["strace", "-f", "-o", seen, "-e", "trace=open,openat,connect,execve", OURS, words[0], "--untrusted", *words[1:],
-                           *images, *more], capture_output=True, text=True, timeout=60,
+                           *images, *more], capture_output=True, text=True, timeout=120,
                           env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"})
     opened = seen.read_text()
     assert f'"{image}"' in opened and "secret-of-the-host" not in opened.split("\n", 1)[1]

@@ -30,7 +30,7 @@ class Export:
                 self.port = s.getsockname()[1]
             where = ["-b", "127.0.0.1", "-p", str(self.port)]
         subprocess.run(["qemu-nbd", "-t", "-f", format, "-e", "8", *where, "--fork", "--pid-file", self.pid_file, *options,
-                        image], check=True, timeout=60, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        image], check=True, timeout=120, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.uri = f"nbd://127.0.0.1:{self.port}/" if tcp else f"nbd+unix:///?socket={self.path}"
 
     def __enter__(self):
@@ -160,6 +160,6 @@ def test_a_server_that_breaks_leaves_no_half_image(tmp_path):
     target = tmp_path / "out"
     command = f'"{OURS}" convert -f raw -O qcow2 "$uri" "{target}"'
     done = subprocess.run(["nbdkit", "--exit-with-parent", "-U", "-", "--filter=error", "pattern", "40M", "error-pread=EIO",
-                           "error-pread-rate=50%", "--run", command], capture_output=True, text=True, timeout=60)
+                           "error-pread-rate=50%", "--run", command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "cannot read from" in done.stderr, done
     assert not target.exists() and os.listdir(tmp_path) == []

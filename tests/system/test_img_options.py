@@ -309,7 +309,7 @@ def files(tmp_path_factory):
 
 def status(program, words, files, place):
     shutil.copytree(files, place)
-    done = subprocess.run([program, *words], cwd=place, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run([program, *words], cwd=place, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     made = os.path.exists(os.path.join(place, "new"))
     shutil.rmtree(place)
     return (done.returncode, made), done
@@ -356,7 +356,7 @@ def test_salvage_takes_what_can_be_read(tmp_path):
     for options, code in (([], 1), (["--salvage"], 0)):
         done = subprocess.run(["nbdkit", "-U", "-", "sh", "-", "--run",
                                f'"{OURS}" convert {" ".join(options)} -f raw -O raw "$uri" "{place}"'], input=script,
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=120)
         assert done.returncode == code, done
         assert place.exists() == (code == 0)
     assert done.stderr.count("zeros take its place") == 2

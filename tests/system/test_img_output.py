@@ -78,7 +78,7 @@ def run_io(place, name, *commands):
 
 
 def said(program, place, words):
-    done = subprocess.run([program, *words], cwd=place, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run([program, *words], cwd=place, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -229,7 +229,7 @@ def test_every_option_in_the_help_of_stock_is_known_here():
     for command, options in commands:
         for option in options:
             # An option that takes an argument is satisfied with this one; a file follows never.
-            done = subprocess.run([OURS, command, option, "1"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+            done = subprocess.run([OURS, command, option, "1"], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
             assert not re.search("invalid option|unrecognized option|ambiguous", done.stderr), (command, option, done.stderr)
 
 
@@ -238,5 +238,5 @@ def test_help_is_given_where_it_is_asked_for():
     for command, _ in synopsis():
         assert f"\n  {command} " in whole
         for option in ("-h", "--help"):
-            done = subprocess.run([OURS, command, option], capture_output=True, text=True, timeout=60)
+            done = subprocess.run([OURS, command, option], capture_output=True, text=True, timeout=120)
             assert done.returncode == 0 and done.stdout.startswith(f"usage: drover-img {command} "), done

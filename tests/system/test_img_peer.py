@@ -46,7 +46,7 @@ class Peer:
 
     def virsh(self, *words):
         """Status, output and error, the program's own name left out of it."""
-        done = self.host.run(["virsh", "-q", "-c", "qemu:///system", *words], check=False, timeout=100)
+        done = self.host.run(["virsh", "-q", "-c", "qemu:///system", *words], check=False, timeout=120)
         return done.returncode, done.stdout.strip(), done.stderr.strip().replace("drover-img:", "qemu-img.real:")
 
     def volume(self, name):
@@ -237,7 +237,7 @@ def test_virt_install_imports_clones_and_guests_boot(ours):
         host.virsh("destroy", name)
     assert ours.volume("thin.qcow2")["backing"] == ("/srv/p/boot.raw", "raw")
     done = host.run(["virt-clone", "--connect", "qemu:///system", "--original", "whole", "--name", "second", "--auto-clone"],
-                    check=False, timeout=100)
+                    check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     names = host.virsh("domblklist", "second").split()
     assert ours.content(os.path.basename(names[1])) == ours.content("boot.qcow2")

@@ -74,7 +74,7 @@ def test_what_is_told_about_an_export(tmp_path):
 
 def failing_io(uri, *commands):
     words = [word for command in commands for word in ("-c", command)]
-    done = subprocess.run(["qemu-io", "-f", "raw", *words, uri], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["qemu-io", "-f", "raw", *words, uri], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode or "failed" in done.stdout, done
     return done.stdout + done.stderr
 
@@ -152,7 +152,7 @@ def test_it_ends_with_the_last_client_and_lets_in_no_more_than_shared(tmp_path):
         with pytest.raises(TimeoutError):
             second.recv(1)
         assert first
-    second.settimeout(30)
+    second.settimeout(120)
     assert second.recv(18)[:8] == b"NBDMAGIC"
     second.close()
     stock("compare", "-f", "raw", "-F", "raw", raw, server.uri)
@@ -170,9 +170,9 @@ def test_a_client_that_says_nothing_is_sent_away(tmp_path):
     """An idle connection holds a place for the time of haggling only."""
     with Serve(tmp_path, fill(tmp_path / "a.raw", 1 << 20), "--persistent", "-v") as server:
         link = greeted(server)
-        link.settimeout(30)
+        link.settimeout(120)
         assert link.recv(1) == b""
-        assert "come to the point" in server.said()
+        wait_for("it says why", lambda: "come to the point" in server.said())
         info(server)
 
 
@@ -190,7 +190,7 @@ def asking(server):
     """A client that came to requests, and the size of what it was let in to."""
     link = greeted(server)
     link.sendall(struct.pack(">IQII", 3, 0x49484156454f5054, 1, 0))  # NBD_OPT_EXPORT_NAME, the empty one
-    link.settimeout(60)
+    link.settimeout(120)
     size, _ = struct.unpack(">QH", exactly(link, 10))
     return link, size
 
@@ -210,7 +210,7 @@ def test_a_client_that_stops_in_the_middle_gives_its_place_to_another(tmp_path, 
         link.sendall({"reads nothing": request(0, 0, 8 << 20) * 8, "half a request": request(0, 0, 512)[:20],
                       "half a payload": request(1, 0, 1 << 20) + bytes(1000)}[how])
         info(server)  # the only place is taken until then
-        assert said in server.said()
+        wait_for("it says why", lambda: said in server.said())
         link.close()
 
 
@@ -222,9 +222,10 @@ def test_a_client_that_asks_for_nothing_stays(tmp_path):
         stopping, _ = asking(server)
         stopping.sendall(request(0, 0, 512)[:20])
         assert stopping.recv(1) == b""
-        idle.sendall(request(0, 0, size))
+        assert size == 1 << 20
+        idle.sendall(request(0, 0, 4096))  # the answer has room on its way: this busy reader may take its time
         assert exactly(idle, 16)[:8] == struct.pack(">II", 0x67446698, 0)
-        assert exactly(idle, size) == raw.read_bytes()
+        assert exactly(idle, 4096) == raw.read_bytes()[:4096]
         idle.close()
         stopping.close()
 
@@ -252,7 +253,7 @@ def test_clients_that_write_all_at_once(tmp_path):
 def sound(image):
     """No errors; clusters that nobody points at are no harm."""
     for program in ("qemu-img", OURS):
-        done = subprocess.run([program, "check", "-q", image], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([program, "check", "-q", image], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode in (0, 3), done
 
 
@@ -282,7 +283,7 @@ def test_a_killed_server_leaves_an_image_without_errors_that_holds_what_was_flus
         before = os.stat(image).st_blocks
         wait_for("it writes", lambda size=before: os.stat(image).st_blocks > size + 500 or client.poll() is not None)
         server.end(signal.SIGKILL)
-        client.wait(timeout=60)
+        client.wait(timeout=120)
         sound(image)
         io(image, f"read -P {turn} 61510k 100k")
 
@@ -293,7 +294,7 @@ def test_an_image_in_use_is_refused_and_so_is_what_is_served(tmp_path):
     with Serving(tmp_path, image, format="qcow2") as server:
         assert "lock" in failing("serve", "--socket", tmp_path / "s", "-f", "qcow2", image)
         assert not os.path.exists(tmp_path / "s")
-        done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 512", image], capture_output=True, text=True, timeout=60,
+        done = subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 512", image], capture_output=True, text=True, timeout=120,
                               check=False)
         assert "lock" in done.stderr
         assert "in use" in failing("serve", "--socket", server.path, "-f", "raw", fill(tmp_path / "a.raw", 1 << 20))
@@ -331,7 +332,7 @@ def test_a_full_disk_is_told_as_such(tmp_path):
     server = Serving(tmp_path, image, format="qcow2", preexec_fn=no_large_files)
     try:
         assert "No space left" in failing_io(server.uri, "write 0 32M")
-        assert "cannot write" in server.said()
+        wait_for("it says why", lambda: "cannot write" in server.said())
     finally:
         server.end(signal.SIGKILL)
     sound(image)
@@ -348,14 +349,14 @@ def test_forking_standard_input_and_sockets_passed_in(tmp_path):
     assert "No such file" in failing("serve", "--fork", "-k", path, "-f", "raw", tmp_path / "gone")
     assert not path.exists()
     done = subprocess.run([OURS, "serve", "--stdin", "-f", "raw", raw], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=60, check=False)
+                          timeout=120, check=False)
     assert done.returncode == 1 and "standard input is no socket" in done.stderr, done
     mine, its = socket.socketpair()
     with its:
         server = subprocess.Popen([OURS, "serve", "--stdin", "-f", "raw", raw], stdin=its)
     assert mine.recv(18)[:8] == b"NBDMAGIC"
     mine.close()
-    assert server.wait(timeout=60) == 0
+    assert server.wait(timeout=120) == 0
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -367,7 +368,7 @@ def test_forking_standard_input_and_sockets_passed_in(tmp_path):
         server = subprocess.Popen(["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "{OURS}" serve -r -f raw "{raw}"'],
                                   preexec_fn=pass_in, close_fds=False)
         stock("compare", "-f", "raw", "-F", "raw", raw, f"nbd+unix:///?socket={path}")
-        assert server.wait(timeout=60) == 0
+        assert server.wait(timeout=120) == 0
 
 
 def test_wrong_words_are_named(tmp_path):
@@ -395,7 +396,7 @@ def test_every_option_is_in_the_manual_and_completed(tmp_path):
     def completed(*words):
         done = subprocess.run(["bash", "-c", f'. "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _drover_img; '
                                'echo "${COMPREPLY[*]}"', "-", "drover-img", *words], capture_output=True, text=True, check=True,
-                              timeout=60)
+                              timeout=120)
         return done.stdout.split()
 
     assert completed("re") == ["rebase", "resize"]
@@ -405,5 +406,5 @@ def test_every_option_is_in_the_manual_and_completed(tmp_path):
     if shutil.which("man"):
         (tmp_path / "drover-img.1").write_text(page)
         shown = subprocess.run(["man", "--warnings", "-l", tmp_path / "drover-img.1"], capture_output=True, text=True, check=True,
-                               timeout=60, env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"})
+                               timeout=120, env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"})
         assert "drover-img serve" in shown.stdout and shown.stderr == ""

@@ -15,6 +15,7 @@ from waiting import wait_for
 pytestmark = needs_stock
 
 SIZE = 8 << 20
+SLOW = "256K"  # a second: pieces of 1 MiB come at once, and then it waits, which a signal ends
 
 
 def started(*args, **more):
@@ -23,7 +24,7 @@ def started(*args, **more):
 
 def stopped(child, number=signal.SIGINT):
     child.send_signal(number)
-    said = child.communicate(timeout=60)[1]
+    said = child.communicate(timeout=120)[1]
     return child.returncode, said
 
 
@@ -44,7 +45,7 @@ def overlay(tmp_path):
 
 def test_a_commit_that_is_stopped_can_be_done_again(overlay, tmp_path):
     before = (tmp_path / "base").read_bytes()
-    child = started("commit", "-r", "1M", overlay)
+    child = started("commit", "-r", SLOW, overlay)
     wait_for("the backing file changes", lambda: (tmp_path / "base").read_bytes() != before)
     code, said = stopped(child)
     assert code == 1 and "interrupted by signal 2" in said and "still holds everything" in said
@@ -78,7 +79,7 @@ def test_a_rebase_that_is_stopped_changes_nothing_that_is_seen(overlay, tmp_path
 def test_a_new_image_of_many_files_that_is_stopped_leaves_none(tmp_path, number):
     raw, place = fill(tmp_path / "raw", SIZE), tmp_path / "there"
     place.mkdir()
-    child = started("convert", "-r", "1M", "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", raw,
+    child = started("convert", "-r", SLOW, "-f", "raw", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", raw,
                     place / "a.vmdk")
     wait_for("it began", lambda: sum(os.stat(path).st_blocks for path in place.iterdir()) > 1024)
     code, said = stopped(child, number)
@@ -119,7 +120,7 @@ def test_a_data_file_appears_with_its_image_and_what_was_there_stays(tmp_path):
     (place / "data").write_bytes(b"was there")
     (place / "data").chmod(0o640)
     words = ("-f", "raw", "-O", "qcow2", "-o", f"data_file={place}/data", raw, place / "image")
-    child = started("convert", "-r", "1M", *words)
+    child = started("convert", "-r", SLOW, *words)
     wait_for("it began", lambda: any(path.name.startswith("data.") and written(path) for path in place.iterdir()))
     code, said = stopped(child)
     assert code == 1 and "nothing was kept" in said
@@ -142,7 +143,7 @@ def test_a_target_that_was_there_is_told_to_be_half_written(tmp_path):
     raw, image = fill(tmp_path / "raw", SIZE), tmp_path / "a"
     ours("create", "-q", "-f", "qcow2", image, SIZE)
     empty = image.stat().st_size
-    child = started("convert", "-n", "-r", "1M", "-f", "raw", "-O", "qcow2", raw, image)
+    child = started("convert", "-n", "-r", SLOW, "-f", "raw", "-O", "qcow2", raw, image)
     wait_for("it began", lambda: image.stat().st_size > empty)
     code, said = stopped(child)
     assert code == 1 and "a part of the target has been written" in said
@@ -151,19 +152,26 @@ def test_a_target_that_was_there_is_told_to_be_half_written(tmp_path):
 
 def test_sigusr1_asks_how_far_it_is(tmp_path):
     raw = fill(tmp_path / "raw", SIZE)
-    child = started("convert", "-r", "4M", "-f", "raw", "-O", "raw", raw, tmp_path / "a")
+    child = started("convert", "-r", SLOW, "-f", "raw", "-O", "raw", raw, tmp_path / "a")
     wait_for("it began", lambda: any(path.name.endswith(".part") and written(path) for path in tmp_path.iterdir()))
-    child.send_signal(signal.SIGUSR1)
-    said = child.communicate(timeout=60)[1]
+
+    def asked():
+        child.send_signal(signal.SIGUSR1)
+        return child.poll() is not None
+
+    wait_for("it ends", asked)  # soon: who is asked waits no longer
+    said = child.communicate(timeout=120)[1]
     assert child.returncode == 0
-    assert re.fullmatch(r"    \(\d+\.\d\d/100%\)\n", said)
+    assert re.fullmatch(r"(    \(\d+\.\d\d/100%\)\n)+", said), said
+    shares = [float(share) for share in re.findall(r"[\d.]+(?=/)", said)]
+    assert shares == sorted(shares)
     assert (tmp_path / "a").read_bytes() == raw.read_bytes()
 
 
 def test_a_terminal_sees_a_bar_with_rate_and_time_left(tmp_path):
     raw = fill(tmp_path / "raw", SIZE)
     screen, inside = pty.openpty()
-    child = started("convert", "-p", "-r", "4M", "-f", "raw", "-O", "raw", raw, tmp_path / "a", stdout=inside)
+    child = started("convert", "-p", "-r", "2M", "-f", "raw", "-O", "raw", raw, tmp_path / "a", stdout=inside)
     os.close(inside)
     said = b""
     while True:

@@ -90,13 +90,12 @@ def test_from_a_cd_to_the_world(lab, host, install):
     outside = host.outside
     console.run("ip route replace default via 192.168.122.1")
     assert "1048576 vda" in console.run("cat /proc/partitions")[1]
-    assert outside.address in console.run("nslookup -type=a b 192.168.122.1")[1]
+    wait_for("its name", lambda: outside.address in console.run("nslookup -type=a b 192.168.122.1")[1])
     for reached in ("192.168.122.1", outside.address):
-        status, said = console.run(f"ping -c 1 -W 5 {reached}")
-        assert status == 0, said
+        wait_for(reached, lambda: console.run(f"ping -c 1 -W 10 {reached}")[0] == 0)
     assert outside.run(["ip", "route", "get", lease], check=False).returncode != 0  # so it answered host a
     console.run("ip route replace default via 10.66.0.1")
-    assert console.run("ping -c 1 -W 5 10.66.0.1")[0] == 0
+    wait_for("the other network", lambda: console.run("ping -c 1 -W 10 10.66.0.1")[0] == 0)
     assert console.run(f"ping -c 1 -W 2 {outside.address}")[0] != 0
 
 
@@ -123,7 +122,7 @@ def test_from_the_networks_own_boot_server(host, install):
     console = install("pxe", "--pxe", "--disk", "none", "--network", "network=pxe,model=virtio")
     console.wait("^beat", 90)
     mac = dumped(host, "pxe").find("devices/interface/mac").get("address")
-    assert mac in host.virsh("net-dhcp-leases", "pxe")
+    wait_for("its lease", lambda: mac in host.virsh("net-dhcp-leases", "pxe"))
 
 
 @pytest.mark.parametrize("words", [

@@ -141,8 +141,8 @@ def test_nothing_stays_behind():
         host.run(["sh", "-c", "sleep 600 & mkdir /sys/fs/cgroup/*/below; setsid sleep 600 & echo"], check=False)
         victims = wait_for("both run", lambda: len(host.processes("sleep")) == 2 and host.processes("sleep"))
         assert groups(identity)
-    assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in victims)
-    assert not groups(identity) and not home.exists() and cable not in links()
+    wait_for("nothing to be left", lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in victims)
+             and not groups(identity) and not home.exists() and cable not in links())
 
 
 def test_nothing_stays_behind_when_the_driver_is_killed():
@@ -296,7 +296,7 @@ def test_a_stop_is_seen_as_a_pause_by_the_hosts_clock(beating):
     reader, qemu = beating(probe.accelerators()["payload"], 48, *payload_arguments(8, 1))
     reader.wait("^beat 00000100", 60)
     qemu.qmp("stop")
-    reader.wait_silence(0.5)  # the pause itself
+    reader.wait_silence(1.5)  # the pause itself
     mark, last = reader.mark(), reader.beats()[-1]
     qemu.qmp("cont")
     after = reader.wait("^beat", 60, mark)

@@ -1,5 +1,6 @@
 """The guest agent, a real one in a real guest, through stock clients."""
 import json
+import os
 import subprocess
 import time
 
@@ -11,7 +12,9 @@ from live import linux, read_until, start, state
 from waiting import wait_for
 
 DEVICES = """<disk type='file'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
-<serial type='pty'/><interface type='user'><mac address='52:54:00:aa:bb:cc'/><model type='virtio'/></interface>"""
+<serial type='pty'/><interface type='user'><mac address='{mac}'/><model type='virtio'/></interface>"""
+NUMBER = f"{os.getpid() & 0xffffff:06x}"
+MAC = f"52:54:00:{NUMBER[:2]}:{NUMBER[2:4]}:{NUMBER[4:]}"  # and a link: nobody else's on this machine
 
 
 def in_guest(conn, name, command, expected):
@@ -37,7 +40,7 @@ def dom(daemon, tmp_path):
         if not disk.exists():
             subprocess.run(["mke2fs", "-q", "-t", "ext2", disk, "4M"], check=True)
             disk.chmod(0o666)
-        start(daemon, tmp_path, linux("g", DEVICES.format(disk=disk), agent=True, name="tiny", shell="ttyS1",
+        start(daemon, tmp_path, linux("g", DEVICES.format(disk=disk, mac=MAC), agent=True, name="tiny", shell="ttyS1",
                                       extra="<pm><suspend-to-mem enabled='yes'/><suspend-to-disk enabled='no'/></pm>",
                                       vcpus=2))
     dom = conn.lookupByName("g")
@@ -142,15 +145,15 @@ def test_addresses_as_the_guest_sees_them(dom):
 
 def test_addresses_as_the_host_has_seen_them(daemon, dom):
     """The neighbour table of the kernel, by the guest's MAC."""
-    link = "drarptest"
+    link = f"drarp{NUMBER}"
     subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
     try:
         for command in (["link", "set", link, "up"], ["address", "add", "192.0.2.1/24", "dev", link],
-                        ["neigh", "add", "192.0.2.77", "lladdr", "52:54:00:aa:bb:cc", "dev", link]):
+                        ["neigh", "add", "192.0.2.77", "lladdr", MAC, "dev", link]):
             subprocess.run(["ip", *command], check=True)
         seen = dom.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
         assert [(nic["hwaddr"], nic["addrs"]) for nic in seen.values()] == [
-            ("52:54:00:aa:bb:cc", [{"addr": "192.0.2.77", "prefix": 0, "type": libvirt.VIR_IP_ADDR_TYPE_IPV4}])]
+            (MAC, [{"addr": "192.0.2.77", "prefix": 0, "type": libvirt.VIR_IP_ADDR_TYPE_IPV4}])]
         assert "192.0.2.77" in daemon.virsh("domifaddr", "g", "--source", "arp")
     finally:
         subprocess.run(["ip", "link", "delete", link], check=True)
@@ -179,7 +182,7 @@ def test_the_agent_is_there_again_after_a_restart_of_the_daemon(daemon, dom):
     daemon.output.truncate(0)
     daemon.start()
     wait_for("its answer", lambda: "return" in daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-ping"}',
-                                                            check=False), 30)
+                                                            check=False))
 
 
 def test_a_reboot_and_a_shutdown_by_the_agent(daemon, dom):

@@ -66,7 +66,7 @@ def test_virt_install_makes_a_disk_in_the_default_pool(daemon):
     for name, disk in (("sized", "size=1"), ("named", "vol=default/sized-2.qcow2")):
         if name == "named":
             daemon.virsh("vol-create-as", "default", "sized-2.qcow2", "1M", "--format", "qcow2")
-        done = subprocess.run([*common, "--name", name, "--disk", disk], capture_output=True, text=True, timeout=90,
+        done = subprocess.run([*common, "--name", name, "--disk", disk], capture_output=True, text=True, timeout=120,
                               check=False, env={**os.environ, "HOME": str(daemon.base)})
         assert done.returncode == 0, done.stdout + done.stderr
         assert daemon.virsh("domstate", name).strip() == "running"

@@ -53,6 +53,6 @@ def test_a_guest_that_the_destination_lost_is_named(pair):
         pair.b.kill("qemu-system-x86_64")
         wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [])
         pair.a.kill("drover", signal.SIGCONT)
-        said, errors = moving.communicate(timeout=60)
+        said, errors = moving.communicate(timeout=120)
         assert moving.returncode == 1 and "Domain 'g' stays here: " in said and "1 of 1 guests are still on this host" in errors
         assert guests_of(pair.a, "--all") == ["g"]

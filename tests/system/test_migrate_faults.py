@@ -29,7 +29,7 @@ def lives_at_home(pair, pulse):
     wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [])
     right, line = pulse.verify()
     assert right, line
-    pair.a.virsh("migrate", "--live", "g", TO_B, timeout=60)
+    pair.a.virsh("migrate", "--live", "g", TO_B, timeout=120)
     assert guests_of(pair.a) == [] and guests_of(pair.b) == ["g"]
     right, line = pulse.verify()
     assert right, line

@@ -23,7 +23,7 @@ STRIDE = int(os.environ.get("STRIDE", "6"))
 FIRST = {("a", False): 1, ("a", True): 4, ("b", False): 0, ("b", True): 3}  # so that together they try more of them
 MOST_POINTS = 80
 CONTROL_BYTES = 128
-MOVE_S = 60
+MOVE_S = 120
 
 
 class Trigger:

@@ -55,7 +55,7 @@ def test_one_too_many_is_told_so_and_can_try_again(pair):
                 pair.a.virsh("define", "/root/d.xml")
                 pair.a.virsh("migrate", "--offline", "--persistent", "d", TO_B)
             wait_for("it is over", lambda: "g2" not in guests_of(pair.b, "--all"), 60)
-            pair.a.virsh("migrate", "--live", "g3", TO_B, timeout=100)
+            pair.a.virsh("migrate", "--live", "g3", TO_B, timeout=120)
         assert "g3" in guests_of(pair.b) and guests_of(pair.a) == ["g1", "g2"]
 
 

@@ -32,9 +32,9 @@ def way(mixed, source, target):
 def test_a_guest_moves_from_drover_to_libvirt_and_back(mixed, options):
     out, home = way(mixed, "ours", "stock"), way(mixed, "stock", "ours")
     with running(out) as pulse:
-        out.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://stock/system", timeout=90)
+        out.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://stock/system", timeout=120)
         check_moved(out, pulse)
-        home.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://ours/system", timeout=90)
+        home.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://ours/system", timeout=120)
         check_moved(home, pulse)
         assert state_of(home.b, "g") == "running"
 
@@ -43,7 +43,7 @@ def test_a_guest_moves_from_drover_to_libvirt_and_back(mixed, options):
 def test_a_guest_moves_from_libvirt_to_drover_paused_and_persistent(mixed):
     there = way(mixed, "stock", "ours")
     with running(there, verb="define") as pulse:
-        there.a.virsh("migrate", "--suspend", "--persistent", "--undefinesource", "g", "qemu+tcp://ours/system", timeout=90)
+        there.a.virsh("migrate", "--suspend", "--persistent", "--undefinesource", "g", "qemu+tcp://ours/system", timeout=120)
         assert state_of(there.b, "g") == "paused" and guests_of(there.a, "--all") == []
         assert guests_of(there.b, "--all", "--persistent") == ["g"]
         there.b.virsh("resume", "g")
@@ -73,5 +73,5 @@ def test_a_libvirt_that_refuses_the_guest_says_why(mixed):
     with running(pair, devices="<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>"):
         for options in ([], ["--p2p"]):
             with pytest.raises(LabError, match="only-here"):
-                pair.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://stock/system", timeout=60)
+                pair.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://stock/system", timeout=120)
             assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []

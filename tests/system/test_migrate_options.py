@@ -102,7 +102,8 @@ def test_a_guest_is_slowed_until_it_can_be_sent(pair):
     """--auto-converge begins where it was told to."""
     with running(pair, touch_mib=64, dirty_mib_s=200, random=False) as pulse:
         with moving(pair, "--auto-converge", "--auto-converge-initial", "70", "--auto-converge-increment", "9"):
-            pair.a.virsh("migrate-setspeed", "g", "48")
+            pair.a.virsh("migrate-setmaxdowntime", "g", "1")  # however little a guest of a busy machine writes, it never fits
+            pair.a.virsh("migrate-setspeed", "g", "16")
             wait_for("it is slowed", lambda: int(job(pair).get("Auto converge throttle", "0")) >= 70, 60)
             pair.a.virsh("migrate-setmaxdowntime", "g", "100000")
         check_moved(pair, pulse)
@@ -146,7 +147,7 @@ def test_names_mean_what_they_mean_where_they_are_looked_up(pair):
         host.write_file("/etc/hosts", host.read_file("/etc/hosts") + f"{pair.b.address} {name}\n")
     with running(pair) as pulse:
         def move(*words):
-            pair.b.virsh("migrate", "--live", *words, uri="qemu+ssh://a/system", timeout=60)
+            pair.b.virsh("migrate", "--live", *words, uri="qemu+ssh://a/system", timeout=120)
 
         with pytest.raises(LabError, match="error: .*seen-by-client"):
             move("--p2p", "g", "qemu+tcp://seen-by-client/system")
@@ -172,7 +173,7 @@ def test_what_differs_between_the_hosts_is_changed_on_the_way(pair):
 
         def move(text):
             pair.a.write_file("/root/there.xml", text)
-            pair.a.virsh("migrate", "--live", "--copy-storage-all", "--xml", "/root/there.xml", "g", TO_B, timeout=60)
+            pair.a.virsh("migrate", "--live", "--copy-storage-all", "--xml", "/root/there.xml", "g", TO_B, timeout=120)
 
         for before, after, complaint in [("52:54:00:00:00:01", "52:54:00:00:00:02", "mac"),
                                          ("unit='KiB'>", "unit='KiB'>1", "memory"),
@@ -198,7 +199,7 @@ def test_only_what_lies_over_the_base_is_copied(pair):
     pair.a.run(["qemu-io", "-c", "write -P 7 1M 1M", "/var/lib/top.qcow2"])
     before = pair.b.run(["sha256sum", "/var/lib/base.img"]).stdout
     with running(pair, devices=add_disk("/var/lib/top.qcow2")) as pulse:
-        pair.a.virsh("migrate", "--live", "--copy-storage-inc", "g", TO_B, timeout=60)
+        pair.a.virsh("migrate", "--live", "--copy-storage-inc", "g", TO_B, timeout=120)
         check_moved(pair, pulse)
         pair.b.virsh("destroy", "g")
     assert pair.b.run(["sha256sum", "/var/lib/base.img"]).stdout == before

@@ -45,7 +45,7 @@ def test_caches_of_disks_are_checked_by_either_policy(pair):
         assert pair.daemon_a.stop() == 0
         pair.daemon_a = pair.a.droverd({"listen_tcp": 1, "auth_tcp": "none", "migration_cache_check": "strict"})
         assert named(refusal(pair)) == {"vdb", "vdc", "vdd", "vde"}
-        pair.a.virsh("migrate", "--live", "--unsafe", "g", TO_B, timeout=60)
+        pair.a.virsh("migrate", "--live", "--unsafe", "g", TO_B, timeout=120)
         check_moved(pair, pulse)
 
 
@@ -58,7 +58,7 @@ def test_a_source_that_is_the_storage_server_says_so(pair):
         sentence = refusal(pair)
         assert f"disk 'vdb' ({path}) is not on shared storage but on this host, which exports it" in sentence
         assert "--copy-storage-all" in sentence
-        pair.a.virsh("migrate", "--live", "--unsafe", "g", TO_B, timeout=60)
+        pair.a.virsh("migrate", "--live", "--unsafe", "g", TO_B, timeout=120)
         check_moved(pair, pulse)
     assert f"disk 'vdb' ({path}), which this host exports" in pair.daemon_a.log.read_text()
 
@@ -102,6 +102,6 @@ def test_a_guest_with_a_device_of_its_viewer_is_warned_of(pair):
     with Pulse(outside) as pulse:
         pair.a.virsh("create", "/root/g.xml")
         pulse.wait("^beat ", 90)
-        pair.a.virsh("migrate", "--live", "g", TO_B, timeout=60)
+        pair.a.virsh("migrate", "--live", "g", TO_B, timeout=120)
         check_moved(pair, pulse)
     assert "guest 'g' moves with a USB device that is redirected to it" in pair.daemon_a.log.read_text()

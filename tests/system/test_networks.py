@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import libvirt
+import procfs
 import pytest
 from waiting import EventLoop, wait_for
 
@@ -171,10 +172,11 @@ def test_a_flushed_rule_set_is_put_back(host):
 def test_a_server_that_dies_comes_back_with_its_leases(host):
     leases = next(host.path("/var/lib/drover/network").glob("*/leases"))
     leases.write_text("0 52:54:00:aa:bb:cc 192.168.122.9 kept *\n")
-    for pid in servers(host):
+    old = set(servers(host))
+    for pid in old:
         os.kill(pid, signal.SIGKILL)
-    wait_for("another server", lambda: servers(host))
-    assert "192.168.122.9/24" in host.virsh("net-dhcp-leases", "default")
+    wait_for("another server", lambda: len(now := set(servers(host))) == 1 and not now & old)
+    wait_for("its leases", lambda: "192.168.122.9/24" in host.virsh("net-dhcp-leases", "default"))
     assert "ended by itself; it is started again" in host.daemon.log.read_text()
 
 
@@ -241,7 +243,7 @@ def test_a_network_that_was_on_its_way_is_undone(host, network):
     status.write_text(status.read_text().replace("phase active", "phase starting"))
     host.daemon.start()
     bridge = defined(host, "half").find("bridge").get("name")
-    assert bridge not in links(host) and not status.exists() and len(servers(host)) == 1
+    wait_for("nothing to be left", lambda: bridge not in links(host) and not status.exists() and len(servers(host)) == 1)
     host.virsh("net-start", "half")
 
 
@@ -262,9 +264,9 @@ def test_sections_are_updated_live(host, network, section, element, later):
             found = [e for e in defined(host, "u", *flags).iter(tag) if e.attrib == ET.fromstring(element).attrib]
             assert bool(found) == there
         uuid = host.virsh("net-uuid", "u").strip()
-        files = "".join(p.read_text() for p in host.path(f"/run/drover/network/{uuid}").iterdir())
+        files = b"".join(map(procfs.read, procfs.files(host.path(f"/run/drover/network/{uuid}")))).decode()
         assert later is None or (later in files) == there
-    assert len(servers(host)) == 2
+    wait_for("two servers", lambda: len(servers(host)) == 2)
     assert "existing" in refused(host, "net-update", "u", "add", "ip-dhcp-range", "<range start='10.66.0.5' end='10.66.0.6'/>")
     assert "can't update 'bridge'" in refused(host, "net-update", "u", "add", "bridge", "<bridge/>")
 

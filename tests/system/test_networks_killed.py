@@ -3,12 +3,12 @@
 A network serves or it is not there: bridge, rules, server and forwarding agree with what the next daemon says of it.
 """
 import os
-import pathlib
 import signal
 import subprocess
 import uuid
 import xml.etree.ElementTree as ET
 
+import procfs
 import pytest
 from mortal import MortalDaemon, sweep
 from waiting import wait_for
@@ -30,18 +30,15 @@ class AloneDaemon(MortalDaemon):
         return ["ip", "netns", "exec", self.space]
 
     def inside(self, *argv):
-        done = subprocess.run([*self.around(), *argv], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([*self.around(), *argv], capture_output=True, text=True, check=False, timeout=120)
         return done.stdout
 
     def servers(self):
         """PIDs of every dnsmasq in there."""
         found = []
         for pid in self.inside("ip", "netns", "pids", self.space).split():
-            try:
-                if pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() == "dnsmasq":
-                    found.append(int(pid))
-            except OSError:
-                continue
+            if procfs.read(f"/proc/{pid}/comm").strip() == b"dnsmasq":
+                found.append(int(pid))
         return found
 
     def stop(self):
@@ -87,7 +84,7 @@ class Net:
 
     def served(self):
         """What its server was told of hosts."""
-        return "".join(path.read_text() for path in (self.daemon.base / "run/network").glob("*/*") if path.is_file())
+        return b"".join(map(procfs.read, procfs.files(self.daemon.base / "run/network"))).decode()
 
 
 @pytest.fixture(scope="module", name="daemon")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from packets import arp, dhcp, frame, ip, ip6, pass_through, udp
+from packets import arp, dhcp, forwards, frame, ip, ip6, pass_through, udp
 from waiting import wait_for
 
 from lab.hosts import Lab
@@ -31,6 +31,7 @@ def host():
             host.run(["sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; ip link add p{n} type veth peer name g{n}"])
             host.run(["sh", "-c", f"ip link set p{n} master t0 up; ip link set g{n} up"])
         host.ip("link set t0 up")
+        host.run(["sh", "-c", forwards("p1", "p2")])
         host.daemon = host.droverd()
         yield host
         if host.daemon.running:
@@ -226,7 +227,7 @@ def test_an_address_is_learned_from_dhcp_only(host, bind):
     assert pass_through(host, "g1", "g2", [udp(MINE, "10.9.0.6")], hello) == []
     pass_through(host, "g1", "g2", [], dhcp(MINE, False, 7, "10.9.0.5"))
     wait_for("the end of the lease", lambda: "10.9.0.5" not in rules(host))
-    pass_through(host, "g2", "g1", [], dhcp(MINE, True, 5, "10.9.0.7", lease_s=1))
+    pass_through(host, "g2", "g1", [], dhcp(MINE, True, 5, "10.9.0.7", lease_s=8))
     wait_for("a short lease", lambda: "10.9.0.7" in rules(host))
     wait_for("its end", lambda: "10.9.0.7" not in rules(host))
 

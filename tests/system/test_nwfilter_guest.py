@@ -62,7 +62,8 @@ def test_a_guest_whose_filter_cannot_be_in_force_does_not_start(host):
     host.write_file("/root/f.xml", "<filter name='sets'><rule action='drop' direction='in'><tcp ipset='x' ipsetflags='src'/></rule></filter>")
     host.virsh("nwfilter-define", "/root/f.xml")
     assert "does not know the sets of ipset" in try_card(host, card(2, clean(IP="10.9.0.5")) + card(1, "<filterref filter='sets'/>"))
-    assert bindings(host) == [] and "drover_filters" not in rules(host)
+    assert bindings(host) == []
+    wait_for("the end of the rules", lambda: "drover_filters" not in rules(host))
     wait_for("the end of the taps", lambda: "vnet" not in host.run(["ip", "-o", "link"]).stdout)
 
 
@@ -104,7 +105,8 @@ def test_an_interface_gets_another_filter_or_none_while_its_guest_runs(host):
     address(host, "10.9.0.6")
     host.write_file("/root/c.xml", card(1))
     host.virsh("update-device", "g", "/root/c.xml")
-    assert bindings(host) == [] and "drover_filters" not in rules(host)
+    assert bindings(host) == []
+    wait_for("the end of the rules", lambda: "drover_filters" not in rules(host))
     wait_for("the host with any address", lambda: reaches(host))
     host.write_file("/root/c.xml", card(1, clean(IP="10.9.0.7")))
     host.virsh("update-device", "g", "/root/c.xml")

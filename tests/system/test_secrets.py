@@ -151,7 +151,7 @@ def test_events_tell_of_definition_value_and_end(droverd):
 
 
 def drover(daemon, *args, said=None, check=True):
-    done = subprocess.run([DROVER, "-c", daemon.uri(), *map(str, args)], input=said, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([DROVER, "-c", daemon.uri(), *map(str, args)], input=said, capture_output=True, check=False, timeout=120)
     assert not check or done.returncode == 0, done.stderr.decode()
     return done
 

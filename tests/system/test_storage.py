@@ -46,10 +46,22 @@ class Storage:
                                text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
+    def watcher(self):
+        """The one that watches the pool."""
+        return next(pid for pid in self.helpers() if str(self.dir).encode() in procfs.read(f"/proc/{pid}/fd/3"))
+
 
 @pytest.fixture(name="storage")
 def fixture_storage():
-    storage = Storage("storage_timeout = 2\n")
+    storage = Storage("storage_timeout = 120\n")
+    yield storage
+    storage.daemon.stop()
+
+
+@pytest.fixture(name="impatient")
+def fixture_impatient():
+    """It gives up one that does not answer within seconds, more than a busy machine lets anybody wait who does."""
+    storage = Storage("storage_timeout = 10\n")
     yield storage
     storage.daemon.stop()
 
@@ -128,7 +140,8 @@ def test_a_volume_by_name_path_and_key(storage):
     assert lines == ["Name", "Type", "Capacity", "Allocation"]
     with open(path, "r+b") as file:
         file.write(b"x" * 136 * 1024)
-    os.sync()
+        file.flush()
+        os.fsync(file.fileno())
     assert "136.00 KiB" in storage.virsh("vol-info", path)
     assert "no storage vol with matching path" in storage.virsh("vol-info", "/nowhere", check=False)
 
@@ -227,7 +240,7 @@ def unread_events(pid):
 def test_a_flood_of_changes_that_cannot_be_gone_through_forgets_nothing(storage):
     """The kernel dropped events, and the directory is away for a moment: what was known stays known."""
     storage.virsh("vol-create-as", "p", "v", "1M")
-    watcher, away = storage.helpers()[0], storage.dir.with_name("away")
+    watcher, away = storage.watcher(), storage.dir.with_name("away")
     status = pathlib.Path(f"/proc/{watcher}/stat")
     os.kill(watcher, signal.SIGSTOP)
     wait_for("it stands still", lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
@@ -262,13 +275,13 @@ def test_a_restarted_daemon_finds_what_ran_and_what_was_being_made_is_gone(stora
         assert name == "kept" or (storage.dir / name).stat().st_size == 64 << 20, name
 
 
-def test_a_pool_that_hangs_holds_up_nobody_else(storage):
+def test_a_pool_that_hangs_holds_up_nobody_else(impatient):
     """A server that does not answer: here, whoever watches the pool is stopped."""
+    storage = impatient
     storage.virsh("vol-create-as", "p", "v", "1M")
     other = storage.daemon.base / "other"
     storage.virsh("pool-create-as", "q", "dir", "--target", other, "--build")
-    watcher = next(pid for pid in storage.helpers()
-                   if str(storage.dir).encode() in procfs.read(f"/proc/{pid}/fd/3"))
+    watcher = storage.watcher()
     os.kill(watcher, signal.SIGSTOP)
     try:
         begun = subprocess.Popen(["virsh", "-c", storage.daemon.uri(driver="qemu"), "vol-info", "v", "p"],
@@ -276,7 +289,7 @@ def test_a_pool_that_hangs_holds_up_nobody_else(storage):
         assert storage.names() == {"v"}  # what is known is still said
         storage.virsh("vol-create-as", "q", "w", "1M")
         assert "w" in storage.virsh("vol-list", "q")
-        assert "storage pool 'p' is not responding" in begun.communicate(timeout=60)[1]
+        assert "storage pool 'p' is not responding" in begun.communicate(timeout=120)[1]
     finally:
         os.kill(watcher, signal.SIGCONT)
     wait_for("the pool answers again", lambda: "1.00 MiB" in storage.virsh("vol-info", "v", "p", check=False))

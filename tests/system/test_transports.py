@@ -25,7 +25,7 @@ def test_ssh_by_either_remote_side(pair, mode):
 
 
 def test_a_host_that_does_not_resolve_is_an_error_at_once(pair):
-    done = pair.a.run(["virsh", "-c", "test+tcp://nowhere/default", "list"], check=False, timeout=60)
+    done = pair.a.run(["virsh", "-c", "test+tcp://nowhere/default", "list"], check=False, timeout=120)
     assert done.returncode == 1 and "nowhere" in done.stderr
 
 
@@ -71,7 +71,7 @@ def test_a_killed_daemon_starts_again_on_the_same_socket(pair):
 def test_a_second_daemon_in_the_same_place_is_refused_and_harms_nothing(droverd):
     directories = [word for name in ("config", "state", "run", "log")
                    for word in (f"--{name}-dir", droverd.base / {"config": "etc"}.get(name, name))]
-    second = subprocess.run([find_program(), *directories], capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run([find_program(), *directories], capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 1
     assert f"another droverd holds '{droverd.base}/run/droverd.pid'" in second.stdout + second.stderr
     assert (droverd.base / "run/droverd.pid").read_text() == f"{droverd.process.pid}\n"

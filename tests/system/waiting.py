@@ -6,10 +6,12 @@ import time
 import libvirt
 
 STEP_S = 0.02
+PATIENCE_S = 120  # what a busy machine may make anything wait; who waits for less waits as long
 
 
-def wait_for(what, condition, timeout=60):
+def wait_for(what, condition, timeout=0):
     """The first true value of condition(); an AssertionError that says what was waited for and seen last otherwise."""
+    timeout = max(timeout, PATIENCE_S)
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -74,7 +76,7 @@ class Lifecycle:
     def close(self):
         self._conn.domainEventDeregisterAny(self._id)
 
-    def wait(self, guest, event, timeout=60):
+    def wait(self, guest, event, timeout=PATIENCE_S):
         """The first event of this kind for this guest, past or to come."""
         def found():
             return next((entry for entry in self.events if entry[1:3] == (guest, event)), None)
