@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from console import Console
+from waiting import wait_for
 
 from lab import domains
 from lab.hosts import Lab
@@ -83,8 +84,7 @@ def test_a_bridged_guest_reaches_the_network_whatever_bridge_nf_says(world):
             assert forwards(a) == "0"
         for value in (0, 1):
             switch(a, "bridge/bridge-nf-call-iptables", value)
-            status, said = a.console.run(f"ping -c 1 -W 10 {b.address}")
-            assert status == 0, said
+            wait_for("b", lambda: a.console.run(f"ping -c 1 -W 10 {b.address}")[0] == 0)
     a.virsh("net-destroy", "own")
     assert forwards(a) == "0"
 
@@ -114,6 +114,19 @@ def test_a_tap_that_moves_takes_the_mtu_of_where_it_goes(world):
     assert link(a, live(a, 1).find("target").get("dev"))["master"] == "br0"
     a.write_file("/root/card.xml", card(1, "bridge", "bridge='br9'"))
     a.virsh("update-device", "g", "/root/card.xml")
+
+
+def test_a_card_on_a_bridge_comes_and_goes_while_the_guest_runs(world):
+    """LIFE-43: plugged by type and bridge, let go by type and MAC address; its tap goes too."""
+    a, _ = world
+    mac = "52:54:00:68:00:03"
+    a.virsh("attach-interface", "g", "bridge", "br9", "--model", "virtio", "--mac", mac)
+    tap = next(line.split()[0] for line in a.virsh("domiflist", "g").splitlines() if mac in line)
+    assert link(a, tap)["master"] == "br9"
+    wait_for("the guest's card", lambda: mac in a.console.run("ip link")[1])
+    a.virsh("detach-interface", "g", "bridge", "--mac", mac)
+    wait_for("it is gone", lambda: mac not in a.virsh("domiflist", "g") and f"{tap}:" not in a.run(["ip", "link"]).stdout)
+    wait_for("the guest has none", lambda: mac not in a.console.run("ip link")[1])
 
 
 def test_bridges_are_shown_with_their_members(world):

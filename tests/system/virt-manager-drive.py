@@ -15,7 +15,7 @@ gi.require_version("Atspi", "2.0")
 from gi.repository import Atspi  # noqa: E402
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 def walk(node):
