@@ -1,5 +1,6 @@
 """drover with a real guest, on droverd and on a stock libvirtd: reading as virsh reads, changing, moving (LIFE, MIG)."""
 import json
+import os
 import re
 import select
 import signal
@@ -8,11 +9,13 @@ import pytest
 from waiting import wait_for
 
 from lab import domains
+from lab.hosts import Lab
 from lab.paths import PROGRAMS
 from lab.pulse import Pulse
 
 DROVER = PROGRAMS / "drover"
 URI = "qemu:///system"
+VIRSH = ["virsh", "-q", "-c", URI]
 
 # Asked of a running guest with a disk, a network card and a screen.
 SAME = """
@@ -82,22 +85,38 @@ def start_daemon(host, kind):
         host.droverd({"listen_tcp": 1, "auth_tcp": "none"})
 
 
-@pytest.fixture(params=["libvirtd", "droverd"])
-def host(request, lab):
-    images(lab)
-    made = lab.host("a", stock=request.param == "libvirtd")
-    start_daemon(made, request.param)
-    return made
+@pytest.fixture(scope="module", params=["libvirtd", "droverd"])
+def world(request):
+    """Two hosts that run the same daemon, for all tests of it."""
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    with Lab() as lab:
+        images(lab)
+        for name in ("a", "b"):
+            start_daemon(lab.host(name, stock=request.param == "libvirtd"), request.param)
+        yield lab
 
 
-@pytest.fixture(params=["libvirtd", "droverd"])
-def pair_of(request, lab):
-    """Two hosts that run the same daemon."""
-    images(lab)
-    hosts = [lab.host(name, stock=request.param == "libvirtd") for name in ("a", "b")]
-    for host in hosts:
-        start_daemon(host, request.param)
-    return hosts
+@pytest.fixture()
+def lab(world, logs_of):
+    """The same without guests."""
+    yield world
+    logs_of(world)
+    for host in world.hosts.values():
+        for name in host.virsh("list", "--name").split():
+            host.run([*VIRSH, "destroy", name], check=False)
+        for name in host.virsh("list", "--all", "--name").split():
+            host.run([*VIRSH, "undefine", name, "--managed-save"], check=False)
+
+
+@pytest.fixture()
+def host(lab):
+    return lab.hosts["a"]
+
+
+@pytest.fixture()
+def pair_of(lab):
+    return [lab.hosts[name] for name in ("a", "b")]
 
 
 def both(host, command):

@@ -94,14 +94,14 @@ def test_a_guest_moves_and_lives_on(journey, options, transport):
 
 def test_the_definition_moves_along(journey):
     """MIG-38, MIG-39"""
-    journey.linux()
+    journey.payload()
     journey.move("--live", "--persistent", "--undefinesource")
     assert journey.whereabouts() == ([], ["g"], [], ["g"])
 
 
 def test_it_can_arrive_paused_and_under_another_name(journey):
     """MIG-40, MIG-54"""
-    journey.linux()
+    journey.payload()
     journey.move("--live", "--suspend", "--dname", "other")
     assert journey.pair.b.virsh("domstate", "other").strip() == "paused"
     mark = journey.pulse.mark()
@@ -139,7 +139,7 @@ def test_an_offline_move_copies_only_the_definition(journey):
 
 def test_a_destination_that_is_cut_off_leaves_the_guest_at_home(journey):
     """MIG-07: the guest goes on at the source whatever becomes of the destination."""
-    journey.linux()
+    journey.payload()
     journey.pair.b.cut()
     done = journey.move("--live", transport="tcp", check=False)
     assert done.returncode == 1
@@ -152,7 +152,7 @@ def test_a_name_taken_at_the_destination_is_refused(journey):
     """MIG-54"""
     journey.pair.b.write_file("/root/guest.xml", domains.linux("g"))
     journey.pair.b.virsh("define", "/root/guest.xml")
-    journey.linux()
+    journey.payload()
     done = journey.move("--live", check=False)
     assert done.returncode == 1 and "g" in done.stderr
     journey.pulse.wait("^beat", 60, journey.pulse.mark())
@@ -161,7 +161,7 @@ def test_a_name_taken_at_the_destination_is_refused(journey):
 
 @pytest.mark.limit(240)
 def test_drover_migrate_moves_between_our_own(journey):
-    journey.linux()
+    journey.payload()
     drover = [PROGRAMS / "drover", "-c", "qemu:///system"]
     journey.pair.a.run([*drover, "migrate", "--live", "g", "qemu+ssh://b/system"], timeout=MOVE_S)
     assert journey.whereabouts()[:2] == ([], ["g"])
