@@ -30,7 +30,7 @@
 
 #define CGROUP_PARENT "drover.slice"
 
-enum { PROBE_PATIENCE_MS = 30000 };
+enum { PROBE_PATIENCE_MS = 80000 }; /* as qemu-probe.c has it */
 
 /* --- load --- */
 

@@ -17,7 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PROBE_MS = 30 * 1000, MOST_CACHE = 4 << 20, MONITOR_FD = 3 };
+/* A busy machine takes half a minute for it; systemd waits a minute and a half for a daemon that starts. */
+enum { PROBE_MS = 80 * 1000, MOST_CACHE = 4 << 20, MONITOR_FD = 3 };
 
 struct QemuProbe {
         Loop *loop;

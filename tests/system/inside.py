@@ -27,7 +27,7 @@ class Inside:
 
     def start(self):
         self.shell(f"rm -f /run/drover/libvirt-sock; setsid {PROGRAMS}/droverd > /run/droverd.log 2>&1 < /dev/null & "
-                   "echo $! > /run/droverd.pid; n=0; until [ -S /run/drover/libvirt-sock ] || [ $n = 100 ]; do "
+                   "echo $! > /run/droverd.pid; n=0; until [ -S /run/drover/libvirt-sock ] || [ $n = 600 ]; do "
                    "sleep 0.2; n=$((n + 1)); done; "
                    "[ -S /run/drover/libvirt-sock ] || { cat /run/droverd.log >&2; exit 1; }")
 
@@ -58,7 +58,7 @@ class Inside:
         """Start a transient guest that boots from a volume: it beats, so it read its disk."""
         self.shell(f"rm -f /run/{name}.beat; cat > /run/{name}.xml", stdin=GUEST.format(name=name, pool=pool, volume=volume))
         self.virsh(f"create /run/{name}.xml")
-        self.shell(f"n=0; until grep -q beat /run/{name}.beat || [ $n = 300 ]; do sleep 0.2; n=$((n + 1)); done; "
+        self.shell(f"n=0; until grep -q beat /run/{name}.beat || [ $n = 600 ]; do sleep 0.2; n=$((n + 1)); done; "
                    f"grep -q beat /run/{name}.beat")
 
     def guest_owns(self, name, pool, volume):
@@ -70,7 +70,7 @@ class Inside:
         user = self.shell("stat -c %u:%g /proc/$(pidof -s qemu-system-x86_64)")
         assert (self.shell(f"stat -L -c %u:%g {path}") == user) and user != before
         self.virsh(f"destroy {name}")
-        self.shell(f"n=0; until [ $(stat -L -c %u:%g {path}) = {before.strip()} ] || [ $n = 300 ]; do sleep 0.2; n=$((n + 1)); done")
+        self.shell(f"n=0; until [ $(stat -L -c %u:%g {path}) = {before.strip()} ] || [ $n = 600 ]; do sleep 0.2; n=$((n + 1)); done")
         assert self.shell(f"stat -L -c %u:%g {path}") == before
 
 

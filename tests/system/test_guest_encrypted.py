@@ -10,9 +10,9 @@ from img_tools import OURS
 SECRET = "0b6c9d0e-3f0e-4b3b-9f14-2a6a7f5f5c01"
 PASSPHRASE = "correct-horse-battery"
 OBJECT = ["--object", f"secret,id=k,data={PASSPHRASE}"]
-#: format in the definition -> how it is made, and how stock qemu-io opens it
-KINDS = {"raw": (["-f", "luks", "-o", "key-secret=k"], "driver=luks,key-secret=k,file.filename={}"),
-         "qcow2": (["-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=k"],
+#: format in the definition -> how it is made (trying a key is not to take long), and how stock qemu-io opens it
+KINDS = {"raw": (["-f", "luks", "-o", "key-secret=k,iter-time=10"], "driver=luks,key-secret=k,file.filename={}"),
+         "qcow2": (["-f", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=k,encrypt.iter-time=10"],
                    "driver=qcow2,encrypt.key-secret=k,file.filename={}")}
 
 
