@@ -16,6 +16,11 @@ GUEST = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory>
   </devices></domain>"""
 
 
+def until(condition):
+    """Words of a shell that waits for a condition; they fail when it does not come in a minute or two, as the machine counts."""
+    return f"{{ n=0; until {condition}; do [ $n -lt 300 ] || break; sleep 0.2; n=$((n + 1)); done; [ $n -lt 300 ]; }}"
+
+
 class Inside:
     """Commands in the machine are slow: several for virsh go into one call of it."""
 
@@ -26,13 +31,11 @@ class Inside:
         self.start()
 
     def start(self):
-        self.shell(f"rm -f /run/drover/libvirt-sock; setsid {PROGRAMS}/droverd > /run/droverd.log 2>&1 < /dev/null & "
-                   "echo $! > /run/droverd.pid; n=0; until [ -S /run/drover/libvirt-sock ] || [ $n = 600 ]; do "
-                   "sleep 0.2; n=$((n + 1)); done; "
-                   "[ -S /run/drover/libvirt-sock ] || { cat /run/droverd.log >&2; exit 1; }")
+        self.shell(f": > /run/droverd.log; setsid {PROGRAMS}/droverd >> /run/droverd.log 2>&1 < /dev/null & "
+                   f"echo $! > /run/droverd.pid; {until('grep -q is.ready /run/droverd.log')} || {{ cat /run/droverd.log >&2; exit 1; }}")
 
     def kill(self):
-        self.shell("kill -9 $(cat /run/droverd.pid)")
+        self.shell(f"kill -9 $(cat /run/droverd.pid); {until('! kill -0 $(cat /run/droverd.pid) 2> /dev/null')}")
 
     def shell(self, line, **options):
         return self.machine.run(["sh", "-c", line], **options).stdout
@@ -58,8 +61,7 @@ class Inside:
         """Start a transient guest that boots from a volume: it beats, so it read its disk."""
         self.shell(f"rm -f /run/{name}.beat; cat > /run/{name}.xml", stdin=GUEST.format(name=name, pool=pool, volume=volume))
         self.virsh(f"create /run/{name}.xml")
-        self.shell(f"n=0; until grep -q beat /run/{name}.beat || [ $n = 600 ]; do sleep 0.2; n=$((n + 1)); done; "
-                   f"grep -q beat /run/{name}.beat")
+        self.shell(until(f"grep -q beat /run/{name}.beat"))
 
     def guest_owns(self, name, pool, volume):
         """A guest that runs on a device, which is QEMU's meanwhile, and is given back when the guest ends."""
@@ -70,8 +72,7 @@ class Inside:
         user = self.shell("stat -c %u:%g /proc/$(pidof -s qemu-system-x86_64)")
         assert (self.shell(f"stat -L -c %u:%g {path}") == user) and user != before
         self.virsh(f"destroy {name}")
-        self.shell(f"n=0; until [ $(stat -L -c %u:%g {path}) = {before.strip()} ] || [ $n = 600 ]; do sleep 0.2; n=$((n + 1)); done")
-        assert self.shell(f"stat -L -c %u:%g {path}") == before
+        self.shell(until(f"[ $(stat -L -c %u:%g {path}) = {before.strip()} ]"))
 
 
 def disks(tmp_path_factory, sizes_mib):

@@ -6,6 +6,8 @@ import packets
 import pytest
 from droverd import BARE
 
+from inside import until
+
 from lab import guest
 from lab.machine import Machine
 from lab.paths import PROGRAMS, LabError
@@ -53,13 +55,16 @@ XML = """<domain type='qemu'>
 </domain>"""
 
 
+START = (f": > /run/droverd.log; setsid {PROGRAMS}/droverd >> /run/droverd.log 2>&1 < /dev/null & "
+         f"{until('grep -q is.ready /run/droverd.log')} || {{ cat /run/droverd.log >&2; exit 1; }}")
+
+
 @pytest.fixture(scope="module")
 def virsh(machine):
     """Stock virsh on a droverd in the machine."""
     config = "libvirt_sockets = 1\n" + BARE
     machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
-    machine.run(["sh", "-c", f"setsid {PROGRAMS}/droverd > /run/droverd.log 2>&1 < /dev/null &"])
-    machine.run(["sh", "-c", "until [ -S /run/drover/libvirt-sock ]; do sleep 0.2; done"])
+    machine.run(["sh", "-c", START])
     yield lambda *words, **options: machine.run(["virsh", *words], **options)
     machine.run(["sh", "-c", "for pid in $(pidof droverd qemu-system-x86_64); do kill $pid; done"], check=False)
 
@@ -88,7 +93,7 @@ def test_limits_and_pins_hold_on_version_2(machine, virsh):
     assert virsh("vcpupin", "g", "1").stdout.split()[-1] == "1"
     assert virsh("domstats", "g", "--cpu-total").stdout.count("cpu.time=")
     virsh("destroy", "g")
-    assert machine.run(["test", "-d", str(group)], check=False).returncode == 1
+    machine.run(["sh", "-c", until(f"! test -d {group}")])
 
 
 @pytest.mark.limit(300)
@@ -101,10 +106,9 @@ def test_whatever_ends_the_daemons_group_leaves_its_guests(machine, virsh):
     machine.run(["sh", "-c", enter])
     virsh("create", "/run/k.xml", timeout=300)
     guest = machine.run(["pidof", "qemu-system-x86_64"]).stdout
-    machine.run(["sh", "-c", f"echo 1 > {group}/cgroup.kill; while pidof droverd; do sleep 0.2; done; rm /run/drover/libvirt-sock"])
+    machine.run(["sh", "-c", f"echo 1 > {group}/cgroup.kill; {until('! pidof droverd > /dev/null')}"])
     assert machine.run(["pidof", "qemu-system-x86_64"]).stdout == guest
-    machine.run(["sh", "-c", f"setsid {PROGRAMS}/droverd > /run/droverd.log 2>&1 < /dev/null & until [ -S /run/drover/libvirt-sock ]; "
-                             "do sleep 0.2; done"])
+    machine.run(["sh", "-c", START])
     assert virsh("domstate", "k").stdout.strip() == "running"
     assert machine.run(["pidof", "qemu-system-x86_64"]).stdout == guest
     virsh("destroy", "k")
@@ -115,7 +119,7 @@ import select, socket, sys
 ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
 ear.bind(("g1", 0x800))
 ear.send(bytes.fromhex(sys.argv[1]))
-while select.select([ear], [], [], 10)[0]:
+while select.select([ear], [], [], 60)[0]:
     got, where = ear.recvfrom(65535)
     if where[2] != 4 and got[23] == 1:  # ICMP, not what we sent
         sys.exit(print(got[34], got[35]))
@@ -129,7 +133,7 @@ def test_filters_follow_connections_and_refuse(machine, virsh):
     machine.run(["modprobe", "-a", "bridge", "veth", "nf_conntrack_bridge", "nft_meta_bridge", "nft_reject_bridge", "nft_ct",
                  "nft_connlimit"])
     machine.run(["sh", "-c", "ip link add t0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 && ip link set t0 up && for n in 1 2; do "
-                             "ip link add p$n type veth peer name g$n; ip link set p$n master t0 up; ip link set g$n up; done"])
+                             "ip link add p$n type veth peer name g$n; ip link set p$n master t0 up; ip link set g$n up; done; " + packets.forwards("p1", "p2")])
     machine.run(["sh", "-c", "cat > /root/f.xml"], stdin="<filter name='lookups'>"
                 "<rule action='accept' direction='out' priority='100'><udp dstportstart='53'/></rule>"
                 "<rule action='drop' direction='in' priority='50'><udp dstportstart='1000' connlimit-above='5'/></rule>"

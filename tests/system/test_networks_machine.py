@@ -5,6 +5,8 @@ import re
 import pytest
 
 from inside import Inside, disks
+from packets import forwards
+from waiting import wait_for
 from lab import domains
 from lab.machine import Machine
 from lab.paths import BUILD
@@ -41,7 +43,10 @@ def test_what_leaves_a_network_towards_the_host_is_limited(host):
     """Two megabytes at once through ten kilobytes a second: some comes through, most is dropped."""
     assert policers(host, "slow0") == [("80Kbit", "16Kb")]
     host.shell("ip netns add guest && ip link add p0 type veth peer name g0 netns guest && ip link set p0 master slow0 up && "
-               "ip netns exec guest ip address add 10.70.0.5/24 dev g0 && ip netns exec guest ip link set g0 up")
+               "ip netns exec guest ip address add 10.70.0.5/24 dev g0 && ip netns exec guest ip link set g0 up; "
+               # nobody is asked who 10.70.0.1 is while all of it comes
+               "ip netns exec guest ip neigh replace 10.70.0.1 lladdr $(cat /sys/class/net/slow0/address) dev g0 nud permanent; "
+               + forwards("p0"))
     host.machine.run(["ip", "netns", "exec", "guest", "/usr/bin/python3", "-c", FLOOD])
     said = host.shell("tc -s filter show dev slow0 ingress")
     packets, dropped = map(int, re.search(r"(\d+) pkt \(dropped (\d+)", said).groups())
@@ -90,10 +95,10 @@ print(json.dumps(sorted(heard)))
 """
 
 
-def vlans(host, link):
-    """What `link` is in: number to flags."""
-    found = json.loads(host.shell(f"bridge -j vlan show dev {link}"))
-    return {v["vlan"]: set(v.get("flags", [])) for port in found for v in port["vlans"]}
+def vlans(host):
+    """What each link is in: number to flags."""
+    found = json.loads(host.shell("bridge -j vlan show"))
+    return {port["ifname"]: {v["vlan"]: set(v.get("flags", [])) for v in port["vlans"]} for port in found}
 
 
 ACCESS = {"PVID", "Egress Untagged"}
@@ -112,14 +117,15 @@ def test_guests_are_in_the_vlans_of_their_portgroups(host):
     """Tagged by the bridge: who is in one hears it, others do not, and a card changes while its guest runs."""
     put(host, "/root/colours.xml", COLOURS)
     host.virsh("net-create /root/colours.xml")
-    assert vlans(host, "col0") == {1: ACCESS}
+    assert vlans(host)["col0"] == {1: ACCESS}
     cards = [coloured(1, "portgroup='red'"), coloured(2, "portgroup='blue'"), coloured(3, "portgroup='all'"), coloured(4, "")]
     put(host, "/root/g.xml", domains.bare("g", kind="qemu", devices="".join(cards)).replace("/mnt/lab/", f"{BUILD}/"))
     host.virsh("create /root/g.xml")
     red, blue, trunk, plain = taps = re.findall(r"^ *(vnet\d+)", host.virsh("domiflist g"), re.M)
-    assert [vlans(host, tap) for tap in taps] == [{42: ACCESS}, {43: ACCESS}, {42: set(), 43: ACCESS}, {1: ACCESS}]
+    found = vlans(host)
+    assert [found[tap] for tap in taps] == [{42: ACCESS}, {43: ACCESS}, {42: set(), 43: ACCESS}, {1: ACCESS}]
     host.shell("ip link add p0 type veth peer name g0 && ip link set p0 master col0 up && ip link set g0 up && "
-               "bridge vlan del vid 1 dev p0 && bridge vlan add vid 42 pvid untagged dev p0")
+               "bridge vlan del vid 1 dev p0 && bridge vlan add vid 42 pvid untagged dev p0; " + forwards("p0", *taps))
 
     def hear(*expected):
         said = host.machine.run(["/usr/bin/python3", "-c", SHOUT, "g0", json.dumps(taps), json.dumps(expected)]).stdout
@@ -133,11 +139,12 @@ def test_guests_are_in_the_vlans_of_their_portgroups(host):
     host.virsh("update-device g /root/blue.xml", "update-device g /root/plain.xml")
     assert hear(*taps)
     host.virsh("net-destroy colours", "net-create /root/colours.xml")
-    host.shell("ip link set p0 master col0 up && bridge vlan del vid 1 dev p0 && bridge vlan add vid 42 pvid untagged dev p0")
-    assert hear(*taps) and vlans(host, blue) == {42: ACCESS}
+    host.shell("ip link set p0 master col0 up && bridge vlan del vid 1 dev p0 && bridge vlan add vid 42 pvid untagged dev p0; "
+               + forwards("p0", *taps))
+    assert hear(*taps) and vlans(host)[blue] == {42: ACCESS}
     put(host, "/root/plain.xml", coloured(4, ""))
     host.virsh("update-device g /root/plain.xml")
-    assert vlans(host, plain) == {1: ACCESS} and hear(red, blue, trunk)
+    assert vlans(host)[plain] == {1: ACCESS} and hear(red, blue, trunk)
     host.virsh("destroy g", "net-destroy colours")
     host.shell("ip link delete p0")
 
@@ -148,19 +155,19 @@ def test_a_network_in_a_vlan_has_its_host_there_too(host):
     put(host, "/root/whole.xml", "<network><name>whole</name><bridge name='who0' stp='off' delay='0'/><vlan><tag id='7'/></vlan>"
                                  "<ip address='10.72.0.1' prefix='24'/></network>")
     host.virsh("net-create /root/whole.xml")
-    assert vlans(host, "who0") == {7: ACCESS}
+    assert vlans(host)["who0"] == {7: ACCESS}
     host.shell("ip netns add guest && ip link add p7 type veth peer name g7 netns guest && ip link set p7 master who0 up && "
-               "ip netns exec guest ip address add 10.72.0.5/24 dev g7 && ip netns exec guest ip link set g7 up")
+               "ip netns exec guest ip address add 10.72.0.5/24 dev g7 && ip netns exec guest ip link set g7 up; " + forwards("p7"))
     ping = ["ip", "netns", "exec", "guest", "busybox", "ping", "-c", "1", "-W", "3", "10.72.0.1"]
     assert host.machine.run(ping, check=False).returncode != 0  # in VLAN 1, where nobody is
     host.shell("bridge vlan del vid 1 dev p7 && bridge vlan add vid 7 pvid untagged dev p7")
-    assert host.machine.run(ping, check=False).returncode == 0
+    wait_for("its host", lambda: host.machine.run(ping, check=False).returncode == 0)
     host.shell("ip netns delete guest; ip link add deaf0 type bridge; ip link set deaf0 up")
     card = "<interface type='bridge'><source bridge='deaf0'/><vlan><tag id='5'/></vlan><model type='virtio'/></interface>"
     put(host, "/root/g.xml", domains.bare("g", kind="qemu", devices=card).replace("/mnt/lab/", f"{BUILD}/"))
     assert "ip link set deaf0 type bridge vlan_filtering 1" in host.virsh("create /root/g.xml", check=False)
     host.shell("ip link set deaf0 type bridge vlan_filtering 1")
     host.virsh("create /root/g.xml")
-    assert vlans(host, re.search(r"^ *(vnet\d+)", host.virsh("domiflist g"), re.M)[1]) == {5: ACCESS}
+    assert vlans(host)[re.search(r"^ *(vnet\d+)", host.virsh("domiflist g"), re.M)[1]] == {5: ACCESS}
     host.virsh("destroy g", "net-destroy whole")
     host.shell("ip link delete deaf0")
