@@ -307,8 +307,12 @@ static int start_postcopy(Call *call, Domain *dom, const void *args UNUSED, Erro
                 return -1;
         if (!(m->flags & VIR_MIGRATE_POSTCOPY))
                 return err_set(err, ERR_OPERATION_INVALID, "this migration was not started with --postcopy");
-        if (!m->transfer)
-                return err_set(err, ERR_OPERATION_INVALID, "the migration has not begun to send memory");
+        if (!m->transfer ||
+            !transfer_is_sending(m->transfer)) { /* QEMU would refuse it, and who asks by a clock asks once */
+                m->wants_postcopy = true;
+                call_reply(call, NULL);
+                return 0;
+        }
         transfer_start_postcopy(m->transfer, call_done, call);
         return 0;
 }

@@ -20,6 +20,7 @@ struct Transfer {
         Dial *dial;
         QmpCall *call; /* what the current step waits for */
         QmpCall *query;
+        QmpCall *postcopy; /* that QEMU is to switch to it */
         Timer *poll;
         Disks *disks;
         bool sending;    /* QEMU has begun and has not ended */

@@ -6,6 +6,7 @@
  * disks are. When the stream could not be completed QEMU still has the guest,
  * which goes on here; once it was completed only the destination knows.
  */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/migrate-source.h"
@@ -41,6 +42,8 @@ void transfer_drop_calls(Transfer *t)
                 t->call = qmp_call_free(t->call);
         if (t->query)
                 t->query = qmp_call_free(t->query);
+        if (t->postcopy)
+                t->postcopy = qmp_call_free(t->postcopy);
         pace_done(&t->pace);
 }
 
@@ -234,12 +237,28 @@ void transfer_look(void *arg)
                 t->query = qmp_query_migrate(t->qmp, on_figures, t);
 }
 
+/* --- post-copy --- */
+
+static void on_postcopy_started(void *arg, const Error *failure)
+{
+        Transfer *t = arg;
+        void (*done)(void *done_arg, const Error *failed) = TAKE(t->postcopy_done);
+
+        t->postcopy = NULL;
+        if (done)
+                done(t->postcopy_arg, failure);
+        else if (failure)
+                log_warning("guest '%s' was to go on in post-copy: %s", t->migration->dom->name, failure->text);
+}
+
 static StepResult await_converged(void *state, Job *job UNUSED, Error *err UNUSED)
 {
         Transfer *t = state;
 
         t->pace.began_ms = loop_now_ms(t->loop);
         t->poll = timer_new(t->loop, POLL_MS, transfer_look, t);
+        if (t->migration->wants_postcopy)
+                t->postcopy = qmp_migrate_start_postcopy(t->qmp, on_postcopy_started, t);
         /* the state may have been told while the step before still ran */
         return t->ready || t->arrived ? STEP_DONE : STEP_WAIT;
 }
@@ -462,19 +481,14 @@ const char *transfer_step(const Transfer *t)
         return job_step_name(t->job);
 }
 
-/* --- post-copy --- */
-
-static void on_postcopy_started(void *arg, const Error *failure)
-{
-        Transfer *t = arg;
-
-        t->call = NULL;
-        t->postcopy_done(t->postcopy_arg, failure);
-}
-
 void transfer_start_postcopy(Transfer *t, void (*done)(void *arg, const Error *failure), void *arg)
 {
         t->postcopy_done = done;
         t->postcopy_arg = arg;
-        t->call = qmp_migrate_start_postcopy(t->qmp, on_postcopy_started, t);
+        t->postcopy = qmp_migrate_start_postcopy(t->qmp, on_postcopy_started, t);
+}
+
+bool transfer_is_sending(const Transfer *t)
+{
+        return t->poll;
 }

@@ -27,6 +27,8 @@ bool transfer_is_handing_over(const Transfer *transfer);
 int transfer_cancel(Transfer *transfer, const Error *why, Error *err);
 /* What QEMU is told so that a longest pause of ms, which somebody set, is kept. */
 uint64_t transfer_bound_ms(const Transfer *transfer, uint64_t ms);
+/* QEMU has begun to send memory, and has not said that the rest can go. */
+bool transfer_is_sending(const Transfer *transfer);
 /* Let the guest run there before its memory has arrived. */
 void transfer_start_postcopy(Transfer *transfer, void (*done)(void *arg, const Error *failure), void *arg);
 void transfer_on_event(Transfer *transfer, const QmpEvent *event, int64_t at_us);

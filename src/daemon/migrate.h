@@ -166,6 +166,7 @@ struct Migration {
         bool completed;         /* all of it has arrived: from now on only the peer knows */
         bool broke;             /* or so it may be: QEMU here saw the transfer fail at its end */
         bool committed;         /* post-copy: the guest runs there */
+        bool wants_postcopy;    /* as soon as memory is sent: it was asked for before */
         bool driven_here;       /* peer to peer: that job ends the migration, nobody else */
         bool recovered;         /* taken up after a restart of the daemon */
         bool downtime_is_fixed; /* somebody set it: no steps */

@@ -5,8 +5,10 @@ QEMU runs as root here, because the kernel keeps userfaultfd from others; that r
 import contextlib
 import pathlib
 
+import frames
 import libvirt
 import pytest
+from test_migrate_handover import LIVE, Mover
 from test_migrate_refusals import TO_B, check_moved, guests_of, running
 from waiting import EventLoop, Lifecycle, wait_for
 
@@ -87,6 +89,28 @@ def test_a_guest_moves_in_post_copy(rooted):
         assert right, line
     for side in (*events, source, target):
         side.close()
+
+
+@pytest.mark.limit(120)
+def test_a_switch_that_is_asked_for_early_comes_with_the_memory(rooted):
+    """QEMU would refuse it, and virsh --timeout-postcopy asks once, by its clock (MIG-53)."""
+    EventLoop.start()
+    source = libvirt.open(rooted.daemon_a.uri)
+    seen = Lifecycle(source)
+    with running(rooted) as pulse:
+        mover = Mover(rooted, LIVE | libvirt.VIR_MIGRATE_POSTCOPY, mib_s=1).prepare()
+        rooted.a.virsh("migrate-postcopy", "g")
+        mover.start()
+        assert mover.performed().status == frames.OK
+        assert mover.finish(0).status == frames.OK
+        mover.confirm(0)
+        assert mover.source.answer().status == frames.OK
+        mover.leave()
+        check_moved(rooted, pulse)
+    switched = (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY)
+    wait_for("the switch is told", lambda: switched in {entry[2:] for entry in seen.events}, 60)
+    seen.close()
+    source.close()
 
 
 @pytest.mark.limit(180)
