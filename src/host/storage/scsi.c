@@ -88,17 +88,21 @@ static char *serial_of(const char *node, const char *unit)
         return NULL;
 }
 
+static bool is_disk(const char *unit)
+{
+        enum { DISK = 0, CD = 5 };
+        AUTOFREE char *type = sysfs_read(unit, "type");
+        uint32_t kind;
+
+        return type && str_to_u32(type, &kind) == 0 && (kind == DISK || kind == CD);
+}
+
 /* The node of a unit that is a disk. Owned; NULL: it is something else, or has no node yet. */
 static char *node_of(const char *unit)
 {
-        enum { DISK = 0, CD = 5 };
-        AUTOFREE char *type = sysfs_read(unit, "type"), *blocks = str_format("%s/block", unit);
-        AUTOFREE char *block = only_entry(blocks);
-        uint32_t kind;
+        AUTOFREE char *blocks = str_format("%s/block", unit), *block = is_disk(unit) ? only_entry(blocks) : NULL;
 
-        return block && type && str_to_u32(type, &kind) == 0 && (kind == DISK || kind == CD)
-                       ? str_format("/dev/%s", block)
-                       : NULL;
+        return block ? str_format("/dev/%s", block) : NULL;
 }
 
 typedef int UnitFound(void *arg, const char *unit, const unsigned at[4], Error *err);
@@ -166,15 +170,18 @@ static int count_unit(void *arg, const char *unit, const unsigned at[4] UNUSED, 
 
         if (path)
                 progress->there++;
-        else if (node)
+        else if (is_disk(unit))
                 progress->missing++;
         return 0;
 }
 
-/* The kernel finds units, and udev their names, in their own time: a short while is waited for the first. */
+/*
+ * The kernel gives units their nodes, and udev its names, in their own time, which is long on a busy machine. A unit that is
+ * there is waited for; that there are more of them than can be seen yet is believed for a short while only.
+ */
 int scsi_rescan_host(const PoolDef *pool, unsigned host, Error *err)
 {
-        enum { STEP_MS = 100, MOST_STEPS = 50, STEPS_FOR_NOTHING = 20 };
+        enum { STEP_MS = 100, MOST_STEPS = 150, STEPS_FOR_NOTHING = 20 };
         AUTOFREE char *below = str_format("class/scsi_host/host%u", host);
         AUTOFREE char *dir = sysfs_path(below);
 
