@@ -22,6 +22,7 @@ void migrate_cookie_done(MigrateCookie *cookie)
                 free(cookie->disks.items[i].identity);
         }
         vec_done(&cookie->disks);
+        vec_done(&cookie->learned);
         *cookie = (MigrateCookie){ 0 };
 }
 
@@ -30,6 +31,14 @@ static void put_element(Buf *buf, const char *name, const char *value)
         buf_format(buf, "  <%s>", name);
         xml_put_escaped(buf, value ?: "");
         buf_format(buf, "</%s>\n", name);
+}
+
+static void put_learned(const NwLearned *learned, Buf *ret)
+{
+        char mac[MAC_TEXT_LEN + 1], address[NET_ADDRESS_TEXT_LEN + 1];
+
+        buf_format(ret, "    <address mac='%s' ip='%s' left-s='%" PRId64 "'/>\n", mac_format(&learned->mac, mac),
+                   net_address_format(&learned->address, address), learned->left_s);
 }
 
 static void put_own(const MigrateCookie *cookie, Buf *ret)
@@ -46,7 +55,11 @@ static void put_own(const MigrateCookie *cookie, Buf *ret)
                 buf_format(ret, " stopped-us='%" PRId64 "'", cookie->stopped_us);
         if (cookie->resumed_us)
                 buf_format(ret, " resumed-us='%" PRId64 "'", cookie->resumed_us);
-        buf_put_text(ret, cookie->disks.len ? ">\n" : "/>\n");
+        if (!cookie->disks.len && !cookie->learned.len) {
+                buf_put_text(ret, "/>\n");
+                return;
+        }
+        buf_put_text(ret, ">\n");
         for (size_t i = 0; i < cookie->disks.len; i++) {
                 buf_put_text(ret, "    <disk target='");
                 xml_put_escaped(ret, cookie->disks.items[i].target);
@@ -54,8 +67,9 @@ static void put_own(const MigrateCookie *cookie, Buf *ret)
                 xml_put_escaped(ret, cookie->disks.items[i].identity);
                 buf_put_text(ret, "'/>\n");
         }
-        if (cookie->disks.len)
-                buf_put_text(ret, "  </drover>\n");
+        for (size_t i = 0; i < MIN(cookie->learned.len, (size_t)MIGRATE_COOKIE_MOST_LEARNED); i++)
+                put_learned(&cookie->learned.items[i], ret);
+        buf_put_text(ret, "  </drover>\n");
 }
 
 void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret)
@@ -105,6 +119,26 @@ static int take_number(const XmlNode *node, const char *attr, int64_t most, int6
         return 0;
 }
 
+static int take_learned(const XmlNode *own, NwLearnedList *ret, Error *err)
+{
+        for (const XmlNode *node = xml_next(own->first, "address"); node; node = xml_next(node->next, "address")) {
+                const char *mac = xml_attr(node, "mac"), *ip = xml_attr(node, "ip");
+                NwLearned learned = { 0 };
+
+                if (ret->len == MIGRATE_COOKIE_MOST_LEARNED)
+                        return err_set(err, ERR_INTERNAL, "migration cookie: there are more than %d addresses",
+                                       MIGRATE_COOKIE_MOST_LEARNED);
+                if (!mac || mac_parse(mac, &learned.mac) < 0)
+                        return err_set(err, ERR_INTERNAL, "migration cookie: '%s' is not a MAC address", mac ?: "");
+                if (!ip || net_address_parse(ip, &learned.address) < 0)
+                        return err_set(err, ERR_INTERNAL, "migration cookie: '%s' is not an address", ip ?: "");
+                if (take_number(node, "left-s", UINT32_MAX, &learned.left_s, err) < 0)
+                        return -1;
+                vec_push(ret, learned);
+        }
+        return 0;
+}
+
 static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
 {
         const char *nonce = xml_attr(node, "nonce"), *ask = xml_attr(node, "ask");
@@ -122,7 +156,9 @@ static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
         }
         if (take_number(node, "stopped-us", INT64_MAX, &ret->stopped_us, err) < 0)
                 return -1;
-        return take_number(node, "resumed-us", INT64_MAX, &ret->resumed_us, err);
+        if (take_number(node, "resumed-us", INT64_MAX, &ret->resumed_us, err) < 0)
+                return -1;
+        return take_learned(node, &ret->learned, err);
 }
 
 /* libvirt demands it always; only a lock manager has something in it that would have to be taken over. */

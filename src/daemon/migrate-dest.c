@@ -249,6 +249,7 @@ static void on_incoming_started(void *arg, const Error *failure)
         qemu_run(m->dom)->unrun = waits_for_finish(m);
         qemu_run(m->dom)->coming_flags = m->flags;
         qemu_status_save(m->dom);
+        nw_learned_take(m->dom, &m->learned);
         n = migrate_capabilities(m, caps);
         m->query = qmp_migrate_set_capabilities(
                 guest_qmp(qemu_run(m->dom)->guest),
@@ -428,6 +429,8 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
         p->migration->is_new = is_new;
         p->migration->nonce = str_dup(from.nonce);
         p->migration->source_name = str_dup(from.hostname);
+        p->migration->learned = from.learned;
+        from.learned = (NwLearnedList){ 0 };
         call_use_domain(call, dom);
         job_claim(dom->jobs, JOB_MIGRATION_IN, dom->name, &p->migration->claim, on_claimed, p);
         return 0;

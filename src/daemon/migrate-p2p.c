@@ -221,6 +221,7 @@ static StepResult prepare_peer(void *state, Job *job UNUSED, Error *err)
                 return STEP_FAILED;
         migrate_own_cookie(p->dom, p->nonce, &cookie);
         migrate_tell_disks(domain_def(p->dom), p->flags, &p->params, &cookie);
+        nw_learned_list(p->dom, &cookie.learned);
         migrate_cookie_format(&cookie, &p->cookie);
         params.dest_xml = buf_text(&xml);
         params.switchover_mib = 0; /* the source's own business, and older peers do not know it */

@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "daemon/call.h"
 #include "daemon/migrate-promise.h"
+#include "daemon/nwfilter.h"
 #include "daemon/param-reader.h"
 #include "daemon/qemu-driver.h"
 #include "loop/job.h"
@@ -73,9 +74,10 @@ typedef struct MigrateCookie {
         int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
         int64_t stopped_us;     /* source, after perform: wall clock at which it stopped; 0: unknown */
         VEC(MigrateDisk) disks; /* source: those on devices that must be the same on both hosts (STO-37) */
+        NwLearnedList learned; /* source, from begin: addresses that the filters of its interfaces learned (NET-37) */
 } MigrateCookie;
 
-enum { MIGRATE_COOKIE_MOST = 256 * 1024 };
+enum { MIGRATE_COOKIE_MOST = 256 * 1024, MIGRATE_COOKIE_MOST_LEARNED = 512 };
 
 void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret);
 int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error *err);
@@ -195,6 +197,7 @@ struct Migration {
         QmpCall *query;
         Take *take;             /* incoming, owned */
         Withdrawal *withdrawal; /* incoming, owned: while QEMU stops */
+        NwLearnedList learned;  /* incoming: addresses of its interfaces that the other host learned */
         char *source_name;      /* incoming: the host it comes from; NULL: not known */
         uint64_t warned_ms;     /* incoming: loop time at which a person heard what taking it risks; 0: never */
 };

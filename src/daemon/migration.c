@@ -122,6 +122,7 @@ Migration *migration_free(Migration *m)
         free(m->nonce);
         free(m->ask);
         free(m->source_name);
+        vec_done(&m->learned);
         free(m->take);
         question_free(m->question);
         domain_unref(m->dom);

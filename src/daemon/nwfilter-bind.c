@@ -140,6 +140,37 @@ void nw_unbind(const Domain *dom, const InterfaceDef *nic)
                 nw_binding_remove(b, NULL, NULL);
 }
 
+/* --- what was learned about a guest that moves --- */
+
+static bool is_of_guest(const NwBinding *b, const Domain *dom)
+{
+        return b->learner && !b->by_user && uuid_eq(&b->def->owner_uuid, &dom->uuid);
+}
+
+void nw_learned_list(const Domain *dom, NwLearnedList *ret)
+{
+        const NwFilters *f = dom->driver->nwfilters;
+
+        for (size_t i = 0; f && i < f->bindings.len; i++) {
+                if (is_of_guest(f->bindings.items[i], dom))
+                        nw_learner_list(f->bindings.items[i]->learner, ret);
+        }
+}
+
+void nw_learned_take(const Domain *dom, const NwLearnedList *list)
+{
+        const NwFilters *f = dom->driver->nwfilters;
+
+        for (size_t i = 0; f && i < f->bindings.len; i++) {
+                const NwBinding *b = f->bindings.items[i];
+
+                for (size_t k = 0; is_of_guest(b, dom) && k < list->len; k++) {
+                        if (mac_eq(&list->items[k].mac, &b->def->mac))
+                                nw_learner_take(b->learner, &list->items[k]);
+                }
+        }
+}
+
 /* --- another filter for a device --- */
 
 typedef struct Rebind {

@@ -242,6 +242,29 @@ static void on_frame(void *arg, uint32_t revents UNUSED)
         }
 }
 
+/* --- a guest that moves --- */
+
+void nw_learner_list(const NwLearner *l, NwLearnedList *ret)
+{
+        int64_t now = time(NULL);
+
+        for (size_t i = 0; i < l->n; i++) {
+                const Lease *lease = &l->leases[i];
+                NwLearned learned = { .mac = l->binding->def->mac, .address = lease->address };
+
+                if (lease->until && lease->until <= now)
+                        continue;
+                learned.left_s = lease->until ? lease->until - now : 0; /* the other host's clock may be another */
+                vec_push(ret, learned);
+        }
+}
+
+void nw_learner_take(NwLearner *l, const NwLearned *learned)
+{
+        if (is_of_host(&learned->address))
+                take_lease(l, &learned->address, learned->left_s ? time(NULL) + learned->left_s : 0);
+}
+
 /* --- begin and end --- */
 
 static void read_old(NwLearner *l)

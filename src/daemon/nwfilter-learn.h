@@ -9,5 +9,8 @@ NwLearner *nw_learner_new(NwBinding *binding, Error *err);
 NwLearner *nw_learner_free(NwLearner *learner); /* returns NULL */
 /* What was learned is forgotten on the disk too: the interface is gone. */
 void nw_learner_forget(NwLearner *learner);
+/* What it learned is added to the list; and what a learner on another host did is believed, as the lease was that it saw. */
+void nw_learner_list(const NwLearner *learner, NwLearnedList *ret);
+void nw_learner_take(NwLearner *learner, const NwLearned *learned);
 /* The addresses it has now, as text that the learner owns. */
 size_t nw_learner_addresses(const NwLearner *learner, const char *const **ret);

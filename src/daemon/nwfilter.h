@@ -8,6 +8,8 @@
  * which RUN/nwfilter/DEVICE.xml tells the next daemon of. All of the loop
  * thread's.
  */
+#include "base/mac.h"
+#include "base/net-address.h"
 #include "base/vec.h"
 #include "daemon/def-store.h"
 #include "daemon/domain.h"
@@ -36,6 +38,15 @@ typedef enum NwLearning {
         NW_LEARN_DHCP, /* from what it is given by DHCP */
         NW_LEARN_NONE,
 } NwLearning;
+
+/* An address that was learned of an interface, for the host that its guest moves to. */
+typedef struct NwLearned {
+        Mac mac;
+        NetAddress address;
+        int64_t left_s; /* of its lease; 0: for as long as the interface is there */
+} NwLearned;
+
+typedef VEC(NwLearned) NwLearnedList;
 
 typedef struct NwBinding {
         NwFilters *filters;
@@ -98,5 +109,8 @@ NwBind *nw_bind_new(Domain *dom, InterfaceDef *const *nics, size_t n, NwDone *do
 NwBind *nw_bind_free(NwBind *bind); /* returns NULL */
 /* The interface is gone, or has no filter any more. */
 void nw_unbind(const Domain *dom, const InterfaceDef *nic);
+/* What was learned about a guest here, and what another host learned about one that runs here now (NET-37). */
+void nw_learned_list(const Domain *dom, NwLearnedList *ret);
+void nw_learned_take(const Domain *dom, const NwLearnedList *list);
 /* The filter of a running interface is what `new` says in place of `old`; as before when done() has a failure. */
 void nw_rebind(Domain *dom, const InterfaceDef *old, InterfaceDef *new, NwDone *done, void *arg);

@@ -80,6 +80,14 @@ def forwards(*ports):
     return "; ".join(f"until [ $(cat /sys/class/net/{port}/brport/state) = 3 ]; do sleep 0.1; done" for port in ports)
 
 
+SEND = "import socket, sys; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind((sys.argv[1], 0)); s.send(bytes.fromhex(sys.argv[2]))"
+
+
+def send(host, into, one):
+    """One frame into a device; nobody need hear it."""
+    host.run(["/usr/bin/python3", "-c", SEND, into, one.hex()])
+
+
 def pass_through(host, into, out, frames, last):
     """Which of the frames (their places) came out before `last`, which must come out."""
     said = host.run(["/usr/bin/python3", "-c", WIRE, json.dumps([into, out, [f.hex() for f in [*frames, last]]])]).stdout

@@ -1,7 +1,9 @@
 """Guests that lean on other objects of their hosts move: volumes of pools, filters of interfaces."""
 import re
+import time
 
 import pytest
+from packets import dhcp, send
 from test_migrate_options import moving
 from test_migrate_refusals import TO_B, check_moved, guests_of, running, state_of
 from waiting import wait_for
@@ -105,3 +107,40 @@ def test_the_filter_of_an_interface_moves_along(pair):
         check_moved(pair, pulse)
         wait_for("a is rid of it", lambda: bindings(pair.a) == [] and here[0] not in pair.a.run(["nft", "list", "ruleset"]).stdout)
         assert len(in_force(pair.b)) == 1
+
+
+LEASED = CARD.replace("<filterref filter='still'/>", "<filterref filter='clean-traffic'>"
+                      "<parameter name='CTRL_IP_LEARNING' value='dhcp'/></filterref>")
+
+
+def leases(host):
+    """(address, seconds until it ends), as the host's daemon tells its next one."""
+    return [(address, int(until) - time.time()) for path in host.path("/run/drover/nwfilter").glob("*.lease")
+            for address, until in [path.read_text().split()]]
+
+
+@pytest.mark.limit(240)
+def test_an_address_that_a_filter_learned_moves_along(pair):
+    """NET-37: a guest that has its address from DHCP is not cut off on the host that it moves to, which never saw the lease."""
+    for host in (pair.a, pair.b):
+        host.ip("link add t0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set t0 up")
+    pair.a.ip("link add p1 type veth peer name g1", "link set p1 master t0 up", "link set g1 up")
+    rules = lambda host: host.run(["nft", "list", "ruleset"]).stdout
+    with running(pair, devices=LEASED) as pulse:
+        assert "10.9.0.5" not in rules(pair.a)
+        wait_for("the lease", lambda: send(pair.a, "g1", dhcp("52:54:00:00:00:07", True, 5, "10.9.0.5")) or "10.9.0.5" in rules(pair.a))
+        with moving(pair):
+            wait_for("the lease on the other host", lambda: "10.9.0.5" in rules(pair.b))
+            assert state_of(pair.a, "g") == "running", "before the guest runs there"
+        check_moved(pair, pulse)
+        pair.daemon_b.kill()
+        pair.daemon_b.start()
+        (address, left), = wait_for("its end", lambda: leases(pair.b))
+        assert address == "10.9.0.5" and 0 < left <= 3600
+        wait_for("a to be rid of it", lambda: leases(pair.a) == [])
+        pair.b.virsh("migrate", "--live", "--p2p", "g", "qemu+tcp://a/system", timeout=120)
+        wait_for("the lease back here", lambda: "10.9.0.5" in rules(pair.a))
+        (address, left), = wait_for("its end", lambda: leases(pair.a))
+        assert address == "10.9.0.5" and 0 < left <= 3600
+        right, line = pulse.verify()
+        assert right, line

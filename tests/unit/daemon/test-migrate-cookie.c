@@ -23,9 +23,16 @@ TEST(what_was_said_is_understood)
                  .stopped_us = 5 };
         AUTO(MigrateCookie) heard = { 0 };
         AUTO(Buf) text = { 0 };
+        NwLearned learned = { .left_s = 3500 };
+        char address[NET_ADDRESS_TEXT_LEN + 1], mac[MAC_TEXT_LEN + 1];
 
         vec_push(&said.disks, ((MigrateDisk){ str_dup("vda"), str_dup("wwn:6001") }));
         vec_push(&said.disks, ((MigrateDisk){ str_dup("vdb"), str_dup("serial:it's <mine>") }));
+        mac_parse("52:54:00:00:00:07", &learned.mac);
+        net_address_parse("10.9.0.5", &learned.address);
+        vec_push(&said.learned, learned);
+        learned.left_s = 0;
+        vec_push(&said.learned, learned);
         migrate_cookie_format(&said, &text);
         CHECK_INT(migrate_cookie_parse(text.data, text.len, &heard, NULL), 0);
         CHECK_INT(heard.disks.len, 2);
@@ -37,6 +44,25 @@ TEST(what_was_said_is_understood)
         CHECK_INT(heard.nbd_port, 49153);
         CHECK_INT(heard.stopped_us, 5);
         CHECK_INT(heard.resumed_us, 0);
+        CHECK_INT(heard.learned.len, 2);
+        CHECK_STR(net_address_format(&heard.learned.items[0].address, address), "10.9.0.5");
+        CHECK_STR(mac_format(&heard.learned.items[0].mac, mac), "52:54:00:00:00:07");
+        CHECK_INT(heard.learned.items[0].left_s, 3500);
+        CHECK_INT(heard.learned.items[1].left_s, 0);
+}
+
+TEST(only_so_many_addresses_are_taken)
+{
+        AUTO(MigrateCookie) heard = { 0 };
+        AUTO(Buf) text = { 0 };
+        AUTO(Error) err = { 0 };
+
+        buf_put_text(&text, BEGIN HOST "<drover>");
+        for (int i = 0; i <= MIGRATE_COOKIE_MOST_LEARNED; i++)
+                buf_put_text(&text, "<address mac='52:54:00:00:00:07' ip='10.9.0.5'/>");
+        buf_put_text(&text, "</drover>" END);
+        CHECK_INT(parse(buf_text(&text), &heard, &err), -1);
+        CHECK(strstr(err.text, "more than"));
 }
 
 TEST(a_cookie_of_libvirt_is_understood)
@@ -64,6 +90,10 @@ TEST(what_cannot_be_right_is_refused_by_name)
                 { BEGIN END, "hostuuid" },
                 { BEGIN HOST "<nbd port='65536'/>" END, "port='65536'" },
                 { BEGIN HOST "<drover nonce='short'/>" END, "nonce" },
+                { BEGIN HOST "<drover><address ip='10.9.0.5'/></drover>" END, "MAC address" },
+                { BEGIN HOST "<drover><address mac='52:54:00:00:00:07' ip='10.9'/></drover>" END, "'10.9'" },
+                { BEGIN HOST "<drover><address mac='52:54:00:00:00:07' ip='10.9.0.5' left-s='-1'/></drover>" END,
+                  "left-s='-1'" },
                 { "<other/>", "<other>" },
                 { "drover-migration 1\n", "migration cookie" },
                 { BEGIN, "migration cookie" },
