@@ -4,46 +4,16 @@ A network serves or it is not there: bridge, rules, server and forwarding agree 
 """
 import os
 import signal
-import subprocess
-import uuid
 import xml.etree.ElementTree as ET
 
 import procfs
 import pytest
-from mortal import MortalDaemon, sweep
+from alone import AloneDaemon
+from mortal import sweep
 from waiting import wait_for
 
 XML = """<network><name>k</name><forward/><bridge name='kill0' stp='off'/><ip address='10.88.0.1' prefix='24'>
   <dhcp><range start='10.88.0.5' end='10.88.0.9'/></dhcp></ip></network>"""
-
-
-class AloneDaemon(MortalDaemon):
-    """One in a network namespace, so that its bridges and rules are not this machine's."""
-
-    def __init__(self):
-        self.space = f"drover-{uuid.uuid4().hex[:8]}"
-        subprocess.run(["ip", "netns", "add", self.space], check=True)
-        self.inside("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")  # it may come as this machine's is
-        super().__init__()
-
-    def around(self):
-        return ["ip", "netns", "exec", self.space]
-
-    def inside(self, *argv):
-        done = subprocess.run([*self.around(), *argv], capture_output=True, text=True, check=False, timeout=120)
-        return done.stdout
-
-    def servers(self):
-        """PIDs of every dnsmasq in there."""
-        found = []
-        for pid in self.inside("ip", "netns", "pids", self.space).split():
-            if procfs.read(f"/proc/{pid}/comm").strip() == b"dnsmasq":
-                found.append(int(pid))
-        return found
-
-    def stop(self):
-        super().stop()
-        subprocess.run(["ip", "netns", "delete", self.space], check=True)
 
 
 class Net:
