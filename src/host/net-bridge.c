@@ -3,16 +3,29 @@
  */
 #include "host/net-bridge.h"
 
-#include "base/file.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "host/net.h"
 #include "host/netlink.h"
+#include "host/node-read.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_link.h>
-#include <unistd.h>
+
+void netlink_bridge_message(BridgeMessage *ret, const char *name)
+{
+        ret->header = netlink_link_message(ret->buffer, RTM_NEWLINK, name, NULL);
+        ret->link = mnl_attr_nest_start(ret->header, IFLA_LINKINFO);
+        mnl_attr_put_strz(ret->header, IFLA_INFO_KIND, "bridge");
+        ret->data = mnl_attr_nest_start(ret->header, IFLA_INFO_DATA);
+}
+
+int netlink_bridge_ask(BridgeMessage *m)
+{
+        mnl_attr_nest_end(m->header, m->data);
+        mnl_attr_nest_end(m->header, m->link);
+        return netlink_ask(m->header);
+}
 
 int net_bridge_create(const char *name, const uint8_t mac[6], Error *err)
 {
@@ -35,19 +48,13 @@ int net_bridge_create(const char *name, const uint8_t mac[6], Error *err)
 int net_bridge_set(const char *name, bool stp, uint32_t delay_s, Error *err)
 {
         enum { TICKS_PER_S = 100 };
-        char buffer[NETLINK_MESSAGE_SIZE];
-        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, name, NULL);
-        struct nlattr *link, *data;
+        BridgeMessage m;
         int errnum;
 
-        link = mnl_attr_nest_start(message, IFLA_LINKINFO);
-        mnl_attr_put_strz(message, IFLA_INFO_KIND, "bridge");
-        data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
-        mnl_attr_put_u32(message, IFLA_BR_FORWARD_DELAY, delay_s * TICKS_PER_S);
-        mnl_attr_put_u32(message, IFLA_BR_STP_STATE, stp);
-        mnl_attr_nest_end(message, data);
-        mnl_attr_nest_end(message, link);
-        errnum = netlink_ask(message);
+        netlink_bridge_message(&m, name);
+        mnl_attr_put_u32(m.header, IFLA_BR_FORWARD_DELAY, delay_s * TICKS_PER_S);
+        mnl_attr_put_u32(m.header, IFLA_BR_STP_STATE, stp);
+        errnum = netlink_bridge_ask(&m);
         return errnum ? err_errno(err, errnum, "cannot set up the bridge '%s'", name) : 0;
 }
 
@@ -251,25 +258,10 @@ int net_find_advertised_route(char link[IFNAMSIZ], Error *err)
 
 int net_sysctl_get(const char *name, uint64_t *ret, Error *err)
 {
-        AUTOFREE char *path = str_format("/proc/sys/net/%s", name);
-        AUTO(Buf) text = { 0 };
-
-        if (file_read(path, 64, &text, err) < 0)
-                return -1;
-        if (text.len > 0)
-                text.data[strcspn(text.data, "\n")] = '\0';
-        if (str_to_u64(buf_text(&text), ret) < 0)
-                return err_set(err, ERR_INTERNAL, "'%s' does not hold a number", path);
-        return 0;
+        return node_read_number("/proc/sys/net/", name, ret, err);
 }
 
 int net_sysctl_set(const char *name, uint64_t value, Error *err)
 {
-        AUTOFREE char *path = str_format("/proc/sys/net/%s", name);
-        AUTOFREE char *text = str_format("%llu\n", (unsigned long long)value);
-        AUTO(Fd) fd = open(path, O_WRONLY | O_CLOEXEC);
-
-        if (fd < 0 || write(fd, text, strlen(text)) < 0)
-                return err_errno(err, errno, "cannot set '%s' to %llu", path, (unsigned long long)value);
-        return 0;
+        return node_write_number("/proc/sys/net/", name, value, err);
 }

@@ -3,9 +3,9 @@
  */
 #include "host/net-vlan.h"
 
-#include "base/file.h"
 #include "base/str.h"
 #include "host/netlink.h"
+#include "host/node-read.h"
 
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -15,18 +15,12 @@ enum { FIRST_VLAN = 1, LAST_VLAN = 4094 };
 
 int net_bridge_filter_vlans(const char *bridge, bool on, Error *err)
 {
-        char buffer[NETLINK_MESSAGE_SIZE];
-        struct nlmsghdr *message = netlink_link_message(buffer, RTM_NEWLINK, bridge, NULL);
-        struct nlattr *link, *data;
+        BridgeMessage m;
         int errnum;
 
-        link = mnl_attr_nest_start(message, IFLA_LINKINFO);
-        mnl_attr_put_strz(message, IFLA_INFO_KIND, "bridge");
-        data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
-        mnl_attr_put_u8(message, IFLA_BR_VLAN_FILTERING, on);
-        mnl_attr_nest_end(message, data);
-        mnl_attr_nest_end(message, link);
-        errnum = netlink_ask(message);
+        netlink_bridge_message(&m, bridge);
+        mnl_attr_put_u8(m.header, IFLA_BR_VLAN_FILTERING, on);
+        errnum = netlink_bridge_ask(&m);
         return errnum ? err_errno(err, errnum, "this host's kernel does not tell VLANs apart on the bridge '%s'",
                                   bridge)
                       : 0;
@@ -35,13 +29,9 @@ int net_bridge_filter_vlans(const char *bridge, bool on, Error *err)
 static uint64_t number_of(const char *bridge, const char *what)
 {
         AUTOFREE char *path = str_format("/sys/class/net/%s/bridge/%s", bridge, what);
-        AUTO(Buf) text = { 0 };
         uint64_t is = 0;
 
-        if (file_read(path, 64, &text, NULL) == 0 && text.len) {
-                text.data[strcspn(buf_text(&text), "\n")] = '\0';
-                str_to_u64(buf_text(&text), &is);
-        }
+        node_read_number("", path, &is, NULL);
         return is;
 }
 

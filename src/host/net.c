@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "host/netlink.h"
+#include "host/node-read.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,20 +130,13 @@ int net_link_delete(const char *name, Error *err)
 static int read_number(const char *name, const char *file, uint64_t *ret, Error *err)
 {
         AUTOFREE char *path = NULL;
-        AUTO(Buf) text = { 0 };
 
         if (net_link_check_name(name, err) < 0)
                 return -1;
         if (!net_link_exists(name))
                 return err_set(err, ERR_INVALID_ARG, "there is no interface '%s' on this host", name);
         path = str_format("/sys/class/net/%s/%s", name, file);
-        if (file_read(path, 64, &text, err) < 0)
-                return -1;
-        if (text.len > 0)
-                text.data[strcspn(text.data, "\n")] = '\0';
-        if (str_to_u64(buf_text(&text), ret) < 0)
-                return err_set(err, ERR_INTERNAL, "'%s' does not hold a number", path);
-        return 0;
+        return node_read_number("", path, ret, err);
 }
 
 int net_link_mtu(const char *name, uint32_t *ret, Error *err)

@@ -21,3 +21,13 @@ int netlink_dump_filter(uint8_t type, mnl_cb_t see, void *arg);
 
 /* A message about a link, with its name; ret (may be NULL) is its header. */
 struct nlmsghdr *netlink_link_message(char *buffer, uint16_t type, const char *name, struct ifinfomsg **ret);
+
+/* A message that sets what only a bridge has (IFLA_BR_...): begun, its attributes put into header, and asked. */
+typedef struct BridgeMessage {
+        char buffer[NETLINK_MESSAGE_SIZE];
+        struct nlmsghdr *header;
+        struct nlattr *link, *data;
+} BridgeMessage;
+
+void netlink_bridge_message(BridgeMessage *ret, const char *name);
+int netlink_bridge_ask(BridgeMessage *message); /* 0, or a positive errno */
