@@ -9,6 +9,7 @@ from waiting import wait_for
 
 from lab import domains
 from lab.hosts import Lab
+from lab.paths import PROGRAMS
 
 ISOLATED = """<network><name>alone</name><bridge name='alone0' delay='0' stp='off'/>
   <ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.9'/></dhcp></ip></network>"""
@@ -117,7 +118,7 @@ def test_what_is_live_shows_where_the_card_is(world):
 
 @pytest.mark.limit(60)
 def test_a_card_moves_while_the_guest_runs(world):
-    """NET-29 to NET-31: from network to network to bridge, and back; the tap stays, the guest sees no change."""
+    """NET-29, NET-31: from network to network to bridge, and back; the tap stays, the guest sees no change."""
     a, _ = world
     tap = ET.fromstring(a.virsh("dumpxml", "g")).find("devices/interface/target").get("dev")
     for source, kind, bridge in (("network='alone'", "network", "alone0"), ("bridge='br0'", "bridge", "br0"),
@@ -130,6 +131,30 @@ def test_a_card_moves_while_the_guest_runs(world):
                  "<model type='e1000'/></interface>")
     assert "model" in a.run(["virsh", "-c", "qemu:///system", "update-device", "g", "/root/card.xml"], check=False).stderr
     assert "gone" not in a.console.text
+
+
+@pytest.mark.limit(120)
+def test_a_guest_that_was_moved_asks_for_an_address_where_it_is(world):
+    """NET-29, NET-30: as the docs say, who moves it pulls its cable; what it asks for then is given by where it is now."""
+    a, _ = world
+    mac = "52:54:00:00:00:01"
+    tap = ET.fromstring(a.virsh("dumpxml", "g")).find("devices/interface/target").get("dev")
+    card = a.console.run(f"grep -l {mac} /sys/class/net/*/address | cut -d/ -f5")[1].split()[-1]
+
+    def move(network):
+        a.write_file("/root/card.xml", f"<interface type='network'><mac address='{mac}'/><source network='{network}'/>"
+                     "<model type='virtio'/></interface>")
+        a.virsh("update-device", "g", "/root/card.xml")
+        for state, carrier in (("down", "0"), ("up", "1")):
+            a.run([PROGRAMS / "drover", "-c", "qemu:///system", "domif-setlink", "g", tap, state])
+            wait_for(f"the cable {state}", lambda: a.console.run(f"cat /sys/class/net/{card}/carrier")[1].split()[-1:] == [carrier])
+        return a.console.run(f"udhcpc -i {card} -n -q -t 30 -T 1 -s /bin/on-lease")[1]
+
+    said = move("alone")
+    assert re.search(r"lease of 10\.66\.0\.\d+ obtained", said), said
+    assert re.search(rf"{mac} +ipv4 +10\.66\.0\.", a.virsh("net-dhcp-leases", "alone"))
+    said = move("out")
+    assert re.search(r"lease of 192\.168\.50\.\d+ obtained", said), said
 
 
 @pytest.mark.limit(60)

@@ -5,9 +5,10 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from waiting import wait_for
 
 from lab.hosts import Lab
-from lab.paths import PROGRAMS
+from lab.paths import PROGRAMS, TOP
 
 NAT = "<network><name>out</name><forward/><bridge name='out0'/><ip address='10.68.0.1' prefix='24'/></network>"
 ALONE = "<network><name>alone</name><bridge name='alone0'/><ip address='10.69.0.1' prefix='24'/></network>"
@@ -126,6 +127,56 @@ def test_a_network_that_does_not_start_says_what_the_host_lacks(hosts):
         host.run(["umount", "/usr/sbin"])
         host.daemon.stop()
         host.daemon.start()
+
+
+def test_what_the_docs_give_for_commands_of_old_guides_works(hosts):
+    """NET-28, NET-34, CON-59: each row of the table, on a bridge that there is; what has no counterpart is said."""
+    host, _ = hosts
+    text = (TOP / "docs/networks.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `brctl ")]
+    assert [old.strip(" `").split()[1] for old, _ in rows] == ["show", "showmacs", "showstp"]
+    for _, today in rows:
+        for command in re.findall("`([^`]+)`", today):
+            program, *words = command.split()
+            said = host.run([PROGRAMS / program if program == "drover" else program, *words]).stdout
+            assert "br0" in said or "eth0" in said, command
+    assert "(network-script /bin/true)" in text
+
+
+def recipe():
+    """Files of systemd-networkd as docs/networks.md gives them, in columns, for a card ve0 and a bridge lan0."""
+    lines = (TOP / "docs/networks.md").read_text(encoding="utf-8").splitlines()
+    first = next(n for n, line in enumerate(lines) if "# br0.netdev" in line)
+    starts = [match.start() for match in re.finditer("#", lines[first])]
+    block = lines[first:first + lines[first:].index("")]
+    columns = [[line[at:end].strip() for line in block] for at, end in zip(starts, [*starts[1:], None])]
+    return {words[0][2:]: "\n".join(filter(None, words[1:])).replace("br0", "lan0").replace("eth0", "ve0") for words in columns}
+
+
+@pytest.mark.limit(120)
+def test_the_bridge_of_the_docs_is_one_that_guests_can_be_on(hosts):
+    """NET-25, NET-27, CON-20: networkd makes it of the lines that the docs have; no ifcfg files, no NM_CONTROLLED=no."""
+    host, _ = hosts
+    files = recipe()
+    assert len(files) == 3
+    for name, text in files.items():
+        host.write_file(f"/etc/systemd/network/{name.replace('br0', 'lan0').replace('eth0', 've0')}", text + "\n")
+    host.ip("link add ve0 type veth peer name ve1", "link set ve1 up")
+    with open(host.lab.home / "networkd.log", "wb") as log:
+        alone = "mount -o remount,bind,ro /sys && exec /lib/systemd/systemd-networkd"  # no udev says here when a link is ready
+        networkd = host.popen(["unshare", "-m", "sh", "-c", alone], stdout=log, stderr=log)
+    try:
+        def made():
+            said = host.run(["ip", "-d", "link", "show", "master", "lan0"], check=False).stdout
+            return networkd.poll() is None and " ve0@" in said and "mtu 9000" in host.run(["ip", "link", "show", "lan0"]).stdout
+        wait_for("the bridge", made)
+        networks = [PROGRAMS / "drover", "-c", "qemu:///system", "-o", "json", "iface-bridges"]
+        assert {"lan0": "ve0"}.items() <= {row["name"]: row["members"] for row in json.loads(host.run(networks).stdout)}.items()
+    finally:
+        networkd.kill()
+        networkd.wait()
+        host.run(["ip", "link", "delete", "lan0"], check=False)
+        host.run(["ip", "link", "delete", "ve0"], check=False)
 
 
 def test_the_host_is_looked_at_without_a_daemon_and_only_here(hosts):
