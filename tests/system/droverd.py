@@ -48,6 +48,11 @@ def free_port():
     raise RuntimeError("no port is free")
 
 
+def networks_of(base):
+    """What a daemon with these directories has of virtual networks, or was making; they outlive it."""
+    return [path.read_text() for path in (base / "run/network").glob("*.status")]
+
+
 class Droverd:
     """One daemon with directories of its own; stop() takes both away."""
 
@@ -114,7 +119,9 @@ class Droverd:
         self.alive.remove(self)
         said = self.said()
         self.output.close()
+        left = [] if self.around() else networks_of(self.base)
         shutil.rmtree(self.base)
+        assert not left, f"networks stay on the machine that runs the tests: {left}"
         assert "Sanitizer" not in said and "runtime error" not in said, said
         assert status == 0, f"droverd ended with {status}: {said}"
 

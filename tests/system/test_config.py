@@ -10,7 +10,7 @@ import subprocess
 import frames
 import libvirt
 import pytest
-from droverd import BARE, Droverd, find_program, free_port
+from droverd import BARE, Droverd, find_program, free_port, networks_of
 from frames import OK, Wire, string
 from procfs import descriptors
 
@@ -66,11 +66,11 @@ def refused(tmp_path, text):
     for name in ("etc", "state", "run", "log"):
         (tmp_path / name).mkdir(exist_ok=True)
     file = tmp_path / "etc" / "droverd.conf"
-    file.write_text(text)
+    file.write_text(text + BARE)  # should it begin after all
     done = subprocess.run([find_program(), *(f"--{word}-dir={tmp_path / {'config': 'etc'}.get(word, word)}" for word in
                                              ("config", "state", "run", "log"))],
                           capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1, done
+    assert done.returncode == 1 and networks_of(tmp_path) == [], done
     return (done.stdout + done.stderr).replace(str(file), "FILE")
 
 
