@@ -133,10 +133,14 @@ def test_a_full_disk_leaves_no_half_image_and_keeps_the_old_one(tmp_path):
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    raw = fill(tmp_path / "a.raw", 8 << 20)
-    child = subprocess.Popen([OURS, "convert", "-r", "64K", "-f", "raw", "-O", "qcow2", raw, tmp_path / "a.qcow2"],
+    raw = fill(tmp_path / "a.raw", 64 << 20)
+    child = subprocess.Popen([OURS, "convert", "-r", "1M", "-f", "raw", "-O", "qcow2", raw, tmp_path / "a.qcow2"],
                              stderr=subprocess.PIPE)
-    wait_for("it has begun", lambda: len(os.listdir(tmp_path)) == 2)
+
+    def copied():  # more than the tables of an empty image
+        return sum(os.stat(path).st_blocks for path in tmp_path.iterdir() if path != raw) > 1024
+
+    wait_for("it has begun to copy", copied)
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=120) == 1
     assert b"interrupted" in child.stderr.read()
