@@ -1,6 +1,5 @@
 """A droverd inside the lab machine, and stock virsh beside it."""
 import os
-import xml.etree.ElementTree as ElementTree
 
 import pytest
 from droverd import BARE
