@@ -3,6 +3,7 @@
  */
 #include "base/str.h"
 #include "daemon/call.h"
+#include "daemon/daemon.h"
 #include "daemon/handlers.h"
 #include "host/node-device.h"
 #include "wire/constants.h"
@@ -130,7 +131,7 @@ int handle_node_device_get_xml_desc(Call *call, const WireNodeDeviceGetXmlDescAr
 
         if (call_check_flags(call, args->flags, 0, err) < 0 || !(device = find(call, args->name, err)))
                 return -1;
-        node_device_format(root, device, &xml);
+        node_device_format(root, &call_daemon(call)->host_uuid, device, &xml);
         call_reply(call, &(WireNodeDeviceGetXmlDescRet){ .xml = buf_text(&xml) });
         return 0;
 }

@@ -3,6 +3,7 @@
  */
 #include "host/node-device.h"
 
+#include "base/mac.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "host/node-read.h"
@@ -217,7 +218,19 @@ static char *link_name(const char *root, const char *dir, const char *link)
         return str_dup(slash ? slash + 1 : target);
 }
 
-static void put_machine(const char *root, Buf *ret)
+/* A machine without SMBIOS, or whose firmware gives no UUID, has the one that the daemon goes by. */
+static void put_uuid(const char *root, const char *dmi, const Uuid *host, Buf *ret)
+{
+        AUTO(Buf) word = { 0 };
+        char text[UUID_TEXT_LEN + 1];
+        Uuid uuid;
+
+        if (!read_word(root, dmi, "product_uuid", &word) || uuid_parse(buf_text(&word), &uuid) < 0)
+                uuid = *host;
+        put_element(ret, 6, "uuid", uuid_format(&uuid, text));
+}
+
+static void put_machine(const char *root, const Uuid *host, Buf *ret)
 {
         static const char dmi[] = "/sys/class/dmi/id";
 
@@ -226,7 +239,7 @@ static void put_machine(const char *root, Buf *ret)
         put_file(ret, root, dmi, 6, "vendor", "sys_vendor");
         put_file(ret, root, dmi, 6, "version", "product_version");
         put_file(ret, root, dmi, 6, "serial", "product_serial");
-        put_file(ret, root, dmi, 6, "uuid", "product_uuid");
+        put_uuid(root, dmi, host, ret);
         buf_put_text(ret, "    </hardware>\n    <firmware>\n");
         put_file(ret, root, dmi, 6, "vendor", "bios_vendor");
         put_file(ret, root, dmi, 6, "version", "bios_version");
@@ -269,10 +282,14 @@ static void put_net(const char *root, const NodeDevice *device, Buf *ret)
 {
         AUTO(Buf) state = { 0 }, speed = { 0 };
         bool up = read_word(root, device->path, "operstate", &state) && str_eq(buf_text(&state), "up");
+        AUTO(Buf) address = { 0 };
         int32_t mbit;
+        Mac mac;
 
         put_element(ret, 4, "interface", device->kernel);
-        put_file(ret, root, device->path, 4, "address", "address");
+        /* a tunnel's is one of IP */
+        if (read_word(root, device->path, "address", &address) && mac_parse(buf_text(&address), &mac) == 0)
+                put_element(ret, 4, "address", buf_text(&address));
         if (up && read_word(root, device->path, "speed", &speed) && str_to_i32(buf_text(&speed), &mbit) == 0 &&
             mbit > 0)
                 buf_format(ret, "    <link speed='%d' state='up'/>\n", mbit);
@@ -281,28 +298,51 @@ static void put_net(const char *root, const NodeDevice *device, Buf *ret)
         buf_put_text(ret, "    <capability type='80203'/>\n");
 }
 
+static uint64_t read_number(const char *root, const char *dir, const char *file)
+{
+        AUTO(Buf) word = { 0 };
+        uint64_t n;
+
+        return read_word(root, dir, file, &word) && str_to_u64(buf_text(&word), &n) == 0 ? n : 0;
+}
+
+/* A drive whose medium can be taken out has no size of its own. */
+static void put_size(const char *root, const NodeDevice *device, Buf *ret)
+{
+        AUTOFREE char *queue = str_format("%s/queue", device->path);
+        uint64_t bytes = read_number(root, device->path, "size") * 512;
+        uint64_t block = read_number(root, queue, "logical_block_size") ?: 512;
+        bool removable = read_number(root, device->path, "removable") == 1;
+        int depth = removable ? 6 : 4;
+
+        if (removable)
+                buf_format(ret,
+                           "    <capability type='removable'>\n      <media_available>%d</media_available>\n"
+                           "      <media_size>%" PRIu64 "</media_size>\n",
+                           bytes > 0, bytes);
+        else
+                buf_format(ret, "    <size>%" PRIu64 "</size>\n", bytes);
+        buf_format(ret,
+                   "%*s<logical_block_size>%" PRIu64 "</logical_block_size>\n%*s<num_blocks>%" PRIu64
+                   "</num_blocks>\n",
+                   depth, "", block, depth, "", bytes / block);
+        if (removable)
+                buf_put_text(ret, "    </capability>\n");
+}
+
 static void put_storage(const char *root, const NodeDevice *device, Buf *ret)
 {
-        AUTOFREE char *node = str_format("/dev/%s", device->kernel), *queue = str_format("%s/queue", device->path);
-        AUTO(Buf) word = { 0 };
-        uint64_t sectors, block = 512;
+        AUTOFREE char *node = str_format("/dev/%s", device->kernel);
 
         put_element(ret, 4, "block", node);
         put_element(ret, 4, "drive_type", str_starts(device->kernel, "sr") ? "cdrom" : "disk");
         put_file(ret, root, device->path, 4, "model", "device/model");
         put_file(ret, root, device->path, 4, "vendor", "device/vendor");
         put_file(ret, root, device->path, 4, "serial", "serial");
-        if (!read_word(root, device->path, "size", &word) || str_to_u64(buf_text(&word), &sectors) < 0)
-                return;
-        if (!read_word(root, queue, "logical_block_size", &word) || str_to_u64(buf_text(&word), &block) < 0 || !block)
-                block = 512;
-        buf_format(ret,
-                   "    <size>%" PRIu64 "</size>\n    <logical_block_size>%" PRIu64 "</logical_block_size>\n"
-                   "    <num_blocks>%" PRIu64 "</num_blocks>\n",
-                   sectors * 512, block, sectors * 512 / block);
+        put_size(root, device, ret);
 }
 
-void node_device_format(const char *root, const NodeDevice *device, Buf *ret)
+void node_device_format(const char *root, const Uuid *host, const NodeDevice *device, Buf *ret)
 {
         AUTOFREE char *driver = device->path ? link_name(root, device->path, "driver") : NULL;
 
@@ -320,7 +360,7 @@ void node_device_format(const char *root, const NodeDevice *device, Buf *ret)
         buf_format(ret, "  <capability type='%s'>\n", node_device_capability(device->kind));
         switch (device->kind) {
         case NODE_DEVICE_SYSTEM:
-                put_machine(root, ret);
+                put_machine(root, host, ret);
                 break;
         case NODE_DEVICE_PCI:
                 put_pci(root, device, ret);

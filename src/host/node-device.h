@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/uuid.h"
 
 typedef enum NodeDeviceKind {
         NODE_DEVICE_SYSTEM,
@@ -34,5 +35,5 @@ typedef struct NodeDevices {
 void node_devices(const char *root, Arena *arena, NodeDevices *ret);
 const NodeDevice *node_device_find(const NodeDevices *all, const char *name); /* NULL: there is none */
 const char *node_device_capability(NodeDeviceKind kind);                      /* "system", "pci", "net", "storage" */
-/* The whole <device>. */
-void node_device_format(const char *root, const NodeDevice *device, Buf *ret);
+/* The whole <device>; host is the machine's UUID where its firmware names none. */
+void node_device_format(const char *root, const Uuid *host, const NodeDevice *device, Buf *ret);

@@ -1,5 +1,7 @@
 """Devices of the host, and the kinds of objects of which there are none (ranks 49-51, 77-79, 91-92, 98-109)."""
 import os
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import libvirt
@@ -135,3 +137,17 @@ def test_devices_are_active_and_not_kept(daemon):
     assert "Active:         yes" in out and "Persistent:     no" in out
     assert "computer" in daemon.virsh("nodedev-list", "--tree")
     assert daemon.virsh("nodedev-list", "--inactive").strip() == ""
+
+
+def test_every_device_is_valid_by_the_schema(conn, tmp_path):
+    if not shutil.which("virt-xml-validate"):
+        pytest.skip("virt-xml-validate is not installed")
+    for number, device in enumerate(conn.listAllDevices(0)):
+        path = tmp_path / f"{number}.xml"
+        try:
+            path.write_text(device.XMLDesc(0))
+        except libvirt.libvirtError as error:  # others make and remove links meanwhile
+            assert error.get_error_code() == libvirt.VIR_ERR_NO_NODE_DEVICE
+            continue
+        done = subprocess.run(["virt-xml-validate", path, "nodedev"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, path.read_text() + done.stdout + done.stderr
