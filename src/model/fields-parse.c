@@ -268,6 +268,12 @@ int fields_parse(const StructInfo *info, XmlNode *node, void *def, FieldsReader 
         return info->parsed ? info->parsed(def, node, reader) : 0;
 }
 
+/* An element that holds nothing but a line's end is empty. */
+static bool is_blank(const char *text)
+{
+        return !text[strspn(text, " \t\r\n")];
+}
+
 static void report_below(const XmlNode *node, Warnings *ret)
 {
         AUTO(Buf) path = { 0 };
@@ -281,7 +287,7 @@ static void report_below(const XmlNode *node, Warnings *ret)
         for (const XmlNode *n = node->first; n; n = n->next) {
                 if (n->seen && n->name) {
                         report_below(n, ret);
-                } else if (!n->seen) {
+                } else if (!n->seen && (n->name || !is_blank(n->text))) {
                         put_path(n->name ? n : node, ret, &path);
                         warnings_add(ret, "line %d: %s%s is not known", n->line, n->name ? "" : "text in ",
                                      buf_text(&path));

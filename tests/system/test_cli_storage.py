@@ -126,6 +126,7 @@ def test_completion_and_help_know_every_kind_of_pool_that_the_daemon_has(daemon)
 
 
 def test_a_definition_from_words_is_what_virsh_makes_of_them(daemon):
+    both(daemon, "pool-create-as", "n", "dir", "--target", "/t", "--print-xml")
     words = {"iscsi": ["--source-host", "h", "--source-dev", "iqn.x:y", "--target", "/t", "--source-initiator", "iqn.us",
                        "--auth-type", "chap", "--auth-username", "u", "--secret-usage", "k"],
              "rbd": ["--source-host", "h", "--source-name", "n", "--auth-type", "ceph", "--auth-username", "u",

@@ -58,11 +58,8 @@ static void put_adapter(const Args *args, Buf *xml)
         buf_put_text(xml, "/>\n");
 }
 
-static void build_xml(const Args *args, Buf *xml)
+static void put_source(const Args *args, Buf *xml)
 {
-        buf_format(xml, "<pool type='%s'>\n", arg_text(args, "type"));
-        put_element(xml, 1, "name", arg_text(args, "name"));
-        buf_put_text(xml, "  <source>\n");
         put_attribute(xml, 2, "host", "name", arg_text(args, "source-host"));
         put_attribute(xml, 2, "dir", "path", arg_text(args, "source-path"));
         put_attribute(xml, 2, "device", "path", arg_text(args, "source-dev"));
@@ -76,7 +73,17 @@ static void build_xml(const Args *args, Buf *xml)
         put_adapter(args, xml);
         put_attribute(xml, 2, "format", "type", arg_text(args, "source-format"));
         put_attribute(xml, 2, "protocol", "ver", arg_text(args, "source-protocol-ver"));
-        buf_put_text(xml, "  </source>\n");
+}
+
+static void build_xml(const Args *args, Buf *xml)
+{
+        AUTO(Buf) source = { 0 };
+
+        put_source(args, &source);
+        buf_format(xml, "<pool type='%s'>\n", arg_text(args, "type"));
+        put_element(xml, 1, "name", arg_text(args, "name"));
+        if (source.len)
+                buf_format(xml, "  <source>\n%s  </source>\n", buf_text(&source));
         if (arg_has(args, "target")) {
                 buf_put_text(xml, "  <target>\n");
                 put_element(xml, 2, "path", arg_text(args, "target"));
@@ -96,7 +103,8 @@ static int from_words(Session *s, const Args *args, bool define, Error *err)
                 return -1;
         build_xml(args, &xml);
         if (arg_has(args, "print-xml")) {
-                out_value(s->out, "xml", buf_text(&xml));
+                out_print(s->out, "%s", buf_text(&xml));
+                out_set_text(s->out, "xml", buf_text(&xml));
                 return 0;
         }
         if ((define ? pool_define_text : pool_create_text)(s, buf_text(&xml), flags, &pool, err) < 0)

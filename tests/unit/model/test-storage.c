@@ -46,3 +46,20 @@ TEST(no_word_of_a_source_is_an_option_of_the_programs_that_get_it)
         CHECK(strstr(err.text, "host name '--all'"));
         CHECK_INT(pool_sources_parse(usual, strlen(usual), &sources, &err), 0);
 }
+
+/* What programs write that have nothing to say about the source. */
+TEST(a_line_s_end_in_an_empty_element_is_no_text)
+{
+        static const char blank[] = "<pool type='dir'><name>p</name><source>\n  </source>"
+                                    "<target><path>/x</path></target></pool>";
+        static const char words[] = "<pool type='dir'><name>p</name><source>\n x </source>"
+                                    "<target><path>/x</path></target></pool>";
+        AUTO(Warnings) warnings = { 0 };
+        AUTO(PoolDef) *def = NULL, *other = NULL;
+        AUTO(Error) err = { 0 };
+
+        CHECK_INT(pool_def_parse(blank, strlen(blank), DEF_PARSE_VALIDATE, &def, &warnings, &err), 0);
+        CHECK_INT(warnings.list.len, 0);
+        CHECK_INT(pool_def_parse(words, strlen(words), 0, &other, &warnings, &err), 0);
+        CHECK_STR(warnings.list.items[0], "line 2: text in /pool/source is not known");
+}
