@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,26 @@ void buf_vformat(Buf *buf, const char *fmt, va_list ap)
         va_end(again);
         if (n > 0)
                 buf_grow(buf, (size_t)n);
+}
+
+void buf_put_shell_word(Buf *buf, const char *word)
+{
+        bool plain = *word != '\0';
+
+        for (const char *c = word; *c; c++)
+                plain = plain && (isalnum((unsigned char)*c) || strchr("_-+./:=@%,", *c));
+        if (plain) {
+                buf_put_text(buf, word);
+                return;
+        }
+        buf_put_char(buf, '\'');
+        for (; *word; word++) {
+                if (*word == '\'')
+                        buf_put_text(buf, "'\\''");
+                else
+                        buf_put_char(buf, *word);
+        }
+        buf_put_char(buf, '\'');
 }
 
 void buf_format(Buf *buf, const char *fmt, ...)

@@ -19,6 +19,8 @@ typedef struct Buf {
 void buf_put(Buf *buf, const void *data, size_t n);
 void buf_put_text(Buf *buf, const char *s);
 void buf_put_char(Buf *buf, char c);
+/* One word as a shell takes it back unchanged. */
+void buf_put_shell_word(Buf *buf, const char *word);
 void buf_format(Buf *buf, const char *fmt, ...) PRINTF(2, 3);
 void buf_vformat(Buf *buf, const char *fmt, va_list ap) PRINTF(2, 0);
 /* Make room for n more bytes and return where they go; buf_grow() then counts them in. */

@@ -9,7 +9,6 @@
 
 #include "base/str.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -91,27 +90,6 @@ static int pwd(Session *s, const Args *args UNUSED, Error *err)
         return 0;
 }
 
-/* One word as a shell takes it back unchanged. */
-static void quote_for_shell(const char *word, Buf *to)
-{
-        bool plain = *word != '\0';
-
-        for (const char *c = word; *c; c++)
-                plain = plain && (isalnum((unsigned char)*c) || strchr("_-+./:=@%,", *c));
-        if (plain) {
-                buf_put_text(to, word);
-                return;
-        }
-        buf_put_char(to, '\'');
-        for (; *word; word++) {
-                if (*word == '\'')
-                        buf_put_text(to, "'\\''");
-                else
-                        buf_put_char(to, *word);
-        }
-        buf_put_char(to, '\'');
-}
-
 /* "a,b,,c" as lines a and b,c: a doubled comma stands for itself. */
 static void split_at_commas(const char *word, Buf *to)
 {
@@ -138,7 +116,7 @@ static int echo(Session *s, const Args *args, Error *err UNUSED)
                 else
                         buf_put_text(&escaped, word);
                 if (arg_has(args, "shell"))
-                        quote_for_shell(buf_text(&escaped), &text);
+                        buf_put_shell_word(&text, buf_text(&escaped));
                 else if (arg_has(args, "split"))
                         split_at_commas(buf_text(&escaped), &text);
                 else

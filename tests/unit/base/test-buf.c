@@ -27,3 +27,14 @@ TEST(taking_leaves_an_empty_buffer)
         CHECK_STR(text, "abc");
         CHECK_INT(buf.len, 0);
 }
+
+TEST(a_shell_takes_a_word_back_as_it_was)
+{
+        AUTO(Buf) buf = { 0 };
+
+        for (size_t i = 0; i < 4; i++) {
+                buf_put_shell_word(&buf, ((const char *const[]){ "-name", "", "a b", "it's" })[i]);
+                buf_put_char(&buf, ' ');
+        }
+        CHECK_STR(buf_text(&buf), "-name '' 'a b' 'it'\\''s' ");
+}
