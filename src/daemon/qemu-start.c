@@ -326,6 +326,7 @@ static int start_qemu(QemuRun *run, DomainDef *def, Error *err)
                                  .caps = run->qemu->caps,
                                  .guest_dir = dir,
                                  .nics = run->nics,
+                                 .dump_guest_core = run->qemu->env.core_dumps,
                                  .reset_nvram = run->options.reset_nvram,
                                  .incoming = run->options.incoming ? "defer" : NULL,
                                  .runs_when_arrived = run->options.runs_when_arrived };

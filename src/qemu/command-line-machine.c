@@ -67,7 +67,10 @@ int command_line_machine(const CommandLineSpec *spec, CommandLine *line, Error *
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "the machine '%s' has at most %u CPUs", machine->name,
                                machine->most_cpus);
         buf_format(&value, "%s,usb=off", machine->name);
-        buf_format(&value, ",dump-guest-core=%s", def->memory_dump_core == SWITCH_ON ? "on" : "off");
+        buf_format(&value, ",dump-guest-core=%s",
+                   def->memory_dump_core == SWITCH_DEFAULT ? spec->dump_guest_core ? "on" : "off"
+                   : def->memory_dump_core == SWITCH_ON    ? "on"
+                                                           : "off");
         put_switch(&value, "vmport", f->vmport);
         put_switch(&value, "smm", f->smm);
         if (f->ioapic_driver == IOAPIC_DRIVER_QEMU)

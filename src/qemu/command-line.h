@@ -37,6 +37,7 @@ typedef struct CommandLineSpec {
         const DiskKeyFd *keys;    /* one for each encrypted disk */
         size_t n_keys;
         const NicFds *nics;   /* one for each interface of the definition; those of type user are not looked at */
+        bool dump_guest_core; /* where the definition does not say: its memory is in a core dump of QEMU */
         bool reset_nvram;     /* the firmware's variables begin anew */
         const char *incoming; /* "defer" or an address: wait for a migration; NULL: boot */
         /*
