@@ -173,6 +173,10 @@ AskServer *ask_server_free(AskServer *server); /* returns NULL */
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);
 /* The guest ended while it was started. */
 void qemu_start_ended(QemuRun *run);
+/* Each display of a definition that is about to run gets a port that is free now. */
+int qemu_give_ports(const Driver *driver, DomainDef *def, Error *err);
+/* Append the command that starts QEMU for a definition that nobody shares, as a shell takes it (qemu-native.c). */
+int qemu_put_command(QemuDriver *qemu, DomainDef *def, Buf *ret, Error *err);
 /* A run whose guest does not exist yet, with hooks to qemu-events.c. dom is active with this id or the next (0). */
 QemuRun *qemu_run_new(Domain *dom, int id);
 /* Forget it without a word; the guest, if there is one, goes on. */

@@ -181,9 +181,9 @@ static const char *listen_address(const GraphicsDef *graphics, const Config *con
         return config->vnc_listen;
 }
 
-static int give_ports(const Domain *dom, DomainDef *def, Error *err)
+int qemu_give_ports(const Driver *driver, DomainDef *def, Error *err)
 {
-        const Config *config = dom->driver->daemon->config;
+        const Config *config = driver->daemon->config;
 
         for (uint32_t i = 0; i < def->n_graphics; i++) {
                 GraphicsDef *graphics = def->graphics[i];
@@ -194,7 +194,7 @@ static int give_ports(const Domain *dom, DomainDef *def, Error *err)
                         continue;
                 graphics->port = -1;
                 while (port <= config->remote_display_port_max &&
-                       (port_is_given(dom->driver->domains, port) || !port_is_free(address, port)))
+                       (port_is_given(driver->domains, port) || !port_is_free(address, port)))
                         port++;
                 if (port > config->remote_display_port_max)
                         return err_set(err, ERR_OPERATION_FAILED, "no display port between %d and %d is free",
@@ -209,8 +209,9 @@ static int give_ports(const Domain *dom, DomainDef *def, Error *err)
 
 /* --- the start --- */
 
-static void show_source(DomainDef *def, ChardevDef *chardev, const char *path)
+void qemu_show_tty(DomainDef *def, ChardevDef *chardev, const char *path)
 {
+        chardev->tty = path = arena_dup(domain_def_arena(def), path);
         if (!chardev->source.n_endpoints) {
                 chardev->source.endpoints = arena_new_array(domain_def_arena(def), EndpointDef *, 1);
                 chardev->source.endpoints[0] = arena_new_one(domain_def_arena(def), EndpointDef);
@@ -378,7 +379,7 @@ static void on_filtered(void *arg, const Error *failure)
 
 static int prepare(QemuRun *run, DomainDef *def, Error *err)
 {
-        if (give_ports(run->dom, def, err) < 0)
+        if (qemu_give_ports(run->dom->driver, def, err) < 0)
                 return -1;
         domain_def_assign_aliases(def);
         qemu_number_sources(def);
