@@ -1,5 +1,5 @@
 /*
- * app/drover/cmd-object-events.c - wait for things to happen to networks, storage pools and secrets
+ * app/drover/cmd-object-events.c - wait for things to happen to networks, storage pools, secrets and host devices
  */
 #include "app/drover/commands.h"
 #include "app/drover/common.h"
@@ -13,6 +13,7 @@ static const char *const network_words[] = { "Defined", "Undefined", "Started", 
 static const char *const metadata_words[] = { "description", "title", "element" };
 static const char *const pool_words[] = { "Defined", "Undefined", "Started", "Stopped", "Created", "Deleted" };
 static const char *const secret_words[] = { "Defined", "Undefined" };
+static const char *const device_words[] = { "Created", "Deleted", "Defined", "Undefined" };
 
 /* One kind of object: how its events are asked for and said. */
 typedef struct Objects {
@@ -168,6 +169,51 @@ static const Objects secrets = {
         .read = read_secret,
 };
 
+/* --- devices of the host --- */
+
+static int start_devices(Session *s, const char *name, int event_id, int32_t *ret, Error *err)
+{
+        WireConnectNodeDeviceEventRegisterAnyArgs call = { .eventID = event_id };
+        WireConnectNodeDeviceEventRegisterAnyRet made;
+        WireNodeDeviceLookupByNameRet found;
+
+        if (name && session_call(s, WIRE_PROC_NODE_DEVICE_LOOKUP_BY_NAME, &(WireNodeDeviceLookupByNameArgs){ name },
+                                 &found, err) < 0)
+                return fail(err, "Could not find matching device '%s'", name);
+        call.dev = name ? &found.dev : NULL;
+        if (session_call(s, WIRE_PROC_CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY, &call, &made, err) < 0)
+                return -1;
+        *ret = made.callbackID;
+        return 0;
+}
+
+static void stop_devices(Session *s, int32_t callback)
+{
+        session_call(s, WIRE_PROC_CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY,
+                     &(WireConnectNodeDeviceEventDeregisterAnyArgs){ callback }, NULL, NULL);
+}
+
+static const char *read_device(const void *data, int event_id, char text[UUID_TEXT_LEN + 1] UNUSED, Buf *what)
+{
+        const WireNodeDeviceEventLifecycleMsg *msg = data;
+
+        if (event_id != VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE)
+                return ((const WireNodeDeviceEventUpdateMsg *)data)->dev.name;
+        buf_put_text(what, WORD_OF(device_words, msg->event));
+        return msg->dev.name;
+}
+
+static const Objects devices = {
+        .argument = "device",
+        .noun = "node device",
+        .class = WIRE_CLASS_NODE_DEVICE,
+        .events = { "lifecycle", "update" },
+        .n_events = 2,
+        .start = start_devices,
+        .stop = stop_devices,
+        .read = read_device,
+};
+
 /* --- any of them --- */
 
 typedef struct Waiting {
@@ -251,6 +297,11 @@ static int secret_event(Session *s, const Args *args, Error *err)
         return wait_for(&secrets, s, args, err);
 }
 
+static int device_event(Session *s, const Args *args, Error *err)
+{
+        return wait_for(&devices, s, args, err);
+}
+
 #define ARGS_KIND                                                                                                    \
         "[--event NAME]     this kind of event\n" ARGS_EVENT_WAIT                                                    \
         "[--list]           list the kinds there are\n" ARG_EVENT_TIMESTAMP
@@ -271,5 +322,11 @@ const Command object_events_commands[] = {
           .args = "[--secret UUID]    of this secret only\n" ARGS_KIND,
           .summary = "wait for something to happen to a secret",
           .run = secret_event },
+        { .name = "nodedev-event",
+          .group = GROUP_NODEDEV,
+          .args = "[--device NODEDEV]  of this device only\n" ARGS_KIND,
+          .summary = "wait for something to happen to a device of the host",
+          .text = "droverd looks at the host's devices when it is asked and tells no such events; libvirtd does.",
+          .run = device_event },
         { 0 },
 };

@@ -49,6 +49,11 @@ static int help(Session *s, const Args *args, Error *err)
         }
         if (!name)
                 help_all(&text);
+        if (name && command_omitted(name)) {
+                help_omitted(name, &text);
+                out_set_text(s->out, "name", name);
+                out_set_text(s->out, "left_out", command_omitted(name));
+        }
         for (int group = 0; group < GROUP_LAST; group++) {
                 if (name && !str_eq(name, command_group_keyword(group)))
                         continue;
@@ -147,8 +152,11 @@ static int complete(Session *s, const Args *args, Error *err UNUSED)
                 words = session_network_names(s);
         else if (str_eq(arg_text(args, "what"), "nwfilter"))
                 words = session_filter_names(s);
+        else if (str_eq(arg_text(args, "what"), "nodedev"))
+                words = session_device_names(s);
         else
-                return err_set(err, ERR_INVALID_ARG, "cannot complete '%s': only 'domain', 'network' and 'nwfilter'",
+                return err_set(err, ERR_INVALID_ARG,
+                               "cannot complete '%s': only 'domain', 'network', 'nwfilter' and 'nodedev'",
                                arg_text(args, "what"));
         for (char **word = words; word && *word; word++)
                 if (str_starts(*word, prefix))
@@ -207,8 +215,8 @@ const Command shell_commands[] = {
           .run = connect_to },
         { .name = "complete",
           .group = GROUP_SHELL,
-          .args = "WHAT{domain,network,nwfilter}  what kind of thing\n"
-                  "[PREFIX]                       how the word begins",
+          .args = "WHAT{domain,network,nwfilter,nodedev}  what kind of thing\n"
+                  "[PREFIX]                               how the word begins",
           .summary = "print what a word can be completed to",
           .hidden = true,
           .run = complete },

@@ -20,6 +20,7 @@ typedef enum CommandGroup {
         GROUP_NETWORK,
         GROUP_NWFILTER,
         GROUP_INTERFACE,
+        GROUP_NODEDEV,
         GROUP_SECRET,
         GROUP_SHELL,
         GROUP_LAST,
@@ -41,5 +42,18 @@ const char *command_group_title(CommandGroup group);
 const char *command_group_keyword(CommandGroup group);
 /* Those of one group, hidden ones left out, by name: for (size_t at = 0; (c = command_next(group, &at));) */
 const Command *command_next(CommandGroup group, size_t *at);
+/* What virsh has and drover has not. */
+typedef struct Omission {
+        const char *names;  /* of commands, a blank between them */
+        const char *option; /* of theirs; NULL: the commands themselves */
+        const char *why;
+} Omission;
+/*
+ * Those of commands, or of commands' options, that concern this command; NULL: any of them. For (size_t at = 0; (o =
+ * omission_next(name, false, &at));)
+ */
+const Omission *omission_next(const char *name, bool of_options, size_t *at);
+bool omission_names(const Omission *omission, const char *name);
+const char *command_omitted(const char *name); /* why virsh's command is not here; NULL: it has none of this name */
 /* For a word that is no command: what was probably meant, or NULL (CON-51). */
 const char *command_hint(const char *name);

@@ -17,7 +17,8 @@ static const Command *const families[] = {
         network_commands,       interface_commands,    secret_commands,        object_events_commands,
         shell_commands,         import_commands,       nwfilter_commands,      net_check_commands,
         host_check_commands,    network_port_commands, pool_as_commands,       pool_sources_commands,
-        migrate_limit_commands, evacuate_commands,     network_notes_commands,
+        migrate_limit_commands, evacuate_commands,     network_notes_commands, nodedev_commands,
+        native_commands,        block_commands,        confidential_commands,
 };
 
 static const struct {
@@ -31,6 +32,7 @@ static const struct {
         [GROUP_NETWORK] = { "Networking", "network" },
         [GROUP_NWFILTER] = { "Network Filters", "filter" },
         [GROUP_INTERFACE] = { "Host Interfaces", "interface" },
+        [GROUP_NODEDEV] = { "Host Devices", "nodedev" },
         [GROUP_SECRET] = { "Secrets", "secret" },
         [GROUP_SHELL] = { "Drover itself", "drover" },
 };

@@ -4,7 +4,7 @@
  */
 #include "app/drover/command.h"
 
-enum { MOST_COMMANDS = 256 };
+enum { MOST_COMMANDS = 320 };
 
 extern const Command list_commands[];
 extern const Command info_commands[];
@@ -43,5 +43,9 @@ extern const Command net_check_commands[];
 extern const Command nwfilter_commands[];
 extern const Command interface_commands[];
 extern const Command secret_commands[];
+extern const Command nodedev_commands[];
+extern const Command native_commands[];
+extern const Command block_commands[];
+extern const Command confidential_commands[];
 extern const Command object_events_commands[];
 extern const Command shell_commands[];

@@ -39,6 +39,8 @@ static const char *source_of(const ArgDef *def)
                 return "network";
         if (str_eq(def->placeholder, "NWFILTER"))
                 return "nwfilter";
+        if (str_eq(def->placeholder, "NODEDEV"))
+                return "nodedev";
         if (str_eq(def->placeholder, "FILE") || str_eq(def->placeholder, "DIR"))
                 return "file";
         return NULL;
@@ -98,7 +100,7 @@ static const char machinery[] =
         "    # $1: where words come from, $2: what is typed so far\n"
         "    case $1 in\n"
         "    words:*) local list=${1#words:}; COMPREPLY=($(compgen -W \"${list//,/ }\" -- \"$2\")) ;;\n"
-        "    domain|network|nwfilter) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
+        "    domain|network|nwfilter|nodedev) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
         "    file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$2\") ;;\n"
         "    esac\n"
         "}\n"

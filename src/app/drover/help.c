@@ -48,6 +48,16 @@ static void put_option(const ArgDef *def, Buf *to)
         buf_format(to, "    %-15s  %s\n", shown, def->doc);
 }
 
+static void put_options_left_out(const Command *command, Buf *to)
+{
+        const Omission *omission;
+        bool first = true;
+
+        for (size_t at = 0; (omission = omission_next(command->name, true, &at)); first = false)
+                buf_format(to, "%s    --%s of virsh: %s\n", first ? "\n  NOT HERE\n" : "", omission->option,
+                           omission->why);
+}
+
 void help_command(const Command *command, Buf *to)
 {
         AUTO(Grammar) *grammar = grammar_new(command->args);
@@ -65,7 +75,14 @@ void help_command(const Command *command, Buf *to)
                 buf_put_text(to, "\n  OPTIONS\n");
         for (size_t i = 0; i < grammar_len(grammar); i++)
                 put_option(grammar_get(grammar, i), to);
+        put_options_left_out(command, to);
         buf_put_char(to, '\n');
+}
+
+void help_omitted(const char *name, Buf *to)
+{
+        buf_format(to, "  NAME\n    %s - a command of virsh that is not here\n\n  DESCRIPTION\n    %s.\n\n", name,
+                   command_omitted(name));
 }
 
 void help_group(CommandGroup group, bool with_colon, Buf *to)

@@ -7,6 +7,7 @@
 
 /* NAME, SYNOPSIS, DESCRIPTION, OPTIONS. */
 void help_command(const Command *command, Buf *to);
+void help_omitted(const char *name, Buf *to); /* command_omitted() knows it */
 void help_synopsis(const Command *command, const Grammar *grammar, Buf *to);
 void help_group(CommandGroup group, bool with_colon, Buf *to);
 void help_all(Buf *to);

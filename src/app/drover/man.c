@@ -89,6 +89,27 @@ static void put_command(Buf *to, const Command *command)
                 put_argument(to, grammar_get(grammar, i));
 }
 
+/* Without what a terminal's help has around it. */
+static void put_omissions(Buf *to)
+{
+        const Omission *omission;
+
+        put_heading(to, ".SH", "What virsh has and drover has not");
+        for (int of_options = 0; of_options <= 1; of_options++) {
+                for (size_t at = 0; (omission = omission_next(NULL, of_options, &at));) {
+                        AUTOFREE char *shown = omission->option
+                                                       ? str_format("--%s of %s", omission->option, omission->names)
+                                                       : str_dup(omission->names);
+
+                        buf_put_text(to, ".PP\n");
+                        roff_put_text(to, shown);
+                        buf_put_text(to, ": ");
+                        roff_put_text(to, omission->why);
+                        buf_put_text(to, ".\n");
+                }
+        }
+}
+
 void man_page(Buf *to)
 {
         buf_put_text(to, ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover manual\"\n");
@@ -113,6 +134,7 @@ void man_page(Buf *to)
                 for (size_t at = 0; (command = command_next(group, &at));)
                         put_command(to, command);
         }
+        put_omissions(to);
         put_heading(to, ".SH", "Exit status");
         buf_format(to, ".TP\n.B %d\nthe command did what it says; of several, the last one did.\n", EXIT_DONE);
         buf_format(to,

@@ -29,8 +29,11 @@ static double now_ms(void)
 
 static int unknown(const char *name, Error *err)
 {
-        const char *hint = command_hint(name);
+        const char *hint = command_hint(name), *why = command_omitted(name);
 
+        if (why)
+                return err_set(err, ERR_NO_SUPPORT, "unknown command: '%s'\nvirsh has it, drover does not: %s", name,
+                               why);
         return err_set(err, ERR_INVALID_ARG, "unknown command: '%s'%s%s", name, hint ? "\n" : "", hint ? hint : "");
 }
 

@@ -190,6 +190,20 @@ char **session_filter_names(Session *session)
         return names;
 }
 
+char **session_device_names(Session *session)
+{
+        WireConnectListAllNodeDevicesRet found;
+        char **names;
+
+        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_NODE_DEVICES,
+                         &(WireConnectListAllNodeDevicesArgs){ 1, 0 }, &found, NULL) < 0)
+                return NULL;
+        names = mem_new_array(char *, found.n_devices + 1);
+        for (uint32_t i = 0; i < found.n_devices; i++)
+                names[i] = str_dup(found.devices[i].name);
+        return names;
+}
+
 static void input_ready(void *arg, uint32_t revents UNUSED)
 {
         *(bool *)arg = true;

@@ -54,6 +54,7 @@ int session_reconnect(Session *session, const char *uri, bool readonly, Error *e
 char **session_guest_names(Session *session);
 char **session_network_names(Session *session); /* the same for networks */
 char **session_filter_names(Session *session);  /* and for network filters */
+char **session_device_names(Session *session);  /* and for devices of the host */
 
 /* libedit's idle hook: serve the connection of the session at the prompt until standard input can be read. */
 int session_wait_for_input(void);

@@ -34,6 +34,31 @@ TEST(a_wrong_word_gets_a_hint_that_names_a_command)
         CHECK_NULL(command_hint("nonsense"));
 }
 
+TEST(what_is_left_out_is_not_there_and_says_why)
+{
+        const Omission *omission;
+
+        for (size_t at = 0; (omission = omission_next(NULL, false, &at));) {
+                AUTO_STRLIST names = str_split(omission->names, " ");
+
+                CHECK(*omission->why && !str_ends(omission->why, "."));
+                for (char **name = names; *name; name++) {
+                        CHECK_NULL(command_find(*name));
+                        CHECK(command_omitted(*name) == omission->why);
+                }
+        }
+        for (size_t at = 0; (omission = omission_next(NULL, true, &at));) {
+                AUTO_STRLIST names = str_split(omission->names, " ");
+
+                for (char **name = names; *name; name++) {
+                        AUTO(Grammar) *grammar = grammar_new(command_find(*name)->args);
+
+                        CHECK_NULL(grammar_find(grammar, omission->option));
+                        CHECK_NULL(command_omitted(*name));
+                }
+        }
+}
+
 TEST(commands_of_a_group_come_by_name)
 {
         const Command *command, *before = NULL;
