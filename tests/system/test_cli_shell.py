@@ -46,6 +46,44 @@ def test_failures_are_told_on_standard_error_and_by_the_status(uri, line):
     assert said.status == 1 and said.err.startswith("error: ")
 
 
+@pytest.mark.parametrize("options", [["-h"], ["--help"], ["-v"], ["-V"], ["--version"], ["--version=long"], ["help"], ["help", "list"],
+                                     ["-q", "help", "list"], ["list", "--help"]])
+def test_what_needs_no_daemon_ends_with_0(options):
+    done = subprocess.run([DROVER, "-c", "test+unix:///default?socket=/nowhere", *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize("options", [["--nonsense"], ["-Z"], ["-o", "yaml", "list"], ["-k", "x", "list"], ["-c"], ["--version=other"],
+                                     ["-e", "abc", "list"], ["list"], ["-l", "/nowhere/log", "list"]])
+def test_what_is_not_understood_or_cannot_be_done_ends_with_1(options):
+    done = subprocess.run([DROVER, *options], capture_output=True, text=True, check=False,
+                          env={**ENVIRONMENT, "DROVER_DEFAULT_URI": "test+unix:///default?socket=/nowhere"})
+    assert done.returncode == 1 and done.stderr.startswith("error: "), done
+
+
+def test_an_answer_of_no_ends_with_1(uri, tmp_path):
+    """cpu-compare: no processor is of two vendors' making."""
+    cpu = tmp_path / "cpu.xml"
+    cpu.write_text("<cpu><arch>x86_64</arch><model>core2duo</model><vendor>Nobody</vendor><feature name='svm'/><feature name='vmx'/></cpu>")
+    said = drover(uri.replace("test+unix:///default", "qemu+unix:///system"), ["cpu-compare", str(cpu)])
+    assert said.status == 1 and "incompatible" in said.out + said.err, said
+
+
+@pytest.mark.parametrize("command", ["domstate test", "help", "man"])
+def test_output_that_cannot_be_written_ends_with_1(uri, command):
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([DROVER, "-c", uri, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and done.stderr == "error: the output cannot be written completely\n", done
+
+
+def test_a_reader_that_goes_away_is_not_complained_about(uri):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([DROVER, "-c", uri, "help"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.returncode == 1 and done.stderr == "", done
+
+
 def test_stop_gets_a_hint(uri):
     assert "'shutdown'" in drover(uri, "stop test").err and "'destroy'" in drover(uri, "stop test").err
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -210,6 +211,18 @@ static int run(Session *session, int argc, char **argv)
         return session_run_words(session, (const char *const *)argv, (size_t)argc);
 }
 
+/* What was said must have arrived, whenever it was. Where the reader has gone away nobody is told. */
+static int flush_output(void)
+{
+        struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return 0;
+        if (poll(&out, 1, 0) < 0 || !(out.revents & POLLERR))
+                fputs("error: the output cannot be written completely\n", stderr);
+        return -1;
+}
+
 int main(int argc, char **argv)
 {
         AUTO(Error) err = { 0 };
@@ -230,7 +243,7 @@ int main(int argc, char **argv)
         }
         session_done(&options.session);
         fd_close(&options.log);
-        if (fflush(stdout) != 0)
+        if (flush_output() < 0)
                 result = -1;
         return result < 0 ? EXIT_COMMAND_FAILED : EXIT_DONE;
 }

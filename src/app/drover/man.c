@@ -138,7 +138,8 @@ void man_page(Buf *to)
         put_heading(to, ".SH", "Exit status");
         buf_format(to, ".TP\n.B %d\nthe command did what it says; of several, the last one did.\n", EXIT_DONE);
         buf_format(to,
-                   ".TP\n.B %d\nit failed, was not understood, or answers a question with no (cpu\\-compare); the "
+                   ".TP\n.B %d\nit failed, was not understood, answers a question with no (cpu\\-compare), or its "
+                   "output could not be written; the "
                    "reason is on standard error behind \"error: \". Of a script on standard input, any command "
                    "failed.\n",
                    EXIT_COMMAND_FAILED);
