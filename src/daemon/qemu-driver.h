@@ -173,6 +173,8 @@ AskServer *ask_server_free(AskServer *server); /* returns NULL */
 void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, DriverDone *done, void *arg);
 /* The guest ended while it was started. */
 void qemu_start_ended(QemuRun *run);
+/* Show in a definition which pseudo terminal QEMU made for a port. */
+void qemu_show_tty(DomainDef *def, ChardevDef *chardev, const char *path);
 /* Each display of a definition that is about to run gets a port that is free now. */
 int qemu_give_ports(const Driver *driver, DomainDef *def, Error *err);
 /* Append the command that starts QEMU for a definition that nobody shares, as a shell takes it (qemu-native.c). */

@@ -20,6 +20,7 @@ typedef enum StepKind {
         STEP_REMOVE_MEDIUM,
         STEP_INSERT_MEDIUM, /* id2: the node */
         STEP_CLOSE_TRAY,
+        STEP_FIND_TTY, /* id: alias of a port whose terminal the definition shall show */
         STEP_GIVE_TAP, /* number: which of the interface's; id: its name for QEMU */
 } StepKind;
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/qemu-plug-private.h"
+#include "model/device.h"
 
 #include <string.h>
 
@@ -57,6 +58,9 @@ void plug_remove_part(QmpClient *qmp, QemuPartKind kind, const char *id, void (*
                 return;
         case QEMU_PART_BLOCKDEV:
                 qmp_blockdev_del(qmp, &(QmpBlockdevDel){ .node_name = id }, done, arg);
+                return;
+        case QEMU_PART_CHARDEV:
+                qmp_chardev_remove(qmp, &(QmpChardevRemove){ .id = id }, done, arg);
                 return;
         case QEMU_PART_NETDEV:
                 qmp_netdev_del(qmp, &(QmpNetdevDel){ .id = id }, done, arg);
@@ -112,6 +116,20 @@ static void on_step(void *arg, const Error *failure)
         plug_next(p);
 }
 
+static void on_chardevs(void *arg, const QmpChardev *chardevs, size_t n, const Error *failure)
+{
+        Plug *p = arg;
+        const char *alias = p->steps.items[p->at].part.id;
+        ChardevDef *chardev = domain_def_find_alias(p->def, alias, NULL);
+
+        for (size_t i = 0; !failure && i < n; i++) {
+                if (chardev && str_starts(chardevs[i].label, "char") && str_eq(chardevs[i].label + 4, alias) &&
+                    str_starts(chardevs[i].filename, "pty:"))
+                        qemu_show_tty(p->def, chardev, chardevs[i].filename + strlen("pty:"));
+        }
+        on_step(p, failure);
+}
+
 static void add_part(Plug *p, QmpClient *qmp, const QemuPart *part)
 {
         switch (part->kind) {
@@ -120,6 +138,9 @@ static void add_part(Plug *p, QmpClient *qmp, const QemuPart *part)
                 return;
         case QEMU_PART_BLOCKDEV:
                 qmp_blockdev_add(qmp, part->text, on_step, p);
+                return;
+        case QEMU_PART_CHARDEV:
+                qmp_chardev_add(qmp, part->text, on_step, p);
                 return;
         case QEMU_PART_NETDEV:
                 qmp_netdev_add(qmp, part->text, on_step, p);
@@ -152,6 +173,9 @@ void plug_next(Plug *p)
                 return;
         case STEP_REMOVE:
                 plug_remove_part(qmp, s->part.kind, s->part.id, on_step, p);
+                return;
+        case STEP_FIND_TTY:
+                qmp_query_chardev(qmp, on_chardevs, p);
                 return;
         case STEP_OPEN_TRAY:
                 qmp_blockdev_open_tray(

@@ -29,7 +29,16 @@ static char *tap_names(const InterfaceDef *nic)
         return buf_take(&names);
 }
 
-int qemu_plug_parts(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err)
+static int chardev_parts(const DomainDef *def, const char *dir, DeviceKind kind, const ChardevDef *chardev,
+                         QemuParts *ret, Error *err)
+{
+        AUTOFREE char *own = kind == DEVICE_CHANNEL ? str_format("%s/%s", dir, chardev->info.alias) : NULL;
+
+        return qemu_chardev_parts(def, kind, chardev, own, ret, err);
+}
+
+int qemu_plug_parts(const DomainDef *def, const char *dir, DeviceKind kind, const void *device, QemuParts *ret,
+                    Error *err)
 {
         AUTOFREE char *taps = kind == DEVICE_INTERFACE ? tap_names(device) : NULL;
 
@@ -40,6 +49,10 @@ int qemu_plug_parts(const DomainDef *def, DeviceKind kind, const void *device, Q
                 return qemu_interface_parts(def, device, taps, NULL, ret, err);
         case DEVICE_CONTROLLER:
                 return qemu_controller_parts(def, device, ret, err);
+        case DEVICE_SERIAL:
+        case DEVICE_CONSOLE:
+        case DEVICE_CHANNEL:
+                return chardev_parts(def, dir, kind, device, ret, err);
         default:
                 return qemu_device_parts(def, kind, device, ret, err);
         }
@@ -78,29 +91,35 @@ static int plan_key(Plug *p, const DiskDef *disk, bool add, Error *err)
         return 0;
 }
 
+/* QEMU says only afterwards which terminal it made. */
+static bool is_pty(DeviceKind kind, const void *device)
+{
+        return (kind == DEVICE_SERIAL || kind == DEVICE_CONSOLE || kind == DEVICE_CHANNEL) &&
+               ((const ChardevDef *)device)->type == CHARDEV_TYPE_PTY;
+}
+
 static int plan_device(Plug *p, Error *err)
 {
         const LiveChange *what = &p->what;
         DomainDef *def = p->def;
         void *device = what->subject;
+        AUTOFREE char *dir = guest_dir(&p->run->qemu->env, &p->dom->uuid);
         AUTO(QemuParts) parts = { 0 };
 
         if (fields_check_met(device_lists[what->device].of, device, err) < 0)
                 return -1;
         if (what->device == DEVICE_INTERFACE && plan_taps(p, def, device, err) < 0)
                 return -1;
-        if (qemu_plug_parts(def, what->device, device, &parts, err) < 0 ||
+        if (qemu_plug_parts(def, dir, what->device, device, &parts, err) < 0 ||
             (what->device == DEVICE_DISK && plan_key(p, device, true, err) < 0))
                 return -1;
         for (size_t i = 0; i < parts.items.len; i++) {
                 const QemuPart *part = &parts.items.items[i];
 
-                if (part->kind == QEMU_PART_CHARDEV)
-                        return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                                       "a <%s> cannot be plugged into a running guest so far",
-                                       device_lists[what->device].element);
                 plug_push(p, STEP_ADD, part->kind, part->text, part->id, NULL);
         }
+        if (is_pty(what->device, device))
+                plug_push(p, STEP_FIND_TTY, QEMU_PART_CHARDEV, NULL, ((const ChardevDef *)device)->info.alias, NULL);
         return what->device == DEVICE_DISK ? plan_key(p, device, false, err) : 0;
 }
 
@@ -183,16 +202,16 @@ void qemu_device_gone(QemuRun *run, const char *alias)
 {
         Domain *dom = run->dom;
         QmpClient *qmp = guest_qmp(run->guest);
+        AUTOFREE char *dir = guest_dir(&run->qemu->env, &dom->uuid);
         AUTO(QemuParts) parts = { 0 };
         DeviceKind kind;
         const void *device = domain_def_find_alias(dom->live, alias, &kind);
 
         if (!device)
                 return;
-        if (qmp && qemu_plug_parts(dom->live, kind, device, &parts, NULL) == 0) {
+        if (qmp && qemu_plug_parts(dom->live, dir, kind, device, &parts, NULL) == 0) {
                 for (size_t i = parts.items.len; i-- > 0;) {
-                        if (parts.items.items[i].kind != QEMU_PART_DEVICE &&
-                            parts.items.items[i].kind != QEMU_PART_CHARDEV)
+                        if (parts.items.items[i].kind != QEMU_PART_DEVICE)
                                 plug_remove_part(qmp, parts.items.items[i].kind, parts.items.items[i].id, plug_ignore,
                                                  NULL);
                 }

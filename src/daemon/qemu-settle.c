@@ -35,7 +35,7 @@ static bool has_object(const DomainDef *def, DeviceKind kind, const void *device
         AUTO(QemuParts) parts = { 0 };
         bool found = false;
 
-        if (qemu_plug_parts(def, kind, device, &parts, NULL) < 0)
+        if (qemu_plug_parts(def, "", kind, device, &parts, NULL) < 0)
                 return false;
         for (size_t i = 0; i < parts.items.len; i++)
                 found = found ||

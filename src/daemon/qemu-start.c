@@ -235,10 +235,8 @@ static void note_ttys(QemuRun *run, DomainDef *def)
                         if (!tty && lists[l] == def->consoles && i == 0 && def->n_serials &&
                             def->serials[0]->info.alias)
                                 tty = guest_tty(run->guest, def->serials[0]->info.alias);
-                        if (tty && chardev->type == CHARDEV_TYPE_PTY) {
-                                chardev->tty = arena_dup(domain_def_arena(def), tty);
-                                show_source(def, chardev, chardev->tty);
-                        }
+                        if (tty && chardev->type == CHARDEV_TYPE_PTY)
+                                qemu_show_tty(def, chardev, tty);
                 }
         }
 }

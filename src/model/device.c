@@ -146,6 +146,9 @@ static bool fits(const DeviceDef *wanted, void *device)
         }
         if (wanted->kind == DEVICE_CHANNEL && wanted->chardev->target_name)
                 return str_eq(wanted->chardev->target_name, ((const ChardevDef *)device)->target_name);
+        if ((wanted->kind == DEVICE_SERIAL || wanted->kind == DEVICE_CONSOLE) && wanted->chardev->target_type &&
+            !str_eq(wanted->chardev->target_type, ((const ChardevDef *)device)->target_type))
+                return false;
         if (wanted->kind == DEVICE_GRAPHICS)
                 return wanted->graphics->type == ((const GraphicsDef *)device)->type;
         if (want && want->address)

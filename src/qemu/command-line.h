@@ -94,7 +94,7 @@ typedef enum QemuPartKind {
 
 typedef struct QemuPart {
         QemuPartKind kind;
-        char *text; /* JSON; a chardev: the value of -chardev */
+        char *text; /* JSON; a chardev on the command line: the value of -chardev */
         char *id;   /* by which it is removed again: node-name, id */
 } QemuPart;
 
@@ -108,6 +108,12 @@ int qemu_disk_parts(const DomainDef *def, const DiskDef *disk, QemuParts *ret, E
 int qemu_interface_parts(const DomainDef *def, const InterfaceDef *nic, const char *tap_fds, const char *vhost_fds,
                          QemuParts *ret, Error *err);
 int qemu_controller_parts(const DomainDef *def, const ControllerDef *controller, QemuParts *ret, Error *err);
+/*
+ * A serial port, console or channel for a guest that runs; the chardev's text is the arguments of chardev-add. own_path:
+ * the socket of a channel whose definition names none; NULL: it must name one.
+ */
+int qemu_chardev_parts(const DomainDef *def, DeviceKind kind, const ChardevDef *c, const char *own_path,
+                       QemuParts *ret, Error *err);
 /* Any other device that can be plugged in. */
 int qemu_device_parts(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err);
 void qemu_parts_done(QemuParts *parts);

@@ -1,6 +1,9 @@
 """Devices into and out of a running guest, through stock clients."""
+import os
 import socket
+import stat
 import subprocess
+import xml.etree.ElementTree as ET
 
 import libvirt
 import pytest
@@ -63,6 +66,58 @@ def test_a_random_number_device_goes_by_its_alias(daemon, dom, tmp_path):
     daemon.virsh("attach-device", "g", device(tmp_path, RNG))  # nothing of it was left behind
     daemon.virsh("detach-device-alias", "g", "ua-rng")
     wait_for("its going", lambda: "ua-rng" not in dom.XMLDesc())
+
+
+SERIAL_BUS = "<controller type='virtio-serial' index='0'/>"
+CHANNEL = "<channel type='unix'><target type='virtio' name='org.drover.test'/></channel>"
+PORT = "<serial type='pty'><target type='pci-serial'/></serial>"
+
+
+def only(dom, path):
+    found = ET.fromstring(dom.XMLDesc()).findall(f"devices/{path}")
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_a_channel_comes_and_goes(daemon, dom, tmp_path):
+    """LIFE-38: with the socket that a client is connected to; what was taken away can come again."""
+    channel = device(tmp_path, CHANNEL)
+    assert "add a <controller type='virtio-serial'>" in daemon.virsh("attach-device", "g", channel, check=False)
+    daemon.virsh("attach-device", "g", device(tmp_path, SERIAL_BUS))
+    for _ in range(2):
+        daemon.virsh("attach-device", "g", device(tmp_path, CHANNEL))
+        alias = only(dom, "channel/alias").get("name")
+        stream = dom.connect().newStream()
+        dom.openChannel("org.drover.test", stream)
+        stream.abort()
+        assert (daemon.base / "run" / "guests" / dom.UUIDString() / alias).is_socket()
+        daemon.virsh("detach-device", "g", device(tmp_path, CHANNEL))
+        wait_for("its going", lambda: only(dom, "channel") is None)
+
+
+def test_a_serial_port_comes_and_goes(daemon, dom, tmp_path):
+    """LIFE-38: its terminal is in the definition; the guest lets go of a PCI device when it is asked."""
+    where = "serial/target[@type='pci-serial']/.."
+    for _ in range(2):
+        daemon.virsh("attach-device", "g", device(tmp_path, PORT))
+        port = only(dom, where)
+        assert stat.S_ISCHR(os.stat(port.find("source").get("path")).st_mode) and port.get("tty") == port.find("source").get("path")
+        daemon.virsh("detach-device", "g", device(tmp_path, PORT))
+        wait_for("its going", lambda: only(dom, where) is None)
+
+
+@pytest.mark.parametrize("xml, complaint", [
+    ("<serial type='pty'><target type='isa-serial'/></serial>", "a serial port of type pci-serial or usb-serial can"),
+    ("<parallel type='pty'/>", "a <parallel> cannot be plugged into a running guest"),
+    ("<console type='pty'><target type='serial'/></console>", "a console or channel of type virtio"),
+    ("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>", "add it with --config"),
+    ("<serial type='file'><source path='/x'/><target type='pci-serial'/></serial>", "not one of type 'file'"),
+    ("<serial type='pty'><log file='/x'/><target type='pci-serial'/></serial>", "not one with a log in '/x'")])
+def test_streams_that_a_running_guest_cannot_be_given(daemon, dom, tmp_path, xml, complaint):
+    before = dom.XMLDesc()
+    said = daemon.virsh("attach-device", "g", device(tmp_path, xml), check=False)
+    assert complaint in said, said
+    assert dom.XMLDesc() == before
 
 
 def test_a_device_that_goes_while_no_daemon_looks(daemon, dom, tmp_path):
