@@ -24,6 +24,7 @@ event --list | domcontrol one | ttyconsole one | vncdisplay off | domdisplay off
 domstate nosuch | dominfo nosuch | dumpxml nosuch | start one | domid | domid one two | domstate one --reason=1 | nosuch
 list --foo | domstate --domain | help nosuch | reboot one --mode foo | setvcpus one 0
 attach-disk one /dev/null vdb --print-xml | attach-disk one /x.iso hdc --type cdrom --mode readonly --print-xml
+attach-disk one /x.iso hdd --type cdrom --print-xml
 attach-disk one /i vdc --driver qemu --subdriver qcow2 --cache none --address pci:0000.00.03.0 --print-xml
 attach-disk one n vdc --source-protocol nbd --source-host-name h:10809 --serial s1 --wwn 5000c50015ea71aa --print-xml
 attach-interface one network default --print-xml
@@ -67,6 +68,19 @@ def test_both_print_the_same_but_for_counters(uri, command):
 @pytest.mark.parametrize("command", ["list --all", "list --all --name", "domblklist one", "start one", "dumpxml one"])
 def test_quiet_is_as_quiet(uri, command):
     compare(uri, command, "-q")
+
+
+def test_a_cdrom_is_called_cdrom(uri):
+    """CON-25"""
+    assert "for a CD use 'cdrom'" in drover(uri, "attach-disk one /x.iso hdd --type hdd").err
+    assert "device='cdrom'" in drover(uri, "attach-disk one /x.iso hdd --type cdrom --print-xml").out
+
+
+def test_tunnelled_has_two_spellings(uri):
+    """CON-07"""
+    for spelling in ("--tunnelled", "--tunneled"):
+        said = drover(uri, f"migrate nosuch qemu+tcp://x/system --live --p2p {spelling}")
+        assert said.err == "error: failed to get domain 'nosuch'\n"
 
 
 def test_a_guest_is_found_by_all_its_names(uri):

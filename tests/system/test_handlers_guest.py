@@ -157,6 +157,17 @@ def test_what_nobody_knows_is_a_message(conn):
         dom.undefine()
 
 
+def test_on_shutdown_is_not_on_poweroff(conn):
+    """CON-28"""
+    dom = conn.defineXML(GUEST.replace("guest", "odd").replace("5503", "5504").replace(
+        "<os>", "<on_shutdown>restart</on_shutdown><on_poweroff>restart</on_poweroff><os>"))
+    try:
+        assert any("/domain/on_shutdown is not known" in m for m in dom.messages())
+        assert "<on_poweroff>restart</on_poweroff>" in dom.XMLDesc() and "on_shutdown" not in dom.XMLDesc()
+    finally:
+        dom.undefine()
+
+
 def test_dominfo_is_whole(daemon, guest):
     out = daemon.virsh("dominfo", "guest")
     assert "Security model: none" in out and "Used memory:    262144 KiB" in out

@@ -54,6 +54,19 @@ def test_the_processor_and_its_clock(daemon):
     assert any("processor.max_cstate=1" in line for line in said["advice"]) == ("constant_tsc" not in flags)
 
 
+def test_kvm_and_its_module(daemon):
+    """CPU-02: as the kernel has it, and as /dev/kvm can be opened."""
+    said = check(daemon)
+    modules = [name for name in ("kvm_intel", "kvm_amd", "kvm") if os.path.isdir(f"/sys/module/{name}")]
+    assert said["kvm_module"] == (modules[0] if modules else "none")
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+        usable = True
+    except OSError:
+        usable = False
+    assert said["kvm"] == ("usable" if usable else "not usable")
+
+
 def test_the_time_service(daemon):
     """CLK-18: who keeps the host's clock right."""
     runs = set()
@@ -79,7 +92,7 @@ def test_a_ratio_that_is_none(daemon):
 
 
 def test_more_virtual_cpus_than_the_host_can_serve(daemon, paused):
-    """CPU-15: five for each CPU of the host are well. CPU-16: one guest with more than the host has is warned of."""
+    """CPU-15, CON-29: five for each CPU of the host are well. CPU-16: one guest with more than the host has is warned of."""
     before = check(daemon)
     assert not any("5 virtual CPUs" in line for line in before["advice"])
     paused("many", vcpus=5 * CPUS + 1)
@@ -102,7 +115,7 @@ def test_what_is_swapped_out_of_a_guest(daemon, paused):
 
 
 def test_more_memory_than_the_host_has(daemon, paused):
-    """MEM-04, MEM-02: with and without swap. Nothing of it is touched, so nobody else suffers."""
+    """MEM-04, MEM-02, CON-35: with and without swap. Nothing of it is touched, so nobody else suffers."""
     half = (KIB["MemTotal"] + KIB["SwapTotal"]) * 6 // 10 // 1024
     paused("one", memory_mib=half)
     assert not any("guests have more memory" in line for line in check(daemon)["advice"])

@@ -122,7 +122,7 @@ def test_the_wait_for_the_agent_can_be_chosen(daemon, dom):
 
 
 def test_the_guest_is_put_to_sleep_and_woken(daemon, dom):
-    """DOM-15: S3 is allowed here, S4 is not."""
+    """DOM-15, CON-08: S3, to memory, is allowed here; S4, to disk, is not."""
     with pytest.raises(libvirt.libvirtError, match="S4 state is disabled"):
         dom.pMSuspendForDuration(libvirt.VIR_NODE_SUSPEND_TARGET_DISK, 0)
     with pytest.raises(libvirt.libvirtError, match="Duration not supported"):

@@ -71,7 +71,7 @@ def assert_count_up(beats):
 @pytest.mark.parametrize("options", [["--live"], ["--live", "--p2p"], []], ids=["live", "p2p", "paused"])
 @pytest.mark.parametrize("transport", ["ssh", "tcp"])
 def test_a_guest_moves_and_lives_on(journey, options, transport):
-    """MIG-01, MIG-02, MIG-03, MIG-07, MIG-10, MIG-34
+    """MIG-01, MIG-02, MIG-03, MIG-07, MIG-10, MIG-34; CON-02: paused is a copy of the memory, too
 
     QEMU 7.2 under TCG forgets stores of a guest, its counter of beats among them (raw QEMU does it too). So that none
     is lost and none comes twice across the move is asserted where nothing is stored meanwhile, or where KVM runs it.
@@ -129,7 +129,7 @@ def test_a_dirtying_guest_loses_no_page(journey):
 
 
 def test_an_offline_move_copies_only_the_definition(journey):
-    """MIG-36, MIG-37"""
+    """MIG-36, MIG-37, CON-02"""
     journey.pair.a.write_file("/root/guest.xml", domains.linux("g"))
     journey.pair.a.virsh("define", "/root/guest.xml")
     assert journey.move("--live", check=False).returncode == 1

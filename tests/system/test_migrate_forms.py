@@ -11,7 +11,7 @@ DROVER = [PROGRAMS / "drover", "-c", "qemu:///system"]
 
 @pytest.mark.limit(240)
 def test_a_move_may_be_said_in_any_form(pair):
-    """MIG-11, MIG-32, MIG-46, MIG-49: by name, UUID or id, options in any order, progress up to the end, a bare host name."""
+    """MIG-11, CON-34, MIG-32, MIG-46, MIG-49: by name, UUID or id, options in any order, progress up to the end, a bare host name."""
     with running(pair) as pulse:
         uuid = pair.a.virsh("domuuid", "g").strip()
         done = pair.a.run(["virsh", "-c", "qemu:///system", "migrate", "--verbose", "--desturi", TO_B, "--live", "--domain", uuid])

@@ -61,7 +61,7 @@ def test_one_too_many_is_told_so_and_can_try_again(pair):
 
 @pytest.mark.limit(240)
 def test_the_destination_has_a_limit_of_its_own(pair):
-    """MIG-62, MIG-67: here its ports are the fewest, one of which is where it is asked; the same figure and its reason are printed."""
+    """MIG-62, MIG-67; CON-06: 64 ports unless told otherwise, 63 for guests. Here its ports are the fewest, one of which is where it is asked; the same figure and its reason are printed."""
     restart(pair, "b", migration_port_min=49152, migration_port_max=49154)
     with contextlib.ExitStack() as stack:
         for name in ("g1", "g2", "g3"):

@@ -88,7 +88,7 @@ def test_a_local_disk_is_refused_or_copied(pair):
 
 
 def test_nonsense_is_refused_before_anything_is_touched(pair):
-    """MIG-27, MIG-33, MIG-36, MIG-56: each with its own sentence; the guest goes on."""
+    """MIG-27, MIG-33, MIG-36, MIG-56, CON-03, CFG-20 with CON-69 (not to the same host): each with its own sentence; the guest goes on."""
     with running(pair):
         for words, complaint in [
             (["--live", "g", "qemu+tcp://nowhere/system"], "nowhere"),
@@ -107,7 +107,7 @@ def test_nonsense_is_refused_before_anything_is_touched(pair):
 
 @pytest.mark.limit(180)
 def test_what_is_missing_there_is_said_at_once(pair):
-    """MIG-21, MIG-23: all problems in one sentence, before anything is touched."""
+    """MIG-21, MIG-23, CON-05: all problems in one sentence, before anything is touched."""
     pair.a.ip("link add only-here type bridge", "link set only-here up")
     nics = "".join("<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>"
                    for _ in range(2))

@@ -169,6 +169,17 @@ def test_a_flushed_rule_set_is_put_back(host):
     shell(host, "nft delete table inet theirs")
 
 
+def test_a_reload_writes_the_rules_anew(host):
+    """CFG-21: SIGHUP, as after changes of the host's own network. A table that is made again has another handle."""
+    def handle():
+        return re.search(r"table inet drover .*# handle (\d+)", shell(host, "nft -a list table inet drover"))[1]
+
+    before = handle()
+    os.kill(host.daemon.pid, signal.SIGHUP)
+    wait_for("the rules are others", lambda: handle() != before)
+    assert "masquerade" in shell(host, "nft list table inet drover")
+
+
 def test_a_server_that_dies_comes_back_with_its_leases(host):
     leases = next(host.path("/var/lib/drover/network").glob("*/leases"))
     leases.write_text("0 52:54:00:aa:bb:cc 192.168.122.9 kept *\n")

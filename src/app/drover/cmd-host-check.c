@@ -8,6 +8,7 @@
 #include "app/drover/common.h"
 #include "app/drover/session.h"
 
+#include "base/fd.h"
 #include "base/str.h"
 #include "host/file-system.h"
 #include "host/node.h"
@@ -28,11 +29,26 @@ static void advise(Session *s, struct json_object *advice, const char *text)
         json_object_array_add(advice, json_object_new_string(text));
 }
 
+/* As lsmod has it; KVM may also be part of the kernel. */
+static const char *kvm_module(void)
+{
+        static const char *const known[] = { "kvm_intel", "kvm_amd", "kvm" };
+
+        for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+                AUTOFREE char *path = str_format("/sys/module/%s", known[i]);
+
+                if (access(path, F_OK) == 0)
+                        return known[i];
+        }
+        return "none";
+}
+
 static void check_processor(Session *s, struct json_object *advice)
 {
         AUTO(Arena) *arena = arena_new();
         NodeCpuModel cpu = { 0 };
-        bool usable = access("/dev/kvm", R_OK | W_OK) == 0;
+        AUTO(Fd) kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+        bool usable = kvm >= 0;
 
         node_cpu_model("", arena, &cpu, NULL);
         out_field(s->out, CHECK_WIDTH, "Virtualization", "%s",
@@ -42,6 +58,7 @@ static void check_processor(Session *s, struct json_object *advice)
         if (!cpu.virtualization)
                 advise(s, advice, "switch virtualization on in the firmware; without it guests are emulated");
         out_field(s->out, CHECK_WIDTH, "KVM", "%s", usable ? "usable" : "not usable");
+        out_field(s->out, CHECK_WIDTH, "KVM module", "%s", kvm_module());
         if (cpu.virtualization && !usable)
                 advise(s, advice, "load kvm_intel or kvm_amd, and see who may open /dev/kvm");
         out_field(s->out, CHECK_WIDTH, "Constant TSC", "%s", cpu.constant_tsc ? "present" : "absent");
