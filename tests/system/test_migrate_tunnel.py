@@ -101,7 +101,12 @@ def all_but_arrived(pair):
     """A move whose source has sent everything while the end of it still is in the tunnel."""
     pair.b.set_rate(30)
     move = pair.a.popen(["virsh", "-q", "migrate", *TUNNEL, "g", TO_B], stderr=-1, text=True)
-    wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+
+    def sends():
+        assert move.poll() is None, f"the move was refused: {move.stderr.read()}"
+        return "Memory processed" in pair.a.virsh("domjobinfo", "g")
+
+    wait_for("memory moves", sends)
     pair.a.virsh("migrate-setmaxdowntime", "g", "100000")  # what is let go at once takes so long that it is seen
     wait_for("all is let go", lambda: state_of(pair.a, "g") == "paused")
     yield move
@@ -123,6 +128,7 @@ def test_a_break_of_the_tunnel_at_the_hand_over_is_asked_about(pair):
             pair.daemon_a.kill()
         pair.daemon_a.start()
         assert wait_for("it runs on one of them", settled, 60) == "a", "it was not all there: it goes on at home"
+        wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [])
         with all_but_arrived(pair):
             pair.daemon_b.kill()
             pair.daemon_b.start()
