@@ -12,7 +12,7 @@ import subprocess
 import types
 
 import pytest
-from test_migrate_refusals import TO_B, guests_of, payload_kind
+from test_migrate_refusals import TO_B, guests_of, payload_kind, states
 from waiting import wait_for
 
 from lab import domains
@@ -56,13 +56,6 @@ def mortal_pair(lab, side, trigger):
     daemons = {name: host.droverd(config, env=trigger.environment() if name == side else None)
                for name, host in hosts.items()}
     return types.SimpleNamespace(lab=lab, a=hosts["a"], b=hosts["b"], mortal=daemons[side], daemons=daemons)
-
-
-def states(pair):
-    """Of the guest on each host; None: it is not there."""
-    found = [host.virsh("domstate", "g", check=False).strip() or None for host in (pair.a, pair.b)]
-    assert found.count("running") < 2, "the guest runs twice"
-    return found
 
 
 def move(pair, options, trigger, point):

@@ -19,6 +19,13 @@ def state_of(host, name, *options):
     return host.virsh("domstate", name, *options).strip()
 
 
+def states(pair):
+    """Of g on a and on b; None: it is not there, or no more. b is asked first: g goes there, and may arrive in between."""
+    on_b, on_a = (host.virsh("domstate", "g", check=False).strip() or None for host in (pair.b, pair.a))
+    assert on_a != "running" or on_b != "running", "the guest runs twice"
+    return [on_a, on_b]
+
+
 def payload_kind(host):
     """What the host's daemon runs the payload as."""
     return "kvm" if "<domain type='kvm'" in host.virsh("capabilities") else "qemu"

@@ -79,7 +79,7 @@ def test_a_guest_reaches_what_its_network_lets_it(world):
     for reached in ("192.168.50.1", "10.66.0.1", b.address):
         wait_for(reached, lambda: guest.run(f"ping -c 1 -W 10 {reached}")[0] == 0)
     for reached in ("fd50::1", "fd77::2"):  # with the address and the way out that the network advertises
-        wait_for(reached, lambda: guest.run(f"ping -6 -c 1 -W 2 {reached}")[0] == 0)
+        wait_for(reached, lambda: guest.run(f"ping -6 -c 1 -W 10 {reached}")[0] == 0)
     # b knows no way to the guest's networks: what it answered, it answered to a
     assert b.run(["ip", "route", "get", "192.168.50.5"], check=False).returncode != 0
     guest.run("ip route replace default via 10.66.0.1")
