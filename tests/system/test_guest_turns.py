@@ -25,13 +25,6 @@ def daemon(live_daemon):
 
 
 @pytest.fixture()
-def conn(daemon):
-    conn = libvirt.open(daemon.uri())
-    yield conn
-    conn.close()
-
-
-@pytest.fixture()
 def dom(conn, place):
     """A guest that is defined and runs."""
     (place / "boot").write_bytes(STILL.ljust(1 << 20, b"\0"))

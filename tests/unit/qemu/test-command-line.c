@@ -289,6 +289,26 @@ TEST(what_qemu_cannot_do_is_refused_by_name)
         qemu_caps_free(b.caps);
 }
 
+/* What QEMU is started with for a guest with these devices. */
+static void build_line(const Bench *b, const char *machine, const char *devices, CommandLine *ret)
+{
+        AUTOFREE char *xml = str_format(
+                "<domain type='qemu'><name>g</name><memory>65536</memory><os><type machine='%s'>hvm"
+                "</type></os><devices>%s</devices></domain>",
+                machine, devices);
+        CompletionFacts facts = { .emulator = "/usr/bin/qemu-system-x86_64" };
+        CommandLineSpec spec = { .caps = b->caps, .guest_dir = "/run/g" };
+        AUTO(DomainDef) *def = NULL;
+        AUTO(Error) err = { 0 };
+
+        if (domain_def_parse(xml, strlen(xml), 0, &def, NULL, &err) < 0 || domain_def_complete(def, &facts, &err) < 0)
+                fail_msg("%s", err.text);
+        domain_def_assign_aliases(def);
+        spec.def = def;
+        if (command_line_build(&spec, ret, &err) < 0)
+                fail_msg("%s", err.text);
+}
+
 TEST(a_comma_in_a_name_begins_no_option_of_its_own)
 {
         static const struct {
@@ -306,24 +326,10 @@ TEST(a_comma_in_a_name_begins_no_option_of_its_own)
 
         load_caps(&b);
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                AUTOFREE char *xml = str_format("<domain type='qemu'><name>g</name><memory>65536</memory><os>"
-                                                "<type machine='pc-q35-7.2'>hvm</type></os><devices>%s</devices>"
-                                                "</domain>",
-                                                cases[i].device);
-                CompletionFacts facts = { .emulator = "/usr/bin/qemu-system-x86_64" };
-                CommandLineSpec spec = { .caps = b.caps, .guest_dir = "/run/g" };
                 AUTO(CommandLine) line = { 0 };
-                AUTO(DomainDef) *def = NULL;
-                AUTO(Error) err = { 0 };
                 bool found = false;
 
-                if (domain_def_parse(xml, strlen(xml), 0, &def, NULL, &err) < 0 ||
-                    domain_def_complete(def, &facts, &err) < 0)
-                        fail_msg("%s", err.text);
-                domain_def_assign_aliases(def);
-                spec.def = def;
-                if (command_line_build(&spec, &line, &err) < 0)
-                        fail_msg("%s", err.text);
+                build_line(&b, "pc-q35-7.2", cases[i].device, &line);
                 for (size_t a = 0; line.argv.items[a]; a++)
                         found = found || str_eq(line.argv.items[a], cases[i].argument);
                 if (!found)
@@ -349,25 +355,13 @@ TEST(rules_for_redirected_usb_devices_become_a_filter_DOM_33_DOM_34)
 
         load_caps(&b);
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-                AUTOFREE char *xml = str_format("<domain type='qemu'><name>g</name><memory>65536</memory><os>"
-                                                "<type machine='pc-i440fx-7.2'>hvm</type></os><devices>"
-                                                "<redirdev bus='usb' type='spicevmc'/><redirfilter><usbdev %s/>"
-                                                "</redirfilter></devices></domain>",
-                                                cases[i].rule);
-                CompletionFacts facts = { .emulator = "/usr/bin/qemu-system-x86_64" };
-                CommandLineSpec spec = { .caps = b.caps, .guest_dir = "/run/g" };
+                AUTOFREE char *devices = str_format("<redirdev bus='usb' type='spicevmc'/><redirfilter><usbdev %s/>"
+                                                    "</redirfilter>",
+                                                    cases[i].rule);
                 AUTO(CommandLine) line = { 0 };
-                AUTO(DomainDef) *def = NULL;
-                AUTO(Error) err = { 0 };
                 bool found = false;
 
-                if (domain_def_parse(xml, strlen(xml), 0, &def, NULL, &err) < 0 ||
-                    domain_def_complete(def, &facts, &err) < 0)
-                        fail_msg("%s", err.text);
-                domain_def_assign_aliases(def);
-                spec.def = def;
-                if (command_line_build(&spec, &line, &err) < 0)
-                        fail_msg("%s", err.text);
+                build_line(&b, "pc-i440fx-7.2", devices, &line);
                 for (size_t a = 0; line.argv.items[a]; a++)
                         found = found || (strstr(line.argv.items[a], "usb-redir") &&
                                           strstr(line.argv.items[a], cases[i].filter));
