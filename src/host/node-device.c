@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "host/node-read.h"
+#include "model/xml.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -176,22 +177,10 @@ const char *node_device_capability(NodeDeviceKind kind)
 
 /* --- as XML --- */
 
-static void put_escaped(Buf *buf, const char *text)
-{
-        for (; *text; text++) {
-                if (*text == '<')
-                        buf_put_text(buf, "&lt;");
-                else if (*text == '&')
-                        buf_put_text(buf, "&amp;");
-                else if ((unsigned char)*text >= ' ')
-                        buf_put_char(buf, *text);
-        }
-}
-
 static void put_element(Buf *ret, unsigned depth, const char *name, const char *text)
 {
         buf_format(ret, "%*s<%s>", (int)depth, "", name);
-        put_escaped(ret, text);
+        xml_put_escaped(ret, text);
         buf_format(ret, "</%s>\n", name);
 }
 
@@ -254,7 +243,7 @@ static void put_pci_id(const char *root, const NodeDevice *device, const char *n
         if (!read_word(root, device->path, file, &word))
                 return;
         buf_format(ret, "    <%s id='", name);
-        put_escaped(ret, buf_text(&word));
+        xml_put_escaped(ret, buf_text(&word));
         buf_put_text(ret, "'/>\n");
 }
 

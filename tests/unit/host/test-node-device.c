@@ -53,6 +53,9 @@ TEST(a_device_is_described_by_what_the_kernel_says)
         CHECK(strstr(buf_text(&pci), "<name>e1000e</name>"));
         CHECK(strstr(buf_text(&pci), "<slot>31</slot>\n    <function>6</function>"));
         CHECK(strstr(buf_text(&pci), "<vendor id='0x8086'/>"));
+        fake_root_put("/sys/devices/pci0000:00/0000:00:1f.6/vendor", "it's\n");
+        node_device_format(fake_root, &host, &all.items[1], &pci);
+        CHECK(strstr(buf_text(&pci), "<vendor id='it&apos;s'/>"));
         node_device_format(fake_root, &host, &all.items[2], &net);
         CHECK(strstr(buf_text(&net), "<link speed='1000' state='up'/>"));
         fake_root_remove();
