@@ -105,7 +105,7 @@ class Bench:
         except (LabError, libvirt.libvirtError, AssertionError) as failure:
             self.missed += 1
             what = " ".join([measure.__name__, *(word for word in arguments if isinstance(word, str))])
-            print(f"{what:<46} NOT MEASURED: {str(failure).strip().splitlines()[-1]}", flush=True)
+            print(f"{what:<46} NOT MEASURED: {(str(failure).strip() or repr(failure)).splitlines()[-1]}", flush=True)
 
     def report(self, figure, values, unit, target=None, scale=1.0):
         """One row: drover, the other, ratio, and whether it is at or below (negative target: at or above) the target."""
