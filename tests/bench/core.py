@@ -3,7 +3,9 @@
 Each figure is the median over rounds in which both sides are measured one right after the other, so whatever else
 the machine does hits both alike. What counts is the ratio; the absolute values are of this machine and this hour.
 """
+import contextlib
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -125,9 +127,23 @@ def median(values):
     return statistics.median(values)
 
 
-def hammered(mode, *arguments):
-    """What hammer measured."""
-    return json.loads(run([hammer(), mode, *arguments]))
+def hammered(mode, *arguments, cpu=None):
+    """What hammer measured, kept on one CPU if that is given."""
+    return json.loads(run([*([] if cpu is None else ["taskset", "-c", cpu]), hammer(), mode, *arguments]))
+
+
+@contextlib.contextmanager
+def kept_on(cpu, pid):
+    """All threads of a process run on one CPU meanwhile."""
+    tasks = [int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    before = [os.sched_getaffinity(task) for task in tasks]
+    try:
+        for task in tasks:
+            os.sched_setaffinity(task, {cpu})
+        yield
+    finally:
+        for task, cpus in zip(tasks, before):
+            os.sched_setaffinity(task, cpus)
 
 
 class Echo:
@@ -136,6 +152,7 @@ class Echo:
     def __init__(self, directory):
         self.socket = str(directory / "echo")
         self._process = subprocess.Popen([str(hammer()), "echo", self.socket], stdout=subprocess.PIPE)
+        self.pid = self._process.pid
         if self._process.stdout.readline() != b"ready\n":
             raise LabError("the echo server did not start")
 

@@ -6,7 +6,7 @@ from core import SYSTEM, hammered, median
 from definitions import define
 from frames import frame, opening, uint
 
-GUESTS, STEP = 1000, 50
+GUESTS, MANY, STEP = 1000, 5000, 50
 IDLE_CONNECTIONS = 100
 
 
@@ -19,13 +19,21 @@ def run(bench):
     bench.part(listing, "list of 1,000", frame("connect_list_all_domains", uint(1) + uint(0)), 0.2)
     bench.part(listing, "statistics of 1,000", frame("connect_get_all_domain_stats", uint(0) + uint(0) + uint(0)), 0.1)
     bench.part(first_list, GUESTS)
+    define_more(bench, GUESTS, MANY)
+    bench.part(first_list, MANY)
+
+
+def define_more(bench, first, end):
+    """Guests first to end, in turns; how many a second each side took, for each turn."""
+    rates = [[], []]
+    for number in range(first, end, STEP):
+        for index, side in enumerate(bench.sides):
+            rates[index].append(1 / define(side, number, STEP))
+    return rates
 
 
 def defining(bench):
-    rates = [[], []]
-    for first in range(0, GUESTS, STEP):
-        for index, side in enumerate(bench.sides):
-            rates[index].append(1 / define(side, first, STEP))
+    rates = define_more(bench, 0, GUESTS)
     bench.report("define, durable", [median(values) for values in rates], "/s", -2.0)
 
 
