@@ -24,12 +24,6 @@ void domain_def_keep_warnings(DomainDef *def, const Warnings *warnings);
 /* Whether a running guest could go on under the new definition; the error lists every difference (MIG-55). */
 int domain_def_check_abi(const DomainDef *old, const DomainDef *new, Error *err);
 
-/*
- * Find name and UUID of a definition that this program wrote, without parsing it: true only when both are certain.
- * name gets an owned text. False says nothing about the file: parse it.
- */
-bool domain_xml_identity(const char *xml, size_t len, char **name, Uuid *uuid);
-
 static inline Arena *domain_def_arena(const DomainDef *def)
 {
         return def->head.arena;
