@@ -49,11 +49,20 @@ static void set_port(QemuRun *run, bool open, int reason)
         tell(run, open, reason);
 }
 
+/*
+ * Whoever waited behind the calls that failed just now got a turn meanwhile and may have asked this connection, which
+ * answers nobody any more: those calls fail, too.
+ */
 static void on_closed(void *arg, const Error *why UNUSED)
 {
         QemuRun *run = arg;
+        AUTO(AgentClient) *agent = TAKE(run->agent);
+        ChardevDef *channel = find_channel(run->dom->live);
 
-        run->agent = agent_client_free(run->agent);
+        run->agent_open = false;
+        if (channel)
+                channel->target_state = CHANNEL_STATE_DISCONNECTED;
+        agent_client_set_port(agent, false);
 }
 
 static void on_chardevs(void *arg, const QmpChardev *chardevs, size_t n, const Error *failure)
@@ -142,7 +151,9 @@ void qemu_agent_on_event(QemuRun *run, const QmpEvent *event)
 {
         switch (event->type) {
         case QMP_EVENT_VSERPORT_CHANGE:
-                if (str_eq(event->vserport_change.id, run->agent_alias))
+                if (!run->agent && event->vserport_change.open)
+                        qemu_agent_start(run); /* its channel may have been plugged in since the start */
+                else if (run->agent && str_eq(event->vserport_change.id, run->agent_alias))
                         set_port(run, event->vserport_change.open,
                                  VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL);
                 return;

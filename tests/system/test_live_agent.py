@@ -1,6 +1,8 @@
 """The guest agent, a real one in a real guest, through stock clients."""
 import json
 import os
+import signal
+import struct
 import subprocess
 import time
 
@@ -8,7 +10,9 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from live import linux, read_until, start, state
+import frames
+from live import linux, read_until, shell, start, state
+from mortal import processes
 from waiting import wait_for
 
 DEVICES = """<disk type='file'><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
@@ -210,6 +214,34 @@ def test_a_shutdown_that_a_deaf_agent_does_not_hear_is_asked_for_by_the_button(d
     read_until(stream, b"deaf-42", say=b"kill -STOP $(pidof qemu-ga) && echo deaf-$((40+2))\n")
     assert "shutdown" in daemon.virsh("shutdown", "deaf")  # no mode is given
     wait_for("its end", lambda: "deaf" not in daemon.virsh("list", "--name").split(), 60)
+    conn.close()
+
+
+def test_who_asks_the_agent_of_a_guest_that_dies_is_answered(daemon, tmp_path):
+    """One is under way and others wait for their turn when QEMU and its channel go."""
+    start(daemon, tmp_path, linux("deaf", agent=True, shell="ttyS1", serial="<serial type='pty'/>" * 2))
+    conn = libvirt.open(daemon.uri())
+    dom = conn.lookupByName("deaf")
+    wait_for("the agent", lambda: "state='connected'" in dom.XMLDesc(), 60)
+    shell(dom, b"kill -STOP $(pidof qemu-ga) && echo deaf-$((40+2))", b"deaf-42")
+    wire = frames.Wire(daemon.socket(), "qemu:///system")
+    agent_command, until_it_answers, no_flags = 3, struct.pack(">i", -2), bytes(4)
+    ask = frames.string("deaf") + dom.UUID() + struct.pack(">i", dom.ID()) + frames.string('{"execute":"guest-ping"}')
+    serials, last, answers = range(100, 104), 104, {}
+    wire.send(b"".join(frames.frame(agent_command, ask + until_it_answers + no_flags, program=frames.QEMU, serial=serial)
+                       for serial in serials) + frames.frame(frames.GET_HOSTNAME, serial=last))
+
+    def read_one():
+        answer = wire.answer()
+        answers[answer.serial] = answer.status
+
+    while last not in answers:  # by then all of them are taken up
+        read_one()
+    qemu, = processes(dom.UUIDString())
+    os.kill(qemu, signal.SIGKILL)
+    while len(answers) < len(serials) + 1:
+        read_one()
+    assert all(answers[serial] == frames.ERROR for serial in serials)
     conn.close()
 
 
