@@ -4,6 +4,7 @@
 #include "daemon/job-slot.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/vec.h"
 
 enum { PATIENCE_MS = 30000 };
@@ -11,7 +12,7 @@ enum { PATIENCE_MS = 30000 };
 struct JobClaim {
         JobSlot *slot;
         JobType type;
-        const char *guest;
+        char *guest; /* by the name it had: it may be renamed meanwhile */
         bool granted;
         uint64_t since_ms;
         Timer *patience;
@@ -137,7 +138,7 @@ void job_claim(JobSlot *slot, JobType type, const char *guest, JobClaim **ret,
 {
         JobClaim *claim = mem_new(JobClaim);
 
-        *claim = (JobClaim){ .slot = slot, .type = type, .guest = guest, .fn = settled, .arg = arg };
+        *claim = (JobClaim){ .slot = slot, .type = type, .guest = str_dup(guest), .fn = settled, .arg = arg };
         *ret = claim;
         vec_push(&slot->waiting, claim);
         claim->patience = timer_new(slot->loop, PATIENCE_MS, on_patience_ended, claim);
@@ -154,6 +155,7 @@ JobClaim *job_claim_free(JobClaim *claim)
         timer_free(claim->patience);
         vec_remove_item(&slot->running, claim);
         vec_remove_item(&slot->waiting, claim);
+        free(claim->guest);
         free(claim);
         serve(slot);
         return NULL;

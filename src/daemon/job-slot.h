@@ -20,7 +20,7 @@ JobSlot *job_slot_free(JobSlot *slot); /* idle; returns NULL */
 /*
  * Ask for the slot. *ret is set first; then settled(arg, NULL) is called when it is the claim's turn, perhaps
  * at once, or settled(arg, why) when it was refused: a long job runs that does not allow it, or it waited for
- * 30 s. guest names it in the refusal and stays the caller's.
+ * 30 s. guest names it in the refusal.
  */
 void job_claim(JobSlot *slot, JobType type, const char *guest, JobClaim **ret,
                void (*settled)(void *arg, const Error *refused), void *arg);

@@ -101,6 +101,25 @@ TEST(destroy_overtakes_everything)
         end();
 }
 
+/* Who waits behind a renaming is refused behind it, when the name that it was asked for by is gone. */
+TEST(a_guest_may_be_renamed_while_others_wait_for_it)
+{
+        Asker renaming = { 0 }, start = { 0 }, other = { 0 };
+        char *name = str_dup("old");
+
+        begin();
+        ask(&renaming, JOB_MODIFY);
+        job_claim(slot, JOB_START, name, &start.claim, settled, &start);
+        job_claim(slot, JOB_START, name, &other.claim, settled, &other);
+        free(name);
+        leave(&renaming);
+        CHECK(start.granted);
+        CHECK(str_starts(other.refused.text, "guest 'old' is busy with being started; "));
+        leave(&other);
+        leave(&start);
+        end();
+}
+
 TEST(nobody_waits_for_ever)
 {
         Asker stuck = { 0 }, waiting = { 0 };
