@@ -14,6 +14,7 @@ enum {
         GRACEFUL_MS = 15 * 1000, /* SIGTERM: QEMU flushes its disks */
         NORMAL_MS = 5 * 1000,
         HARD_MS = 15 * 1000, /* SIGKILL: the kernel may wait for a disk */
+        MOST_CHANNELS = 1024,
 };
 
 Guest *guest_new(const GuestEnv *env, const char *name, const Uuid *uuid, const GuestHooks *hooks, void *arg)
@@ -174,7 +175,7 @@ void guest_set_channel(Guest *guest, const char *alias, bool open)
                         break;
                 }
         }
-        if (open)
+        if (open && guest->open_channels.len < MOST_CHANNELS)
                 vec_push(&guest->open_channels, str_dup(alias));
 }
 

@@ -14,9 +14,9 @@
 #include "base/vec.h"
 #include "qemu/qmp-call.h"
 #include "qemu/qmp-json.h"
+#include "qemu/qmp-out.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -43,13 +43,6 @@ struct QmpCall {
         bool raw; /* deliver gets the whole reply object */
 };
 
-/* Bytes on their way out; fd, when there is one, goes with the first of them. */
-typedef struct Outgoing {
-        char *text;
-        size_t len, sent;
-        Fd fd;
-} Outgoing;
-
 struct QmpClient {
         Loop *loop;
         Fd fd;
@@ -60,7 +53,7 @@ struct QmpClient {
         void *arg;
         json_tokener *tokener;
         size_t message_bytes, message_containers;
-        VEC(Outgoing) out;
+        QmpOut out;
         VEC(QmpCall *) calls;
         uint64_t next_id;
         unsigned busy;
@@ -141,8 +134,14 @@ static void on_deadline(void *arg)
         while (!qmp->freed && (call = find_overdue(qmp))) {
                 AUTO(Error) late = { 0 };
 
-                err_set(&late, ERR_OPERATION_TIMEOUT, "QEMU did not answer '%s' in time; its outcome is unknown",
-                        call->name);
+                /* where QEMU reads nothing, what it was to hear must not pile up, nor be done long after */
+                if (qmp_out_take_back(&qmp->out, call->id))
+                        err_set(&late, ERR_OPERATION_FAILED,
+                                "QEMU is not responding: it reads nothing from its monitor, '%s' was not sent",
+                                call->name);
+                else
+                        err_set(&late, ERR_OPERATION_TIMEOUT,
+                                "QEMU did not answer '%s' in time; its outcome is unknown", call->name);
                 call_answer(call, NULL, &late);
         }
         if (!qmp->freed)
@@ -152,72 +151,12 @@ static void on_deadline(void *arg)
 
 /* Output. */
 
-static void out_done(Outgoing *out)
-{
-        explicit_bzero(out->text, out->len); /* it may be a key or a password */
-        free(out->text);
-        fd_close(&out->fd);
-}
-
-static void drop_out(QmpClient *qmp)
-{
-        for (size_t i = 0; i < qmp->out.len; i++)
-                out_done(&qmp->out.items[i]);
-        qmp->out.len = 0;
-}
-
-static ssize_t send_some(int socket, const Outgoing *out)
-{
-        struct iovec piece = { .iov_base = out->text + out->sent, .iov_len = out->len - out->sent };
-        union {
-                struct cmsghdr align;
-                char bytes[CMSG_SPACE(sizeof(int))];
-        } control = { 0 };
-        struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
-
-        if (out->fd >= 0 && out->sent == 0) {
-                struct cmsghdr *cmsg;
-
-                msg.msg_control = control.bytes;
-                msg.msg_controllen = sizeof(control.bytes);
-                cmsg = CMSG_FIRSTHDR(&msg);
-                cmsg->cmsg_level = SOL_SOCKET;
-                cmsg->cmsg_type = SCM_RIGHTS;
-                cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-                memcpy(CMSG_DATA(cmsg), &out->fd, sizeof(int));
-        }
-        return sendmsg(socket, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-/* Write what the socket takes. A broken connection shows on the reading side. */
 static void flush(QmpClient *qmp)
 {
-        while (qmp->open && qmp->out.len > 0) {
-                Outgoing *out = &qmp->out.items[0];
-                ssize_t n = send_some(qmp->fd, out);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        break;
-                out->sent += (size_t)n;
-                if (out->sent < out->len)
-                        continue;
-                out_done(out);
-                vec_remove(&qmp->out, 0);
-        }
+        if (qmp->open)
+                qmp_out_flush(&qmp->out, qmp->fd);
         if (qmp->watch)
-                watch_set_events(qmp->watch, qmp->out.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
-}
-
-static void put_out(QmpClient *qmp, char *text, int fd)
-{
-        Outgoing out = { .text = text, .len = strlen(text), .fd = -1 };
-
-        if (fd >= 0)
-                out.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        vec_push(&qmp->out, out);
-        flush(qmp);
+                watch_set_events(qmp->watch, qmp_out_is_empty(&qmp->out) ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
 /* Input. */
@@ -382,26 +321,34 @@ static void fail_calls(QmpClient *qmp, bool all)
         }
 }
 
-static void close_with(QmpClient *qmp, const Error *why)
+static void disconnect(QmpClient *qmp)
 {
-        if (!qmp->open)
-                return;
         qmp->open = false;
         qmp->watch = watch_free(qmp->watch);
         timer_stop(qmp->deadline);
         fd_close(&qmp->fd);
-        drop_out(qmp);
+        qmp_out_clear(&qmp->out);
         fail_calls(qmp, true);
+}
+
+static void close_with(QmpClient *qmp, const Error *why)
+{
+        if (!qmp->open)
+                return;
+        disconnect(qmp);
         if (!qmp->freed && qmp->hooks.closed)
                 qmp->hooks.closed(qmp->arg, why);
 }
 
 void qmp_client_fail_calls(QmpClient *qmp)
 {
+        enum { MOST_ROUNDS = 100 }; /* of a done() that asks again each time it fails */
+
         if (!qmp)
                 return;
         enter(qmp);
-        fail_calls(qmp, true);
+        for (int i = 0; i < MOST_ROUNDS && qmp->calls.len && !qmp->freed; i++)
+                fail_calls(qmp, true);
         leave(qmp);
 }
 
@@ -423,8 +370,7 @@ static void release(QmpClient *qmp)
         fd_close(&qmp->fd);
         if (qmp->tokener)
                 json_tokener_free(qmp->tokener);
-        drop_out(qmp);
-        vec_done(&qmp->out);
+        qmp_out_clear(&qmp->out);
         for (size_t i = 0; i < qmp->calls.len; i++)
                 call_release(qmp->calls.items[i]);
         vec_done(&qmp->calls);
@@ -461,7 +407,14 @@ static void negotiated(void (*done)(void) UNUSED, void *arg, const QmpCommand *c
 
 void qmp_client_reopen(QmpClient *qmp, Fd fd)
 {
-        qmp->fd = fd;
+        AUTO(Fd) own = fd;
+
+        enter(qmp);
+        if (qmp->open)
+                disconnect(qmp);
+        if (!leave(qmp))
+                return;
+        qmp->fd = fd = fd_take(&own);
         qmp->open = true;
         qmp->message_bytes = qmp->message_containers = 0;
         json_tokener_reset(qmp->tokener);
@@ -538,7 +491,8 @@ QmpCall *qmp_client_send(QmpClient *qmp, const char *name, const char *args, int
         json_put_raw(&w, "arguments", args);
         json_put_u64(&w, "id", call->id);
         json_close_object(&w);
-        put_out(qmp, json_take(&w), fd);
+        qmp_out_put(&qmp->out, call->id, json_take(&w), fd);
+        flush(qmp);
         if (!timer_is_armed(qmp->deadline))
                 arm_deadline(qmp);
         return call;
@@ -548,6 +502,7 @@ QmpCall *qmp_call_free(QmpCall *call)
 {
         if (!call)
                 return NULL;
+        qmp_out_take_back(&call->qmp->out, call->id);
         vec_remove_item(&call->qmp->calls, call);
         call_release(call);
         return NULL;
@@ -579,7 +534,9 @@ QmpCall *qmp_raw(QmpClient *qmp, const char *text, int fd,
         call->raw = true;
         if (qmp->open) {
                 json_object_object_add(command, "id", json_object_new_uint64(call->id));
-                put_out(qmp, str_dup(json_object_to_json_string_ext(command, JSON_C_TO_STRING_PLAIN)), fd);
+                qmp_out_put(&qmp->out, call->id,
+                            str_dup(json_object_to_json_string_ext(command, JSON_C_TO_STRING_PLAIN)), fd);
+                flush(qmp);
                 arm_deadline(qmp);
         }
         json_object_put(command);

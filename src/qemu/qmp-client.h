@@ -36,13 +36,16 @@ typedef struct QmpHooks {
 
 /* Takes fd, a connected stream socket; -1: not connected yet. Members of hooks may be NULL; hooks is copied. */
 QmpClient *qmp_client_new(Loop *loop, Fd fd, const QmpHooks *hooks, void *arg);
-/* Take another connection to the same QEMU after closed(). Until then calls fail: they are not sent. */
+/*
+ * Take another connection to the same QEMU, after closed() or in place of the one there is, whose calls fail without a
+ * closed(). While there is none calls fail: they are not sent.
+ */
 void qmp_client_reopen(QmpClient *qmp, Fd fd);
 /* Connect to the monitor socket at path. Does not wait: a full backlog is an error. */
 int qmp_client_connect(const char *path, Fd *ret, Error *err);
 /* Calls that are pending are dropped: their done() will not come. Returns NULL. */
 QmpClient *qmp_client_free(QmpClient *qmp);
-/* QEMU is known to be gone: all calls that are pending fail now. */
+/* QEMU is known to be gone: all calls that are pending fail now, and what their owners ask then fails, too. */
 void qmp_client_fail_calls(QmpClient *qmp); /* NULL is fine */
 bool qmp_client_is_open(const QmpClient *qmp);
 

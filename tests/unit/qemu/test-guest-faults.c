@@ -264,6 +264,28 @@ TEST(a_broken_monitor_connection_is_made_again_and_the_guest_goes_on)
         finish(&b);
 }
 
+TEST(a_qemu_that_refuses_what_a_new_daemon_asks_is_asked_again)
+{
+        Bench b;
+        pid_t pid;
+
+        if (!getenv("DROVER_LOG"))
+                skip();
+        start(&b, "on query-vnc reply {\"enabled\":false}\non query-vnc error GenericError no\n"
+                  "on query-vnc reply {\"enabled\":false}\n"
+                  "on query-status reply {\"status\":\"running\",\"running\":true}");
+        pid = guest_pid(b.guest);
+        guest_free(b.guest);
+        memset(b.trace, 0, sizeof(b.trace));
+        b.guest = guest_new(&b.env, "g", &b.uuid, &(GuestHooks){ .changed = on_changed, .ended = on_ended }, &b);
+        CHECK_INT(guest_adopt(b.guest, pid, 0, on_done, &b, &b.failure), 0);
+        await(&b, &b.answered);
+        CHECK(!err_is_set(&b.failure));
+        while (!str_ends(b.trace, "lr"))
+                CHECK(loop_turn(b.env.loop, -1, NULL) >= 0);
+        finish(&b);
+}
+
 TEST(a_process_that_does_not_answer_is_not_taken_for_dead)
 {
         Bench b;

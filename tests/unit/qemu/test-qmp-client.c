@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "qemu/qmp.h"
 
@@ -177,6 +178,78 @@ TEST(after_the_deadline_the_outcome_is_unknown_and_a_late_reply_dropped)
         CHECK_STR(pair.trace, "unknown;");
         loop_advance(pair.loop, 10000);
         CHECK_STR(pair.trace, "unknown;unknown;");
+        teardown(&pair);
+}
+
+/* A QEMU that hangs for days, and somebody asks for its figures each second. */
+TEST(what_a_deaf_qemu_was_not_told_by_the_deadline_it_never_hears)
+{
+        AUTOFREE char *large = mem_new_array(char, (1 << 20) + 1);
+        char heard[65536];
+        bool is_told = false;
+        ssize_t n;
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        memset(large, 'x', 1 << 20); /* more than the socket holds */
+        qmp_object_del(pair.qmp, &(QmpObjectDel){ .id = large }, done, &pair);
+        qmp_cont(pair.qmp, done, &pair);
+        qmp_call_free(qmp_stop(pair.qmp, done, &pair));
+        loop_advance(pair.loop, QMP_DEADLINE_MS);
+        CHECK_STR(pair.trace,
+                  "unknown;QEMU is not responding: it reads nothing from its monitor, 'cont' was not sent;");
+        qmp_system_reset(pair.qmp, done, &pair);
+        while ((n = recv(pair.peer, heard, sizeof(heard) - 1, 0)) > 0) {
+                heard[n] = '\0';
+                CHECK(!strstr(heard, "cont") && !strstr(heard, "stop"));
+                is_told = is_told || strstr(heard, "system_reset");
+                turn(&pair);
+        }
+        CHECK(is_told);
+        teardown(&pair);
+}
+
+static void ask_again(void *arg, const Error *failure UNUSED)
+{
+        Pair *pair = arg;
+
+        qmp_stop(pair->qmp, done, pair);
+}
+
+/* A medium is tried again to be changed while QEMU dies. */
+TEST(what_is_asked_of_a_qemu_that_is_gone_is_answered)
+{
+        Pair pair;
+
+        setup(&pair);
+        greet(&pair);
+        qmp_cont(pair.qmp, ask_again, &pair);
+        qmp_client_fail_calls(pair.qmp);
+        CHECK_STR(pair.trace, "unknown;");
+        teardown(&pair);
+}
+
+TEST(a_connection_takes_the_place_of_one_that_was_given_up)
+{
+        Pair pair;
+        int ends[2];
+
+        setup(&pair);
+        greet(&pair);
+        qmp_cont(pair.qmp, done, &pair);
+        CHECK_STR(hear(&pair), "{\"execute\":\"cont\",\"id\":2}");
+        CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+        qmp_client_reopen(pair.qmp, ends[0]);
+        CHECK_STR(pair.trace, "unknown;");
+        CHECK_STR(hear(&pair), "");
+        CHECK_INT(recv(pair.peer, &(char){ 0 }, 1, 0), 0);
+        close(pair.peer);
+        pair.peer = ends[1];
+        turn(&pair);
+        CHECK_STR(hear(&pair), "{\"execute\":\"qmp_capabilities\",\"id\":3}");
+        say(&pair, "{\"QMP\": {}}{\"return\": {}, \"id\": 3}");
+        CHECK_STR(pair.trace, "unknown;ready;");
         teardown(&pair);
 }
 
