@@ -117,9 +117,8 @@ static int open_for_writing(int memory, Fd *ret, Error *err)
         return *ret < 0 ? err_errno(err, errno, "cannot open memory for a screenshot") : 0;
 }
 
-static int screenshot(Call *call, Domain *dom, const void *arguments, Error *err)
+static int screenshot(Call *call, Domain *dom, const WireDomainScreenshotArgs *args, Error *err)
 {
-        const WireDomainScreenshotArgs *args = arguments;
         QmpClient *qmp = qemu_act_monitor(call, dom, err);
         AUTO(Fd) memory = -1;
         AUTO(Fd) writer = -1;
@@ -152,7 +151,7 @@ int handle_domain_screenshot(Call *call, const WireDomainScreenshotArgs *args, E
 
         if (call_check_flags(call, args->flags, 0, err) < 0 || !(dom = call_find_domain(call, &args->dom, err)))
                 return -1;
-        return call_run_job(call, dom, JOB_MODIFY, screenshot);
+        return screenshot(call, dom, args, err); /* a look: it waits for no job */
 }
 
 /* --- displays --- */

@@ -18,12 +18,10 @@
 
 enum { MOST_BYTES = 4 * 1024 * 1024 };
 
-static char *peek_path(const Call *call, const Domain *dom)
-{
-        AUTOFREE char *dir = guest_dir(&qemu_run(dom)->qemu->env, &dom->uuid);
-
-        return str_format("%s/peek-%u", dir, call_serial(call));
-}
+typedef struct Peek {
+        Call *call;
+        char *path;
+} Peek;
 
 static int read_file(const char *path, uint32_t size, uint8_t *ret, Error *err)
 {
@@ -41,46 +39,33 @@ static int read_file(const char *path, uint32_t size, uint8_t *ret, Error *err)
 
 static void on_written(void *arg, const Error *failure)
 {
-        Call *call = arg;
-        const WireDomainMemoryPeekArgs *args = call_args(call);
-        const Domain *dom = call_domain(call);
-        uint8_t *data = arena_new_array(call_arena(call), uint8_t, args->size);
-        AUTOFREE char *path = qemu_run(dom) ? peek_path(call, dom) : NULL;
+        Peek *peek = arg;
+        const WireDomainMemoryPeekArgs *args = call_args(peek->call);
+        const Domain *dom = call_domain(peek->call);
+        uint8_t *data = arena_new_array(call_arena(peek->call), uint8_t, args->size);
         AUTO(Error) err = { 0 };
 
-        if (!failure && !path)
+        if (!failure && !qemu_run(dom))
                 err_set(&err, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile", dom->name);
         else if (!failure)
-                read_file(path, args->size, data, &err);
-        if (path)
-                unlink(path);
+                read_file(peek->path, args->size, data, &err);
+        unlink(peek->path);
         if (failure || err_is_set(&err))
-                call_fail(call, failure ?: &err);
+                call_fail(peek->call, failure ?: &err);
         else
-                call_reply(call, &(WireDomainMemoryPeekRet){ .n_buffer = args->size, .buffer = data });
+                call_reply(peek->call, &(WireDomainMemoryPeekRet){ .n_buffer = args->size, .buffer = data });
+        free(peek->path);
+        free(peek);
 }
 
-static int peek(Call *call, Domain *dom, const void *arguments, Error *err)
-{
-        const WireDomainMemoryPeekArgs *args = arguments;
-        QmpClient *qmp = qemu_act_monitor(call, dom, err);
-        AUTOFREE char *path = NULL;
-
-        if (!qmp)
-                return -1;
-        path = peek_path(call, dom);
-        if (args->flags & VIR_MEMORY_PHYSICAL)
-                qmp_pmemsave(qmp, &(QmpPmemsave){ .val = args->offset, .size = args->size, .filename = path },
-                             on_written, call);
-        else
-                qmp_memsave(qmp, &(QmpMemsave){ .val = args->offset, .size = args->size, .filename = path },
-                            on_written, call);
-        return 0;
-}
-
+/* A look: it waits for no job, so several may be under way, each with a file of its own. */
 int handle_domain_memory_peek(Call *call, const WireDomainMemoryPeekArgs *args, Error *err)
 {
+        static uint64_t n_peeks;
+        AUTOFREE char *dir = NULL;
+        QmpClient *qmp;
         Domain *dom;
+        Peek *peek;
 
         if (args->flags != VIR_MEMORY_VIRTUAL && args->flags != VIR_MEMORY_PHYSICAL)
                 return err_set(err, ERR_INVALID_ARG,
@@ -89,5 +74,17 @@ int handle_domain_memory_peek(Call *call, const WireDomainMemoryPeekArgs *args, 
                 return err_set(err, ERR_INVALID_ARG, "between 1 and %d bytes can be read, not %u", MOST_BYTES,
                                args->size);
         dom = call_find_domain(call, &args->dom, err);
-        return dom ? call_run_job(call, dom, JOB_MODIFY, peek) : -1;
+        qmp = dom ? qemu_act_monitor(call, dom, err) : NULL;
+        if (!qmp)
+                return -1;
+        dir = guest_dir(&qemu_run(dom)->qemu->env, &dom->uuid);
+        peek = mem_new(Peek);
+        *peek = (Peek){ call, str_format("%s/peek-%llu", dir, (unsigned long long)++n_peeks) };
+        if (args->flags & VIR_MEMORY_PHYSICAL)
+                qmp_pmemsave(qmp, &(QmpPmemsave){ .val = args->offset, .size = args->size, .filename = peek->path },
+                             on_written, peek);
+        else
+                qmp_memsave(qmp, &(QmpMemsave){ .val = args->offset, .size = args->size, .filename = peek->path },
+                            on_written, peek);
+        return 0;
 }

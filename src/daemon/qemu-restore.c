@@ -28,6 +28,7 @@ struct Restore {
         DriverDone *done;
         void *arg;
         Helper *helper;
+        QmpCall *incoming; /* QEMU is told to read; its event may come before its answer */
         Error failure;
         bool reading; /* QEMU was told to, and has not said how it went */
 };
@@ -52,6 +53,7 @@ static void finish(Restore *r)
                         forget_image(r->run);
         }
         err_move(&failure, &r->failure);
+        qmp_call_free(r->incoming);
         helper_free(r->helper);
         free(r->path);
         free(r);
@@ -79,6 +81,7 @@ static void give_up(Restore *r, const Error *why)
 void qemu_restore_on_guest_ended(Restore *r)
 {
         r->run = NULL;
+        r->incoming = NULL; /* it went with the monitor */
         if (!err_is_set(&r->failure))
                 err_set(&r->failure, ERR_OPERATION_FAILED,
                         "QEMU could not take up the state in '%s'; the log of guest '%s' says why", r->path,
@@ -113,6 +116,7 @@ static void on_arrived(Restore *r)
         Domain *dom = r->dom;
 
         r->reading = false;
+        r->incoming = qmp_call_free(r->incoming);
         r->run->stop_reason = -1;
         guest_arrived(r->run->guest);
         domain_started(dom, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_EVENT_STARTED_RESTORED);
@@ -148,6 +152,7 @@ static void on_reading(void *arg, const Error *failure)
 {
         Restore *r = arg;
 
+        r->incoming = NULL;
         if (failure)
                 give_up(r, failure);
 }
@@ -161,8 +166,8 @@ static void on_stream_given(void *arg, const Error *failure)
                 return;
         }
         r->reading = true;
-        qmp_migrate_incoming(guest_qmp(r->run->guest), &(QmpMigrateIncoming){ .uri = "fd:" STREAM_FD }, on_reading,
-                             r);
+        r->incoming = qmp_migrate_incoming(guest_qmp(r->run->guest), &(QmpMigrateIncoming){ .uri = "fd:" STREAM_FD },
+                                           on_reading, r);
 }
 
 static int send_stream(Restore *r, Error *err)

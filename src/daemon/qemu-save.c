@@ -24,8 +24,8 @@
 enum { LOOK_EVERY_MS = 500 };
 
 struct Save {
-        Domain *dom; /* referenced */
-        QemuRun *run;
+        Domain *dom;  /* referenced */
+        QemuRun *run; /* NULL: it ended */
         DriverDone *done;
         void *arg;
         Helper *helper;
@@ -45,7 +45,6 @@ struct Save {
         bool committed; /* the helper was told: it may give the file its name at any moment */
         bool sending;   /* QEMU was told to migrate and has not said how that ended */
         bool written;   /* the file has its name: no way back */
-        bool stopping;  /* QEMU is being ended */
 };
 
 char *qemu_managed_save_path(const QemuDriver *qemu, const char *name)
@@ -102,7 +101,8 @@ static void give_up(Save *save, const Error *why)
         fd_close(&save->state);
         if (save->sending || save->asking)
                 return;
-        if (!save->was_running || guest_state(save->run->guest) != GUEST_PAUSED || !guest_qmp(save->run->guest)) {
+        if (!save->run || !save->was_running || guest_state(save->run->guest) != GUEST_PAUSED ||
+            !guest_qmp(save->run->guest)) {
                 finish(save);
                 return;
         }
@@ -139,9 +139,13 @@ static void on_helper_done(void *arg, Buf *said UNUSED, const Error *failure)
                 give_up(save, failure);
                 return;
         }
-        save->written = save->stopping = true;
+        save->written = true;
         if (save->managed)
                 save->dom->has_managed_save = true;
+        if (!save->run) {
+                finish(save);
+                return;
+        }
         save->run->stop_reason = VIR_DOMAIN_SHUTOFF_SAVED;
         save->run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_SAVED;
         guest_stop(save->run->guest, GUEST_STOP_NORMAL, on_stopped, save);
@@ -151,6 +155,9 @@ void qemu_save_on_guest_ended(Save *save)
 {
         save->run = NULL;
         save->query = NULL;
+        save->look = timer_free(save->look);
+        if (save->committed && !save->written && save->helper)
+                return; /* all of its state is in the file, and whether that gets its name the helper says yet */
         if (!save->written && !err_is_set(&save->failure))
                 err_set(&save->failure, ERR_OPERATION_FAILED, "guest '%s' ended while it was saved", save->dom->name);
         finish(save);
