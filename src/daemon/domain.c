@@ -49,6 +49,11 @@ int domain_must_be_inactive(const Domain *dom, Error *err)
                        : 0;
 }
 
+int domain_must_be_listed(const Domain *dom, Error *err)
+{
+        return dom->listed ? 0 : err_set(err, ERR_NO_DOMAIN, "domain '%s' was undefined meanwhile", dom->name);
+}
+
 void domain_set_config(Domain *dom, DomainDef *config)
 {
         domain_def_unref(dom->config);

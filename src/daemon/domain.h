@@ -57,6 +57,8 @@ const DomainDef *domain_def(const Domain *dom);
 /* ERR_OPERATION_INVALID unless it runs (or is shut off). */
 int domain_must_be_active(const Domain *dom, Error *err);
 int domain_must_be_inactive(const Domain *dom, Error *err);
+/* ERR_NO_DOMAIN once it left its driver's list: what was found may be undefined while a call waits for its turn. */
+int domain_must_be_listed(const Domain *dom, Error *err);
 
 /* Each takes the definition. */
 void domain_set_config(Domain *dom, DomainDef *config);

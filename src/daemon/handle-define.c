@@ -28,7 +28,6 @@ typedef struct Defining {
         Domain *dom;
         DomainDef *def;
         bool is_new;
-        bool by_flags_call; /* which of the two calls it was: their replies have different types */
 } Defining;
 
 static void reply_domain(Call *call, const Domain *dom)
@@ -76,8 +75,8 @@ static int redefine(Call *call, Domain *dom, const void *args UNUSED, Error *err
 {
         AUTO(DomainDef) *def = call_take_def(call);
 
-        if (!dom->listed)
-                return err_set(err, ERR_NO_DOMAIN, "domain '%s' was undefined meanwhile", dom->name);
+        if (domain_must_be_listed(dom, err) < 0)
+                return -1;
         if (!dom->persistent) {
                 dom->persistent = true;
                 domain_set_config(dom, domain_def_ref(def));
@@ -88,24 +87,31 @@ static int redefine(Call *call, Domain *dom, const void *args UNUSED, Error *err
         return 0;
 }
 
+/* A new guest: who defines it anew at the same time waits for what becomes of the first file. */
+static int keep_new(Call *call, Domain *dom, const void *args UNUSED, Error *err UNUSED)
+{
+        save(call, dom, call_take_def(call), true);
+        return 0;
+}
+
 static int define(Call *call, DomainDef *taken, Error *err)
 {
         Driver *driver = call_driver(call);
         AUTO(DomainDef) *def = taken;
         Domain *dom;
+        bool is_new;
 
         if (define_find(driver, def, &dom, err) < 0)
                 return -1;
-        if (dom) {
-                call_keep_def(call, TAKE(def));
-                call_use_domain(call, dom);
-                return call_run_job(call, dom, JOB_MODIFY, redefine);
+        is_new = !dom;
+        if (is_new) {
+                dom = define_add(driver, def);
+                dom->persistent = true;
+                domain_set_config(dom, domain_def_ref(def));
         }
-        dom = define_add(driver, def);
-        dom->persistent = true;
-        domain_set_config(dom, domain_def_ref(def));
-        save(call, dom, TAKE(def), true);
-        return 0;
+        call_keep_def(call, TAKE(def));
+        call_use_domain(call, dom);
+        return call_run_job(call, dom, JOB_MODIFY, is_new ? keep_new : redefine);
 }
 
 int handle_domain_define_xml(Call *call, const WireDomainDefineXmlArgs *args, Error *err)
@@ -144,6 +150,8 @@ static void on_removed(void *arg, const Error *failure)
 
 static int undefine(Call *call, Domain *dom, uint32_t flags, Error *err)
 {
+        if (domain_must_be_listed(dom, err) < 0)
+                return -1;
         if (!dom->persistent)
                 return err_set(err, ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition to remove",
                                dom->name);

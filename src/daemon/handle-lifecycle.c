@@ -97,7 +97,7 @@ static int create_from_xml(Call *call, Domain *dom, const void *args, Error *err
 {
         AUTO(DomainDef) *def = call_take_def(call);
 
-        if (domain_must_be_inactive(dom, err) < 0)
+        if (domain_must_be_listed(dom, err) < 0 || domain_must_be_inactive(dom, err) < 0)
                 return -1;
         start(call, dom, TAKE(def), ((const WireDomainCreateXmlArgs *)args)->flags);
         return 0;

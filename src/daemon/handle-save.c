@@ -24,6 +24,14 @@ static int check_flags(const Call *call, uint32_t flags, uint32_t known, Error *
         return 0;
 }
 
+/* It becomes a line of the guest's status file. */
+static int check_path(const char *path, Error *err)
+{
+        return strchr(path, '\n')
+                       ? err_set(err, ERR_INVALID_ARG, "the path of a saved guest cannot have a line break in it")
+                       : 0;
+}
+
 static QemuDriver *qemu_of(const Call *call, Error *err)
 {
         if (call_driver(call)->ops == &driver_qemu_ops)
@@ -36,7 +44,7 @@ static QemuDriver *qemu_of(const Call *call, Error *err)
 
 static int save(Call *call, Domain *dom, const SaveOptions *options, Error *err)
 {
-        if (!qemu_act_run(call, dom, err))
+        if (!qemu_act_run(call, dom, err) || check_path(options->path, err) < 0)
                 return -1;
         if (dom->state == VIR_DOMAIN_PMSUSPENDED || dom->state == VIR_DOMAIN_CRASHED)
                 return err_set(err, ERR_OPERATION_INVALID, "domain '%s' sleeps or has crashed and cannot be saved",
@@ -208,7 +216,7 @@ static int restore_here(Call *call, Domain *dom, const void *args UNUSED, Error 
                                  .reset_nvram = request->flags & VIR_DOMAIN_SAVE_RESET_NVRAM };
         AUTO(DomainDef) *def = call_take_def(call);
 
-        if (domain_must_be_inactive(dom, err) < 0)
+        if (domain_must_be_listed(dom, err) < 0 || domain_must_be_inactive(dom, err) < 0)
                 return -1;
         qemu_restore(dom, TAKE(def), request->from, &options, on_restored, call);
         return 0;
@@ -256,7 +264,7 @@ static int restore(Call *call, const char *from, const char *dxml, uint32_t flag
         QemuDriver *qemu = qemu_of(call, err);
         RestoreRequest *request;
 
-        if (!qemu || check_flags(call, flags, RESTORE_FLAGS, err) < 0)
+        if (!qemu || check_flags(call, flags, RESTORE_FLAGS, err) < 0 || check_path(from, err) < 0)
                 return -1;
         request = arena_new_one(call_arena(call), RestoreRequest);
         *request = (RestoreRequest){ .call = call, .from = from, .dxml = dxml, .flags = flags };

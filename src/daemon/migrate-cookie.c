@@ -145,6 +145,9 @@ static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
 
         if (nonce && (strlen(nonce) != 32 || strspn(nonce, "0123456789abcdef") != 32))
                 return err_set(err, ERR_INTERNAL, "migration cookie: the nonce is malformed");
+        /* it becomes a line of the guest's status file, so it must not be two */
+        if (ask && strpbrk(ask, " \t\r\n"))
+                return err_set(err, ERR_INTERNAL, "migration cookie: the address to ask at is malformed");
         str_replace(&ret->nonce, nonce);
         str_replace(&ret->ask, ask);
         for (const XmlNode *disk = xml_next(node->first, "disk"); disk; disk = xml_next(disk->next, "disk")) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/def-store.h"
 #include "daemon/define.h"
 #include "daemon/handlers.h"
 #include "daemon/migrate-ask.h"
@@ -266,7 +267,8 @@ static void on_claimed(void *arg, const Error *refused)
                 fail_prepare(p, refused);
                 return;
         }
-        if (domain_must_be_inactive(m->dom, &err) < 0 || migrate_ports_take(m, &err) < 0) {
+        if (domain_must_be_listed(m->dom, &err) < 0 || domain_must_be_inactive(m->dom, &err) < 0 ||
+            migrate_ports_take(m, &err) < 0) {
                 fail_prepare(p, &err);
                 return;
         }
@@ -288,6 +290,8 @@ static DomainDef *incoming_def(Driver *driver, const MigrateParams *params, Erro
                 err_set(err, ERR_INVALID_ARG, "the definition of the guest that moves is missing");
                 return NULL;
         }
+        if (params->dest_name && def_store_check_name("guest", params->dest_name, err) < 0)
+                return NULL;
         def = define_parse(driver, params->dest_xml, false, true, err);
         if (def && params->dest_name)
                 def->name = arena_dup(domain_def_arena(def), params->dest_name);
@@ -340,19 +344,26 @@ static void on_offline_defined(void *arg, const Error *failure)
         preparing_free(p);
 }
 
-/* Only the definition moves (MIG-36). */
+static int define_offline(Call *call, Domain *dom, const void *args UNUSED, Error *err UNUSED)
+{
+        AUTO(DomainDef) *def = call_take_def(call);
+
+        dom->driver->ops->save_config(dom, def, on_offline_defined, preparing_new(call, dom, NULL));
+        return 0;
+}
+
+/* Only the definition moves (MIG-36). Nobody starts the guest before it is kept. */
 static int prepare_offline(Call *call, Driver *driver, DomainDef *def, Domain *dom, Error *err)
 {
         AUTO(DomainDef) *own = def;
-        Preparing *p;
 
         if (dom)
                 return err_set(err, ERR_OPERATION_FAILED, "domain '%s' is already defined here", def->name);
         dom = define_add(driver, def);
         domain_set_config(dom, domain_def_ref(own));
-        p = preparing_new(call, dom, NULL);
-        driver->ops->save_config(dom, own, on_offline_defined, p);
-        return 0;
+        call_keep_def(call, TAKE(own));
+        call_use_domain(call, dom);
+        return call_run_job(call, dom, JOB_MODIFY, define_offline);
 }
 
 static void on_listens_again(void *arg, const Error *failure)

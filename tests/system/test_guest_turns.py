@@ -4,6 +4,7 @@ import fcntl
 import os
 import pathlib
 import signal
+import struct
 import threading
 import uuid
 import xml.etree.ElementTree as ET
@@ -11,7 +12,8 @@ import xml.etree.ElementTree as ET
 import libvirt
 import pytest
 
-from mortal import processes
+import frames
+from mortal import definition, processes
 from waiting import Lifecycle, wait_for
 
 # A boot sector that stands still (hlt, jmp): it hears no power button and no request to let go of a card.
@@ -162,6 +164,13 @@ def test_a_restored_guest_that_cannot_run_keeps_its_image(dom, place):
     assert dom.state()[0] == libvirt.VIR_DOMAIN_RUNNING and not dom.hasManagedSaveImage()
 
 
+def test_a_guest_is_not_saved_to_what_would_be_two_lines(dom, place):
+    """Its status file says where, and a daemon that comes back meanwhile must be able to read it."""
+    with pytest.raises(libvirt.libvirtError, match="line break"):
+        dom.save(f"{place}/image\npid 1")
+    assert dom.isActive()
+
+
 def test_a_managed_save_takes_the_definition_that_comes_with_it(dom):
     xml = dom.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE)
     dom.saveParams({libvirt.VIR_DOMAIN_SAVE_PARAM_DXML: xml.replace("<memory", "<title>as saved</title><memory", 1)})
@@ -186,6 +195,57 @@ def test_a_name_that_cannot_be_changed_is_not_told_to_have_changed(daemon, dom, 
         ("u", libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_RENAMED)]
     watch.close()
     dom.rename("t")
+
+
+class Pipeline:
+    """Calls about one guest in one write: each is there before the first is done."""
+
+    CREATE, CREATE_XML, UNDEFINE, RENAME = 9, 10, 35, 358
+    NO_FLAGS = bytes(4)
+
+    def __init__(self, daemon, name):
+        self.wire = frames.Wire(daemon.socket(), "qemu:///system")
+        self.identity = uuid.uuid4()
+        self.xml = definition(name, self.identity)
+        self.dom = frames.string(name) + self.identity.bytes + struct.pack(">i", -1)
+        assert self.wire.call(frames.DEFINE_XML, frames.string(self.xml)).status == frames.OK
+
+    def ask(self, *calls):
+        """The answers, in the order of the calls."""
+        self.wire.send(b"".join(frames.frame(number, payload, serial=100 + i) for i, (number, payload) in enumerate(calls)))
+        answers = {answer.serial: answer for answer in (self.wire.answer() for _ in calls)}
+        return [answers[100 + i] for i in range(len(calls))]
+
+
+def test_a_guest_that_is_undefined_while_its_start_waits_is_not_started(daemon, conn):
+    """It would run where nobody sees it, and its name and UUID be free for another."""
+    line = Pipeline(daemon, "gone")
+    undefined, created = line.ask((line.UNDEFINE, line.dom), (line.CREATE_XML, frames.string(line.xml) + line.NO_FLAGS))
+    assert undefined.status == frames.OK
+    assert created.error()[0] == libvirt.VIR_ERR_NO_DOMAIN
+    assert not processes(str(line.identity))
+    assert "gone" not in [dom.name() for dom in conn.listAllDomains()]
+
+
+def test_who_waits_behind_a_renaming_is_told_why_not(daemon, conn):
+    line = Pipeline(daemon, "before")
+    renamed, created, refused = line.ask((line.RENAME, line.dom + struct.pack(">I", 1) + frames.string("after") + line.NO_FLAGS),
+                                         (line.CREATE, line.dom), (line.CREATE, line.dom))
+    assert renamed.status == created.status == frames.OK
+    assert "is busy with being started" in refused.error()[2]
+    after = conn.lookupByName("after")
+    after.destroy()
+    after.undefine()
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "a/b", "", ".."])
+def test_a_guest_that_moves_in_gets_no_name_that_is_a_path(daemon, name):
+    """Files are named after it."""
+    wire = frames.Wire(daemon.socket(), "qemu:///system")
+    prepare, live, none = 214, struct.pack(">Q", 1), bytes(4)
+    answer = wire.call(prepare, frames.string("") + none + live + struct.pack(">I", 1) + frames.string(name) + bytes(8) +
+                       frames.string(definition("moving", uuid.uuid4())))
+    assert "name" in answer.error()[2] and answer.error()[0] == libvirt.VIR_ERR_XML_ERROR
 
 
 def test_a_console_whose_guest_is_gone_costs_nothing(daemon, dom, conn):

@@ -90,6 +90,8 @@ TEST(what_cannot_be_right_is_refused_by_name)
                 { BEGIN END, "hostuuid" },
                 { BEGIN HOST "<nbd port='65536'/>" END, "port='65536'" },
                 { BEGIN HOST "<drover nonce='short'/>" END, "nonce" },
+                /* a line of its own in the status file of the guest */
+                { BEGIN HOST "<drover ask='[::1]:49215&#10;pid 1'/>" END, "the address to ask at" },
                 { BEGIN HOST "<drover><address ip='10.9.0.5'/></drover>" END, "MAC address" },
                 { BEGIN HOST "<drover><address mac='52:54:00:00:00:07' ip='10.9'/></drover>" END, "'10.9'" },
                 { BEGIN HOST "<drover><address mac='52:54:00:00:00:07' ip='10.9.0.5' left-s='-1'/></drover>" END,
