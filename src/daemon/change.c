@@ -8,7 +8,10 @@
 #include "daemon/driver.h"
 #include "wire/constants.h"
 
-enum { AFFECT_FLAGS = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG };
+enum {
+        AFFECT_FLAGS = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG,
+        MOST_CHECKED = 128 * 1024, /* bytes of XML */
+};
 
 /* A change under way; it belongs to its call. */
 typedef struct Change {
@@ -120,13 +123,33 @@ static void on_applied(void *arg, const Error *failure)
                 save_config(change);
 }
 
+/*
+ * The next daemon reads what is written now: what it would refuse would cost it the guest. A definition that takes too
+ * long for a turn of the loop is believed.
+ */
+static int check_readable(Driver *driver, const DomainDef *def, Error *err)
+{
+        AUTO(DomainDef) *again = NULL;
+        AUTO(Buf) xml = { 0 };
+
+        if (domain_def_format(def, DEF_FORMAT_INACTIVE | DEF_FORMAT_SECURE, &xml) < 0)
+                return err_set(err, ERR_INTERNAL, "the definition of '%s' cannot be written as XML", def->name);
+        if (xml.len > MOST_CHECKED)
+                return 0;
+        if (domain_def_parse(buf_text(&xml), xml.len, DEF_PARSE_INACTIVE, &again, NULL, err) < 0 ||
+            driver->ops->complete(driver, again, err) < 0)
+                return err_prefix(err, "'%s' could not be defined like that", def->name);
+        return 0;
+}
+
 static int edit(Change *change, const DomainDef *from, bool live, DomainDef **ret, Error *err)
 {
         Domain *dom = call_domain(change->call);
         AUTO(DomainDef) *def = domain_def_copy(from);
 
         if (change->kind->edit(change->call, def, live, &change->what, err) < 0 ||
-            (change->kind->completes && !live && dom->driver->ops->complete(dom->driver, def, err) < 0))
+            (change->kind->completes && !live && dom->driver->ops->complete(dom->driver, def, err) < 0) ||
+            (!live && check_readable(dom->driver, def, err) < 0))
                 return -1;
         *ret = TAKE(def);
         return 0;

@@ -13,6 +13,7 @@
 enum {
         STRING_OK = VIR_TYPED_PARAM_STRING_OKAY,
         GET_FLAGS = VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG | STRING_OK,
+        MOST_DEVICES = 256, /* of the host in one definition */
 };
 
 /* --- share of I/O, and limits by device of the host: "PATH,VALUE,PATH,VALUE" --- */
@@ -56,6 +57,9 @@ static int set_by_device(DomainDef *def, BlkiotuneDef *tune, const ParamRow *row
                                        p->field, words[i], words[i + 1]);
                 if (tune_set_number(&param_group_blkio_device, row, find_device(def, tune, words[i]), value, err) < 0)
                         return -1;
+                if (tune->n_devices > MOST_DEVICES)
+                        return err_set(err, ERR_INVALID_ARG, "%s: there can be limits for at most %d devices",
+                                       p->field, MOST_DEVICES);
         }
         return 0;
 }

@@ -51,9 +51,11 @@ static int set_most(DomainDef *def, unsigned n, Error *err)
                                        "the CPU topology of '%s' has %u CPUs; change it together with their number",
                                        def->name, by_topology);
         }
-        if (n < def->vcpus_max)
-                def->n_vcpus = MIN(def->n_vcpus, n);
         def->vcpus_max = n;
+        if (def->n_vcpus) {
+                vcpus_list(def); /* new ones wait to be plugged in, as those do that are counted */
+                plugged = vcpus_plugged(def);
+        }
         def->vcpu_current = plugged >= n ? 0 : plugged;
         return 0;
 }

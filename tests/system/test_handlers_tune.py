@@ -1,4 +1,7 @@
 """Tuning guests through stock clients: limits, processors, memory (CPU-09 to CPU-12, DOM-06)."""
+import struct
+
+import frames
 import libvirt
 import pytest
 from droverd import running_guest
@@ -78,6 +81,8 @@ def test_share_of_io_by_device(guest):
     assert params["weight"] == 500 and params["device_weight"] == "/dev/vda,300"
     with pytest.raises(libvirt.libvirtError, match="not a list PATH,VALUE"):
         guest.setBlkioParameters({"device_weight": "/dev/vda"}, LIVE)
+    with pytest.raises(libvirt.libvirtError, match="at most 256 devices"):
+        guest.setBlkioParameters({"device_weight": ",".join(f"/dev/{i},300" for i in range(100_000))}, LIVE)
 
 
 def test_limits_of_a_disk(guest, daemon):
@@ -175,6 +180,31 @@ def test_memory(guest):
     guest.setMaxMemory(2048 * 1024)
     assert guest.maxMemory() == 2048 * 1024
     assert "<stats period='5'/>" in guest.XMLDesc(0)
+
+
+def test_what_no_later_daemon_could_read_is_not_kept(guest, conn, daemon):
+    """The file of a guest that is left out at the next start would be all that is left of it."""
+    before = guest.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    wire, set_memory_flags = frames.Wire(daemon.socket(), "test:///default"), 204  # stock clients look at the size themselves
+    refused = wire.call(set_memory_flags, frames.string("tuned") + guest.UUID() +
+                        struct.pack(">iQI", guest.ID(), 2**62, CONFIG | libvirt.VIR_DOMAIN_MEM_MAXIMUM))
+    assert "'tuned' could not be defined like that: " in refused.error()[2]
+    assert guest.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) == before
+    cells = "<cpu><numa><cell id='0' cpus='0-3' memory='512' unit='MiB'/></numa></cpu>"
+    conn.defineXML(GUEST.replace("<devices>", f"{cells}<devices>", 1))
+    with pytest.raises(libvirt.libvirtError, match="cell 0: the guest has no CPU 2"):
+        guest.setVcpusFlags(2, CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+    assert "current='2'>4</vcpu>" in guest.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+
+
+def test_processors_that_are_listed_grow_and_shrink(guest):
+    guest.setVcpu("2", 1, CONFIG)
+    guest.setVcpusFlags(6, CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+    guest.setVcpusFlags(6, CONFIG)
+    assert guest.vcpusFlags(CONFIG) == 6
+    assert guest.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).count("enabled='yes'") == 6
+    guest.setVcpusFlags(3, CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+    assert guest.vcpusFlags(CONFIG) == guest.vcpusFlags(CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM) == 3
 
 
 def test_a_guest_that_is_off_has_nothing_live(guest):
