@@ -25,4 +25,6 @@ static inline void *field_pointer(const Field *field, const void *def)
         return *(void *const *)field_at_const(field, def);
 }
 bool field_is_set(const Field *field, const void *def);
+/* Fit for a name towards QEMU: it stands among options and in paths, where a comma or a slash would begin another one. */
+bool field_is_plain_name(const char *text);
 size_t field_size(const Field *field);

@@ -48,6 +48,13 @@ static int read_text(const Place *place, const Field *field, const XmlNode *node
 
         if (is_left_out(field, text, place->reader))
                 return 0;
+        /* as stock daemons do, so that what they hold can be defined here */
+        if (field->kept_prefix && place->reader->flags & DEF_PARSE_INACTIVE && !field_is_plain_name(text)) {
+                warnings_add(place->reader->warnings,
+                             "line %d: %s '%s' is ignored: it has letters, digits, '-', '_' and '.' only", node->line,
+                             field->path, text);
+                return 0;
+        }
         if (!*text && !field->verbatim && field->type != FIELD_STRING && !field->required &&
             field->type != FIELD_UUID)
                 return 0;

@@ -139,6 +139,13 @@ static int parse_scalar(const Field *field, const char *text, void *at, Arena *a
         }
 }
 
+bool field_is_plain_name(const char *text)
+{
+        static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+
+        return text[strspn(text, all)] == '\0';
+}
+
 int field_parse_text(const Field *field, const char *text, const char *unit, void *def, Arena *arena, Error *err)
 {
         void *at = field_at(field, def);
@@ -146,6 +153,10 @@ int field_parse_text(const Field *field, const char *text, const char *unit, voi
         if (field->type == FIELD_STRING) {
                 if (!field->verbatim)
                         text = trimmed(arena, text);
+                if (field->kept_prefix && !field_is_plain_name(text))
+                        return err_set(err, ERR_XML,
+                                       "'%s' cannot be '%s': it has letters, digits, '-', '_' and '.' only",
+                                       field->path, text);
                 *(const char **)at = *text || field->verbatim ? arena_dup(arena, text) : NULL;
                 return 0;
         }

@@ -153,6 +153,19 @@ static void put_cpu_features(const CpuDef *cpu, Buf *value)
                 buf_format(value, ",phys-bits=%u", cpu->maxphysaddr_bits);
 }
 
+/* They stand among options that a comma divides, and there QEMU knows no way to mean a comma. */
+static int check_cpu_words(const CpuDef *cpu, Error *err)
+{
+        const char *wrong = NULL, *words[] = { cpu->model, cpu->model_vendor_id };
+
+        for (size_t i = 0; i < ARRAY_LEN(words) && !wrong; i++)
+                wrong = words[i] && strchr(words[i], ',') ? words[i] : NULL;
+        for (uint32_t i = 0; i < cpu->n_features && !wrong; i++)
+                wrong = strpbrk(cpu->features[i]->name ?: "", ",=") ? cpu->features[i]->name : NULL;
+        return wrong ? err_set(err, ERR_CONFIG_UNSUPPORTED, "'%s' cannot be a part of a CPU's description", wrong)
+                     : 0;
+}
+
 static int put_cpu_model(const CommandLineSpec *spec, Buf *value, Error *err)
 {
         const CpuDef *cpu = spec->def->cpu;
@@ -208,7 +221,7 @@ int command_line_cpu(const CommandLineSpec *spec, CommandLine *line, Error *err)
         AUTO(Buf) model = { 0 }, flags = { 0 };
         unsigned now = def->vcpu_current ?: def->vcpus_max;
 
-        if (put_cpu_model(spec, &model, err) < 0)
+        if ((cpu && check_cpu_words(cpu, err) < 0) || put_cpu_model(spec, &model, err) < 0)
                 return -1;
         if (cpu)
                 put_cpu_features(cpu, &flags);
@@ -405,14 +418,14 @@ static void put_kernel(const OsDef *os, CommandLine *line)
                 line_put_pair(line, "-append", "%s", os->cmdline);
 }
 
-/* type=1 system, 0 bios, 2 baseboard, 3 chassis: the names of QEMU are those of the entries, but for a few. */
+/* type=1 system, 0 bios, 2 baseboard, 3 chassis: the names of QEMU are those of the entries. */
 static void put_smbios(CommandLine *line, unsigned type, SysinfoEntryDef *const *entries, uint32_t n)
 {
         AUTO(Buf) value = { 0 };
 
         for (uint32_t i = 0; i < n; i++) {
                 AUTOFREE char *text = option_escape(entries[i]->value ?: "");
-                const char *name = str_eq(entries[i]->name, "version") && type == 0 ? "version" : entries[i]->name;
+                AUTOFREE char *name = option_escape(entries[i]->name ?: "");
 
                 buf_format(&value, ",%s=%s", name, text);
         }

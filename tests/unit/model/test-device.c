@@ -57,6 +57,23 @@ TEST(what_is_no_device_is_refused)
         CHECK_STR(err.text, "(device definition) <memory> is not a device");
 }
 
+/* It stands among QEMU's options and in the path of a socket. */
+TEST(the_name_of_a_device_is_a_plain_word)
+{
+        static const char *const names[] = { "ua-a,path=/etc/passwd", "ua-../../a", "ua-a b" };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                AUTOFREE char *xml = str_format("<watchdog model='i6300esb'><alias name='%s'/></watchdog>", names[i]);
+                AUTO(DeviceDef) kept = device(xml);
+                AUTO(Error) err = { 0 };
+                DeviceDef live;
+
+                CHECK_NULL(kept.watchdog->info.alias);
+                CHECK_INT(device_def_parse(xml, strlen(xml), 0, &live, NULL, &err), -1);
+                CHECK(strstr(err.text, "letters, digits"));
+        }
+}
+
 /* LIFE-39: attach and detach with one text leaves no trace. */
 TEST(adding_and_removing_leaves_the_definition_as_it_was)
 {

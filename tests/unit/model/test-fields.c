@@ -53,6 +53,8 @@ static const char *sample_text(const Field *field)
                 if (str_eq(field->path, special[i][0]))
                         return special[i][1];
         }
+        if (field->kept_prefix)
+                return "ua-a.b_1"; /* a plain word, as it is a name towards QEMU */
         return "a<>&'\"b";
 }
 

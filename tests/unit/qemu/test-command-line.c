@@ -264,6 +264,10 @@ TEST(what_qemu_cannot_do_is_refused_by_name)
                 { "<clock offset='variable' adjustment='9223372036854775807'/>",
                   "<clock>: the guest's time would not lie in the years 0 to 9999" },
                 { "<vcpu>300</vcpu>", "the machine 'pc-q35-7.2' has at most 288 CPUs" },
+                { "<cpu mode='custom'><model>qemu64,vmx=on</model></cpu>",
+                  "'qemu64,vmx=on' cannot be a part of a CPU's description" },
+                { "<cpu mode='maximum'><feature policy='disable' name='svm=on,vmx'/></cpu>",
+                  "'svm=on,vmx' cannot be a part of a CPU's description" },
         };
         Bench b = { 0 };
 
