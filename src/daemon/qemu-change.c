@@ -31,7 +31,7 @@ static int set_vcpu_pin(QemuRun *run, const DomainDef *def, unsigned id, Error *
         vcpu_pin(def, id, &host, &pin);
         for (size_t i = 0; i < n; i++) {
                 if (vcpus[i].index == id)
-                        return process_set_affinity(vcpus[i].tid, &pin, err);
+                        return process_set_affinity(guest_pid(run->guest), vcpus[i].tid, &pin, err);
         }
         return err_set(err, ERR_INVALID_ARG, "'%s' has no virtual CPU %u", def->name, id);
 }
@@ -62,7 +62,8 @@ static int pin_iothread(const Pinning *p, const QmpIoThread *threads, size_t n, 
         iothread_pin(p->def, p->number, host, &pin);
         for (size_t i = 0; i < n; i++) {
                 if (str_eq(threads[i].id, id))
-                        return process_set_affinity((pid_t)threads[i].thread_id, &pin, err);
+                        return process_set_affinity(guest_pid(qemu_run(p->dom)->guest), (pid_t)threads[i].thread_id,
+                                                    &pin, err);
         }
         return err_set(err, ERR_OPERATION_FAILED, "QEMU knows no I/O thread %u", p->number);
 }
@@ -95,17 +96,38 @@ static void ask_threads(QemuRun *run, DomainDef *def, unsigned number, DriverDon
 
 /* --- I/O threads --- */
 
-static void set_poll(QemuRun *run, const LiveChange *what, DriverDone *done, void *arg)
-{
-        const WireTypedParam *param = what->params;
-        AUTOFREE char *path = str_format("/objects/iothread%u", what->number), *property = NULL, *value = NULL;
-        AUTO(Error) err = { 0 };
+/* QEMU takes one property at a time. What it took before one that it refuses stays. */
+typedef struct Polling {
+        Domain *dom;
+        QemuRun *run;
+        LiveChange what; /* params: as long as the change */
+        uint32_t at;
+        DriverDone *done;
+        void *arg;
+} Polling;
 
-        if (what->n_params != 1) {
-                err_set(&err, ERR_OPERATION_UNSUPPORTED, "set one parameter of an I/O thread at a time");
-                done(arg, &err);
+static void end_polling(Polling *p, const Error *failure)
+{
+        p->done(p->arg, failure);
+        domain_unref(p->dom);
+        free(p);
+}
+
+static void on_poll_set(void *arg, const Error *failure)
+{
+        Polling *p = arg;
+        QmpClient *qmp = p->dom->guest == p->run ? guest_qmp(p->run->guest) : NULL;
+        AUTOFREE char *path = str_format("/objects/iothread%u", p->what.number), *property = NULL, *value = NULL;
+        AUTO(Error) gone = { 0 };
+        const WireTypedParam *param;
+
+        if (!failure && !qmp)
+                err_set(&gone, ERR_OPERATION_FAILED, "domain '%s' stopped meanwhile", p->dom->name);
+        if (failure || !qmp || p->at == p->what.n_params) {
+                end_polling(p, failure ?: err_is_set(&gone) ? &gone : NULL);
                 return;
         }
+        param = &p->what.params[p->at++];
         property = str_dup(param->field);
         for (char *c = property; *c; c++) {
                 if (*c == '_')
@@ -113,8 +135,15 @@ static void set_poll(QemuRun *run, const LiveChange *what, DriverDone *done, voi
         }
         value = param->value.type == PARAM_ULLONG ? str_format("%llu", (unsigned long long)param->value.ul)
                                                   : str_format("%u", param->value.ui);
-        qmp_qom_set(guest_qmp(run->guest), &(QmpQomSet){ .path = path, .property = property, .value = value }, done,
-                    arg);
+        qmp_qom_set(qmp, &(QmpQomSet){ .path = path, .property = property, .value = value }, on_poll_set, p);
+}
+
+static void set_poll(QemuRun *run, const LiveChange *what, DriverDone *done, void *arg)
+{
+        Polling *p = mem_new(Polling);
+
+        *p = (Polling){ .dom = domain_ref(run->dom), .run = run, .what = *what, .done = done, .arg = arg };
+        on_poll_set(p, NULL);
 }
 
 /* --- the balloon --- */

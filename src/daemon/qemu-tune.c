@@ -143,7 +143,8 @@ int qemu_pin_emulator(QemuRun *run, const DomainDef *def, const pid_t *others, s
                 for (size_t t = 0; t < n; t++)
                         other = other || others[t] == tids[i];
                 /* a thread may end meanwhile */
-                if (!other && process_set_affinity(tids[i], &pin, is_main ? err : NULL) < 0 && is_main)
+                if (!other && process_set_affinity(guest_pid(run->guest), tids[i], &pin, is_main ? err : NULL) < 0 &&
+                    is_main)
                         return -1;
         }
         return 0;
@@ -158,7 +159,7 @@ static int pin_vcpus(QemuRun *run, const DomainDef *def, const Bitmap *host, Err
                 Bitmap pin;
 
                 vcpu_pin(def, vcpus[i].index, host, &pin);
-                if (process_set_affinity(vcpus[i].tid, &pin, err) < 0)
+                if (process_set_affinity(guest_pid(run->guest), vcpus[i].tid, &pin, err) < 0)
                         return -1;
         }
         return 0;
@@ -173,7 +174,7 @@ static int pin_iothreads(QemuRun *run, const DomainDef *def, const Bitmap *host,
                 Bitmap pin;
 
                 iothread_pin(def, threads[i].number, host, &pin);
-                if (process_set_affinity(threads[i].tid, &pin, err) < 0)
+                if (process_set_affinity(guest_pid(run->guest), threads[i].tid, &pin, err) < 0)
                         return -1;
         }
         return 0;

@@ -75,7 +75,8 @@ static void pin(const Resize *r)
                 return;
         vcpu_pin(r->def, r->id, &host, &cpus);
         for (size_t i = 0; i < n; i++) {
-                if (vcpus[i].index == r->id && process_set_affinity(vcpus[i].tid, &cpus, &err) < 0)
+                if (vcpus[i].index == r->id &&
+                    process_set_affinity(guest_pid(r->run->guest), vcpus[i].tid, &cpus, &err) < 0)
                         log_warning("virtual CPU %u of guest '%s' is not pinned: %s", r->id, r->dom->name, err.text);
         }
 }

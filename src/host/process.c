@@ -148,8 +148,12 @@ int process_threads(pid_t pid, pid_t **ret, size_t *n, Error *err)
         return 0;
 }
 
-int process_set_affinity(pid_t tid, const Bitmap *cpus, Error *err)
+int process_set_affinity(pid_t pid, pid_t tid, const Bitmap *cpus, Error *err)
 {
+        AUTOFREE char *task = str_format("/proc/%d/task/%d", pid, tid);
+
+        if (access(task, F_OK) < 0)
+                return err_set(err, ERR_OPERATION_FAILED, "process %d has no thread %d", pid, tid);
         if (sched_setaffinity(tid, sizeof(*cpus), (const cpu_set_t *)cpus->words) < 0) {
                 AUTOFREE char *list = bitmap_format(cpus);
 

@@ -32,7 +32,8 @@ Process *process_free(Process *process);                            /* stops wat
 
 /* The threads of a process, *n of them; the caller frees the array. */
 int process_threads(pid_t pid, pid_t **ret, size_t *n, Error *err);
-int process_set_affinity(pid_t tid, const Bitmap *cpus, Error *err);
+/* Refused where the process has no such thread: what tells us its number may be a QEMU that a guest has taken over. */
+int process_set_affinity(pid_t pid, pid_t tid, const Bitmap *cpus, Error *err);
 int process_get_affinity(pid_t tid, Bitmap *ret, Error *err);
 /* Bytes of it that are swapped out (MEM-05). */
 int process_swapped(pid_t pid, uint64_t *ret_bytes, Error *err);

@@ -89,6 +89,9 @@ def test_iothreads_come_and_go(guest, monitor):
     assert "iothread7" in monitor("info iothreads")
     guest.setIOThreadParams(7, {"poll_max_ns": 5000}, LIVE)
     assert "poll-max-ns=5000" in monitor("info iothreads")
+    guest.setIOThreadParams(7, {"poll_max_ns": 6000, "poll_grow": 3, "poll_shrink": 2}, LIVE)
+    said = monitor("info iothreads")
+    assert "poll-max-ns=6000" in said and "poll-grow=3" in said and "poll-shrink=2" in said
     guest.delIOThread(7, LIVE)
     assert "iothread7" not in monitor("info iothreads")
 

@@ -69,9 +69,21 @@ TEST(affinity_and_threads_of_this_process_can_be_asked)
 
         CHECK_INT(process_get_affinity(0, &cpus, NULL), 0);
         CHECK(bitmap_count(&cpus) > 0);
-        CHECK_INT(process_set_affinity(0, &cpus, NULL), 0);
+        CHECK_INT(process_set_affinity(getpid(), getpid(), &cpus, NULL), 0);
         CHECK_INT(process_get_affinity(0, &again, NULL), 0);
         CHECK_MEM(&again, &cpus, sizeof(cpus));
         CHECK_INT(process_threads(getpid(), &threads, &n, NULL), 0);
         CHECK(n >= 1);
+}
+
+TEST(threads_of_another_process_are_left_where_they_are)
+{
+        AUTO(Error) err = { 0 }, none = { 0 };
+        Bitmap cpus;
+
+        CHECK_INT(process_get_affinity(0, &cpus, NULL), 0);
+        CHECK_INT(process_set_affinity(getpid(), getppid(), &cpus, &err), -1);
+        CHECK(strstr(err.text, "has no thread"));
+        /* the kernel takes that for the caller itself */
+        CHECK_INT(process_set_affinity(getpid(), 0, &cpus, &none), -1);
 }
