@@ -115,6 +115,7 @@ typedef struct LeaseWalk {
         uint32_t at; /* interface */
         Network *net;
         WireDomainInterfaceAddressesRet ret;
+        uint32_t room; /* for as many interfaces; the guest may be given more meanwhile */
 } LeaseWalk;
 
 static void ask_next(LeaseWalk *walk);
@@ -152,7 +153,7 @@ static void ask_next(LeaseWalk *walk)
 {
         const DomainDef *def = walk->dom->live;
 
-        for (; def && walk->at < def->n_interfaces && walk->ret.n_ifaces < MOST; walk->at++) {
+        for (; def && walk->at < def->n_interfaces && walk->ret.n_ifaces < walk->room; walk->at++) {
                 const InterfaceDef *interface = def->interfaces[walk->at];
                 Network *net = interface->type == INTERFACE_TYPE_NETWORK
                                        ? network_find(walk->dom->driver, interface->network)
@@ -174,7 +175,8 @@ static void ask_servers(Call *call, Domain *dom)
         LeaseWalk *walk = mem_new(LeaseWalk);
 
         *walk = (LeaseWalk){ .call = call, .dom = domain_ref(dom) };
-        walk->ret.ifaces = arena_new_array(call_arena(call), WireDomainInterface, dom->live->n_interfaces);
+        walk->room = MIN(dom->live->n_interfaces, (uint32_t)MOST);
+        walk->ret.ifaces = arena_new_array(call_arena(call), WireDomainInterface, walk->room);
         ask_next(walk);
 }
 

@@ -31,10 +31,8 @@ static int host_cpus(Bitmap *ret, Error *err)
 
 static void put_map(const Bitmap *map, uint8_t *bytes, size_t n)
 {
-        for (unsigned cpu = 0; cpu < n * 8 && cpu < BITMAP_BITS; cpu++) {
-                if (bitmap_has(map, cpu))
-                        bytes[cpu / 8] |= (uint8_t)(1U << cpu % 8);
-        }
+        for (int cpu = bitmap_next(map, -1); cpu >= 0 && (size_t)cpu < n * 8; cpu = bitmap_next(map, cpu))
+                bytes[cpu / 8] |= (uint8_t)(1U << cpu % 8);
 }
 
 /* What a client asks for: some CPUs of this host. CPUs that are offline cannot run anything (CPU-10). */

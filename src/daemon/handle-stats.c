@@ -85,10 +85,8 @@ static void put_vcpu_maps(const DomainDef *def, WireDomainGetVcpusRet *ret, uint
                 host = (Bitmap){ 0 };
         for (uint32_t i = 0; i < ret->n_info; i++) {
                 vcpu_pin(def, ret->info[i].number, &host, &pin);
-                for (unsigned cpu = 0; cpu < (unsigned)maplen * 8; cpu++) {
-                        if (bitmap_has(&pin, cpu))
-                                maps[(size_t)i * (size_t)maplen + cpu / 8] |= (uint8_t)(1U << cpu % 8);
-                }
+                for (int cpu = bitmap_next(&pin, -1); cpu >= 0 && cpu < maplen * 8; cpu = bitmap_next(&pin, cpu))
+                        maps[(size_t)i * (size_t)maplen + (size_t)cpu / 8] |= (uint8_t)(1U << cpu % 8);
         }
 }
 

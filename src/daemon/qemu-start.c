@@ -29,6 +29,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { N_PORTS = 65536 };
+
 QemuRun *qemu_run_new(Domain *dom, int id)
 {
         QemuRun *run = mem_new(QemuRun);
@@ -158,18 +160,25 @@ static bool port_is_free(const char *address, int port)
         return bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
 }
 
-/* A guest that is starting may hold a port that it has not bound yet. */
-static bool port_is_given(const DomainList *all, int port)
+/*
+ * Which ports guests have, also those that are starting and have not bound theirs yet. One walk for all ports: each
+ * guest that starts among ten thousand would else look at all of them for each port that they have.
+ */
+static bool *given_ports(const DomainList *all)
 {
+        bool *given = mem_new_array(bool, N_PORTS);
+
         for (size_t i = 0; i < domain_list_len(all); i++) {
                 const Domain *dom = domain_list_at(all, i);
 
                 for (uint32_t g = 0; dom->live && dom->guest && g < dom->live->n_graphics; g++) {
-                        if (dom->live->graphics[g]->port == port)
-                                return true;
+                        int port = dom->live->graphics[g]->port;
+
+                        if (port > 0 && port < N_PORTS)
+                                given[port] = true;
                 }
         }
-        return false;
+        return given;
 }
 
 static const char *listen_address(const GraphicsDef *graphics, const Config *config)
@@ -184,6 +193,7 @@ static const char *listen_address(const GraphicsDef *graphics, const Config *con
 int qemu_give_ports(const Driver *driver, DomainDef *def, Error *err)
 {
         const Config *config = driver->daemon->config;
+        AUTOFREE bool *given = def->n_graphics ? given_ports(driver->domains) : NULL;
 
         for (uint32_t i = 0; i < def->n_graphics; i++) {
                 GraphicsDef *graphics = def->graphics[i];
@@ -193,12 +203,12 @@ int qemu_give_ports(const Driver *driver, DomainDef *def, Error *err)
                 if (graphics->type != GRAPHICS_TYPE_VNC || graphics->socket || graphics->port > 0)
                         continue;
                 graphics->port = -1;
-                while (port <= config->remote_display_port_max &&
-                       (port_is_given(driver->domains, port) || !port_is_free(address, port)))
+                while (port <= config->remote_display_port_max && (given[port] || !port_is_free(address, port)))
                         port++;
                 if (port > config->remote_display_port_max)
                         return err_set(err, ERR_OPERATION_FAILED, "no display port between %d and %d is free",
                                        config->remote_display_port_min, config->remote_display_port_max);
+                given[port] = true;
                 graphics->port = port;
                 graphics->autoport = SWITCH_ON;
                 if (!graphics->listen)
