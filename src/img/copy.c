@@ -25,7 +25,6 @@ enum {
         ZERO_STEP = 4096,
         SPARE_SLOTS = 3, /* besides two for each thread: what is read ahead while a thread waits for its turn */
 };
-#define RUN_OF_ZEROS (1U << 31)
 
 typedef struct Slot {
         bool ready; /* to be stored */
@@ -34,7 +33,7 @@ typedef struct Slot {
         uint8_t *data;                             /* PIECE_SIZE */
         uint8_t *packed;                           /* the same, cluster by cluster */
         uint32_t *lengths;                         /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
-        uint32_t runs[PIECE_SIZE / ZERO_STEP + 1]; /* without compression: bytes of data, or RUN_OF_ZEROS | bytes */
+        uint32_t runs[PIECE_SIZE / ZERO_STEP + 2]; /* without compression, as zero_runs() has them */
         Error failure;
 } Slot;
 
@@ -46,8 +45,11 @@ typedef struct Copy {
         pthread_cond_t work, ready;
         Slot *slots;
         size_t n_slots;
-        size_t head, next, tail; /* counters: filled, given to workers, stored */
-        bool stopping, waiting;  /* waiting: the calling thread sleeps until a slot is ready */
+        size_t head, next, tail;  /* counters: filled, given to workers, stored */
+        bool stopping, waiting;   /* waiting: the calling thread sleeps until a slot is ready */
+        uint64_t stored_to;       /* where the slot stored last ended */
+        uint64_t zeros_at, zeros; /* read as zeros and not stored yet: they may go on in the next slot */
+        bool zeros_join;          /* a hole of the source came before them */
         pthread_t threads[MOST_THREADS];
         unsigned n_threads;
         struct timespec began;
@@ -64,19 +66,6 @@ static void pack_clusters(Copy *copy, Slot *slot)
                         slot->lengths[i] = UINT32_MAX;
                 else
                         slot->lengths[i] = (uint32_t)image_pack(copy->to, slot->data + at, slot->packed + at);
-        }
-}
-
-static void find_runs(const Copy *copy, Slot *slot)
-{
-        size_t least = MAX(copy->options->sparse, (size_t)ZERO_STEP);
-
-        for (size_t at = 0, i = 0; at < slot->length; i++) {
-                bool zero;
-                size_t n = zero_run(slot->data + at, slot->length - at, ZERO_STEP, least, &zero);
-
-                slot->runs[i] = (uint32_t)n | (zero ? RUN_OF_ZEROS : 0);
-                at += n;
         }
 }
 
@@ -112,7 +101,8 @@ static void fill_slot(Copy *copy)
         if (r == 0 && copy->options->compress)
                 pack_clusters(copy, slot);
         else if (r == 0 && copy->options->sparse)
-                find_runs(copy, slot);
+                zero_runs(slot->data, slot->length, ZERO_STEP, MAX(copy->options->sparse, (size_t)ZERO_STEP),
+                          slot->runs);
         pthread_mutex_lock(&copy->lock);
         slot->ready = true;
         if (copy->waiting)
@@ -143,21 +133,48 @@ static int store_zeros(Copy *copy, uint64_t start, uint64_t length, Error *err)
         return image_zero(copy->to, o->at + start, length, o->sparse ? IMAGE_ZERO_UNMAP : 0, err);
 }
 
+/* The run of zeros that was waited with ends here: enough for a hole, or data. goes_on: into a hole of the source. */
+static int settle_zeros(Copy *copy, bool goes_on, Error *err)
+{
+        const CopyOptions *o = copy->options;
+        uint64_t at = copy->zeros_at, n = copy->zeros;
+        bool hole = goes_on || copy->zeros_join || n >= o->sparse;
+        AUTOFREE uint8_t *data = NULL;
+
+        copy->zeros = 0;
+        copy->zeros_join = false;
+        if (n == 0 || hole)
+                return n ? store_zeros(copy, at, n, err) : 0;
+        data = image_buffer_try((size_t)n); /* less than `sparse` */
+        if (!data)
+                return err_set(err, ERR_NO_MEMORY, "no memory to copy '%s'", image_name(copy->from));
+        return image_write(copy->to, o->at + at, data, (size_t)n, err);
+}
+
 static int store_plain(Copy *copy, const Slot *slot, Error *err)
 {
         const CopyOptions *o = copy->options;
+        bool hole_before = slot->start != copy->stored_to && !o->until && !o->below_only;
         size_t at = 0;
 
         if (!o->sparse)
                 return image_write(copy->to, o->at + slot->start, slot->data, slot->length, err);
+        if (slot->start != copy->stored_to) {
+                if (settle_zeros(copy, hole_before, err) < 0)
+                        return -1;
+                copy->zeros_join = hole_before;
+        }
+        copy->stored_to = slot->start + slot->length;
         for (size_t i = 0; at < slot->length; i++) {
                 size_t n = slot->runs[i] & ~RUN_OF_ZEROS;
-                int r = slot->runs[i] & RUN_OF_ZEROS
-                                ? store_zeros(copy, slot->start + at, n, err)
-                                : image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err);
 
-                if (r < 0)
+                if (slot->runs[i] & RUN_OF_ZEROS) {
+                        copy->zeros_at = copy->zeros ? copy->zeros_at : slot->start + at;
+                        copy->zeros += n;
+                } else if (settle_zeros(copy, false, err) < 0 ||
+                           image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err) < 0) {
                         return -1;
+                }
                 at += n;
         }
         return 0;
@@ -268,6 +285,15 @@ static int data_until(Copy *copy, uint64_t at, uint64_t most, uint64_t *ret, Err
         return 0;
 }
 
+/* Everything that was handed in, and the zeros at its end as zeros: there is a hole behind them, or nothing. */
+static int store_all(Copy *copy, Error *err)
+{
+        while (copy->head != copy->tail)
+                if (store_next(copy, err) < 0)
+                        return -1;
+        return settle_zeros(copy, true, err);
+}
+
 /* Zeros need no slot once all before them is stored. */
 static int pass_zeros(Copy *copy, uint64_t start, uint64_t length, Error *err)
 {
@@ -286,9 +312,10 @@ static int pass_zeros(Copy *copy, uint64_t start, uint64_t length, Error *err)
         }
         if (o->target_is_zero)
                 return 0;
-        while (copy->head != copy->tail)
-                if (store_next(copy, err) < 0)
-                        return -1;
+        if (store_all(copy, err) < 0)
+                return -1;
+        copy->stored_to = start + length;
+        copy->zeros_join = true;
         return store_zeros(copy, start, length, err);
 }
 
@@ -331,10 +358,7 @@ static int run(Copy *copy, Error *err)
                         return -1;
                 at = end;
         }
-        while (copy->head != copy->tail)
-                if (store_next(copy, err) < 0)
-                        return -1;
-        return 0;
+        return store_all(copy, err);
 }
 
 static void slots_free(Copy *copy)

@@ -54,3 +54,45 @@ size_t zero_run(const void *data, size_t n, size_t step, size_t least, bool *is_
         *is_zero = zeros == at && at && (zeros >= least || at == n);
         return at;
 }
+
+/* How far, in steps, data begins with zeros. */
+static size_t zeros_until(const uint8_t *data, size_t n, size_t step)
+{
+        size_t at = 0;
+
+        while (at < n && bytes_are_zero(data + at, step < n - at ? step : n - at))
+                at += step < n - at ? step : n - at;
+        return at;
+}
+
+/* From where on it is zeros to its end, not before `least`. */
+static size_t zeros_from(const uint8_t *data, size_t n, size_t step, size_t least)
+{
+        size_t at = n;
+
+        while (at > least) {
+                size_t start = (at - 1) / step * step;
+
+                if (!bytes_are_zero(data + start, at - start))
+                        break;
+                at = start;
+        }
+        return at;
+}
+
+void zero_runs(const void *data, size_t n, size_t step, size_t least, uint32_t *runs)
+{
+        size_t at = zeros_until(data, n, step), end = zeros_from(data, n, step, at), i = 0;
+
+        if (at)
+                runs[i++] = (uint32_t)at | RUN_OF_ZEROS;
+        while (at < end) {
+                bool zero;
+                size_t run = zero_run((const uint8_t *)data + at, end - at, step, least, &zero);
+
+                runs[i++] = (uint32_t)run | (zero ? RUN_OF_ZEROS : 0);
+                at += run;
+        }
+        if (at < n)
+                runs[i] = (uint32_t)(n - at) | RUN_OF_ZEROS;
+}

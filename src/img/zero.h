@@ -4,6 +4,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 bool bytes_are_zero(const void *data, size_t n);
 /*
@@ -11,3 +12,10 @@ bool bytes_are_zero(const void *data, size_t n);
  * data), and its length.
  */
 size_t zero_run(const void *data, size_t n, size_t step, size_t least, bool *is_zero);
+
+#define RUN_OF_ZEROS (1U << 31)
+/*
+ * All of data, less than 2 GiB, as runs: bytes of data, or RUN_OF_ZEROS | bytes. Zeros at its beginning and its end are
+ * told of however few they are, because with their neighbours they may be enough. runs: room for n / step + 2.
+ */
+void zero_runs(const void *data, size_t n, size_t step, size_t least, uint32_t *runs);

@@ -37,6 +37,32 @@ def test_runs_of_zeros_become_holes_from_the_size_given_on(tmp_path):
     assert taken["none"] == size and allocated(tmp_path / "none") >= size
 
 
+def holes(path):
+    rows = json.loads(stock("map", "-f", "raw", "--output=json", path))
+    return [(row["start"], row["length"]) for row in rows if not row["data"]]
+
+
+def test_runs_of_zeros_are_as_long_as_they_are_wherever_they_stand(tmp_path):
+    """IMG-05: what is read at once is a MiB, and a run may reach over its end, or be longer."""
+    raw, kib = tmp_path / "raw", 1024
+    pieces = [(b"a", 1024 * kib - 32 * kib), (b"\0", 64 * kib), (b"b", 1024 * kib), (b"\0", 2048 * kib), (b"c", 512 * kib),
+              (b"\0", 1536 * kib), (b"d", 480 * kib), (b"\0", 12 * kib), (b"e", 4 * kib)]
+    raw.write_bytes(b"".join(byte * n for byte, n in pieces))
+    runs, at = [], 0
+    for byte, n in pieces:
+        runs += [(at, n)] if byte == b"\0" else []
+        at += n
+    for least in (4, 12, 16, 64, 68, 1024, 1536, 2048, 4096):
+        ours("convert", "-f", "raw", "-O", "raw", "-S", f"{least}k", raw, tmp_path / "new")
+        assert holes(tmp_path / "new") == [run for run in runs if run[1] >= least * kib], least
+        assert (tmp_path / "new").read_bytes() == raw.read_bytes()
+        # What stands in a target that is kept shows through nowhere.
+        (tmp_path / "old").write_bytes(b"z" * raw.stat().st_size)
+        ours("convert", "-n", "-f", "raw", "-O", "raw", "-S", f"{least}k", raw, tmp_path / "old")
+        assert (tmp_path / "old").read_bytes() == raw.read_bytes()
+        assert holes(tmp_path / "old") == [run for run in runs if run[1] >= least * kib], least
+
+
 def test_compression_is_for_qcow2_and_not_for_raw(tmp_path):
     """IMG-06, CON-14"""
     raw = fill(tmp_path / "raw", 2 * MIB)
