@@ -330,13 +330,18 @@ static int check_flags_in(Check *c, uint64_t at, bool fix, uint64_t *wrong, Erro
                 return err_prefix(err, "L2 table");
         for (uint64_t e = 0; e < q->per_table; e++) {
                 uint64_t entry = load_be64(&entries[e * q->entry_words]), offset = entry & QCOW2_OFFSET;
+                bool packed = entry & QCOW2_COMPRESSED;
+                uint64_t wanted = packed ? 0 : flag_wanted(c, offset);
 
-                if (entry & QCOW2_COMPRESSED || !offset || (entry & QCOW2_COPIED) == flag_wanted(c, offset))
+                /* That of a compressed cluster was told of where that is counted. */
+                if (packed ? !fix : !offset)
+                        continue;
+                if ((entry & QCOW2_COPIED) == wanted)
                         continue;
                 say(c, "%s OFLAG_COPIED data cluster: l2_entry=%llx", fix ? "Repairing" : "ERROR",
                     (unsigned long long)entry);
                 (*wrong)++;
-                store_be64(&entries[e * q->entry_words], (entry & ~QCOW2_COPIED) | flag_wanted(c, offset));
+                store_be64(&entries[e * q->entry_words], (entry & ~QCOW2_COPIED) | wanted);
                 changed = true;
         }
         return fix && changed ? image_file_write(q->file, at, entries, q->cluster, err) : 0;

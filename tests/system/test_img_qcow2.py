@@ -2,6 +2,7 @@
 
 import os
 import random
+import struct
 
 import pytest
 
@@ -254,6 +255,25 @@ def test_leaks_and_corruption_are_found_and_repaired(tmp_path):
         ours("check", "-r", "leaks" if code == 3 else "all", image)
         clean(image)
         io(image, "read -P 1 0 1M")
+
+
+def test_a_flag_that_a_compressed_cluster_must_not_have_is_taken_away(tmp_path):
+    raw, image = fill(tmp_path / "raw", 2 << 20), tmp_path / "a.qcow2"
+    stock("convert", "-c", "-f", "raw", "-O", "qcow2", raw, image)
+    with open(image, "r+b") as f:
+        f.seek(40)
+        f.seek(struct.unpack(">Q", f.read(8))[0])
+        table = struct.unpack(">Q", f.read(8))[0] & 0x00fffffffffffe00
+        f.seek(table)
+        entries = struct.unpack(">32Q", f.read(256))
+        at = next(i for i, entry in enumerate(entries) if entry >> 62 == 1)
+        f.seek(table + 8 * at)
+        f.write(struct.pack(">Q", entries[at] | 1 << 63))
+    stock("check", image, code=2)
+    ours("check", image, code=2)
+    assert "    1 corruptions\n" in ours("check", "-r", "all", image)
+    clean(image)
+    stock("compare", "-f", "raw", "-F", "qcow2", raw, image)
 
 
 @pytest.mark.parametrize("seed", range(3))
