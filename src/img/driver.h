@@ -60,9 +60,10 @@ typedef struct ImageDriver {
 
 struct Image {
         const ImageDriver *driver;
-        ImageFile *file;      /* owned */
-        ImageFile *data_file; /* owned; NULL: the data is in file */
-        Image *backing;       /* owned */
+        ImageFile *file;           /* owned */
+        ImageFile *data_file;      /* owned; NULL: the data is in file */
+        Image *backing;            /* owned */
+        VEC(ImageFile *) attached; /* as image_attach() gave them to the driver, which owns them */
         ImageDescription about;
         uint64_t size;
         bool writable;

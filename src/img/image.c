@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "img/bytes.h"
 #include "img/driver.h"
+#include "img/lock.h"
 
 Image *image_open(ImageFile *file, ImageFormat format, unsigned flags, Error *err)
 {
@@ -55,6 +56,7 @@ int image_close(Image *image, Error *err)
         image_file_close(image->data_file);
         image_file_close(image->file);
         image_description_done(&image->about);
+        vec_done(&image->attached);
         free(image);
         return r;
 }
@@ -117,7 +119,30 @@ int image_attach(Image *image, size_t i, ImageFile *file, Error *err)
 {
         if (!image->driver->attach || i >= image->about.data_files.len)
                 return err_set(err, ERR_INVALID_ARG, "'%s' names no file for its data", image_name(image));
-        return image->driver->attach(image, i, file, err);
+        if (image->driver->attach(image, i, file, err) < 0)
+                return -1;
+        while (image->attached.len <= i)
+                vec_push(&image->attached, NULL);
+        image->attached.items[i] = file;
+        return 0;
+}
+
+void image_skip_flush(Image *image, bool skip)
+{
+        image->file->skip_flush = skip;
+        for (size_t i = 0; i < image->attached.len; i++)
+                if (image->attached.items[i])
+                        image->attached.items[i]->skip_flush = skip;
+}
+
+int image_lock(Image *image, bool write, Error *err)
+{
+        if (image_file_lock(image->file, write, err) < 0)
+                return -1;
+        for (size_t i = 0; i < image->attached.len; i++)
+                if (image->attached.items[i] && image_file_lock(image->attached.items[i], write, err) < 0)
+                        return -1;
+        return 0;
 }
 
 Image *image_take_backing(Image *image)

@@ -203,6 +203,13 @@ int image_amend(Image *image, const ImageCreate *how, Error *err);
 int image_plan_files(ImageFormat format, const ImageCreate *how, char ***ret, Error *err);
 /* The i-th file that the header names as holding a part of the disk. Takes the file on success. */
 int image_attach(Image *image, size_t i, ImageFile *file, Error *err);
+/* Flushes reach the disk from now on, or do not, however its files were opened. */
+void image_skip_flush(Image *image, bool skip);
+/*
+ * QEMU's byte locks on its file and on those attached to it; never blocks, and asks for more where locks are held
+ * already. In use: -1, and some of them may be held.
+ */
+int image_lock(Image *image, bool write, Error *err);
 /* Lay out an empty image in file, which is emptied first. */
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err);
 

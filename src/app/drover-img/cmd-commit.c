@@ -4,7 +4,6 @@
 #include "app/drover-img/command.h"
 
 #include "base/str.h"
-#include "img/lock.h"
 #include "img/rebase.h"
 
 #include <stdio.h>
@@ -75,7 +74,7 @@ static int commit_into(const Args *args, Image *image, Image *base, Error *err)
         Progress progress;
 
         /* The chain has the base open for reading; those locks are ours, and become those of who writes there. */
-        if (image_file_lock(image_file(base), true, err) < 0)
+        if (image_lock(base, true, err) < 0)
                 return err_prefix(err, "Could not open '%s'", image_name(base));
         target.policy.no_locks = true;
         target.headers_only = encrypted;
