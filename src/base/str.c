@@ -93,6 +93,29 @@ bool str_is_utf8(const char *s, size_t n)
         return true;
 }
 
+char *str_printable(const char *s, const char *keep)
+{
+        const unsigned char *p = (const unsigned char *)s;
+        size_t n = strlen(s);
+        char *ret = mem_alloc(4 * n + 1), *to = ret;
+
+        while (n) {
+                size_t len = utf8_sequence(p, n);
+                bool control = len == 0 || *p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
+
+                len = len ?: 1;
+                if (control && !strchr(keep, *p))
+                        for (size_t i = 0; i < len; i++)
+                                to += sprintf(to, "\\x%02x", p[i]);
+                else
+                        to = mempcpy(to, p, len);
+                p += len;
+                n -= len;
+        }
+        *to = '\0';
+        return ret;
+}
+
 static bool starts_number(const char *s, bool may_be_negative)
 {
         if (may_be_negative && *s == '-')

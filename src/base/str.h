@@ -35,6 +35,11 @@ char *str_to_base64(const void *data, size_t n);
 /* Blanks and line ends between the characters are passed over. ret: room for 3 bytes for each 4 of s. 0 or -1. */
 int str_from_base64(const char *s, uint8_t *ret, size_t *ret_n);
 bool str_is_utf8(const char *s, size_t n); /* valid, and without NUL */
+/*
+ * For a person to look at: control characters, of one byte and as UTF-8 has them, and bytes that are no UTF-8 stand as
+ * \xNN, so that foreign text can neither move a terminal's cursor nor begin a line. Those in `keep` stay.
+ */
+char *str_printable(const char *s, const char *keep);
 
 /* Base 10, or with 0x base 16 where `hex` is in the name. 0 or -1. */
 int str_to_u64(const char *s, uint64_t *ret);

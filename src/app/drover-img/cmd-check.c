@@ -23,7 +23,7 @@ typedef struct Args {
 static void say(void *arg, const char *text)
 {
         (void)arg;
-        fprintf(stderr, "%s\n", text);
+        remark("%s", text);
 }
 
 /* As qemu-img has it: what is 0 is left out. */

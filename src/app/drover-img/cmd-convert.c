@@ -7,8 +7,6 @@
 #include "base/str.h"
 #include "img/copy.h"
 
-#include <stdio.h>
-
 enum { USUAL_SPARSE = 4096 };
 
 typedef struct Args {
@@ -47,8 +45,8 @@ static int parse_sparse(const char *text, Args *args, Error *err)
 
 static void tell_salvaged(const char *name, uint64_t offset, const Error *why)
 {
-        fprintf(stderr, "drover-img: warning: cannot read '%s' at offset %llu, zeros take its place: %s\n", name,
-                (unsigned long long)offset, why->text);
+        complain("warning: cannot read '%s' at offset %llu, zeros take its place: %s", name,
+                 (unsigned long long)offset, why->text);
 }
 
 static void tell_nothing(const char *name, uint64_t offset, const Error *why)
@@ -250,7 +248,7 @@ static int copy_all(Args *args, Image **sources, size_t n, Image *to, Progress *
 
 static void tell_skipped(const char *name)
 {
-        fprintf(stderr, "drover-img: Skipping inconsistent bitmap '%s'\n", name);
+        complain("Skipping inconsistent bitmap '%s'", name);
 }
 
 /* Before the long copy, what would fail after it. */

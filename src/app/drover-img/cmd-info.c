@@ -33,6 +33,7 @@ void snapshot_print(const ImageSnapshot *s)
 {
         time_t at = s->date_sec;
         uint64_t seconds = s->vm_clock_nsec / 1000000000;
+        AUTOFREE char *id = str_printable(s->id, ""), *name = str_printable(s->name, "");
         char date[64], clock[64], size[32], icount[32] = "";
         struct tm tm;
 
@@ -42,8 +43,7 @@ void snapshot_print(const ImageSnapshot *s)
                  (int)(seconds % 60), (int)(s->vm_clock_nsec / 1000000 % 1000));
         if (s->icount != UINT64_MAX)
                 snprintf(icount, sizeof(icount), "%" PRIu64, s->icount);
-        printf("%-9s %-16s %8s%20s%13s%11s\n", s->id, s->name, size_to_text(s->vm_state_size, size), date, clock,
-               icount);
+        printf("%-9s %-16s %8s%20s%13s%11s\n", id, name, size_to_text(s->vm_state_size, size), date, clock, icount);
 }
 
 /* A file of a vmdk disk, as it was opened. Owned. */
@@ -54,8 +54,8 @@ static char *extent_path(Image *image, const VmdkExtent *extent)
 
 static void print_vmdk(Image *image, const VmdkDescription *vmdk)
 {
-        printf("Format specific information:\n    cid: %u\n    parent cid: %u\n    create type: %s\n    extents:\n",
-               vmdk->cid, vmdk->parent_cid, vmdk->create_type ?: "");
+        printf("Format specific information:\n    cid: %u\n    parent cid: %u\n", vmdk->cid, vmdk->parent_cid);
+        print_named("    create type: ", vmdk->create_type ?: "", "\n    extents:\n");
         for (size_t i = 0; i < vmdk->extents.len; i++) {
                 const VmdkExtent *extent = &vmdk->extents.items[i];
                 AUTOFREE char *path = extent_path(image, extent);
@@ -63,10 +63,11 @@ static void print_vmdk(Image *image, const VmdkDescription *vmdk)
                 printf("        [%zu]:\n", i);
                 if (extent->compressed)
                         printf("            compressed: true\n");
-                printf("            virtual size: %" PRIu64 "\n            filename: %s\n", extent->size, path);
+                printf("            virtual size: %" PRIu64 "\n", extent->size);
+                print_named("            filename: ", path ?: extent->name, "\n");
                 if (extent->cluster_size)
                         printf("            cluster size: %" PRIu64 "\n", extent->cluster_size);
-                printf("            format: %s\n", extent->kind);
+                print_named("            format: ", extent->kind, "\n");
         }
 }
 
@@ -74,8 +75,9 @@ static void print_vmdk(Image *image, const VmdkDescription *vmdk)
 static void print_luks(const LuksHeader *h, const char *indent, const char *format)
 {
         printf("%sivgen alg: %s\n", indent, cipher_iv_name(h->spec.iv));
-        printf("%shash alg: %s\n%scipher alg: %s\n%suuid: %s\n", indent, digest_name(h->digest), indent,
-               cipher_name(h->spec.kind), indent, h->uuid);
+        printf("%shash alg: %s\n%scipher alg: %s\n%suuid: ", indent, digest_name(h->digest), indent,
+               cipher_name(h->spec.kind), indent);
+        print_named("", h->uuid, "\n");
         if (h->spec.iv_digest)
                 printf("%sivgen hash alg: %s\n", indent, digest_name(h->spec.iv_digest));
         if (format)
@@ -112,8 +114,8 @@ static void print_bitmaps(Image *image)
                         printf("                [%u]: in-use\n", n++);
                 if (bitmap->enabled)
                         printf("                [%u]: auto\n", n);
-                printf("            name: %s\n            granularity: %" PRIu64 "\n", bitmap->name,
-                       bitmap->granularity);
+                print_named("            name: ", bitmap->name, "\n");
+                printf("            granularity: %" PRIu64 "\n", bitmap->granularity);
         }
         image_bitmaps_done(&list);
 }
@@ -151,9 +153,10 @@ static void print_specific(Image *image)
         printf("    lazy refcounts: %s\n", on(about->lazy_refcounts));
         print_bitmaps(image);
         printf("    refcount bits: %u\n", about->refcount_bits);
-        if (about->data_files.len)
-                printf("    data file: %s\n    data file raw: %s\n", about->data_files.items[0],
-                       on(about->data_file_raw));
+        if (about->data_files.len) {
+                print_named("    data file: ", about->data_files.items[0], "\n");
+                printf("    data file raw: %s\n", on(about->data_file_raw));
+        }
         print_encryption(image);
         printf("    corrupt: %s\n    extended l2: %s\n", on(about->corrupt), on(about->extended_l2));
 }
@@ -169,7 +172,8 @@ static void print_human(Image *image, const ImageSnapshots *list)
         const ImageDescription *about = image_description(image);
         char size[32], disk[32];
 
-        printf("image: %s\nfile format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n", image_name(image),
+        print_named("image: ", image_name(image), "\n");
+        printf("file format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
                image_format_name(about->format), size_to_text(image_size(image), size), image_size(image),
                is_local(image) ? size_to_text(image_disk_usage(image), disk) : "unavailable");
         if (about->encrypted)
@@ -181,14 +185,14 @@ static void print_human(Image *image, const ImageSnapshots *list)
         if (about->backing_file) {
                 AUTOFREE char *full = image_path_beside(image_name(image), about->backing_file, NULL);
 
-                printf("backing file: %s", about->backing_file);
+                print_named("backing file: ", about->backing_file, "");
                 if (!full)
                         printf(" (cannot determine actual path)");
                 else if (!str_eq(full, about->backing_file))
-                        printf(" (actual path: %s)", full);
+                        print_named(" (actual path: ", full, ")");
                 printf("\n");
                 if (about->backing_format)
-                        printf("backing file format: %s\n", about->backing_format);
+                        print_named("backing file format: ", about->backing_format, "\n");
         }
         print_snapshots(list);
         print_specific(image);

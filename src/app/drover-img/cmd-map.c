@@ -47,9 +47,10 @@ static int print(Printer *p, Error *err)
                         return err_set(err, ERR_OPERATION_UNSUPPORTED,
                                        "File contains external, encrypted or compressed "
                                        "clusters.");
-                if (!e->zero)
-                        printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", e->start, e->length, e->offset,
-                               e->file ? e->file->name : image_name(image_at(p->top, e->depth)));
+                if (!e->zero) {
+                        printf("%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64, e->start, e->length, e->offset);
+                        print_named("", e->file ? e->file->name : image_name(image_at(p->top, e->depth)), "\n");
+                }
         }
         p->printed = true;
         return 0;

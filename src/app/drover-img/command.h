@@ -22,9 +22,13 @@ typedef struct Command {
 extern const Command cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cmd_compare, cmd_convert, cmd_create,
         cmd_dd, cmd_describe, cmd_info, cmd_map, cmd_measure, cmd_rebase, cmd_resize, cmd_serve, cmd_snapshot;
 
-/* "drover-img: sentence" on stderr; returns 1. */
+/* A sentence on stderr; control characters of names that stand in it are made visible. */
+void remark(const char *fmt, ...) PRINTF(1, 2);
+/* "drover-img: sentence" on stderr, in the same way; returns 1. */
 int complain(const char *fmt, ...) PRINTF(1, 2);
 int complain_err(const Error *err);
+/* On stdout, for a person: a name that is another's, an image's for one, with its control characters made visible. */
+void print_named(const char *before, const char *name, const char *after);
 /* An option or an argument was wrong: getopt_long() or the caller has said how. Returns 1. */
 int complain_usage(const char *command);
 

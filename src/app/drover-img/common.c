@@ -16,16 +16,38 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static void vremark(const char *before, const char *fmt, va_list ap) PRINTF(2, 0);
+static void vremark(const char *before, const char *fmt, va_list ap)
+{
+        AUTOFREE char *text = str_vformat(fmt, ap), *shown = str_printable(text, "\n");
+
+        fprintf(stderr, "%s%s\n", before, shown);
+}
+
+void remark(const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        vremark("", fmt, ap);
+        va_end(ap);
+}
+
 int complain(const char *fmt, ...)
 {
         va_list ap;
 
         va_start(ap, fmt);
-        fputs("drover-img: ", stderr);
-        vfprintf(stderr, fmt, ap);
-        fputc('\n', stderr);
+        vremark("drover-img: ", fmt, ap);
         va_end(ap);
         return 1;
+}
+
+void print_named(const char *before, const char *name, const char *after)
+{
+        AUTOFREE char *shown = str_printable(name, "");
+
+        printf("%s%s%s", before, shown, after);
 }
 
 int complain_err(const Error *err)
@@ -117,12 +139,11 @@ int source_format(const Source *source, const char *path, bool write, ImageForma
         if (!file || image_probe(file, ret, err) < 0)
                 return -1;
         if (*ret == IMAGE_FORMAT_RAW && write)
-                fprintf(stderr,
-                        "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
-                        "         Automatically detecting the format is dangerous for raw images, write operations on "
-                        "block 0 will be restricted.\n"
-                        "         Specify the 'raw' format explicitly to remove the restrictions.\n",
-                        path);
+                remark("WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+                       "         Automatically detecting the format is dangerous for raw images, write operations on "
+                       "block 0 will be restricted.\n"
+                       "         Specify the 'raw' format explicitly to remove the restrictions.",
+                       path);
         return 0;
 }
 

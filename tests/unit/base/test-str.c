@@ -52,6 +52,28 @@ TEST(only_valid_utf8_passes)
         CHECK(!str_is_utf8("\xff", 1));
 }
 
+static void check_shown(const char *text, const char *keep, const char *shown)
+{
+        AUTOFREE char *found = str_printable(text, keep);
+
+        CHECK_STR(found, shown);
+}
+
+TEST(control_characters_are_made_visible)
+{
+        check_shown("", "", "");
+        check_shown("plain, with a \\ and \xc3\xa4\xe2\x82\xac", "", "plain, with a \\ and \xc3\xa4\xe2\x82\xac");
+        check_shown("a\x1b[2J\nb\x7f", "", "a\\x1b[2J\\x0ab\\x7f");
+        check_shown("a\tb\nc", "\n", "a\\x09b\nc");
+        /* those of eight bits: as UTF-8, and as they are, which is no UTF-8 */
+        check_shown("\xc2\x9b"
+                    "1m\xc2\xa0|",
+                    "", "\\xc2\\x9b1m\xc2\xa0|");
+        check_shown("\x9b"
+                    "1m\xe2\x82",
+                    "", "\\x9b1m\\xe2\\x82");
+}
+
 TEST(splitting_drops_empty_pieces)
 {
         AUTO_STRLIST list = str_split(",a,,b c,", ", ");
