@@ -44,7 +44,7 @@ int file_read(const char *path, size_t limit, Buf *ret, Error *err)
         return 0;
 }
 
-static int sync_directory_of(const char *path, Error *err)
+int file_sync_directory(const char *path, Error *err)
 {
         const char *slash = strrchr(path, '/');
         AUTOFREE char *dir = !slash ? str_dup(".") : str_dup_n(path, slash == path ? 1 : (size_t)(slash - path));
@@ -85,7 +85,7 @@ static int replace(const char *path, const void *data, size_t n, mode_t mode, bo
                 unlink(beside);
                 return -1;
         }
-        return sync ? sync_directory_of(path, err) : 0;
+        return sync ? file_sync_directory(path, err) : 0;
 }
 
 int file_write_durable(const char *path, const void *data, size_t n, mode_t mode, Error *err)
@@ -111,7 +111,7 @@ int file_link_durable(const char *path, const char *target, Error *err)
                 unlink(beside);
                 return -1;
         }
-        return sync_directory_of(path, err);
+        return file_sync_directory(path, err);
 }
 
 int file_remove_durable(const char *path, Error *err)
@@ -121,7 +121,7 @@ int file_remove_durable(const char *path, Error *err)
                         return 0;
                 return err_errno(err, errno, "cannot remove '%s'", path);
         }
-        return sync_directory_of(path, err);
+        return file_sync_directory(path, err);
 }
 
 int dir_make(const char *path, mode_t mode, Error *err)

@@ -23,5 +23,7 @@ int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode,
 int file_link_durable(const char *path, const char *target, Error *err);
 /* Remove durably; a file that is not there is fine. */
 int file_remove_durable(const char *path, Error *err);
+/* Make durable what was renamed to path, or removed there. */
+int file_sync_directory(const char *path, Error *err);
 /* mkdir -p; directories made get this mode. */
 int dir_make(const char *path, mode_t mode, Error *err);

@@ -134,8 +134,11 @@ static int qcow2_close(Image *image, Error *err)
                 /* The last cluster was perhaps written in part. */
                 if (r == 0)
                         r = image_file_size(q->file, &end, err);
-                if (r == 0 && end & (q->cluster - 1))
+                if (r == 0 && end & (q->cluster - 1)) {
                         r = image_file_truncate(q->file, round_up(end, q->cluster), err);
+                        if (r == 0)
+                                r = image_file_flush(q->file, err);
+                }
         }
         qcow2_free(q);
         return r;

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock
+from nbd_server import Serving
 from waiting import wait_for
 
 pytestmark = needs_stock
@@ -75,13 +76,8 @@ def test_a_backing_file_that_others_read_is_not_committed_to(tmp_path):
     for overlay in (image, sibling):
         ours("create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", overlay)
     io(image, "write -P 1 0 64k")
-    reader = subprocess.Popen([OURS, "serve", "--socket", tmp_path / "s", "-f", "qcow2", "--persistent", sibling])
-    try:
-        wait_for("it serves", lambda: (tmp_path / "s").exists())
+    with Serving(tmp_path, sibling, format="qcow2"):
         assert "lock" in failing("commit", "-f", "qcow2", image)
-    finally:
-        reader.kill()
-        reader.wait()
     ours("commit", "-q", "-f", "qcow2", image)
     io(base, "read -P 1 0 64k")
 
@@ -238,3 +234,120 @@ def test_what_an_untrusted_image_names_is_never_opened(tmp_path, command, kind):
         assert done.returncode == 0
     else:
         assert done.returncode in (1, 2) and "names another file" in done.stderr, done.stderr
+
+
+def test_foreign_names_cannot_write_to_the_terminal(tmp_path):
+    """What an image names is shown with its control characters made visible, and told exactly in JSON."""
+    image, evil = tmp_path / "a", "evil\x1b[2J\x9b1m\u009b\nfile format raw\x7f"
+    ours("create", "-q", "-u", "-f", "qcow2", "-b", evil, "-F", "raw", image, "1M")
+    ours("snapshot", "-c", evil, image)
+    ours("bitmap", "--add", image, evil)
+    extent = "b\x1b[1m\x07.vmdk"
+    (tmp_path / extent).write_bytes(bytes(1 << 20))
+    (tmp_path / "b").write_text('# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n'
+                                f'createType="monolithicFlat"\nRW 2048 FLAT "{extent}" 0\n')
+
+    def shown(*words):
+        done = subprocess.run([OURS, *map(str, words)], capture_output=True, timeout=120)
+        text = (done.stdout + done.stderr).decode()
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), text
+        return done.returncode, text
+
+    visible = r"evil\x1b[2J\xc2\x9b1m\xc2\x9b\x0afile format raw\x7f"
+    assert shown("info", image)[1].count(visible) == 4  # its name, its path, the snapshot, the bitmap
+    assert shown("snapshot", "-l", image)[1].count(visible) == 1
+    code, text = shown("info", "--backing-chain", image)
+    assert code == 1 and r"evil\x1b[2J" in text
+    assert r"b\x1b[1m\x07.vmdk" in shown("info", tmp_path / "b")[1]
+    assert r"b\x1b[1m\x07.vmdk" in shown("map", tmp_path / "b")[1]
+    about = info(image)
+    assert about["backing-filename"] == about["snapshots"][0]["name"] == evil
+    assert about["format-specific"]["data"]["bitmaps"][0]["name"] == evil
+
+
+def test_a_data_file_that_others_read_is_not_committed_to(tmp_path):
+    base, image, data = (tmp_path / name for name in ("base", "image", "data"))
+    ours("create", "-q", "-f", "qcow2", "-o", f"data_file={data}", base, "1M")
+    ours("create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", image)
+    io(image, "write -P 1 0 64k")
+    before = data.read_bytes()
+    with Serving(tmp_path, data, "-r"):
+        assert "lock" in failing("commit", "-f", "qcow2", image)
+        assert data.read_bytes() == before
+    ours("commit", "-q", "-f", "qcow2", image)
+    io(base, "read -P 1 0 64k")
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("command", ["create", "convert", "dd"])
+def test_a_target_that_is_a_link_stays_one(tmp_path, command, there):
+    """As with stock: the image is where the link leads, which need not be there yet."""
+    raw, link, place = fill(tmp_path / "raw", 1 << 20), tmp_path / "link", tmp_path / "elsewhere"
+    place.mkdir()
+    (tmp_path / "between").symlink_to("elsewhere/image")
+    link.symlink_to("between")
+    if there:
+        (place / "image").write_bytes(b"was there")
+        (place / "image").chmod(0o640)
+    words = {"create": ("create", "-q", "-f", "qcow2", link, "1M"), "convert": ("convert", "-f", "raw", "-O", "qcow2", raw, link),
+             "dd": ("dd", "-f", "raw", "-O", "qcow2", f"if={raw}", f"of={link}")}[command]
+    ours(*words)
+    assert link.is_symlink() and (tmp_path / "between").is_symlink() and os.listdir(place) == ["image"]
+    assert sorted(os.listdir(tmp_path)) == ["between", "elsewhere", "link", "raw"]
+    assert info(link)["format"] == "qcow2" and (not there or (place / "image").stat().st_mode & 0o777 == 0o640)
+    if command != "create":
+        stock("compare", "-f", "raw", "-F", "qcow2", raw, place / "image")
+
+
+def test_files_beside_an_image_behind_a_link_are_where_it_is_looked_for(tmp_path):
+    raw, place = fill(tmp_path / "raw", 1 << 20), tmp_path / "elsewhere"
+    place.mkdir()
+    (tmp_path / "link.vmdk").symlink_to("elsewhere/image.vmdk")
+    ours("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", raw, tmp_path / "link.vmdk")
+    assert os.listdir(place) == ["image.vmdk"] and (tmp_path / "link-flat.vmdk").exists()
+    stock("compare", "-f", "raw", "-F", "vmdk", raw, tmp_path / "link.vmdk")
+    # The same with a backing file named from there.
+    (tmp_path / "top").symlink_to("elsewhere/top")
+    (tmp_path / "copy").symlink_to("elsewhere/copy")
+    ours("create", "-q", "-f", "qcow2", "-b", "raw", "-F", "raw", tmp_path / "top")
+    io(tmp_path / "top", "write -P 5 0 64k")
+    ours("convert", "-O", "qcow2", "-B", "raw", "-F", "raw", tmp_path / "top", tmp_path / "copy")
+    stock("compare", tmp_path / "top", tmp_path / "copy")
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
+@pytest.mark.parametrize("format, options", [("raw", ""), ("qcow2", ""), ("qcow2", "data_file={}/data"), ("vmdk", ""),
+                                             ("vmdk", "subformat=twoGbMaxExtentFlat"), ("vdi", ""), ("vpc", ""), ("vhdx", ""),
+                                             ("parallels", ""), ("qcow", "")])
+@pytest.mark.parametrize("command", ["create", "convert -t writeback", "convert", "dd"])
+def test_an_image_is_on_the_disk_before_it_has_its_name(tmp_path, command, format, options):
+    """Unless the cache mode is unsafe, as convert's is when none is given, like stock's."""
+    raw, new, seen = fill(tmp_path / "raw", 1 << 20), tmp_path / "new", tmp_path / "trace"
+    words = command.split()
+    if words[0] == "dd" and options:
+        pytest.skip("dd takes no options")
+    more = ["-o", options.format(tmp_path)] if options else []
+    words += {"create": ["-q", "-f", format, *more, new, "1M"], "convert": ["-f", "raw", "-O", format, *more, raw, new],
+              "dd": ["-f", "raw", "-O", format, f"if={raw}", f"of={new}"]}[words[0]]
+    subprocess.run(["strace", "-f", "-y", "-s", "1", "-o", seen, "-e",
+                    "trace=pwrite64,ftruncate,fallocate,fsync,fdatasync,rename,renameat,renameat2",
+                    OURS, *map(str, words)], check=True, timeout=120, env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"})
+    unflushed, unnamed, renamed = set(), set(), 0
+    for line in seen.read_text(errors="replace").splitlines():
+        call = re.search(r"(\w+)\((?:\d+<([^>]*)>)?(.*)", line)
+        if not call or "= -1" in line:
+            continue
+        name, path, rest = call.groups()
+        if name in ("pwrite64", "ftruncate", "fallocate"):
+            unflushed.add(path)
+        elif name == "fdatasync" or name == "fsync" and path != str(tmp_path):
+            unflushed.discard(path)
+        elif name.startswith("rename"):
+            old, final = re.findall(r'"([^"]*)"', rest)
+            assert command == "convert" or old not in unflushed, (old, seen.read_text(errors="replace"))
+            unnamed.add(final)
+            renamed += 1
+        elif name == "fsync":
+            unnamed.clear()
+    assert renamed == (2 if options else 1)
+    assert bool(unnamed) == (command == "convert")

@@ -59,6 +59,15 @@ void about_man_page(Buf *to)
                 if (str_eq((*each)->name, "serve"))
                         put_serve_options(to);
         }
+        buf_put_text(to, ".SH CACHE MODES\n");
+        roff_put_text(
+                to,
+                "-t takes none, writeback, writethrough, directsync and unsafe; writeback is usual, and for convert unsafe, as "
+                "with qemu-img. A new image gets its name when it is whole, whatever the mode: an error, a full disk or a "
+                "signal leaves what stood there before. But for unsafe it is on the disk by then, and so is its name when "
+                "the command ends. After convert without -t a power failure within the next seconds may leave an image that "
+                "is cut short or empty: say -t writeback where that matters. A symbolic link that is named as a target "
+                "stays, and the image stands where it leads.\n");
         buf_put_text(to, ".SH EXIT STATUS\n");
         roff_put_text(
                 to,

@@ -13,6 +13,7 @@ typedef struct Args {
         Source source;
         ChainPolicy target;
         const char *format, *backing, *backing_format, *snapshot;
+        const char *name; /* of the target; NULL: as its file is called */
         Options options;
         CopyOptions copy;
         bool no_create, show_progress, best, target_opts, bitmaps, skip_broken, offload, sparse_given;
@@ -217,7 +218,7 @@ static int find_common_backing(const Args *args, Image *from, Image *to, const I
         *until = NULL;
         if (!args->backing)
                 return 0;
-        wanted = image_path_beside(image_name(to), args->backing, err);
+        wanted = image_path_beside(args->name ?: image_name(to), args->backing, err);
         if (!wanted)
                 return -1;
         for (Image *below = image_backing(from); below; below = image_backing(below))
@@ -319,6 +320,8 @@ static int convert(Args *args, char **names, size_t n, const char *path, Error *
         int r = args->no_create ? confine_to_image(&target, path, err)
                                 : confine_to_new(path, options_find(&args->options, "data_file"), err);
 
+        /* A new image is written under another name, behind a link in another directory. */
+        args->name = args->target_opts ? NULL : path;
         for (size_t i = 0; i < n && r == 0; i++) {
                 sources[i] = source_open(&args->source, names[i], 0, err);
                 r = sources[i] ? 0 : -1;

@@ -105,7 +105,8 @@ static int create(Args *args, const char *path, const char *size, Error *err)
         if (!image)
                 return err_prefix(err, "%s", path);
         /* Half-made it has no name; one flush at the end is enough. */
-        image_file(image)->skip_flush = false;
+        image_skip_flush(image, false);
+        made.durable = true;
         if (image_flush(image, err) < 0 || image_close(TAKE(image), err) < 0)
                 return err_prefix(err, "%s", path);
         return new_image_keep(&made, err);

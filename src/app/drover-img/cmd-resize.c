@@ -50,6 +50,8 @@ static int new_size(const char *text, uint64_t old, uint64_t *ret, Error *err)
         if (sign == '-' && size > old)
                 return err_set(err, ERR_INVALID_ARG, "New image size must be positive");
         *ret = sign == '+' ? old + size : sign == '-' ? old - size : size;
+        if (*ret > INT64_MAX - 511)
+                return err_set(err, ERR_OVERFLOW, "Image size must be less than 8 EiB!");
         if (*ret == 0)
                 return err_set(err, ERR_INVALID_ARG, "New image size must be positive");
         return 0;

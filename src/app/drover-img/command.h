@@ -129,10 +129,13 @@ DEFINE_AUTO_VALUE(Options, options_done)
 
 /* It is there, and not a plain file. */
 bool path_is_device(const char *path);
+/* Where a file at path really stands, which need not be there yet: what symbolic links there lead to. Owned. */
+char *path_behind_links(const char *path);
 
 /* What `create` and `convert` do: a new image under a temporary name. */
 typedef struct NewImage {
-        char *path, *temporary;           /* owned; temporary NULL: written in place */
+        char *path, *temporary;           /* owned; path: behind links; temporary NULL: written in place */
+        bool durable;                     /* not in the cache mode "unsafe": on disk when it has its name */
         ImageFile *data_file;             /* owned */
         char *data_path, *data_temporary; /* where that shall stand, and until then; NULL: none, or in place; owned */
         ImageDescription parent;          /* what the image notes of the one below */

@@ -302,9 +302,11 @@ int confine_to_image(const Source *source, const char *argument, Error *err)
 int confine_to_new(const char *path, const char *data_file, Error *err)
 {
         AUTOFREE char *data = data_file ? image_path_beside("", data_file, err) : NULL;
-        AUTOFREE char *dir = directory_of(path), *data_dir = data ? directory_of(data) : NULL;
+        AUTOFREE char *real = path_behind_links(path), *real_data = data ? path_behind_links(data) : NULL;
+        AUTOFREE char *dir = directory_of(path), *real_dir = directory_of(real);
+        AUTOFREE char *data_dir = real_data ? directory_of(real_data) : NULL;
 
         if (data_file && !data)
                 return -1;
-        return confine((const char *[]){ dir, path, data_dir, NULL }, err);
+        return confine((const char *[]){ dir, path, real_dir, data_dir, NULL }, err);
 }

@@ -4,10 +4,12 @@
  * It is written beside its place and renamed at the end. Whatever happens
  * before - a full disk, an I/O error, Ctrl-C - no half image stands under the
  * final name, and an image that stood there is untouched. Devices, and targets
- * that must be kept (-n), are written in place.
+ * that must be kept (-n), are written in place. A symbolic link stays: the new
+ * file stands where it leads.
  */
 #include "app/drover-img/command.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "img/lock.h"
@@ -17,6 +19,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { MOST_LINKS = 40 };
 
 /* What stands under the final name must not be in use; its owner and mode go over to the new file. */
 static int respect_old(const char *path, ImageFile *file, const ChainPolicy *policy, Error *err)
@@ -54,6 +58,26 @@ static ImageFile *make_temporary(const char *path, char **ret, const ChainPolicy
         return image_chain_file(*ret, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, policy, err);
 }
 
+char *path_behind_links(const char *path)
+{
+        AUTOFREE char *at = str_dup(path);
+        char next[4096];
+
+        for (int links = 0; links < MOST_LINKS; links++) {
+                ssize_t n = readlink(at, next, sizeof(next) - 1);
+                AUTOFREE char *dir = directory_of(at);
+                struct stat st;
+
+                /* A link that somebody else put into a directory for all the system does not let us follow. */
+                if (n < 0 || (stat(at, &st) < 0 && errno == EACCES))
+                        break;
+                next[n] = '\0';
+                free(at);
+                at = next[0] == '/' ? str_dup(next) : str_format("%s/%s", dir, next);
+        }
+        return TAKE(at);
+}
+
 bool path_is_device(const char *path)
 {
         struct stat st;
@@ -65,7 +89,7 @@ bool path_is_device(const char *path)
 static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, const ChainPolicy *policy, Error *err)
 {
         AUTO_STRLIST names = NULL;
-        AUTOFREE char *dir = directory_of(made->path);
+        AUTOFREE char *dir = directory_of(how->path); /* there they are looked for, also when that is a link */
 
         if (image_plan_files(format, how, &names, err) < 0)
                 return -1;
@@ -75,7 +99,9 @@ static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, cons
         for (char **name = names; *name; name++) {
                 size_t i = made->n_files;
 
-                made->file_paths[i] = str_format("%s/%s", dir, *name);
+                AUTOFREE char *path = str_format("%s/%s", dir, *name);
+
+                made->file_paths[i] = path_behind_links(path);
                 made->n_files++;
                 made->files[i] = make_temporary(made->file_paths[i], &made->file_temporaries[i], policy, err);
                 if (!made->files[i])
@@ -122,11 +148,14 @@ static int attach_files(NewImage *made, Image *image, Error *err)
 
 static int make_data_file(NewImage *made, ImageCreate *how, bool in_place, const ChainPolicy *policy, Error *err)
 {
+        AUTOFREE char *path = NULL;
+
         if (!how->data_file_name)
                 return 0;
-        made->data_path = image_path_beside("", how->data_file_name, err);
-        if (!made->data_path)
+        path = image_path_beside("", how->data_file_name, err);
+        if (!path)
                 return -1;
+        made->data_path = path_behind_links(path);
         if (!in_place && !path_is_device(made->data_path))
                 made->data_file = make_temporary(made->data_path, &made->data_temporary, policy, err);
         else
@@ -143,7 +172,8 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
         AUTO(Image) *image = NULL;
         ImageFile *file;
 
-        made->path = str_dup(path);
+        made->path = path_behind_links(path);
+        made->durable = !policy->skip_flush;
         interrupt_removes(made);
         how->path = path;
         in_place = in_place || path_is_device(path);
@@ -151,10 +181,10 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
             look_at_parent(made, format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
                 return NULL;
         file = in_place ? image_chain_file(path, FILE_WRITE | FILE_CREATE, policy, err)
-                        : make_temporary(path, &made->temporary, policy, err);
+                        : make_temporary(made->path, &made->temporary, policy, err);
         if (!file)
                 return NULL;
-        if ((made->temporary && respect_old(path, file, policy, err) < 0) ||
+        if ((made->temporary && respect_old(made->path, file, policy, err) < 0) ||
             image_create(file, format, how, err) < 0) {
                 image_file_close(file);
                 return NULL;
@@ -167,22 +197,25 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
         return attach_files(made, image, err) < 0 ? NULL : TAKE(image);
 }
 
-static int give_name(char **temporary, const char *path, Error *err)
+/* durable: the file is flushed, and so is its name when this returns. */
+static int give_name(char **temporary, const char *path, bool durable, Error *err)
 {
-        if (*temporary && rename(*temporary, path) < 0)
+        if (!*temporary)
+                return 0;
+        if (rename(*temporary, path) < 0)
                 return err_errno(err, errno, "cannot rename '%s' to '%s'", *temporary, path);
         free(TAKE(*temporary));
-        return 0;
+        return durable ? file_sync_directory(path, err) : 0;
 }
 
 int new_image_keep(NewImage *made, Error *err)
 {
         for (size_t i = 0; i < made->n_files; i++)
-                if (give_name(&made->file_temporaries[i], made->file_paths[i], err) < 0)
+                if (give_name(&made->file_temporaries[i], made->file_paths[i], made->durable, err) < 0)
                         return -1;
-        if (give_name(&made->data_temporary, made->data_path, err) < 0)
+        if (give_name(&made->data_temporary, made->data_path, made->durable, err) < 0)
                 return -1;
-        return give_name(&made->temporary, made->path, err);
+        return give_name(&made->temporary, made->path, made->durable, err);
 }
 
 void new_image_unlink(const NewImage *made)
