@@ -14,4 +14,5 @@ int call_find_volume(Call *call, const WireStorageVol *wire, Pool **pool, Volume
 /* Nobody else may change the volume of this name until it is released. */
 int volume_claim(Pool *pool, const char *name, Error *err);
 void volume_release(Pool *pool, const char *name);
+bool volume_is_changing(const Pool *pool, const char *name);               /* who has claimed it is at work */
 int call_reply_volume(Call *call, const Pool *pool, const VolumeDef *def); /* returns 0 */

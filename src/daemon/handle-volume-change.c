@@ -19,23 +19,63 @@ typedef struct Change {
         char *name;
         VolumeDef *made;  /* of a pool with nothing behind it */
         VolumeDef *keyed; /* names the secrets that open it; NULL: none */
-        bool makes;       /* the answer is the volume */
+        Pool *from_pool;  /* of a copy: what is copied stays as it is meanwhile; NULL: none */
+        char *from_name;
+        bool makes; /* the answer is the volume */
         bool removes;
 } Change;
 
+/* In Pool.busy: 1 for one who changes it, else 1 more than those who read it. */
+enum { CHANGED = 1 };
+
+static uintptr_t use_of(const Pool *pool, const char *name)
+{
+        return (uintptr_t)map_find_text(pool->busy, name);
+}
+
+static void set_use(Pool *pool, const char *name, uintptr_t use)
+{
+        if (use > CHANGED)
+                map_put_text(pool->busy, name, (void *)use);
+        else
+                map_remove_text(pool->busy, name);
+}
+
+bool volume_is_changing(const Pool *pool, const char *name)
+{
+        return use_of(pool, name) == CHANGED;
+}
+
 int volume_claim(Pool *pool, const char *name, Error *err)
 {
-        static char taken;
-
-        if (map_find_text(pool->busy, name))
+        if (use_of(pool, name))
                 return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.", name);
-        map_put_text(pool->busy, name, &taken);
+        map_put_text(pool->busy, name, (void *)(uintptr_t)CHANGED);
         return 0;
 }
 
 void volume_release(Pool *pool, const char *name)
 {
         map_remove_text(pool->busy, name);
+}
+
+/* Others may read it too. Its pool stays as it is, like that of the copy. */
+static void claim_source(Change *change, Pool *pool, const char *name)
+{
+        set_use(pool, name, MAX(use_of(pool, name), (uintptr_t)CHANGED) + 1);
+        change->from_pool = pool_ref(pool);
+        change->from_name = str_dup(name);
+        pool->tasks++;
+}
+
+static void release_source(Change *change)
+{
+        if (!change->from_pool)
+                return;
+        set_use(change->from_pool, change->from_name, use_of(change->from_pool, change->from_name) - 1);
+        change->from_pool->tasks--;
+        pool_unref(change->from_pool);
+        free(change->from_name);
 }
 
 static Change *change_new(Call *call, Pool *pool, const char *name, Error *err)
@@ -52,6 +92,7 @@ static Change *change_new(Call *call, Pool *pool, const char *name, Error *err)
 static Change *change_free(Change *change)
 {
         volume_release(change->pool, change->name);
+        release_source(change);
         pool_unref(change->pool);
         volume_def_unref(change->made);
         volume_def_unref(change->keyed);
@@ -176,7 +217,8 @@ static void add_keys(TaskSpec *spec, size_t n, const VolumeKeys *keys)
         spec->from_key = MAX(keys->from_key, 0);
 }
 
-static int make(Call *call, Pool *pool, const char *xml, const VolumeDef *from, uint32_t flags, Error *err)
+static int make(Call *call, Pool *pool, const char *xml, Pool *from_pool, const VolumeDef *from, uint32_t flags,
+                Error *err)
 {
         TaskSpec spec = { .words = { "make" }, .from = from };
         AUTO(VolumeDef) *wanted = NULL;
@@ -199,6 +241,8 @@ static int make(Call *call, Pool *pool, const char *xml, const VolumeDef *from, 
         if (!change)
                 return -1;
         change->makes = true;
+        if (from)
+                claim_source(change, from_pool, from->name);
         if (!pool->storage->program)
                 change->made = imagine(wanted);
         if (flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
@@ -221,7 +265,7 @@ int handle_storage_vol_create_xml(Call *call, const WireStorageVolCreateXmlArgs 
 
         if (!pool || pool_must_be_active(pool, err) < 0)
                 return -1;
-        return make(call, pool, args->xml, NULL, args->flags, err);
+        return make(call, pool, args->xml, NULL, NULL, args->flags, err);
 }
 
 int handle_storage_vol_create_xml_from(Call *call, const WireStorageVolCreateXmlFromArgs *args, Error *err)
@@ -232,14 +276,29 @@ int handle_storage_vol_create_xml_from(Call *call, const WireStorageVolCreateXml
         if (!pool || pool_must_be_active(pool, err) < 0 ||
             call_find_volume(call, &args->clonevol, &from_pool, &from, err) < 0)
                 return -1;
-        if (map_find_text(from_pool->busy, from->def->name))
+        if (volume_is_changing(from_pool, from->def->name))
                 return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.", from->def->name);
-        return make(call, pool, args->xml, from->def, args->flags, err);
+        return make(call, pool, args->xml, from_pool, from->def, args->flags, err);
 }
 
 /* --- changing --- */
 
-/* A guest that runs with this volume would lose what it stands on (STO-25). */
+static bool is_source(const SourceDef *source, const Pool *pool, const VolumeDef *def)
+{
+        return (source->path && str_eq(source->path, def->target.path)) ||
+               (str_eq(source->pool, pool->name) && str_eq(source->volume, def->name));
+}
+
+static bool is_below(const DiskDef *disk, const Pool *pool, const VolumeDef *def)
+{
+        for (const BackingStoreDef *at = disk->backing; at; at = at->backing) {
+                if (is_source(&at->source, pool, def))
+                        return true;
+        }
+        return false;
+}
+
+/* A guest that runs with this volume, or with one that stands on it, would lose what it stands on (STO-25). */
 static int check_unused(const Pool *pool, const VolumeDef *def, const char *act, Error *err)
 {
         const DomainList *domains = pool->storage->driver->domains;
@@ -248,13 +307,18 @@ static int check_unused(const Pool *pool, const VolumeDef *def, const char *act,
                 const Domain *dom = domain_list_at(domains, i);
 
                 for (uint32_t j = 0; dom->live && j < dom->live->n_disks; j++) {
-                        const SourceDef *source = &dom->live->disks[j]->source;
+                        const DiskDef *disk = dom->live->disks[j];
 
-                        if (str_eq(source->path, def->target.path) ||
-                            (str_eq(source->pool, pool->name) && str_eq(source->volume, def->name)))
+                        if (is_source(&disk->source, pool, def))
                                 return err_set(err, ERR_OPERATION_INVALID,
                                                "volume '%s' is disk '%s' of the running guest '%s' and cannot be %s",
-                                               def->name, dom->live->disks[j]->target_dev, dom->name, act);
+                                               def->name, disk->target_dev, dom->name, act);
+                        if (is_below(disk, pool, def))
+                                return err_set(
+                                        err, ERR_OPERATION_INVALID,
+                                        "volume '%s' is what disk '%s' of the running guest '%s' stands on and "
+                                        "cannot be %s",
+                                        def->name, disk->target_dev, dom->name, act);
                 }
         }
         return 0;

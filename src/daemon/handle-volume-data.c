@@ -179,7 +179,7 @@ static int transfer(Call *call, const Way *way, Error *err)
         if (volume->def->type == VOLUME_TYPE_DIR)
                 return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is a directory", volume->def->name);
         if (way->upload ? volume_claim(pool, volume->def->name, err) < 0
-                        : map_find_text(pool->busy, volume->def->name) &&
+                        : volume_is_changing(pool, volume->def->name) &&
                                   err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.",
                                           volume->def->name) < 0)
                 return -1;

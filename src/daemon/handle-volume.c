@@ -149,24 +149,75 @@ int handle_storage_vol_lookup_by_name(Call *call, const WireStorageVolLookupByNa
         return when_known(call, &args->pool, look_up_name, err);
 }
 
+/* --- by what does not name the pool --- */
+
+typedef struct Search {
+        Call *call;
+        const char *text; /* of the call */
+        bool by_key;
+} Search;
+
+static int search(const Search *what, Error *err);
+
+/* One that does not respond has been waited for as well. */
+static void on_searched(void *arg, const Error *failure UNUSED)
+{
+        Search *s = arg;
+        AUTO(Error) err = { 0 };
+
+        if (search(s, &err) < 0)
+                call_fail(s->call, &err);
+        free(s);
+}
+
+/* A file's key is its path. */
+static bool may_hold(const Pool *pool, const char *text)
+{
+        const char *dir = pool->live->target_path;
+
+        return !pool_type_is_directory(pool->live->type) || (str_starts(text, dir) && text[strlen(dir)] == '/');
+}
+
+static bool waits_for(Pool *pool, const Search *what)
+{
+        Search *s;
+
+        if (!pool_is_active(pool) || !pool->serve || !may_hold(pool, what->text))
+                return false;
+        s = mem_new(Search);
+        *s = *what;
+        if (pool_serve_wait(pool->serve, on_searched, s))
+                return true;
+        free(s);
+        return false;
+}
+
+/* What is not known may be in a pool that is gone through for the first time: after a start of the daemon all are. */
+static int search(const Search *what, Error *err)
+{
+        const Storage *storage = call_driver(what->call)->storage;
+        Pool *pool;
+        const Volume *volume = storage_find_volume(storage, what->by_key ? what->text : NULL,
+                                                   what->by_key ? NULL : what->text, &pool);
+
+        if (volume)
+                return call_reply_volume(what->call, pool, volume->def);
+        for (size_t i = 0; i < registry_len(storage->pools); i++) {
+                if (waits_for(registry_at(storage->pools, i), what))
+                        return 0;
+        }
+        return what->by_key ? err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching key %s", what->text)
+                            : err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching path '%s'", what->text);
+}
+
 int handle_storage_vol_lookup_by_key(Call *call, const WireStorageVolLookupByKeyArgs *args, Error *err)
 {
-        Pool *pool;
-        const Volume *volume = storage_find_volume(call_driver(call)->storage, args->key, NULL, &pool);
-
-        if (!volume)
-                return err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching key %s", args->key);
-        return call_reply_volume(call, pool, volume->def);
+        return search(&(Search){ call, args->key, true }, err);
 }
 
 int handle_storage_vol_lookup_by_path(Call *call, const WireStorageVolLookupByPathArgs *args, Error *err)
 {
-        Pool *pool;
-        const Volume *volume = storage_find_volume(call_driver(call)->storage, NULL, args->path, &pool);
-
-        if (!volume)
-                return err_set(err, ERR_NO_STORAGE_VOL, "no storage vol with matching path '%s'", args->path);
-        return call_reply_volume(call, pool, volume->def);
+        return search(&(Search){ call, args->path, false }, err);
 }
 
 int handle_storage_vol_get_path(Call *call, const WireStorageVolGetPathArgs *args, Error *err)

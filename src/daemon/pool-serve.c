@@ -186,18 +186,28 @@ static void on_records(void *arg, uint32_t revents UNUSED)
                 buf_drop(&serve->records, used);
 }
 
+bool pool_serve_is_starting(const PoolServe *serve)
+{
+        return serve->requests.len && !serve->requests.items[0].number;
+}
+
 static void on_ended(void *arg, Buf *said UNUSED, const Error *failure)
 {
         PoolServe *serve = arg;
+        AUTO(Pool) *pool = pool_ref(serve->pool);
+        bool was_ready = !pool_serve_is_starting(serve);
         AUTO(Error) err = { 0 };
 
         serve->gone = true;
         if (failure)
                 err_copy(&err, failure);
         else
-                err_set(&err, ERR_OPERATION_FAILED, "storage pool '%s' is not watched any more", serve->pool->name);
-        log_debug("storage pool '%s': %s", serve->pool->name, err.text);
+                err_set(&err, ERR_OPERATION_FAILED, "the process that watches it ended");
+        log_debug("storage pool '%s': %s", pool->name, err.text);
         fail_all(serve, &err);
+        /* whoever was told may have stopped the pool */
+        if (was_ready && pool->serve == serve)
+                pool_watch_again(pool, &err);
 }
 
 /* --- asking --- */
@@ -216,7 +226,7 @@ static void ask(PoolServe *serve, const char *what, const char *name, DriverDone
         AUTO(Error) err = { 0 };
 
         if (serve->gone)
-                err_set(&err, ERR_OPERATION_FAILED, "storage pool '%s' is not watched any more; start it again",
+                err_set(&err, ERR_OPERATION_FAILED, "the process that watched storage pool '%s' has just ended",
                         serve->pool->name);
         else if (serve->requests.len >= most || write(serve->to, text, strlen(text) + 1) != (ssize_t)strlen(text) + 1)
                 err_set(&err, ERR_OPERATION_TIMEOUT,
@@ -245,17 +255,24 @@ void pool_serve_figures(PoolServe *serve, DriverDone *done, void *arg)
 
 bool pool_serve_wait(PoolServe *serve, DriverDone *done, void *arg)
 {
-        if (!serve->requests.len || serve->requests.items[0].number)
+        if (!pool_serve_is_starting(serve))
                 return false;
         add_request(serve, 0, done, arg);
         return true;
+}
+
+bool pool_serve_lives(const PoolServe *serve)
+{
+        return !serve->gone;
 }
 
 /* --- its life --- */
 
 static int start(PoolServe *serve, bool starts, Error *err)
 {
-        const char *argv[] = { serve->pool->storage->program, "serve", starts ? "start" : NULL, NULL };
+        /* volumes that are being made look like what a crash left behind */
+        const char *word = starts ? "start" : serve->pool->tasks ? "busy" : NULL;
+        const char *argv[] = { serve->pool->storage->program, "serve", word, NULL };
         AUTO(Buf) xml = { 0 };
         AUTO(Fd) pool = -1;
         AUTO(Fd) login = -1;

@@ -17,5 +17,9 @@ void pool_serve_look(PoolServe *serve, const char *name, DriverDone *done, void 
 void pool_serve_figures(PoolServe *serve, DriverDone *done, void *arg);
 /* While the pool is gone through for the first time: done() comes afterwards. False: its volumes are known already. */
 bool pool_serve_wait(PoolServe *serve, DriverDone *done, void *arg);
+/* The pool is gone through for the first time. */
+bool pool_serve_is_starting(const PoolServe *serve);
+/* The process has not ended, whether it answers or not. */
+bool pool_serve_lives(const PoolServe *serve);
 /* Whoever waits is told. Returns NULL. */
 PoolServe *pool_serve_free(PoolServe *serve);

@@ -17,7 +17,10 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { IMAGINARY_BYTES_GIB = 100 };
+enum {
+        IMAGINARY_BYTES_GIB = 100,
+        CALM_MS = 60000, /* a process that ends more often than that is not replaced */
+};
 
 Pool *pool_new(Storage *storage, const char *name, const Uuid *uuid)
 {
@@ -317,6 +320,61 @@ void pool_stop(Pool *pool, DriverDone *done, void *arg)
         else if (!storage_task(pool, &(TaskSpec){ .words = { "pool", "stop" } }, on_stopped, change, &err))
                 on_stopped(change, &err);
 }
+
+/* --- pools that end by themselves --- */
+
+static void nobody_waits(void *arg UNUSED, const Error *failure UNUSED)
+{
+}
+
+static void end_lost(Pool *pool, const Error *why)
+{
+        Change *change = change_new(pool, nobody_waits, NULL);
+
+        log_warning("storage pool '%s' does not run any more: %s", pool->name, why->text);
+        pool->changing = true;
+        pool_serve_free(pool->serve);
+        become_inactive(pool);
+        note_status(pool, false, on_stop_noted, change);
+}
+
+/* A server that is silent may speak again: its pool is as it was, and what its process says then counts. */
+static void on_watched(void *arg, const Error *failure)
+{
+        AUTO(Pool) *pool = arg;
+
+        if (!failure || pool->storage->ending || !pool_is_active(pool))
+                return;
+        if (failure->code == ERR_OPERATION_TIMEOUT && pool->serve && pool_serve_lives(pool->serve))
+                log_warning("%s", failure->text);
+        else
+                end_lost(pool, failure);
+}
+
+void pool_watch(Pool *pool)
+{
+        AUTO(Error) err = { 0 };
+
+        pool->serve = pool_serve_new(pool, false, on_watched, pool_ref(pool), &err);
+        if (!pool->serve)
+                on_watched(pool, &err);
+}
+
+void pool_watch_again(Pool *pool, const Error *why)
+{
+        uint64_t now_ms = loop_now_ms(pool->storage->driver->daemon->loop), before_ms = pool->unwatched_ms;
+
+        pool->unwatched_ms = now_ms;
+        if (before_ms && now_ms - before_ms < CALM_MS) {
+                end_lost(pool, why);
+                return;
+        }
+        log_warning("storage pool '%s': %s; another process watches it from now on", pool->name, why->text);
+        pool_serve_free(pool->serve);
+        pool_watch(pool);
+}
+
+/* --- refreshing --- */
 
 static void on_refreshed(void *arg, const Error *failure)
 {

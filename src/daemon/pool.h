@@ -39,16 +39,18 @@ struct Pool {
         PoolDef *config;                          /* what the next start uses; NULL while transient */
         PoolDef *live;                            /* what runs; NULL while inactive */
         bool autostart, listed;                   /* listed: in the registry */
+        bool is_first;                            /* this daemon made it, for a host that had none */
         bool changing;                            /* it starts or stops */
         bool going;                               /* it is being undefined */
         unsigned tasks;                           /* that change volumes; it stays as it is meanwhile */
         uint64_t capacity, allocation, available; /* bytes */
         VEC(Volume *) volumes;
         Map *by_name, *by_key, *by_path; /* of its volumes */
-        Map *busy;                       /* names of volumes that are being made or changed */
+        Map *busy;                       /* names of volumes that are being made, changed or copied */
         unsigned scans;
         bool scanning;
-        PoolServe *serve; /* while it is active */
+        PoolServe *serve;      /* while it is active */
+        uint64_t unwatched_ms; /* when its process ended by itself last, by the loop's clock; 0: never */
 };
 
 struct Storage {
@@ -70,8 +72,11 @@ int storage_load(Driver *driver, FileQueue *files, Error *err);
 int storage_load_imaginary(Driver *driver, Error *err);
 /* Pools stay as they are. Returns NULL. */
 Storage *storage_free(Storage *storage);
-/* Those marked so, once after boot; done(arg) comes when all of them run, or failed to. */
-void storage_autostart(Storage *storage, void (*done)(void *arg), void *arg);
+/*
+ * Those marked so, once after boot, or else the one that this daemon made, which no boot could start yet. done(arg) comes
+ * when all of them run, or failed to.
+ */
+void storage_autostart(Storage *storage, bool after_boot, void (*done)(void *arg), void *arg);
 
 /* --- pool.c --- */
 
@@ -102,6 +107,10 @@ PoolDef *storage_parse_pool(Storage *storage, const char *xml, bool validate, Er
 void pool_start(Pool *pool, DriverDone *done, void *arg);
 void pool_stop(Pool *pool, DriverDone *done, void *arg);
 void pool_refresh(Pool *pool, DriverDone *done, void *arg);
+/* Of one that runs already: a process watches it. When it turns out not to run, it is inactive, or gone if transient. */
+void pool_watch(Pool *pool);
+/* The process of an active pool ended by itself: another takes its place, or the pool is inactive. */
+void pool_watch_again(Pool *pool, const Error *why);
 
 /* A memory file with what its <auth> logs in with; *ret -1: it has none. Not found is an error. */
 int pool_open_login(const Pool *pool, Fd *ret, Error *err);

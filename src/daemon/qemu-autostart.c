@@ -110,6 +110,12 @@ static void start_guests(void *arg)
         vec_done(&all);
 }
 
+static void start_left(void *arg)
+{
+        if (((const QemuDriver *)arg)->autostarts.len)
+                start_guests(arg);
+}
+
 static void add(QemuDriver *qemu, Domain *dom)
 {
         Autostart *a = mem_new(Autostart);
@@ -152,15 +158,14 @@ void qemu_autostart(void *arg)
                         log_error("nothing is autostarted: %s", err.text);
                 else
                         add_left(qemu, buf_text(&text));
-                if (qemu->autostarts.len)
-                        start_guests(qemu);
+                storage_autostart(qemu->driver->storage, false, start_left, qemu);
                 return;
         }
         for (size_t i = 0; i < domain_list_len(all); i++) {
                 if (domain_list_at(all, i)->autostart)
                         add(qemu, domain_list_at(all, i));
         }
-        storage_autostart(qemu->driver->storage, start_guests, qemu);
+        storage_autostart(qemu->driver->storage, true, start_guests, qemu);
 }
 
 void qemu_autostart_forget(QemuDriver *qemu)

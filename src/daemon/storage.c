@@ -121,28 +121,12 @@ static int make_default(Storage *storage, Error *err)
                     file_write_durable(path, xml.data, xml.len, 0600, err) < 0 ||
                     load_one(storage, "default", buf_text(&xml), true, err) < 0)
                         return -1;
+                ((Pool *)registry_find_name(storage->pools, "default"))->is_first = true;
         }
         return file_write_durable(mark, "", 0, 0600, err);
 }
 
 /* --- what runs --- */
-
-static void on_taken_up(void *arg, const Error *failure)
-{
-        Pool *pool = arg;
-
-        if (!failure || pool->storage->ending) {
-                pool_unref(pool);
-                return;
-        }
-        log_warning("storage pool '%s' does not run any more: %s", pool->name, failure->text);
-        pool_serve_free(pool->serve);
-        pool->live = pool_def_unref(pool->live);
-        pool_drop_volumes(pool);
-        if (!pool->config)
-                pool_drop(pool);
-        pool_unref(pool);
-}
 
 static int take_up(void *arg, const char *name, const char *xml, bool autostart UNUSED, Error *err)
 {
@@ -154,11 +138,7 @@ static int take_up(void *arg, const char *name, const char *xml, bool autostart 
                 return -1;
         pool = registry_find_name(storage->pools, def->name) ?: pool_new(storage, def->name, &def->uuid);
         pool->live = TAKE(def);
-        pool->serve = pool_serve_new(pool, false, on_taken_up, pool_ref(pool), err);
-        if (!pool->serve) {
-                on_taken_up(pool, err);
-                return -1;
-        }
+        pool_watch(pool);
         return 0;
 }
 
@@ -196,7 +176,7 @@ static void on_autostarted(void *arg, const Error *failure)
         free(one);
 }
 
-void storage_autostart(Storage *storage, void (*done)(void *arg), void *arg)
+void storage_autostart(Storage *storage, bool after_boot, void (*done)(void *arg), void *arg)
 {
         Autostart *all = mem_new(Autostart);
 
@@ -205,7 +185,7 @@ void storage_autostart(Storage *storage, void (*done)(void *arg), void *arg)
                 Pool *pool = registry_at(storage->pools, i);
                 Autostarted *one;
 
-                if (!pool->autostart || pool->live)
+                if (!pool->autostart || pool->live || !(after_boot || pool->is_first))
                         continue;
                 one = mem_new(Autostarted);
                 *one = (Autostarted){ .all = all, .pool = pool_ref(pool) };

@@ -3,11 +3,26 @@
  */
 #include "daemon/pool.h"
 
+#include "daemon/pool-serve.h"
 #include "daemon/registry.h"
 
 static bool names_volume(const DiskDef *disk)
 {
         return disk->type == DISK_TYPE_VOLUME && disk->source.pool && disk->source.volume;
+}
+
+/*
+ * In a pool that is gone through for the first time, as all are after a start of the daemon, a volume has its place where
+ * the kind of pool says so; whether it is there turns out when it is opened.
+ */
+static const char *path_to_come(const Pool *pool, const char *volume, Arena *arena)
+{
+        const PoolDef *def = pool->live;
+
+        if (!pool->serve || !pool_serve_is_starting(pool->serve) || strchr(volume, '/') ||
+            !(pool_type_is_directory(def->type) || def->type == POOL_TYPE_LOGICAL))
+                return NULL;
+        return arena_format(arena, "%s/%s", def->target_path, volume);
 }
 
 static int resolve(const Storage *storage, DiskDef *disk, Arena *arena, Error *err)
@@ -25,13 +40,16 @@ static int resolve(const Storage *storage, DiskDef *disk, Arena *arena, Error *e
                                source->pool, source->volume);
         volume = pool_find_volume(pool, source->volume);
         if (!volume)
+                disk->source.path = path_to_come(pool, source->volume, arena);
+        if (!volume && !source->path)
                 return err_set(err, ERR_NO_STORAGE_VOL,
                                "disk '%s': no storage vol with matching name '%s' in pool '%s'", disk->target_dev,
                                source->volume, source->pool);
-        if (volume->def->type != VOLUME_TYPE_FILE && volume->def->type != VOLUME_TYPE_BLOCK)
+        if (volume && volume->def->type != VOLUME_TYPE_FILE && volume->def->type != VOLUME_TYPE_BLOCK)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "disk '%s': volume '%s' is neither a file nor a device",
                                disk->target_dev, source->volume);
-        disk->source.path = arena_dup(arena, volume->def->target.path);
+        if (volume)
+                disk->source.path = arena_dup(arena, volume->def->target.path);
         /* what a guest wrote does not say how it is opened */
         if (!disk->format)
                 disk->format = DISK_FORMAT_RAW;

@@ -111,7 +111,7 @@ static const Needs needs_of[] = {
 
 static bool has_control(const char *text)
 {
-        while (*text && (unsigned char)*text >= ' ')
+        while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
                 text++;
         return *text;
 }
@@ -359,6 +359,9 @@ int volume_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
                 return fields_refuse(node, reader, "'name' is missing");
         if (strchr(def->name, '/'))
                 return fields_refuse(node, reader, "volume name '%s' cannot contain '/'", def->name);
+        if (has_control(def->name))
+                return fields_refuse(node, reader,
+                                     "a volume's name cannot contain a line break or another control character");
         if (def->target.compat && !str_eq(def->target.compat, "0.10") && !str_eq(def->target.compat, "1.1"))
                 return fields_refuse(node, reader, "target/compat '%s' is not '0.10' or '1.1'", def->target.compat);
         if (check_mode(def->target.permissions, node, reader) < 0)

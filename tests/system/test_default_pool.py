@@ -48,6 +48,20 @@ def test_a_first_start_makes_the_default_pool(fresh):
     assert "v" in fresh.virsh("vol-list", "default")
 
 
+def test_an_upgrade_that_brings_the_default_pool_starts_it(fresh):
+    """STO-02: what starts with the host started before; the pool was not there then. Stopped, it stays so."""
+    wait_for("that is noted", lambda: [*(fresh.base / "run").rglob("autostarted")])
+    fresh.virsh("pool-destroy", "default")
+    fresh.virsh("pool-define-as", "other", "dir", "--target", fresh.base / "other")
+    fresh.virsh("pool-autostart", "other")
+    fresh.restart()
+    assert fresh.virsh("pool-list", "--name").split() == []
+    fresh.virsh("pool-undefine", "default")
+    (fresh.base / "state" / "default-pool-made").unlink()
+    fresh.restart()
+    wait_for("it runs", lambda: fresh.virsh("pool-list", "--name").split() == ["default"])
+
+
 def test_a_default_pool_that_was_defined_elsewhere_or_removed_stays_so(fresh):
     """STO-02: the next start does not make it again."""
     fresh.virsh("pool-destroy", "default")

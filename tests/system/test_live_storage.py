@@ -25,8 +25,9 @@ def fixture_daemon():
 
 def test_a_guest_runs_on_a_volume_and_another_is_plugged(daemon, tmp_path):
     """STO-14, STO-26, STO-29: resolved at the start and at hotplug; the definition keeps pool and volume; the daemon may restart."""
-    for name in ("one", "two"):
+    for name in ("base", "two"):
         daemon.virsh("vol-create-as", "default", name, "8M", "--format", "qcow2")
+    daemon.virsh("vol-create-as", "default", "one", "8M", "--format", "qcow2", "--backing-vol", "base", "--backing-vol-format", "qcow2")
     start(daemon, tmp_path, linux("v", DISK.format("one", "vda")))
     source = ElementTree.fromstring(daemon.virsh("dumpxml", "v")).find("devices/disk/source")
     assert (source.get("pool"), source.get("volume"), source.get("file")) == ("default", "one", None)
@@ -38,6 +39,8 @@ def test_a_guest_runs_on_a_volume_and_another_is_plugged(daemon, tmp_path):
         assert f"{daemon.base}/images/{name}" in opened
         assert "is disk" in daemon.virsh("vol-delete", name, "default", check=False)
         assert "blockresize" in daemon.virsh("vol-resize", name, "16M", "default", check=False)
+    for act in (["vol-delete", "base", "default"], ["vol-wipe", "base", "default"], ["vol-resize", "base", "16M", "default"]):
+        assert "is what disk 'vda' of the running guest 'v' stands on" in daemon.virsh(*act, check=False)
     daemon.virsh("blockresize", "v", "vda", "16M")
     assert "16.00 MiB" in daemon.virsh("vol-info", "one", "default")
     daemon.process.kill()
@@ -48,6 +51,24 @@ def test_a_guest_runs_on_a_volume_and_another_is_plugged(daemon, tmp_path):
     assert "is disk 'vda' of the running guest 'v'" in daemon.virsh("vol-wipe", "one", "default", check=False)
     daemon.virsh("destroy", "v")
     daemon.virsh("vol-delete", "one", "default")
+    daemon.virsh("vol-delete", "base", "default")
+
+
+def test_a_guest_starts_while_a_restarted_daemon_goes_through_its_pool(daemon, tmp_path):
+    """STO-14: a large pool, or a slow one, keeps no guest from its disk."""
+    daemon.virsh("vol-create-as", "default", "one", "8M", "--format", "qcow2")
+    for i in range(3000):
+        (daemon.base / "images" / f"n{i}").touch()
+    daemon.virsh("pool-refresh", "default")
+    file = tmp_path / "guest.xml"
+    file.write_text(linux("v", DISK.format("one", "vda")))
+    daemon.virsh("define", file)
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.output.truncate(0)
+    daemon.start()
+    daemon.virsh("start", "v")
+    assert "running" in daemon.virsh("domstate", "v")
 
 
 def test_what_is_missing_is_said_by_name(daemon, tmp_path):

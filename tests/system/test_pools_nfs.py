@@ -1,9 +1,10 @@
 """Pools of what an NFS server exports, in the lab machine: kernel server and kernel client (STO-04, STO-11, STO-12)."""
+import pathlib
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from droverd import BARE
-from inside import MIB, Inside, names
+from inside import MIB, Inside, names, until
 
 from lab import payload
 from lab.machine import Machine
@@ -63,6 +64,14 @@ def test_an_export_is_a_pool_at_the_same_path(host):
     assert IMAGES + " " not in left and left.endswith("@\n")
 
 
+def test_the_docs_say_which_server_is_for_how_many_guests():
+    """STO-34: and both kinds of pools are tried with real servers."""
+    text = (pathlib.Path(__file__).parents[2] / "docs/storage.md").read_text(encoding="utf-8")
+    assert "NFS is for few guests, iSCSI for many" in text
+    tried = {words[1].strip(): words[4] for words in (line.split("|") for line in text.splitlines()) if len(words) == 6}
+    assert "really" in tried["netfs"] and "really" in tried["iscsi"]
+
+
 def test_an_export_with_async_is_advised_against(host):
     """STO-32: where this host is the server; the one with sync is not named."""
     said = host.shell(f"exportfs -o rw,async,fsid=2,no_subtree_check 127.0.0.1:/var; {PROGRAMS}/drover -c qemu:///system host-check; "
@@ -76,7 +85,7 @@ def test_two_hosts_with_one_definition_see_the_same_volumes(host):
     host.shell("mkdir -p /etc/b /var/lib/b /run/b /var/log/b && cat > /etc/b/droverd.conf && virsh -q pool-destroy n && "
                f"(setsid unshare -m {PROGRAMS}/droverd --config-dir /etc/b --state-dir /var/lib/b --run-dir /run/b "
                "--log-dir /var/log/b > /run/b.log 2>&1 < /dev/null & echo $! > /run/b.pid); "
-               "n=0; until [ -S /run/b/libvirt-sock ] || [ $n = 300 ]; do sleep 0.2; n=$((n + 1)); done; virsh -q pool-start n; "
+               f"{until('grep -q is.ready /run/b.log')}; virsh -q pool-start n; "
                f"virsh -q pool-dumpxml n --inactive > /run/n.xml; {other} pool-create /run/n.xml",
                stdin="libvirt_sockets = 0\n" + BARE)
     said = host.shell(f"virsh -q vol-create-as n shared 2M --format qcow2; {other} 'pool-refresh n; vol-key shared n; pool-uuid n; "
@@ -102,6 +111,10 @@ def test_a_server_that_hangs_holds_up_its_own_pool_only(host):
     host.guest("o", "d", "boot")
     host.virsh("destroy o", "pool-refresh d", "vol-delete boot d", "pool-destroy d", "pool-list")
     assert "storage pool 'n' is not responding" in host.shell("until grep -q over /run/said; do sleep 0.2; done; cat /run/said")
+    # the next daemon waits for its server no longer, and does not take it for stopped
+    host.restart()
+    host.shell(until("grep -q \"storage pool 'n' is not responding\" /run/droverd.log"))
+    assert "n" in host.virsh("pool-list --name").split()
     # a connection that was silent for long is tried again seldom: it is ended, and a new one is made at once
     host.shell("nft delete table inet hang; ss -K dport = 2049 > /dev/null; until virsh -q pool-refresh n > /run/said 2>&1; do sleep 1; done")
     host.virsh("vol-info boot n", "vol-delete boot n", "pool-destroy n")

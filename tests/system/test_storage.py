@@ -1,4 +1,5 @@
 """Storage pools and volumes through stock virsh: directories of this machine (STO-01 to STO-25)."""
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -46,9 +47,10 @@ class Storage:
                                text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
-    def watcher(self):
-        """The one that watches the pool."""
-        return next(pid for pid in self.helpers() if str(self.dir).encode() in procfs.read(f"/proc/{pid}/fd/3"))
+    def watcher(self, directory=None):
+        """The one that watches the pool, or another one."""
+        target = f"<path>{directory or self.dir}</path>".encode()
+        return next(pid for pid in self.helpers() if target in procfs.read(f"/proc/{pid}/fd/3"))
 
 
 @pytest.fixture(name="storage")
@@ -275,6 +277,23 @@ def test_a_restarted_daemon_finds_what_ran_and_what_was_being_made_is_gone(stora
         assert name == "kept" or (storage.dir / name).stat().st_size == 64 << 20, name
 
 
+def test_a_volume_is_found_by_its_path_while_a_restarted_daemon_goes_through_its_pool(storage):
+    """STO-17, STO-19: it is as it was, and is not said to be no volume because the daemon does not know it yet."""
+    for i in range(3000):
+        (storage.dir / f"n{i}").touch()
+    storage.virsh("pool-refresh", "p")
+    storage.daemon.process.kill()
+    storage.daemon.process.wait()
+    storage.daemon.output.truncate(0)
+    storage.daemon.start()
+    conn = libvirt.open(storage.daemon.uri(driver="qemu"))
+    assert conn.storageVolLookupByPath(f"{storage.dir}/n2999").name() == "n2999"
+    assert conn.storageVolLookupByKey(f"{storage.dir}/n0").name() == "n0"
+    with pytest.raises(libvirt.libvirtError, match="no storage vol with matching path"):
+        conn.storageVolLookupByPath(f"{storage.dir}/nowhere")
+    conn.close()
+
+
 def test_a_pool_that_hangs_holds_up_nobody_else(impatient):
     """A server that does not answer: here, whoever watches the pool is stopped."""
     storage = impatient
@@ -293,6 +312,72 @@ def test_a_pool_that_hangs_holds_up_nobody_else(impatient):
     finally:
         os.kill(watcher, signal.SIGCONT)
     wait_for("the pool answers again", lambda: "1.00 MiB" in storage.virsh("vol-info", "v", "p", check=False))
+
+
+def test_a_watcher_that_dies_is_replaced_and_one_that_dies_again_and_again_is_not(storage):
+    """The pool goes on and is current; else it is inactive, which is told, and can be started."""
+    EventLoop.start()
+    connection = libvirt.open(storage.daemon.uri(driver="qemu"))
+    heard = []
+    connection.storagePoolEventRegisterAny(None, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+                                           lambda _c, pool, event, _detail, _o: heard.append((pool.name(), event)), None)
+    first = storage.watcher()
+    os.kill(first, signal.SIGKILL)
+    wait_for("another one", lambda: any(pid != first for pid in storage.helpers()))
+    (storage.dir / "theirs").touch()
+    wait_for("what came meanwhile is a volume", lambda: "theirs" in storage.virsh("vol-list", "p", check=False))
+    assert "another process watches it from now on" in storage.daemon.said() and not heard
+
+    def lost():
+        for pid in storage.helpers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return storage.virsh("pool-list", "--name").split() == []
+    wait_for("the pool is inactive", lost)
+    wait_for("that is told", lambda: heard == [("p", libvirt.VIR_STORAGE_POOL_EVENT_STOPPED)])
+    assert not [*(storage.daemon.base / "run" / "storage").glob("*.xml")]
+    storage.virsh("pool-start", "p")
+    assert storage.names() == {"theirs"}
+    connection.close()
+
+
+@pytest.mark.parametrize("name", ["a&#10;b", "a&#127;", ".drover-part-a", ".drover-undo-a", "..", "../a"])
+def test_names_that_no_volume_can_have_are_refused_and_leave_nothing(storage, name):
+    """What a scan passes over, or takes for what a crash left behind, is not made either."""
+    made = write(storage, f"<volume><name>{name}</name><capacity>1048576</capacity></volume>")
+    said = storage.virsh("vol-create", "p", made, check=False)
+    assert "error: Failed to create vol" in said and "gone already" not in said
+    assert not list(storage.dir.iterdir()) and not (storage.dir.parent / "a").exists()
+
+
+def test_a_file_whose_name_ends_in_a_blank_is_not_taken_for_another(storage):
+    (storage.dir / "a ").write_bytes(b"x")
+    (storage.dir / "b").write_bytes(b"x")
+    storage.virsh("pool-refresh", "p")
+    assert storage.names() == {"b"}
+
+
+def test_what_is_copied_stays_as_it_is_meanwhile(storage):
+    """STO-24, STO-25: neither it nor its pool goes before the copy is there; others may read it too."""
+    storage.virsh("pool-create-as", "q", "dir", "--target", storage.daemon.base / "q", "--build")
+    storage.virsh("vol-create-as", "p", "v", "1M")
+    made = write(storage, "<volume><name>copy</name><capacity>1048576</capacity></volume>")
+    q = storage.watcher(storage.daemon.base / "q")
+    os.kill(q, signal.SIGSTOP)  # the copy is not answered before its pool knows of it
+    try:
+        begun = subprocess.Popen(["virsh", "-c", storage.daemon.uri(driver="qemu"), "vol-create-from", "q", made, "v", "--inputpool",
+                                  "p"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for("the copy has a name", (storage.daemon.base / "q" / "copy").exists)
+        for act in (["vol-delete", "v", "p"], ["vol-wipe", "v", "p"], ["vol-resize", "v", "2M", "p"]):
+            assert "volume 'v' is still in use" in storage.virsh(*act, check=False)
+        assert "asynchronous jobs running" in storage.virsh("pool-destroy", "p", check=False)
+        storage.virsh("vol-clone", "v", "second", "--pool", "p")
+        storage.virsh("vol-download", "v", storage.daemon.base / "down", "--pool", "p")
+    finally:
+        os.kill(q, signal.SIGCONT)
+    assert "Vol copy created" in begun.communicate(timeout=120)[0]
+    storage.virsh("vol-delete", "v", "p")
+    storage.virsh("pool-destroy", "q")
 
 
 def test_a_full_disk_says_so_and_leaves_nothing(storage):

@@ -3,7 +3,7 @@
  *
  * 8, where a pool has <auth>: what it logs in with. 9, where it has one: the pool's lock, which the host's programs hold.
  *
- *      drover-storage serve  [start]       3: pool; commands come on 0, records go to 1, until 0 ends
+ *      drover-storage serve  [start|busy]  3: pool; commands come on 0, records go to 1, until 0 ends
  *      drover-storage pool   build|delete|stop [overwrite|no-overwrite]    3: pool
  *      drover-storage make   [metadata] [reflink] [clone] [as-is] [key] [from-key]
  *                            3: pool  4: volume  5: the one to copy  6, 7: what opens them
@@ -111,7 +111,9 @@ static int do_serve(char **args, Error *err)
 
         storage_mark_tools(-1);
         storage_await_tools(LOCK_FD);
-        return read_pool(&pool, &backend, err) < 0 ? -1 : serve(pool, backend, has_word(args, "start"), err);
+        if (read_pool(&pool, &backend, err) < 0)
+                return -1;
+        return serve(pool, backend, has_word(args, "start"), has_word(args, "busy"), err);
 }
 
 static int do_pool(char **args, Error *err)

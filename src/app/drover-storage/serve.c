@@ -193,7 +193,7 @@ static bool reads_images(PoolType type)
         return pool_type_is_directory(type) || type == POOL_TYPE_GLUSTER;
 }
 
-int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, Error *err)
+int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, bool busy, Error *err)
 {
         AUTO(Server) server = { .pool = pool, .backend = backend, .inotify = -1, .known = storage_known_new() };
         static char records[256 * 1024]; /* a large pool wakes the daemon seldom */
@@ -207,7 +207,7 @@ int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, Error
         if (starts && backend->start && backend->start(pool, err) < 0)
                 return -1;
         /* what cannot be removed yet is no volume all the same, and tried again next time */
-        if (backend->tidy)
+        if (backend->tidy && !busy)
                 backend->tidy(pool, NULL);
         watch_directory(&server);
         /* from here on bytes from strangers are read; other kinds of pools run the host's programs */

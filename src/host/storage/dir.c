@@ -19,13 +19,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static bool has_control_characters(const char *name)
+/* XML would tell of another name: it knows no control characters, and a text in it does not begin or end with a blank. */
+static bool cannot_be_told(const char *name)
 {
+        size_t n = strlen(name);
+
         for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
                 if (*p < ' ' || *p == 0x7f)
                         return true;
         }
-        return false;
+        return name[0] == ' ' || (n && name[n - 1] == ' ');
 }
 
 typedef struct DirectoryScan {
@@ -61,8 +64,7 @@ static int scan_files(const DirectoryScan *scan, Error *err)
         if (!dir)
                 return storage_fail(err, errno, scan->path, "cannot open directory '%s'", scan->path);
         for (struct dirent *entry; (entry = readdir(dir));) {
-                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") &&
-                    !has_control_characters(entry->d_name))
+                if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, "..") && !cannot_be_told(entry->d_name))
                         scan_file(scan, dirfd(dir), entry->d_name);
         }
         closedir(dir);
@@ -113,11 +115,11 @@ static int directory_figures(const PoolDef *pool, StorageFigures *ret, Error *er
         return storage_directory_figures(pool->target_path, ret, err);
 }
 
-/* What a scan passes over is nothing when it is looked at alone either: XML would tell of another name. */
+/* What a scan passes over is nothing when it is looked at alone either. */
 static int look_at_file(const PoolDef *pool, const char *name, VolumeDef **ret, Error *err)
 {
         *ret = NULL;
-        return has_control_characters(name) ? 0 : storage_look_at_file(pool->target_path, name, ret, err);
+        return cannot_be_told(name) ? 0 : storage_look_at_file(pool->target_path, name, ret, err);
 }
 
 /* The directory with the owner and mode that the definition asks for; those of one that is there stay otherwise. */

@@ -369,6 +369,10 @@ int volume_make(const VolumeMake *make, Error *err)
 
         if (make->room)
                 return volume_has_content(make) ? fill_room(make, err) : 0;
+        if (storage_is_unfinished(make->wanted->name))
+                return err_set(err, ERR_INVALID_ARG,
+                               "a volume cannot be called '%s': such files are taken for what a crash left behind",
+                               make->wanted->name);
         if (str_eq(make->wanted->target.format, "dir"))
                 return make_directory(make, path, err);
         if (new_file_open(&file, dir, make->wanted->name, err) < 0 || fill(make, file.fd, err) < 0 ||
