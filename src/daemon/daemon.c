@@ -81,13 +81,16 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
         daemon->workers = worker_pool_new(loop, N_WORKERS, err);
         if (!daemon->workers)
                 return NULL;
+        daemon->server = server_new(daemon, err);
+        if (!daemon->server)
+                return NULL;
         for (size_t i = 0; i < N_DRIVERS; i++) {
                 daemon->drivers[i] = driver_new(daemon, drivers[i]);
                 if (drivers[i]->load(daemon->drivers[i], err) < 0)
                         return NULL;
         }
-        daemon->server = server_new(daemon, err);
-        return daemon->server ? TAKE(daemon) : NULL;
+        daemon->loaded = true;
+        return server_start(daemon->server, err) == 0 ? TAKE(daemon) : NULL;
 }
 
 void daemon_reload(Daemon *daemon)
@@ -102,7 +105,7 @@ Daemon *daemon_free(Daemon *daemon)
 {
         if (!daemon)
                 return NULL;
-        for (size_t i = 0; daemon->server && i < N_DRIVERS; i++) {
+        for (size_t i = 0; daemon->loaded && i < N_DRIVERS; i++) {
                 if (daemon->drivers[i]->ops->retire)
                         daemon->drivers[i]->ops->retire(daemon->drivers[i]);
         }

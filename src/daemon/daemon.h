@@ -31,11 +31,13 @@ typedef struct Daemon {
         Driver *drivers[N_DRIVERS]; /* the first is what an empty URI opens */
         size_t large_frames_left;   /* bytes of the budget for frames over FRAME_LARGE */
         int next_callback_id;
+        bool loaded; /* the drivers have their state */
         bool ending; /* calls that wait for their turn are not begun any more */
 } Daemon;
 
 /*
- * Load state, take up guests that run, open the sockets. Takes config and what dirs points to, whatever happens.
+ * Take the sockets' places, load state, take up guests that run, listen: what cannot be listened on is known before
+ * anything is started. Takes config and what dirs points to, whatever happens.
  * Blocks for as long as that takes.
  */
 Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err);

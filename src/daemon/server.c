@@ -103,18 +103,23 @@ Server *server_new(Daemon *daemon, Error *err)
 
         server->daemon = daemon;
         server->accepting = true;
-        if (listen_sockets_open(daemon, &server->sockets, err) < 0)
-                return NULL;
+        return listen_sockets_open(daemon, &server->sockets, err) == 0 ? TAKE(server) : NULL;
+}
+
+int server_start(Server *server, Error *err)
+{
+        if (listen_sockets_listen(server->daemon, &server->sockets, err) < 0)
+                return -1;
         for (size_t i = 0; i < server->sockets.len; i++) {
                 Listener *listener = mem_new(Listener);
 
                 *listener = (Listener){ .server = server,
                                         .fd = server->sockets.items[i].fd,
                                         .readonly = server->sockets.items[i].readonly };
-                listener->watch = watch_new(daemon->loop, listener->fd, EPOLLIN, on_connect, listener);
+                listener->watch = watch_new(server->daemon->loop, listener->fd, EPOLLIN, on_connect, listener);
                 vec_push(&server->listeners, listener);
         }
-        return TAKE(server);
+        return 0;
 }
 
 static void reap(Server *server)

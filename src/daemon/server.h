@@ -9,8 +9,12 @@
 #include "daemon/daemon.h"
 #include "daemon/server-client.h"
 
-/* Open the sockets that the configuration names, or take those that systemd passes. */
+/*
+ * Take the places of the sockets that the configuration names, or the sockets that systemd passes. Nobody is let in
+ * before server_start().
+ */
 Server *server_new(Daemon *daemon, Error *err);
+int server_start(Server *server, Error *err);
 Server *server_free(Server *server); /* and all clients; returns NULL */
 
 void server_client_left(Server *server, ServerClient *client); /* frees it, soon */

@@ -98,7 +98,7 @@ static int set_access(const char *path, bool readonly, const Config *config, Err
         return 0;
 }
 
-/* A bound socket nobody can connect to yet: its mode is set before it listens. */
+/* A bound socket nobody can connect to yet: its mode is set, and everything is loaded, before it listens. */
 static int bind_unix(const char *path, Fd *ret, Error *err)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -135,10 +135,12 @@ static int open_unix(const Daemon *daemon, const char *dir, bool readonly, Liste
         if (dir_make(dir, 0755, err) < 0)
                 return -1;
         unlink(path);
-        if (bind_unix(path, &fd, err) < 0 || set_access(path, readonly, daemon->config, err) < 0)
+        if (bind_unix(path, &fd, err) < 0)
                 return -1;
-        if (listen(fd, daemon->config->max_queued_clients) < 0)
-                return err_errno(err, errno, "cannot listen on '%s'", path);
+        if (set_access(path, readonly, daemon->config, err) < 0) {
+                unlink(path);
+                return -1;
+        }
         vec_push(ret, ((ListenSocket){ .fd = fd_take(&fd), .readonly = readonly, .path = TAKE(path) }));
         return 0;
 }
@@ -248,6 +250,17 @@ int listen_sockets_open(const Daemon *daemon, ListenSockets *ret, Error *err)
         if (!passed && (open_unix_pair(daemon, dir, ret, err) < 0 || open_libvirt_pair(daemon, dir, ret, err) < 0))
                 return -1;
         return daemon->config->listen_tcp ? open_tcp(daemon, ret, err) : 0;
+}
+
+int listen_sockets_listen(const Daemon *daemon, const ListenSockets *sockets, Error *err)
+{
+        for (size_t i = 0; i < sockets->len; i++) {
+                const ListenSocket *s = &sockets->items[i];
+
+                if (s->path && listen(s->fd, daemon->config->max_queued_clients) < 0)
+                        return err_errno(err, errno, "cannot listen on '%s'", s->path);
+        }
+        return 0;
 }
 
 void listen_sockets_close(ListenSockets *sockets)

@@ -15,6 +15,10 @@ typedef struct ListenSocket {
 
 typedef VEC(ListenSocket) ListenSockets;
 
-/* Every socket of the configuration, bound and listening. Blocks a little; start-up only. */
+/*
+ * Every socket of the configuration is this daemon's from now on; who connects to one with a path is refused until it
+ * listens. Blocks a little; start-up only.
+ */
 int listen_sockets_open(const Daemon *daemon, ListenSockets *ret, Error *err);
+int listen_sockets_listen(const Daemon *daemon, const ListenSockets *sockets, Error *err);
 void listen_sockets_close(ListenSockets *sockets); /* and removes the files */

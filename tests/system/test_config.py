@@ -61,12 +61,12 @@ def start():
         daemon.stop()
 
 
-def refused(tmp_path, text):
+def refused(tmp_path, text, rest=BARE):
     """What a daemon with this file says, which does not start."""
     for name in ("etc", "state", "run", "log"):
         (tmp_path / name).mkdir(exist_ok=True)
     file = tmp_path / "etc" / "droverd.conf"
-    file.write_text(text + BARE)  # should it begin after all
+    file.write_text(text + rest)  # should it begin after all
     done = subprocess.run([find_program(), *(f"--{word}-dir={tmp_path / {'config': 'etc'}.get(word, word)}" for word in
                                              ("config", "state", "run", "log"))],
                           capture_output=True, text=True, timeout=120, check=False)
@@ -117,6 +117,16 @@ def test_the_limits_of_both_guides_are_taken(start, text):
 def test_what_is_wrong_is_an_error_with_its_line(tmp_path, text, said):
     """CFG-01, CFG-07, CFG-16: the daemon does not start, and says where."""
     assert said in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", [
+    "unix_sock_group = \"no-such-group\"\n", "unix_sock_ro_perms = \"rwx\"\n", "unix_sock_dir = \"/proc/nowhere\"\n",
+    "listen_tcp = 1\nauth_tcp = \"none\"\nlisten_addr = \"nowhere\"\n"])
+def test_a_daemon_that_cannot_listen_makes_and_starts_nothing(tmp_path, text):
+    """CFG-18: the sockets have their places before any state is loaded; none of their files stays behind."""
+    refused(tmp_path, text, "default_network = 0\ndefault_pool = 1\n")
+    left = [path for word in ("etc", "state", "run") for path in (tmp_path / word).rglob("*") if not path.is_dir()]
+    assert {path.name for path in left} <= {"droverd.conf", "droverd.pid"}, left
 
 
 def test_changes_apply_after_a_restart(start):
