@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "daemon/driver.h"
 #include "daemon/network-host.h"
+#include "daemon/node-events.h"
 #include "daemon/quota.h"
 #include "daemon/registry.h"
 #include "daemon/server.h"
@@ -37,6 +38,7 @@ static Driver *driver_free(Driver *driver)
         if (!driver)
                 return NULL;
         driver->ops->unload(driver);
+        node_events_free(driver->node_events);
         domain_list_free(driver->domains);
         network_free_all(driver->networks);
         event_hub_free(driver->events);

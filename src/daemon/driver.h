@@ -23,6 +23,7 @@ typedef struct HostCapabilities HostCapabilities;
 typedef struct LiveChange LiveChange;
 typedef struct Figures Figures;
 typedef struct NetworkHost NetworkHost;
+typedef struct NodeEvents NodeEvents;
 typedef struct NwFilters NwFilters;
 typedef struct Secrets Secrets;
 typedef struct ServerClient ServerClient;
@@ -129,8 +130,9 @@ struct Driver {
         EventHub *events;
         Storage *storage; /* its pools */
         Secrets *secrets;
-        HostShape shape; /* since the start; all 0 where guests do not run on this host */
-        void *state;     /* the driver's own */
+        NodeEvents *node_events; /* NULL: nobody wants to hear of the host's devices */
+        HostShape shape;         /* since the start; all 0 where guests do not run on this host */
+        void *state;             /* the driver's own */
 };
 
 extern const DriverOps driver_qemu_ops;

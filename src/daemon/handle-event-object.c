@@ -5,6 +5,7 @@
 #include "daemon/driver.h"
 #include "daemon/event.h"
 #include "daemon/handlers.h"
+#include "daemon/node-events.h"
 
 int handle_connect_network_event_register_any(Call *call, const WireConnectNetworkEventRegisterAnyArgs *args,
                                               Error *err)
@@ -49,13 +50,17 @@ int handle_connect_storage_pool_event_deregister_any(Call *call,
         return 0;
 }
 
-/* Devices of the host are known by name, not by UUID: a registration is for all of them. */
+/*
+ * Devices of the host are known by name, not by UUID: a registration is for all of them. What comes from the answer on is
+ * told.
+ */
 int handle_connect_node_device_event_register_any(Call *call, const WireConnectNodeDeviceEventRegisterAnyArgs *args,
                                                   Error *err)
 {
         WireConnectNodeDeviceEventRegisterAnyRet ret;
 
-        if (event_register(call_driver(call)->events, call_client(call), WIRE_CLASS_NODE_DEVICE, args->eventID, NULL,
+        if (node_events_begin(call_driver(call), err) < 0 ||
+            event_register(call_driver(call)->events, call_client(call), WIRE_CLASS_NODE_DEVICE, args->eventID, NULL,
                            false, &ret.callbackID, err) < 0)
                 return -1;
         call_reply(call, &ret);

@@ -1,7 +1,15 @@
 """drover's commands for devices of the host, beside stock virsh on one droverd."""
+import select
+import subprocess
+import uuid
+
+import libvirt
 import pytest
-from cli import as_json, compare, drover, virsh
+from cli import DROVER, ENVIRONMENT, as_json, compare, drover, virsh
 from droverd import Droverd
+from waiting import PATIENCE_S, EventLoop, wait_for
+
+from lab import native
 
 
 @pytest.fixture(scope="module", name="uri")
@@ -82,3 +90,62 @@ def test_json_of_devices(uri):
 
 def test_names_are_completed(uri):
     assert "computer" in drover(uri, "complete nodedev comp", "-q").out.split()
+
+
+class Elsewhere(Droverd):
+    """In a network of its own, where links come and go as the test says."""
+
+    space = f"drover-{uuid.uuid4().hex[:8]}"
+
+    def around(self):
+        return ["ip", "netns", "exec", self.space]
+
+    def ip(self, *words):
+        subprocess.run([*self.around(), "ip", *words], check=True, timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module", name="elsewhere")
+def fixture_elsewhere():
+    subprocess.run(["ip", "netns", "add", Elsewhere.space], check=True)
+    daemon = Elsewhere()
+    yield daemon
+    daemon.stop()
+    subprocess.run(["ip", "netns", "delete", Elsewhere.space], check=True)
+
+
+def test_devices_that_come_and_go_are_told_of(elsewhere):
+    """By the names that the list has; one that is called otherwise goes and comes."""
+    EventLoop.start()
+    connection = libvirt.open(elsewhere.uri(driver="qemu"))
+    heard = []
+    connection.nodeDeviceEventRegisterAny(None, libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE,
+                                          lambda _c, device, event, _d, _o: heard.append((device.name(), event)), None)
+    elsewhere.ip("link", "add", "one", "address", "52:54:00:00:00:01", "type", "veth", "peer", "name", "two", "address",
+                 "52:54:00:00:00:02")
+    names = {"net_one_52_54_00_00_00_01", "net_two_52_54_00_00_00_02"}
+    came, went = libvirt.VIR_NODE_DEVICE_EVENT_CREATED, libvirt.VIR_NODE_DEVICE_EVENT_DELETED
+    wait_for("both ends", lambda: {(name, came) for name in names} <= set(heard))
+    assert names <= {device.name() for device in connection.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)}
+    elsewhere.ip("link", "set", "two", "name", "three")
+    wait_for("the other name", lambda: {("net_two_52_54_00_00_00_02", went), ("net_three_52_54_00_00_00_02", came)} <= set(heard))
+    elsewhere.ip("link", "delete", "one")
+    wait_for("their end", lambda: {("net_one_52_54_00_00_00_01", went), ("net_three_52_54_00_00_00_02", went)} <= set(heard))
+    assert len(heard) == len(set(heard))
+    connection.close()
+
+
+@pytest.mark.parametrize("program", [DROVER, "virsh"])
+def test_both_print_what_comes(elsewhere, program):
+    words = [program, "-c", elsewhere.uri(driver="qemu"), "nodedev-event", "--event", "lifecycle"]
+    waiting = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**ENVIRONMENT, **native.environment(words)})
+
+    def told():
+        """When it listens is not said: links come until it has heard of one."""
+        elsewhere.ip("link", "add", "name", "d0", "type", "veth", "peer", "name", "e0")
+        elsewhere.ip("link", "delete", "d0")
+        elsewhere.ip("link", "add", "name", "d0", "type", "veth", "peer", "name", "e0")
+        heard = select.select([waiting.stdout], [], [], 1)[0]
+        elsewhere.ip("link", "delete", "d0")
+        return heard
+    wait_for("an event", told)
+    assert waiting.communicate(timeout=PATIENCE_S)[0].startswith("event 'lifecycle' for node device net_")
