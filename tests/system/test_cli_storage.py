@@ -2,6 +2,8 @@
 import json
 import os
 import pathlib
+import shutil
+import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -79,6 +81,36 @@ def test_the_life_of_a_pool_and_its_volumes(daemon):
     for act in ("destroy", "delete", "undefine"):
         drover(daemon, f"pool-{act}", "p")
     assert not target.exists()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
+def test_a_download_that_is_refused_at_its_end_has_failed(daemon):
+    """As a server does that is full, or a quota: what it did not take is no file, and no success."""
+    drover(daemon, "pool-create-as", "c", "dir", "--target", daemon.base / "c", "--build")
+    drover(daemon, "vol-create-as", "c", "v", "1M")
+    back = daemon.base / "back"
+    done = subprocess.run(["strace", "-f", "-qq", "-o", daemon.base / "trace", "-P", back, "-e", "trace=close", "-e",
+                           "inject=close:error=EDQUOT", cli.DROVER, "-c", daemon.uri(driver="qemu"), "vol-download", "v", back, "c"],
+                          capture_output=True, text=True, timeout=120, check=False,
+                          env=cli.ENVIRONMENT | {"ASAN_OPTIONS": "detect_leaks=0"})
+    assert "INJECTED" in (daemon.base / "trace").read_text()
+    assert done.returncode == 1 and f"cannot write '{back}': Disk quota exceeded" in done.stderr, done
+    assert not back.exists()
+    drover(daemon, "pool-destroy", "c")
+
+
+def test_words_are_words_in_xml_whatever_is_in_them(daemon):
+    drover(daemon, "pool-create-as", "c", "dir", "--target", daemon.base / "c", "--build")
+    drover(daemon, "vol-create-as", "c", "base", "1M")
+    word = "raw'/><x y='<&"
+    shown = ElementTree.fromstring(drover(daemon, "vol-create-as", "c", word, "1M", "--format", word, "--backing-vol", "base",
+                                          "--backing-vol-format", word, "--print-xml"))
+    assert [shown.findtext("name"), *(element.get("type") for element in shown.iter("format"))] == [word] * 3
+    drover(daemon, "pool-destroy", "c")
+    shown = ElementTree.fromstring(drover(daemon, "pool-define-as", word, "netfs", "--source-host", word, "--source-path", word,
+                                          "--source-format", word, "--target", word, "--print-xml"))
+    assert [shown.findtext("name"), shown.findtext("target/path"), shown.find("source/host").get("name"),
+            shown.find("source/dir").get("path"), shown.find("source/format").get("type")] == [word] * 5
 
 
 def test_json_says_the_same(daemon):

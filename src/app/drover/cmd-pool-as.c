@@ -7,23 +7,15 @@
 
 #include "base/str.h"
 
-/* An element with one attribute. */
-static void put_attribute(Buf *xml, int depth, const char *element, const char *attribute, const char *value)
-{
-        if (!value)
-                return;
-        buf_format(xml, "%*s<%s %s='", 2 * depth, "", element, attribute);
-        xml_escape(value, xml);
-        buf_put_text(xml, "'/>\n");
-}
-
 static void put_auth(const Args *args, Buf *xml)
 {
         const char *type = arg_text(args, "auth-type"), *user = arg_text(args, "auth-username");
 
         if (!type || !user)
                 return;
-        buf_format(xml, "    <auth type='%s' username='", type);
+        buf_put_text(xml, "    <auth type='");
+        xml_escape(type, xml);
+        buf_put_text(xml, "' username='");
         xml_escape(user, xml);
         buf_put_text(xml, "'>\n");
         put_attribute(xml, 3, "secret", "usage", arg_text(args, "secret-usage"));
@@ -80,7 +72,9 @@ static void build_xml(const Args *args, Buf *xml)
         AUTO(Buf) source = { 0 };
 
         put_source(args, &source);
-        buf_format(xml, "<pool type='%s'>\n", arg_text(args, "type"));
+        buf_put_text(xml, "<pool type='");
+        xml_escape(arg_text(args, "type"), xml);
+        buf_put_text(xml, "'>\n");
         put_element(xml, 1, "name", arg_text(args, "name"));
         if (source.len)
                 buf_format(xml, "  <source>\n%s  </source>\n", buf_text(&source));

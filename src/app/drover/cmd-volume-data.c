@@ -267,6 +267,12 @@ static uint64_t expected(Session *s, const WireStorageVolDownloadArgs *call)
         return info.allocation - call->offset;
 }
 
+/* What is written is perhaps refused only now: by a server, or over a quota. */
+static int close_written(Fd *fd, const char *path, Error *err)
+{
+        return close(fd_take(fd)) < 0 ? err_errno(err, errno, "cannot write '%s'", path) : 0;
+}
+
 static int vol_download(Session *s, const Args *args, Error *err)
 {
         WireStorageVolDownloadArgs call = { .flags = arg_has(args, "sparse") ? VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM
@@ -291,6 +297,8 @@ static int vol_download(Session *s, const Args *args, Error *err)
                 t->total = expected(s, &call);
         result = transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, &call, err);
         client_stream_free(t->stream);
+        if (result == 0)
+                result = close_written(&fd, path, err);
         if (result < 0 && made)
                 unlink(path);
         if (result < 0)

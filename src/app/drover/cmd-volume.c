@@ -74,8 +74,7 @@ static int put_backing(Session *s, const Args *args, const WireStoragePool *pool
                 return -1;
         buf_put_text(xml, "  <backingStore>\n");
         put_element(xml, 2, "path", path.name);
-        if (format)
-                buf_format(xml, "    <format type='%s'/>\n", format);
+        put_attribute(xml, 2, "format", "type", format);
         buf_put_text(xml, "  </backingStore>\n");
         return 0;
 }
@@ -118,8 +117,11 @@ static int vol_create_as(Session *s, const Args *args, Error *err)
         buf_format(&xml, "  <capacity>%llu</capacity>\n", (unsigned long long)capacity);
         if (given)
                 buf_format(&xml, "  <allocation>%llu</allocation>\n", (unsigned long long)allocation);
-        if (format)
-                buf_format(&xml, "  <target>\n    <format type='%s'/>\n  </target>\n", format);
+        if (format) {
+                buf_put_text(&xml, "  <target>\n");
+                put_attribute(&xml, 2, "format", "type", format);
+                buf_put_text(&xml, "  </target>\n");
+        }
         if (put_backing(s, args, &pool, &xml, err) < 0)
                 return -1;
         buf_put_text(&xml, "</volume>\n");

@@ -74,6 +74,15 @@ void put_element(Buf *xml, unsigned depth, const char *name, const char *text)
         buf_format(xml, "</%s>\n", name);
 }
 
+void put_attribute(Buf *xml, unsigned depth, const char *name, const char *attribute, const char *value)
+{
+        if (!value)
+                return;
+        buf_format(xml, "%*s<%s %s='", (int)depth * 2, "", name, attribute);
+        xml_escape(value, xml);
+        buf_put_text(xml, "'/>\n");
+}
+
 int pool_act(Session *s, const Args *args, uint32_t proc, uint32_t flags, const char *done, const char *failed,
              Error *err)
 {

@@ -23,6 +23,8 @@ const char *size_text(Session *s, uint64_t bytes);
 const char *volume_type_text(int type);
 /* <name>text</name> with an indent, when there is text. */
 void put_element(Buf *xml, unsigned depth, const char *name, const char *text);
+/* <name attribute='value'/> with an indent, when there is a value. */
+void put_attribute(Buf *xml, unsigned depth, const char *name, const char *attribute, const char *value);
 /* One that confirms with a sentence: call the procedure on the pool. */
 int pool_act(Session *s, const Args *args, uint32_t proc, uint32_t flags, const char *done, const char *failed,
              Error *err);
