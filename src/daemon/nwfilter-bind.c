@@ -130,21 +130,26 @@ NwBind *nw_bind_new(Domain *dom, InterfaceDef *const *nics, size_t n, NwDone *do
         return NULL;
 }
 
+static bool is_of(const NwBinding *b, const Domain *dom)
+{
+        return !b->by_user && uuid_eq(&b->def->owner_uuid, &dom->uuid);
+}
+
 void nw_unbind(const Domain *dom, const InterfaceDef *nic)
 {
         NwBinding *b = dom->driver->nwfilters && nic->target_dev
                                ? nw_binding_find(dom->driver->nwfilters, nic->target_dev)
                                : NULL;
 
-        if (b && !b->by_user && uuid_eq(&b->def->owner_uuid, &dom->uuid))
+        if (b && is_of(b, dom))
                 nw_binding_remove(b, NULL, NULL);
 }
 
 /* --- what was learned about a guest that moves --- */
 
-static bool is_of_guest(const NwBinding *b, const Domain *dom)
+static bool is_learned_of(const NwBinding *b, const Domain *dom)
 {
-        return b->learner && !b->by_user && uuid_eq(&b->def->owner_uuid, &dom->uuid);
+        return b->learner && is_of(b, dom);
 }
 
 void nw_learned_list(const Domain *dom, NwLearnedList *ret)
@@ -152,7 +157,7 @@ void nw_learned_list(const Domain *dom, NwLearnedList *ret)
         const NwFilters *f = dom->driver->nwfilters;
 
         for (size_t i = 0; f && i < f->bindings.len; i++) {
-                if (is_of_guest(f->bindings.items[i], dom))
+                if (is_learned_of(f->bindings.items[i], dom))
                         nw_learner_list(f->bindings.items[i]->learner, ret);
         }
 }
@@ -164,7 +169,7 @@ void nw_learned_take(const Domain *dom, const NwLearnedList *list)
         for (size_t i = 0; f && i < f->bindings.len; i++) {
                 const NwBinding *b = f->bindings.items[i];
 
-                for (size_t k = 0; is_of_guest(b, dom) && k < list->len; k++) {
+                for (size_t k = 0; is_learned_of(b, dom) && k < list->len; k++) {
                         if (mac_eq(&list->items[k].mac, &b->def->mac))
                                 nw_learner_take(b->learner, &list->items[k]);
                 }
@@ -181,6 +186,14 @@ typedef struct Rebind {
         void *arg;
 } Rebind;
 
+static void rebind_end(Rebind *r, const Error *failure)
+{
+        r->done(r->arg, failure);
+        nw_binding_unref(r->old);
+        free(r->dev);
+        free(r);
+}
+
 static void on_rebound(void *arg, const Error *failure)
 {
         Rebind *r = arg;
@@ -192,10 +205,7 @@ static void on_rebound(void *arg, const Error *failure)
                 nw_binding_settle(b);
                 nft_table_rebuild(r->filters->table, NULL, NULL);
         }
-        r->done(r->arg, failure);
-        nw_binding_unref(r->old);
-        free(r->dev);
-        free(r);
+        rebind_end(r, failure);
 }
 
 static void swap(NwBinding *b, NwBindingDef *def, NwDone *done, void *arg)
@@ -217,6 +227,33 @@ static void swap(NwBinding *b, NwBindingDef *def, NwDone *done, void *arg)
         on_rebound(r, &err);
 }
 
+/* What is still in force is shown; unless its device went meanwhile. */
+static void on_removed(void *arg, const Error *failure)
+{
+        Rebind *r = arg;
+
+        if (failure && net_link_exists(r->dev) && !nw_binding_find(r->filters, r->dev)) {
+                NwBinding *b = nw_binding_new(r->filters, TAKE(r->old), false);
+
+                vec_push(&r->filters->bindings, b);
+                nw_binding_settle(b);
+                nft_table_rebuild(r->filters->table, NULL, NULL);
+        }
+        rebind_end(r, failure);
+}
+
+static void take_off(NwBinding *b, NwDone *done, void *arg)
+{
+        Rebind *r = mem_new(Rebind);
+
+        *r = (Rebind){ .filters = b->filters,
+                       .dev = str_dup(b->def->portdev),
+                       .old = def_ref(b->def),
+                       .done = done,
+                       .arg = arg };
+        nw_binding_remove(b, on_removed, r);
+}
+
 static bool is_same_filter(const FilterrefDef *a, const FilterrefDef *b)
 {
         return a == b || (a && b && fields_equal(&filterref_def_info, a, b));
@@ -229,9 +266,10 @@ void nw_rebind(Domain *dom, const InterfaceDef *old, InterfaceDef *new, NwDone *
 
         if (is_same_filter(old->filterref, new->filterref)) {
                 done(arg, NULL);
-        } else if (!new->filterref) {
-                nw_unbind(dom, old);
+        } else if (!new->filterref && !(b && is_of(b, dom))) {
                 done(arg, NULL);
+        } else if (!new->filterref) {
+                take_off(b, done, arg);
         } else if (b && !b->by_user) {
                 swap(b, nw_binding_def_of_guest(dom, new), done, arg);
         } else if (!nw_bind_new(dom, &new, 1, done, arg, &err)) {

@@ -119,6 +119,10 @@ int nw_binding_prepare(NwBinding *b, Error *err)
                                        "a network filter's parameter cannot be called '%s'",
                                        b->def->filterref->parameters[i]->name);
         }
+        if (strpbrk(b->def->portdev, "\"\\*"))
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "an interface called '%s' cannot have a network filter: nft reads that name otherwise",
+                               b->def->portdev);
         if (find_learning(b, err) < 0)
                 return -1;
         nw_vars_add(&vars, "MAC", mac_format(&b->def->mac, mac));
