@@ -158,10 +158,10 @@ static int make_default(NetworkHost *host, Error *err)
                 if (!def || dir_make(dir, 0700, err) < 0)
                         return -1;
                 network_def_format(def, DEF_FORMAT_INACTIVE, &xml);
-                if (file_write_durable(path, xml.data, xml.len, 0600, err) < 0)
+                /* the definition last: with it, it is made */
+                if (file_link_durable(link, "../default.xml", err) < 0 ||
+                    file_write_durable(path, xml.data, xml.len, 0600, err) < 0)
                         return -1;
-                if (symlink("../default.xml", link) < 0 && access(link, F_OK) < 0)
-                        log_warning("the network 'default' will not start with the host");
         }
         return file_write_durable(mark, "", 0, 0600, err);
 }

@@ -39,10 +39,33 @@ static void put_forwarders(const NetworkDnsDef *dns, Buf *ret)
         }
 }
 
+/* As one word, whatever is in it: dnsmasq reads quotes and the backslashes in them, commas, and '#' behind a blank. */
+static void put_quoted(const char *text, Buf *ret)
+{
+        buf_put_char(ret, '"');
+        for (; *text; text++) {
+                if (*text == '"' || *text == '\\')
+                        buf_put_char(ret, '\\');
+                buf_put_char(ret, *text);
+        }
+        buf_put_char(ret, '"');
+}
+
+static void put_word(const char *text, Buf *ret)
+{
+        if (strpbrk(text, " \t#\"\\,"))
+                put_quoted(text, ret);
+        else
+                buf_put_text(ret, text);
+}
+
 static void put_records(const NetworkDnsDef *dns, Buf *ret)
 {
-        for (uint32_t i = 0; i < dns->n_txts; i++)
-                buf_format(ret, "txt-record=%s,\"%s\"\n", dns->txts[i]->name, dns->txts[i]->value);
+        for (uint32_t i = 0; i < dns->n_txts; i++) {
+                buf_format(ret, "txt-record=%s,", dns->txts[i]->name);
+                put_quoted(dns->txts[i]->value, ret);
+                buf_put_char(ret, '\n');
+        }
         for (uint32_t i = 0; i < dns->n_srvs; i++) {
                 const DnsSrvDef *s = dns->srvs[i];
 
@@ -169,7 +192,8 @@ static uint32_t put_dhcp4(const NetworkIpDef *ip, const NetAddress *net, unsigne
         if (!dhcp->n_ranges && dhcp->n_hosts)
                 buf_format(ret, "dhcp-range=%s,static\n", net_address_format(&whole, first));
         if (dhcp->bootp) {
-                buf_format(ret, "dhcp-boot=%s", dhcp->bootp->file);
+                buf_put_text(ret, "dhcp-boot=");
+                put_word(dhcp->bootp->file, ret);
                 if (dhcp->bootp->server)
                         buf_format(ret, ",,%s", dhcp->bootp->server);
                 buf_put_char(ret, '\n');
@@ -276,8 +300,11 @@ void dnsmasq_put_config(const NetworkDef *def, const DnsmasqFiles *files, Buf *r
         put_dns(def, files, ret);
         put_dhcp(def, files, ret);
         for (uint32_t i = 0; i < def->n_ips; i++) {
-                if (def->ips[i]->tftp_root)
-                        buf_format(ret, "enable-tftp\ntftp-root=%s\n", def->ips[i]->tftp_root);
+                if (!def->ips[i]->tftp_root)
+                        continue;
+                buf_put_text(ret, "enable-tftp\ntftp-root=");
+                put_word(def->ips[i]->tftp_root, ret);
+                buf_put_char(ret, '\n');
         }
         for (uint32_t i = 0; def->dnsmasq_options && i < def->dnsmasq_options->n_options; i++)
                 buf_format(ret, "%s\n", def->dnsmasq_options->options[i]->value);

@@ -46,6 +46,24 @@ static int check_link_name(const char *what, const char *name, Error *err)
         return 0;
 }
 
+/* The rules of a network have the name of its own bridge in those of their chains; "%d" asks for a number. */
+static int check_bridge(const NetworkDef *def, Error *err)
+{
+        if (!def->bridge)
+                return 0;
+        if (check_link_name("bridge/@name", def->bridge, err) < 0)
+                return -1;
+        for (const unsigned char *c = (const unsigned char *)def->bridge; network_has_own_bridge(def) && *c; c++) {
+                if (!isalnum(*c) && !strchr("-_.%", *c))
+                        return err_set(
+                                err, ERR_XML,
+                                "'bridge/@name': a network's own bridge cannot be called '%s': letters, digits, "
+                                "'-', '_' and '.' make up its name",
+                                def->bridge);
+        }
+        return 0;
+}
+
 static int parse_address(const char *what, const char *text, int family, NetAddress *ret, Error *err)
 {
         if (net_address_parse(text, ret) < 0)
@@ -416,8 +434,7 @@ static int check_options(const NetworkDef *def, Error *err)
 
 int network_def_check(const NetworkDef *def, Error *err)
 {
-        if (check_name(def->name, err) < 0 ||
-            (def->bridge && !strchr(def->bridge, '%') && check_link_name("bridge/@name", def->bridge, err) < 0))
+        if (check_name(def->name, err) < 0 || check_bridge(def, err) < 0)
                 return -1;
         if (def->title && strchr(def->title, '\n'))
                 return err_set(err, ERR_XML, "'title' is one line");

@@ -73,6 +73,17 @@ TEST(names_are_served_as_the_definition_says)
         check_lines("<dns enable='no'/>" IP4 "</ip>", (const char *const[]){ "port=0", NULL }, "addn-hosts");
 }
 
+/* What dnsmasq reads in a file's words: quotes, backslashes in quotes, '#' behind a blank. */
+TEST(texts_are_given_as_they_are)
+{
+        check_lines(NAT "<dns><txt name='t' value='C:\\new #1, \\'/></dns>"
+                        "<ip address='10.1.2.1' prefix='24'><tftp root='/srv/a #b'/><dhcp>"
+                        "<range start='10.1.2.9' end='10.1.2.20'/><bootp file='my pxe\\0'/></dhcp></ip>",
+                    (const char *const[]){ "txt-record=t,\"C:\\\\new #1, \\\\\"", "tftp-root=\"/srv/a #b\"",
+                                           "dhcp-boot=\"my pxe\\\\0\"", NULL },
+                    NULL);
+}
+
 TEST(fixed_addresses_and_names_have_files)
 {
         static const char xml[] =
