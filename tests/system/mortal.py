@@ -18,12 +18,12 @@ MOST_POINTS = 80
 class MortalDaemon(LiveDaemon):
     """A daemon that can be told at which of its acts it dies."""
 
-    def __init__(self):
+    def __init__(self, conf=""):
         self.control = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"drover-kill-{uuid.uuid4()}"
         self.control.write_bytes(bytes(CONTROL_BYTES))
         with open(self.control, "r+b") as file:
             self.shared = mmap.mmap(file.fileno(), CONTROL_BYTES)
-        super().__init__()
+        super().__init__(conf)
 
     def environment(self):
         preload = pathlib.Path(find_program()).parent / "tests/system/kill-point.so"

@@ -1,8 +1,10 @@
 """Pools that are volume groups of LVM, in the lab machine (STO-03, STO-09)."""
 import json
+import pathlib
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from droverd import find_program
 from inside import MIB, Inside, disks, figures, names
 
 from lab.machine import Machine
@@ -13,7 +15,7 @@ PACKAGES = ("lvm2", "libdevmapper1.02.1", "libdevmapper-event1.02.1", "libaio1")
 
 @pytest.fixture(scope="module", name="host")
 def fixture_host(tmp_path_factory):
-    with Machine(packages=PACKAGES, disks=disks(tmp_path_factory, [64])) as machine:
+    with Machine(packages=PACKAGES, disks=disks(tmp_path_factory, [64, 32])) as machine:
         machine.run(["sh", "-c", "modprobe -a dm_mod dm_snapshot && head -c 8388608 /dev/urandom > /run/data"])
         yield Inside(machine)
 
@@ -96,6 +98,15 @@ def test_a_copy_that_a_crash_cut_off_is_removed_and_the_pool_goes_on(host):
     there, same = host.ask("vol-list vg", "vol-key one vg")
     assert names(there) == {"one"} and same == key
     assert host.shell("lvs --noheadings -o lv_name vg").split() == ["one"]
+
+
+def test_a_daemon_killed_at_each_act_leaves_volumes_whole_or_not_there(host):
+    """STO-09: made, copied, removed; in the list and in the group, or in neither."""
+    here = pathlib.Path(__file__).parent
+    said = host.machine.run(["env", f"DROVERD={find_program()}", f"PYTHONPATH={here}:{here.parents[1]}", "/usr/bin/python3", "-B",
+                             here / "lvm_sweep.py", "/dev/vdb"], timeout=480).stdout
+    acts = json.loads(said)
+    assert set(acts) == {"make", "copy", "delete"} and min(acts.values()) > 1, said
 
 
 def test_groups_are_found_stopped_and_deleted(host):
