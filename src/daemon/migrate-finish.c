@@ -396,7 +396,17 @@ static void on_cancelled(void *arg, MigrateFate fate, const Error *failure)
         call_fail(call, &err);
 }
 
-static int finish(Call *call, const char *name, bool cancelled, Error *err)
+/* Addresses that filters on the source learned while the memory moved. A cookie that says nothing useful stops no guest. */
+static void take_last_words(const Migration *m, const uint8_t *data, uint32_t n)
+{
+        AUTO(MigrateCookie) cookie = { 0 };
+
+        if (n && m->nonce && migrate_cookie_parse(data, n, &cookie, NULL) == 0 && cookie.nonce &&
+            str_eq(cookie.nonce, m->nonce))
+                nw_learned_take(m->dom, &cookie.learned);
+}
+
+static int finish(Call *call, const char *name, const uint8_t *cookie, uint32_t n_cookie, bool cancelled, Error *err)
 {
         Domain *dom = domain_list_find_name(call_driver(call)->domains, name);
         QemuRun *run = dom ? qemu_run(dom) : NULL;
@@ -433,6 +443,7 @@ static int finish(Call *call, const char *name, bool cancelled, Error *err)
                 migrate_withdraw(m, on_cancelled, call);
                 return 0;
         }
+        take_last_words(m, cookie, n_cookie);
         m->finishing = call;
         if (m->broken)
                 fail_finishing(m);
@@ -450,10 +461,10 @@ int handle_domain_migrate_finish3_params(Call *call, const WireDomainMigrateFini
                 return -1;
         if (!params.dest_name)
                 return err_set(err, ERR_INVALID_ARG, "the name of the guest that moves is missing");
-        return finish(call, params.dest_name, args->cancelled, err);
+        return finish(call, params.dest_name, args->cookie_in, args->n_cookie_in, args->cancelled, err);
 }
 
 int handle_domain_migrate_finish3(Call *call, const WireDomainMigrateFinish3Args *args, Error *err)
 {
-        return finish(call, args->dname, args->cancelled, err);
+        return finish(call, args->dname, args->cookie_in, args->n_cookie_in, args->cancelled, err);
 }

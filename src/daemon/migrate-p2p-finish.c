@@ -30,6 +30,8 @@ ClientCall *p2p_call_finish(PeerMove *p, bool cancelled, ClientDone *done)
         params.switchover_mib = 0;
         migrate_params_write(&params, &list);
         migrate_own_cookie(p->dom, p->nonce, &cookie);
+        if (!cancelled)
+                nw_learned_list(p->dom, &cookie.learned);
         migrate_cookie_format(&cookie, &text);
         return client_domain_migrate_finish3_params(
                 p->client,

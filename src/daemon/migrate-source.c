@@ -177,6 +177,7 @@ static void answer_perform(Call *call, const Migration *m)
 
         migrate_own_cookie(m->dom, m->nonce, &cookie);
         cookie.stopped_us = m->stopped_us;
+        nw_learned_list(m->dom, &cookie.learned); /* also what was learned since begin */
         migrate_cookie_format(&cookie, &text);
         call_reply(call, &(WireDomainMigratePerform3ParamsRet){ .n_cookie_out = (uint32_t)text.len,
                                                                 .cookie_out = (const uint8_t *)text.data });

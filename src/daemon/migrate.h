@@ -74,7 +74,8 @@ typedef struct MigrateCookie {
         int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
         int64_t stopped_us;     /* source, after perform: wall clock at which it stopped; 0: unknown */
         VEC(MigrateDisk) disks; /* source: those on devices that must be the same on both hosts (STO-37) */
-        NwLearnedList learned; /* source, from begin: addresses that the filters of its interfaces learned (NET-37) */
+        NwLearnedList
+                learned; /* source, with begin and at the end: addresses that its interfaces' filters learned (NET-37) */
 } MigrateCookie;
 
 enum { MIGRATE_COOKIE_MOST = 256 * 1024, MIGRATE_COOKIE_MOST_LEARNED = 512 };
