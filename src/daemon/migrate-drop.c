@@ -9,7 +9,8 @@
 
 struct Drop {
         QemuDriver *qemu;
-        Domain *dom; /* referenced */
+        Domain *dom;  /* referenced */
+        Call *asking; /* a client that gives the move up meanwhile; NULL: none */
         void (*gone)(void *arg, const Error *failure);
         void *arg;
 };
@@ -18,6 +19,8 @@ static void settle(Drop *d, const Error *failure)
 {
         vec_remove_item(&d->qemu->drops, d);
         d->gone(d->arg, failure);
+        if (d->asking)
+                migrate_say_absent(d->asking, d->dom->name, failure);
         domain_unref(d->dom);
         free(d);
 }
@@ -51,6 +54,21 @@ void migrate_drop(Migration *m, void (*gone)(void *arg, const Error *failure), v
 void migrate_drop_retire(Drop *d, const Error *why)
 {
         settle(d, why);
+}
+
+bool migrate_drop_is_asked(const Domain *dom, Call *call)
+{
+        const QemuDriver *qemu = qemu_driver(dom->driver);
+
+        for (size_t i = 0; i < qemu->drops.len; i++) {
+                Drop *d = qemu->drops.items[i];
+
+                if (d->dom == dom && !d->asking) {
+                        d->asking = call;
+                        return true;
+                }
+        }
+        return false;
 }
 
 /* --- with a call that waits --- */

@@ -14,6 +14,7 @@
 #include "daemon/handlers.h"
 #include "daemon/migrate-disks.h"
 #include "daemon/migrate-postcopy.h"
+#include "daemon/migrate-reason.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-take.h"
 #include "daemon/server-client.h"
@@ -379,6 +380,30 @@ void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
         }
 }
 
+/*
+ * Any other code than this would hide from the user of a stock client why the move failed; where QEMU here is the reason, that
+ * is to be seen (MIG-25).
+ */
+static int say_absent(QemuDriver *qemu, const char *name, Error *err)
+{
+        AUTOFREE char *reason = migrate_take_reason(qemu, name);
+
+        if (reason)
+                return err_set(err, ERR_OPERATION_FAILED, "%s", reason);
+        return err_set(err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
+}
+
+void migrate_say_absent(Call *call, const char *name, const Error *failure)
+{
+        AUTO(Error) err = { 0 };
+
+        if (failure)
+                err_set(&err, ERR_OPERATION_FAILED, "guest '%s' is to be ended here, but: %s", name, failure->text);
+        else
+                say_absent(qemu_driver(call_driver(call)), name, &err);
+        call_fail(call, &err);
+}
+
 /* The answer to a finish that was cancelled: an error either way, which says where the guest is. */
 static void on_cancelled(void *arg, MigrateFate fate, const Error *failure)
 {
@@ -387,7 +412,7 @@ static void on_cancelled(void *arg, MigrateFate fate, const Error *failure)
         AUTO(Error) err = { 0 };
 
         if (fate == MIGRATE_FATE_ABSENT)
-                err_set(&err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
+                say_absent(qemu_driver(call_driver(call)), name, &err);
         else if (fate == MIGRATE_FATE_RUNS)
                 err_set(&err, ERR_OPERATION_INVALID, "guest '%s' had arrived and runs here", name);
         else
@@ -412,9 +437,8 @@ static int finish(Call *call, const char *name, const uint8_t *cookie, uint32_t 
         QemuRun *run = dom ? qemu_run(dom) : NULL;
         Migration *m = run ? run->migration : NULL;
 
-        /* any other code here would hide from the user of a stock client why the move failed */
         if (cancelled && (!dom || !domain_is_active(dom)))
-                return err_set(err, ERR_MIGRATE_FINISH_OK, "guest '%s' does not run here", name);
+                return say_absent(qemu_driver(call_driver(call)), name, err);
         if (!dom)
                 return err_set(err, ERR_NO_DOMAIN, "no domain with matching name '%s'", name);
         if (!m || m->side != MIGRATE_IN) {
@@ -423,6 +447,8 @@ static int finish(Call *call, const char *name, const uint8_t *cookie, uint32_t 
                         call_reply(call, &(WireDomainMigrateFinish3ParamsRet){ .dom = call_wire_domain(dom) });
                         return 0;
                 }
+                if (cancelled && migrate_drop_is_asked(dom, call))
+                        return 0;
                 return err_set(err, ERR_OPERATION_INVALID, "no migration of guest '%s' waits to be finished", name);
         }
         if (m->finishing || m->take)

@@ -13,6 +13,10 @@ void migrate_drop(Migration *m, void (*gone)(void *arg, const Error *failure), v
 void migrate_drop_failing(Migration *m, Call *call, const Error *why);
 /* The daemon ends before that. */
 void migrate_drop_retire(Drop *drop, const Error *why);
+/* Is the guest on its way out? Then the call of a client that gives its move up is answered when it is gone. */
+bool migrate_drop_is_asked(const Domain *dom, Call *call);
+/* The answer to that: an error which says that the guest is not here, or why it could not be taken; failure: that it may be. */
+void migrate_say_absent(Call *call, const char *name, const Error *failure);
 /* What is being written about it does not concern it any more. */
 void migrate_forget_intent(Migration *m);
 /* All of it is here and runs, and nobody waits for it to be finished. */

@@ -28,6 +28,7 @@ struct PeerMove {
         MigrateCookie peer; /* of prepare */
         const char *uri_out;
         bool prepared;     /* there is something to give up on the other side */
+        char *objection;   /* owned: what the other side said when that was done; NULL: nothing against the guest */
         Buf cookie;        /* begin's */
         bool finished;     /* the peer has answered finish */
         bool unknown;      /* it has not, and cannot be asked, or does not answer that either */

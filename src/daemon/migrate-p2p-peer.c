@@ -217,12 +217,14 @@ StepResult p2p_prepare_peer(void *state, Job *job UNUSED, Error *err)
 
 /* --- and given up again --- */
 
-static void on_aborted(void *arg, ClientReply *reply UNUSED)
+static void on_aborted(void *arg, ClientReply *reply)
 {
         PeerMove *p = arg;
 
-        /* an error is the usual answer here: there is no guest to speak of */
+        /* an error is the usual answer here: there is no guest to speak of, perhaps for a reason */
         p->pending = NULL;
+        if (reply->failure && reply->failure->code == ERR_OPERATION_FAILED)
+                str_replace(&p->objection, reply->failure->text);
         job_resume(p->job, NULL);
 }
 

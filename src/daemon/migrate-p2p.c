@@ -120,6 +120,7 @@ static void move_free(PeerMove *p)
         job_free(p->job);
         free(p->uri);
         free(p->nonce);
+        free(p->objection);
         free(p);
 }
 
@@ -160,6 +161,10 @@ static void on_finished(void *state, const Error *why)
                         migrate_stay_paused(m, why, &err);
                         why = &err;
                 } else if (m) {
+                        if (p->objection && why->code == ERR_OPERATION_FAILED) {
+                                err_set(&err, why->code, "%s; %s", why->text, p->objection);
+                                why = &err;
+                        }
                         str_replace(&m->stats.error, why->text);
                         if (m->completed && !p2p_runs_here(p))
                                 migrate_give(m);

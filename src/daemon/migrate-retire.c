@@ -5,6 +5,7 @@
  * (migrate-recover.c, migrate-take.c). Only the clients that wait are told.
  */
 #include "daemon/migrate-finish.h"
+#include "daemon/migrate-reason.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-take.h"
 
@@ -44,5 +45,6 @@ void migrate_retire(QemuDriver *qemu)
         vec_done(&qemu->moves);
         vec_done(&qemu->preparing);
         vec_done(&qemu->drops);
+        migrate_forget_reasons(qemu);
         vec_done(&qemu->listening);
 }

@@ -37,6 +37,10 @@ typedef struct StatusNote StatusNote;
 typedef struct Tale Tale;
 typedef struct Unplug Unplug;
 
+typedef struct MigrateReason {
+        char *guest, *text; /* owned */
+} MigrateReason;
+
 typedef struct QemuDriver {
         Driver *driver;
         FileQueue *files;
@@ -55,6 +59,7 @@ typedef struct QemuDriver {
         VEC(PeerMove *) moves;            /* that this host drives */
         VEC(Preparing *) preparing;       /* guests that another host is about to send */
         VEC(Drop *) drops;                /* guests that came in vain, until their QEMU is gone */
+        VEC(MigrateReason) reasons;       /* why, where QEMU said so */
         VEC(Autostart *) autostarts;      /* guests whose start with the host is not over */
         VEC(Gift *) gifts;                /* guests that the other host is told to take */
         VEC(Tale *) tales;                /* what the script is told without an answer */

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "daemon/call.h"
 #include "daemon/migrate-postcopy.h"
+#include "daemon/migrate-reason.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
 #include "daemon/qemu-clock.h"
@@ -130,6 +131,7 @@ static void on_ended(void *arg, GuestCause cause)
                 qemu_start_ended(run);
                 return;
         }
+        migrate_keep_reason(run->qemu, run->dom->name, guest_last_words(run->guest));
         if (run->migration)
                 migration_on_guest_ended(run->migration);
         end_run(run, cause);

@@ -34,6 +34,7 @@ struct Guest {
         bool reboot_wanted; /* the next shutdown is to become a reset */
         bool stop_asked;
         char *last_end;
+        char *last_words; /* of QEMU, when it is gone; of a guest that was to come from elsewhere */
 
         /* the start or adoption that is going on */
         GuestWaiter starting; /* done NULL: none */

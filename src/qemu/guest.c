@@ -67,6 +67,7 @@ Guest *guest_free(Guest *guest)
         vec_done(&guest->stopping);
         err_done(&guest->failure);
         free(guest->last_end);
+        free(guest->last_words);
         free(guest->name);
         free(guest);
         return NULL;
@@ -104,6 +105,11 @@ bool guest_is_active(const Guest *guest)
 pid_t guest_pid(const Guest *guest)
 {
         return guest->process ? guest_process_pid(guest->process) : 0;
+}
+
+const char *guest_last_words(const Guest *guest)
+{
+        return guest->last_words;
 }
 
 uint64_t guest_start_ticks(const Guest *guest)
@@ -386,6 +392,10 @@ void guest_end(Guest *guest)
         if (!starting)
                 qmp_client_fail_calls(guest->qmp);
         guest->qmp = qmp_client_free(guest->qmp);
+        if (guest->options.incoming) {
+                free(guest->last_words);
+                guest->last_words = guest_process_last_words(guest->process);
+        }
         guest->process = guest_process_free(guest->process);
         guest->start_deadline = timer_free(guest->start_deadline);
         guest->retry = timer_free(guest->retry);

@@ -90,6 +90,8 @@ GuestState guest_state(const Guest *guest);
 GuestCause guest_cause(const Guest *guest);
 bool guest_is_active(const Guest *guest); /* there is a process */
 pid_t guest_pid(const Guest *guest);
+/* In ended(), of one that was to come from elsewhere: the end of what its QEMU wrote to its log. NULL: nothing. */
+const char *guest_last_words(const Guest *guest);
 uint64_t guest_start_ticks(const Guest *guest);
 QmpClient *guest_qmp(Guest *guest); /* for the typed commands of qemu/qmp.h; NULL when there is no process */
 Cgroup *guest_cgroup(Guest *guest);

@@ -261,7 +261,10 @@ static int hand_over(Handover *h, Error *err)
         if (offline)
                 take_cookie(h); /* the destination's own: nothing came from the source since */
         if (!offline && perform(h, err) < 0) {
-                finish(h, true, NULL);
+                if (finish(h, true, &why) < 0 && why.code == ERR_OPERATION_FAILED &&
+                    err->code == ERR_OPERATION_FAILED)
+                        err_move(err,
+                                 &why); /* what broke is behind what the source saw: the guest could not be taken */
                 confirm(h, true, NULL);
                 return -1;
         }
