@@ -3,11 +3,15 @@
  *
  * QEMU stops it when what is left fits into the bound. A guest that writes as fast as the link carries never gets there.
  * The bound then grows in steps, and after the last one that is reported. Where the guest may be stopped, it is when
- * another pass would not pay: it would leave no less, or the whole would take more than one and a half times what the
- * memory takes once. A guest that writes to all of its memory while that is sent once would be stopped at the end of the
- * first pass for as long as another takes, twice the time in all; stopped in the middle of it, it pauses as long and is there
- * sooner. So its writes are watched for a part of that pass, in two windows: what it writes in t is a concave function of t
- * (straight for a sweep over everything, flat for a small set that is written again and again), which they extend to the end.
+ * another pass would not pay: it would leave no less, or the whole would take more than WHOLE_PERCENT of what the memory
+ * takes once.
+ *
+ * For many guests that is known in the first pass. One that writes to all of its memory while that is sent once would be
+ * stopped at the end of the pass for as long as another takes, twice the time in all; stopped in the middle of it, it pauses
+ * as long and is there sooner. So its writes are watched for a part of that pass, in windows that double: what it writes in
+ * t is a concave function of t (straight for a sweep over everything, flat for a small set that is written again and again),
+ * which the last two extend to the end. A pass is in vain when its end will find half of the memory written again, or when
+ * STALE_PERCENT of the memory were sent and have been written since.
  */
 #include "daemon/migrate-converge.h"
 
@@ -15,8 +19,9 @@
 
 enum {
         STALLED_PASSES = 3,
-        SETTLED_MS = 400,     /* from then on the rate says something about the link */
         WATCHED_PERCENT = 40, /* of what the memory takes once */
+        WHOLE_PERCENT = 140,  /* of the same: what a move may take with the pause at its end, and some room */
+        STALE_PERCENT = 30,   /* of the memory: what may have to be sent twice */
         LONGEST_WATCH_S = 60, /* that QEMU knows */
         HAND_OVER_MS = 200,   /* until QEMU stops the guest, and from its last page to its running there */
         SURPLUS_PERCENT = 5,
@@ -52,7 +57,7 @@ static bool another_pass_pays(const Converge *c, const ConvergeFigures *f)
         uint64_t pass_ms = time_ms(f->left, f->bytes_per_s);
 
         return (double)f->left < (double)c->before * 0.8 &&
-               (f->elapsed_ms + pass_ms + pass_ms / 2) * 2 <= c->first_ms * 3;
+               (f->elapsed_ms + pass_ms + pass_ms / 2) * 100 <= c->first_ms * WHOLE_PERCENT;
 }
 
 static bool has_stalled(Converge *c, const ConvergeFigures *f)
@@ -102,25 +107,30 @@ static uint64_t whole_ms(const ConvergeFigures *f)
         return time_ms(f->left + f->sent, f->bytes_per_s);
 }
 
-unsigned converge_watch_s(Converge *c, const ConvergeFigures *f, bool fixed)
+/* How long the next window is; 0: no other fits into the part of the pass that may be watched. */
+static unsigned next_window_s(const Converge *c, const ConvergeFigures *f)
 {
-        unsigned all_s;
+        unsigned next_s = c->n_windows ? c->windows[1].seconds * 2 : 1;
 
-        if (!(c->stops && !fixed) && !c->slows)
+        return next_s <= LONGEST_WATCH_S && c->watched_s + next_s <= whole_ms(f) * WATCHED_PERCENT / 100 / 1000
+                       ? next_s
+                       : 0;
+}
+
+unsigned converge_watch_s(const Converge *c, const ConvergeFigures *f, bool fixed)
+{
+        if ((!(c->stops && !fixed) && !c->slows) || f->pass != 1)
                 return 0;
-        if (f->pass != 1 || f->elapsed_ms < SETTLED_MS)
-                return 0;
-        if (c->n_wanted)
-                return c->n_windows < c->n_wanted ? c->windows[0].seconds * 2 : 0;
-        all_s = (unsigned)MIN(whole_ms(f) * WATCHED_PERCENT / 100 / 1000, (uint64_t)LONGEST_WATCH_S * 3 / 2);
-        c->n_wanted = all_s >= 3 ? CONVERGE_WINDOWS : 1;
-        return all_s >= 3 ? all_s / 3 : all_s;
+        return next_window_s(c, f);
 }
 
 void converge_watched(Converge *c, ConvergeWindow window)
 {
-        if (c->n_windows < CONVERGE_WINDOWS)
-                c->windows[c->n_windows++] = window;
+        c->windows[0] = c->windows[1];
+        c->windows[1] = window;
+        c->n_windows++;
+        c->watched_s += window.seconds;
+        c->fastest = MAX(c->fastest, window.written / MAX(window.seconds, 1U));
 }
 
 /* What is written in this time, if it goes on as it was seen: each doubling of the time adds the same part. */
@@ -141,41 +151,52 @@ static double written_in(const Converge *c, uint64_t ms)
 /* What is written while the memory is sent once; one window alone says nothing about what comes after it. */
 static double written_in_a_pass(const Converge *c, const ConvergeFigures *f)
 {
-        if (c->n_windows == CONVERGE_WINDOWS)
-                return written_in(c, whole_ms(f));
-        return (double)c->windows[0].written;
+        return c->n_windows > 1 ? written_in(c, whole_ms(f)) : (double)c->windows[1].written;
 }
 
-static bool was_watched(const Converge *c)
+/* Of what was sent, what was written meanwhile, if that is spread over all of the memory. */
+static double stale(const Converge *c, const ConvergeFigures *f)
 {
-        return c->n_wanted && c->n_windows >= c->n_wanted && c->windows[0].seconds;
+        double all = (double)(f->left + f->sent);
+
+        return MIN(written_in(c, f->elapsed_ms), all) * (double)f->sent / all;
+}
+
+static bool was_watched(const Converge *c, const ConvergeFigures *f)
+{
+        return c->n_windows && !next_window_s(c, f);
 }
 
 unsigned converge_throttle(const Converge *c, const ConvergeFigures *f, uint64_t *ret_pause_ms)
 {
-        double rate = 0, carried = (double)f->bytes_per_s * CARRIED_PERCENT / 100;
+        double rate = (double)c->fastest, carried = (double)f->bytes_per_s * CARRIED_PERCENT / 100;
         ConvergeFigures stopped = *f;
 
         *ret_pause_ms = 0;
-        if (!was_watched(c) || !f->bytes_per_s)
+        if (!f->bytes_per_s || !was_watched(c, f))
                 return 0;
         stopped.left = (uint64_t)MIN(written_in_a_pass(c, f), (double)(f->left + f->sent));
         if (converge_pause_ms(&stopped) <= c->limit_ms)
                 return 0;
-        for (unsigned i = 0; i < c->n_windows; i++)
-                rate = MAX(rate, (double)c->windows[i].written / c->windows[i].seconds);
         if (rate <= carried)
                 return 0;
         *ret_pause_ms = converge_announced_ms(&stopped);
         return (unsigned)MIN(MAX((1 - carried / rate) * 100, 1.0), (double)MOST_THROTTLE);
 }
 
+static bool is_time_to_stop(const Converge *c, const ConvergeFigures *f)
+{
+        double all = (double)(f->left + f->sent);
+
+        return written_in_a_pass(c, f) >= all / 2 || (c->n_windows > 1 && stale(c, f) >= all * STALE_PERCENT / 100);
+}
+
 bool converge_is_in_vain(Converge *c, ConvergeFigures *f)
 {
-        const ConvergeWindow *last = &c->windows[MAX(c->n_windows, 1U) - 1];
-        uint64_t all = f->left + f->sent, straight;
+        const ConvergeWindow *last = &c->windows[1];
+        uint64_t straight;
 
-        if (!c->stops || f->pass != 1 || c->told || !was_watched(c) || written_in_a_pass(c, f) < (double)all / 2)
+        if (!c->stops || f->pass != 1 || c->told || !f->bytes_per_s || !was_watched(c, f) || !is_time_to_stop(c, f))
                 return false;
         c->told = true;
         straight = last->written / last->seconds * f->elapsed_ms / 1000;

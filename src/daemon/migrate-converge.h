@@ -9,8 +9,6 @@
 
 enum { CONVERGE_LAST_STEP_MS = 300 }; /* CON-04: the bound is raised in steps up to here */
 
-enum { CONVERGE_WINDOWS = 2 };
-
 /* So many different bytes a guest wrote in so many seconds. */
 typedef struct ConvergeWindow {
         unsigned seconds;
@@ -18,16 +16,17 @@ typedef struct ConvergeWindow {
 } ConvergeWindow;
 
 typedef struct Converge {
-        uint64_t limit_ms;      /* the bound in force */
-        bool stops;             /* the guest may be stopped for longer than that, once it is said (MIG-05) */
-        bool slows;             /* QEMU slows it: how much that takes is worth knowing */
-        uint64_t pass;          /* the last that was looked at */
-        uint64_t first_ms;      /* that the first pass took */
-        uint64_t least, before; /* bytes that were left after the best pass, and after the one before */
-        uint64_t stalled;       /* passes since then */
-        bool told;              /* that it does not converge, or that the guest is stopped */
-        ConvergeWindow windows[CONVERGE_WINDOWS]; /* of the first pass */
-        unsigned n_windows, n_wanted;             /* seen; worth seeing, 0: not known yet */
+        uint64_t limit_ms;             /* the bound in force */
+        bool stops;                    /* the guest may be stopped for longer than that, once it is said (MIG-05) */
+        bool slows;                    /* QEMU slows it: how much that takes is worth knowing */
+        uint64_t pass;                 /* the last that was looked at */
+        uint64_t first_ms;             /* that the first pass took */
+        uint64_t least, before;        /* bytes that were left after the best pass, and after the one before */
+        uint64_t stalled;              /* passes since then */
+        bool told;                     /* that it does not converge, or that the guest is stopped */
+        ConvergeWindow windows[2];     /* of the first pass: the last but one, and the last */
+        unsigned n_windows, watched_s; /* all that were seen, and how long they took */
+        uint64_t fastest;              /* bytes a second, in one of them */
 } Converge;
 
 typedef struct ConvergeFigures {
@@ -51,15 +50,15 @@ void converge_init(Converge *c, uint64_t limit_ms, bool stops);
 ConvergeVerdict converge_look(Converge *c, const ConvergeFigures *f, bool fixed);
 /*
  * In the first pass, for which QEMU counts nothing that is written again: for how long the guest's writes are worth being
- * watched now, in whole seconds. 0: not at all, or no longer. A second window is twice as long as the first: one shows how
+ * watched now, in whole seconds. 0: not at all, or no longer. Each window is twice as long as the one before: one shows how
  * much is written, two show whether it is the same again and again.
  */
-unsigned converge_watch_s(Converge *c, const ConvergeFigures *f, bool fixed);
+unsigned converge_watch_s(const Converge *c, const ConvergeFigures *f, bool fixed);
 /* That window is over. */
 void converge_watched(Converge *c, ConvergeWindow window);
 /*
  * Will the end of the first pass find so much written again that it comes too late? True: to stop now ends it sooner and
- * pauses it hardly longer. The figure's `left` is what is left then, at most.
+ * pauses it hardly longer. The figure's `left` is what is left then, at most. To be asked at each look.
  */
 bool converge_is_in_vain(Converge *c, ConvergeFigures *f);
 /* How long what is left takes with the guest standing still. */

@@ -9,6 +9,11 @@
 #include "base/str.h"
 
 enum {
+        LOOK_MS = 100,        /* between two looks at the figures */
+        SOON_MS = 10,         /* when QEMU is about to tell what the guest wrote */
+        SAMPLED_PAGES = 8192, /* of which it looks whether they were written */
+        LEAST_SAMPLED = 128,  /* in a GiB, what QEMU takes */
+        MOST_SAMPLED = 4096,
         STOP_AT_ONCE_MS = 200, /* above what is left, so that QEMU's next look decides */
         MUCH_THROTTLE = 60,    /* percent, from which another way is better */
 };
@@ -112,19 +117,46 @@ static void on_watch_begun(void *arg, const Error *failure)
         p->blind = failure != NULL; /* somebody else measures it, or QEMU cannot: then the end of the pass decides */
 }
 
+/* As many of a large guest as of a small one: it is how many are looked at that makes the figure good. */
+static uint64_t sampled_pages(const Migration *m)
+{
+        uint64_t gib = ((uint64_t)MAX(m->stats.ram.total, (int64_t)0) >> 30) + 1;
+
+        return MIN(MAX(SAMPLED_PAGES / gib, (uint64_t)LEAST_SAMPLED), (uint64_t)MOST_SAMPLED);
+}
+
 /* Samples of pages, the one way to measure that neither an accelerator nor a running migration minds. */
 static void watch(Pace *p, const ConvergeFigures *f, const Migration *m, QmpClient *qmp)
 {
+        uint64_t now_ms = loop_now_ms(m->dom->driver->daemon->loop);
+
         if (p->watching || p->blind)
                 return;
         if (p->watch_s) {
-                p->watching = qmp_query_dirty_rate(qmp, on_watched, p);
+                if (now_ms >= p->watched_at_ms)
+                        p->watching = qmp_query_dirty_rate(qmp, on_watched, p);
                 return;
         }
         p->watch_s = converge_watch_s(&p->converge, f, m->downtime_is_fixed);
-        if (p->watch_s)
-                p->watching = qmp_calc_dirty_rate(qmp, &(QmpCalcDirtyRate){ .calc_time = p->watch_s }, on_watch_begun,
-                                                  p);
+        if (!p->watch_s)
+                return;
+        p->watched_at_ms = now_ms + (uint64_t)p->watch_s * 1000 + SOON_MS;
+        p->watching = qmp_calc_dirty_rate(qmp,
+                                          &(QmpCalcDirtyRate){ .calc_time = p->watch_s,
+                                                               .has_sample_pages = true,
+                                                               .sample_pages = (int64_t)sampled_pages(m) },
+                                          on_watch_begun, p);
+}
+
+uint64_t pace_next_look_ms(const Pace *p, const Migration *m)
+{
+        uint64_t now_ms = loop_now_ms(m->dom->driver->daemon->loop);
+
+        if (p->watching)
+                return SOON_MS;
+        if (!p->watch_s || p->blind)
+                return LOOK_MS;
+        return p->watched_at_ms > now_ms ? MIN(p->watched_at_ms - now_ms, (uint64_t)LOOK_MS) : SOON_MS;
 }
 
 static void stop_now(Pace *p, Migration *m, const ConvergeFigures *f, QmpClient *qmp)

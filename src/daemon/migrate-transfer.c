@@ -12,10 +12,7 @@
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer-parts.h"
 
-enum {
-        POLL_MS = 100, /* between two looks at the figures */
-        CONNECT_S = 30,
-};
+enum { CONNECT_S = 30 };
 
 /* The step's command was answered. A lost answer is a failure here: what QEMU does is seen from its events. */
 void transfer_step_done(void *arg, const Error *failure)
@@ -226,7 +223,7 @@ static void on_figures(void *arg, const QmpMigrationInfo *info, const Error *fai
                         pace_look(&t->pace, t->migration, t->qmp);
         }
         if (t->poll)
-                timer_set(t->poll, POLL_MS);
+                timer_set(t->poll, pace_next_look_ms(&t->pace, t->migration));
 }
 
 void transfer_look(void *arg)
@@ -256,7 +253,7 @@ static StepResult await_converged(void *state, Job *job UNUSED, Error *err UNUSE
         Transfer *t = state;
 
         t->pace.began_ms = loop_now_ms(t->loop);
-        t->poll = timer_new(t->loop, POLL_MS, transfer_look, t);
+        t->poll = timer_new(t->loop, pace_next_look_ms(&t->pace, t->migration), transfer_look, t);
         if (t->migration->wants_postcopy)
                 t->postcopy = qmp_migrate_start_postcopy(t->qmp, on_postcopy_started, t);
         /* the state may have been told while the step before still ran */

@@ -92,19 +92,20 @@ TEST(a_pause_is_what_is_left_by_the_rate)
         CHECK_INT(converge_pause_ms(&(ConvergeFigures){ .left = 50 * MIB }), 0);
 }
 
-/* 1 GiB at 100 MiB/s */
+/* at 100 MiB/s */
 TEST(writes_are_watched_for_a_part_of_the_first_pass)
 {
-        ConvergeFigures f = { .pass = 1, .left = 1000 * MIB, .sent = 24 * MIB, .bytes_per_s = 100 * MIB };
+        ConvergeFigures f = { .pass = 1, .left = 1000 * (uint64_t)MIB, .sent = 24 * MIB, .bytes_per_s = 100 * MIB };
         Converge c;
 
         converge_init(&c, 10, true);
-        CHECK_INT(converge_watch_s(&c, &f, false), 0); /* too early */
-        f.elapsed_ms = 500;
         CHECK_INT(converge_watch_s(&c, &f, true), 0);
         CHECK_INT(converge_watch_s(&c, &f, false), 1);
         converge_watched(&c, (ConvergeWindow){ 1, 100 * MIB });
         CHECK_INT(converge_watch_s(&c, &f, false), 2);
+        f.pass = 2;
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+        f.pass = 1;
         converge_watched(&c, (ConvergeWindow){ 2, 200 * MIB });
         CHECK_INT(converge_watch_s(&c, &f, false), 0);
         converge_init(&c, 10, false);
@@ -112,19 +113,42 @@ TEST(writes_are_watched_for_a_part_of_the_first_pass)
         converge_init(&c, 10, true);
         f.left = 50 * MIB; /* over before anything is known */
         CHECK_INT(converge_watch_s(&c, &f, false), 0);
-        converge_init(&c, 10, true);
         f.left = 600 * MIB;
-        CHECK_INT(converge_watch_s(&c, &f, false), 2); /* one window */
-        converge_watched(&c, (ConvergeWindow){ 2, 200 * MIB });
+        CHECK_INT(converge_watch_s(&c, &f, false), 1); /* one window */
+        converge_watched(&c, (ConvergeWindow){ 1, 100 * MIB });
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+        converge_init(&c, 10, true);
+        f.bytes_per_s = 0; /* nothing was sent yet */
         CHECK_INT(converge_watch_s(&c, &f, false), 0);
 }
 
-/* Is the pass of 1000 MiB at 100 MiB/s in vain for a guest that was seen to write these? */
-static bool is_in_vain(uint64_t one_s_mib, uint64_t two_s_mib, uint64_t *left_mib)
+/* 100 GiB at 100 MiB/s: the longest that QEMU knows is a minute */
+TEST(windows_double_while_they_fit)
 {
-        ConvergeFigures f = {
-                .pass = 1, .left = 600 * MIB, .sent = 400 * MIB, .bytes_per_s = 100 * MIB, .elapsed_ms = 4000
-        };
+        ConvergeFigures f = { .pass = 1, .left = 100 * 1024 * (uint64_t)MIB, .bytes_per_s = 100 * MIB };
+        Converge c;
+
+        converge_init(&c, 10, true);
+        for (unsigned seconds = 1; seconds <= 32; seconds *= 2) {
+                CHECK_INT(converge_watch_s(&c, &f, false), seconds);
+                CHECK(!converge_is_in_vain(&c, &f)); /* who knows what the next one shows */
+                converge_watched(&c, (ConvergeWindow){ seconds, (uint64_t)seconds * 200 * MIB });
+        }
+        CHECK_INT(converge_watch_s(&c, &f, false), 0);
+        CHECK(converge_is_in_vain(&c, &f));
+}
+
+/*
+ * Is the pass of 1000 MiB at 100 MiB/s in vain after so many ms for a guest that was seen to write these in the first second
+ * of it, and in the two that followed?
+ */
+static bool is_in_vain(uint64_t one_s_mib, uint64_t two_s_mib, uint64_t elapsed_ms, uint64_t *left_mib)
+{
+        ConvergeFigures f = { .pass = 1,
+                              .left = 1000 * (uint64_t)MIB - elapsed_ms * MIB / 10,
+                              .sent = elapsed_ms * MIB / 10,
+                              .bytes_per_s = 100 * MIB,
+                              .elapsed_ms = elapsed_ms };
         Converge c;
         bool found;
 
@@ -144,16 +168,28 @@ TEST(a_pass_that_is_sent_in_vain_ends_early)
 {
         uint64_t left_mib;
 
-        CHECK(is_in_vain(200, 400, &left_mib)); /* a sweep over everything, twice as fast as the link */
+        CHECK(is_in_vain(200, 400, 4000, &left_mib)); /* a sweep over everything, twice as fast as the link */
         CHECK_INT(left_mib, 1000);
-        CHECK(is_in_vain(60, 120, &left_mib)); /* 600 MiB of the whole by the end of the pass */
+        CHECK(is_in_vain(60, 120, 4000, &left_mib)); /* 600 MiB of the whole by the end of the pass */
         CHECK_INT(left_mib, 600 + 240);
-        CHECK(!is_in_vain(45, 90, &left_mib)); /* the next pass pays */
+        CHECK(!is_in_vain(45, 90, 4000, &left_mib));
         CHECK_INT(left_mib, 600);
-        CHECK(!is_in_vain(200, 200, &left_mib)); /* as fast, but always the same 200 MiB */
-        CHECK(is_in_vain(150, 250, &left_mib));  /* at random, in a large part of it */
-        CHECK(is_in_vain(0, 300, &left_mib));
-        CHECK(!is_in_vain(0, 0, &left_mib));
+        CHECK(!is_in_vain(200, 200, 4000, &left_mib)); /* as fast, but always the same 200 MiB */
+        CHECK(is_in_vain(150, 250, 4000, &left_mib));  /* at random, in a large part of it */
+        CHECK(is_in_vain(0, 300, 4000, &left_mib));
+        CHECK(!is_in_vain(0, 0, 4000, &left_mib));
+}
+
+/* 450 of 1000 MiB at the end of the pass: too much for another one, and the pause hardly shorter than a bit earlier */
+TEST(a_guest_that_writes_half_as_fast_as_the_link_is_stopped_late_in_the_first_pass)
+{
+        uint64_t left_mib;
+
+        CHECK(!is_in_vain(45, 90, 8000, &left_mib));
+        CHECK_INT(left_mib, 200);
+        CHECK(is_in_vain(45, 90, 8200, &left_mib)); /* 369 MiB were written, about 302 of them after they were sent */
+        CHECK_INT(left_mib, 180 + 369);
+        CHECK(!is_in_vain(20, 40, 9900, &left_mib)); /* another pass pays */
 }
 
 TEST(one_window_alone_ends_a_pass_when_it_is_enough_by_itself)
@@ -164,10 +200,10 @@ TEST(one_window_alone_ends_a_pass_when_it_is_enough_by_itself)
         Converge c;
 
         converge_init(&c, 10, true);
-        CHECK_INT(converge_watch_s(&c, &f, false), 2);
-        converge_watched(&c, (ConvergeWindow){ 2, 249 * MIB });
+        CHECK_INT(converge_watch_s(&c, &f, false), 1);
+        converge_watched(&c, (ConvergeWindow){ 1, 249 * MIB });
         CHECK(!converge_is_in_vain(&c, &f));
-        c.windows[0].written = 250 * MIB;
+        c.windows[1].written = 250 * MIB;
         f.pass = 2;
         CHECK(!converge_is_in_vain(&c, &f));
         f.pass = 1;
