@@ -78,12 +78,12 @@ class RawQemu:
             if "error" in message:
                 raise LabError(f"{command}: {message['error']['desc']}")
 
-    def wait_event(self, name, timeout=PATIENCE_S):
-        """The first event of this name, past or to come."""
+    def wait_event(self, name, timeout=PATIENCE_S, **data):
+        """The first event of this name, and with these data, past or to come."""
         deadline = time.monotonic() + timeout
         while True:
             for event in self.events:
-                if event[1] == name:
+                if event[1] == name and data.items() <= event[2].items():
                     return event
             self._socket.settimeout(max(0.01, deadline - time.monotonic()))
             try:

@@ -1,6 +1,7 @@
 """Stock virsh moves real guests between two droverd hosts (MIG rows); each guest verifies its own memory afterwards."""
 import concurrent.futures
 import contextlib
+import re
 
 import pytest
 from test_migrate_refusals import payload_kind
@@ -168,16 +169,20 @@ def test_drover_migrate_moves_between_our_own(journey):
     journey.verify()
 
 
+def memory_total_mib(said):
+    return float(re.search(r"Memory total: +([0-9.]+) MiB", said)[1])
+
+
 @pytest.mark.limit(240)
 def test_guests_that_move_at_the_same_time_do_not_meet(pair):
-    """MIG-14, MIG-28: each has a port of its own, although none of them is listened on when the next one asks."""
+    """MIG-14, MIG-28: each has a port of its own, although none of them is listened on when the next one asks; and its own figures."""
     names = [f"g{number}" for number in range(4)]
     with contextlib.ExitStack() as stack:
         pulses = []
         for name in names:
             inside, outside = pair.lab.socket(name)
             pulse = stack.enter_context(Pulse(outside))
-            pulses.append(Journey(pair, pulse, inside).payload(name).pulse)
+            pulses.append(Journey(pair, pulse, inside).payload(name, memory_mib=64 + len(pulses)).pulse)
         pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(len(names)))
         words = ["virsh", "-q", "-c", "qemu:///system", "migrate", "--live"]
         moves = [pool.submit(pair.a.run, [*words, name, "qemu+tcp://b/system"], timeout=MOVE_S) for name in names]
@@ -185,6 +190,8 @@ def test_guests_that_move_at_the_same_time_do_not_meet(pair):
             move.result()
         assert pair.a.virsh("list", "--name").split() == []
         assert sorted(pair.b.virsh("list", "--name").split()) == names
+        totals = [memory_total_mib(pair.a.virsh("domjobinfo", "--completed", name)) for name in names]
+        assert all(later - earlier == 1 for earlier, later in zip(totals, totals[1:])), totals
         for pulse in pulses:
             pulse.wait("^beat", 60, pulse.mark())
             right, line = pulse.verify()

@@ -111,10 +111,11 @@ def test_a_move_that_names_no_throttle_has_the_usual_one(pair):
 
 @pytest.mark.limit(180)
 def test_a_speed_that_was_set_before_holds(pair):
-    """MIG-60: QEMU is told the bound of migrate-setspeed; one that the move itself names comes first."""
+    """MIG-60: QEMU is told the bound of migrate-setspeed; one that the move itself names comes first. MIG-04: and its first bound."""
     with running(pair, touch_mib=48):
         pair.a.virsh("migrate-setspeed", "g", "2")
-        assert told(pair)["max-bandwidth"] == 2 << 20
+        found = told(pair)
+        assert found["max-bandwidth"] == 2 << 20 and found["downtime-limit"] == 10
         assert told(pair, "--bandwidth", "1")["max-bandwidth"] == 1 << 20
         assert pair.a.virsh("migrate-getspeed", "g").strip() == "2"
 

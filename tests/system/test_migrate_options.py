@@ -123,6 +123,9 @@ def test_bounds_are_told_as_they_were_set(pair):
             pair.a.virsh("migrate-setmaxdowntime", "g", "0")
         pair.a.virsh("migrate-setspeed", "g", "3")
         assert pair.a.virsh("migrate-getspeed", "g").strip() == "3"
+        assert pair.daemon_a.stop() == 0
+        pair.daemon_a = pair.a.droverd({"listen_tcp": 1, "auth_tcp": "none", "migration_max_downtime": 25})
+        assert pair.a.virsh("migrate-getmaxdowntime", "g").strip() == "25"
 
 
 @pytest.mark.limit(180)

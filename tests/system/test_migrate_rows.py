@@ -64,13 +64,13 @@ def test_a_source_that_is_the_storage_server_says_so(pair):
 
 
 class Odd(Mover):
-    """A move of a guest with another machine than it has."""
+    """A move of a guest that its client says something else of: another machine, another hypervisor."""
 
-    def prepare_on(self, machine):
+    def prepare_with(self, before, after):
         ret = self.ask(self.source, BEGIN, self.domain + NONE + self.flags + NONE + self.limit)
         cookie, xml = ret.opaque(), ret.opaque().decode()
-        assert f"machine='{domains.MACHINE}'" in xml
-        xml = xml.replace(domains.MACHINE, machine)
+        assert before in xml
+        xml = xml.replace(before, after)
         answer = self.target.call(PREPARE, frames.string(cookie) + NONE + self.flags + NONE + self.limit + frames.string(xml))
         assert answer.status != frames.OK
         self.source.send(frames.frame(CONFIRM, self.domain + frames.string(b"") + self.flags + struct.pack(">i", 1)))
@@ -85,9 +85,23 @@ def test_a_machine_that_is_too_new_or_too_old_there_is_refused_with_the_reason(p
         for machine, reason in [("pc-i440fx-99.1", "came with a later QEMU"), ("pc-i440fx-0.10", "is of an older QEMU"),
                                 ("nonsense", "has no machine 'nonsense'$")]:
             mover = Odd(pair)
-            sentence = mover.prepare_on(machine)
+            sentence = mover.prepare_with(f"machine='{domains.MACHINE}'", f"machine='{machine}'")
             assert re.search(rf"QEMU \d+\.\d+\.\d+ here has no machine '{machine}'", sentence), sentence
             assert re.search(reason, sentence), sentence
+            mover.leave()
+            assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+
+
+@pytest.mark.limit(120)
+def test_a_hypervisor_that_is_not_there_is_refused(pair):
+    """MIG-23: one of KVM where there is none, one that is no QEMU's; nothing has been sent by then."""
+    if payload_kind(pair.b) == "kvm":
+        pytest.skip("this machine has KVM")
+    with running(pair):
+        for kind, reason in (("kvm", "KVM cannot be used here"), ("xen", "guests of type 'kvm' and 'qemu' only")):
+            mover = Odd(pair)
+            sentence = mover.prepare_with("<domain type='qemu'", f"<domain type='{kind}'")
+            assert reason in sentence, sentence
             mover.leave()
             assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
 
