@@ -4,6 +4,7 @@
  * Blocks are chained; the newest is filled first. The first block is small,
  * because most calls need a few hundred bytes and there are many definitions.
  * Things are taken from a block's front, aligned; texts from its back, packed.
+ * What was given out is wiped in the end: calls and definitions may hold passwords and keys.
  */
 #include "base/arena.h"
 
@@ -21,7 +22,7 @@ enum {
 
 typedef struct Block {
         struct Block *next;
-        size_t used, room; /* room shrinks as texts are taken from the back */
+        size_t used, room, size; /* room is size less the texts at the back */
         _Alignas(max_align_t) char data[];
 } Block;
 
@@ -49,6 +50,8 @@ Arena *arena_free(Arena *arena)
                 return NULL;
         for (Block *b = arena->newest, *next; b; b = next) {
                 next = b->next;
+                explicit_bzero(b->data, b->used);
+                explicit_bzero(b->data + b->room, b->size - b->room);
                 free(b);
         }
         free(arena);
@@ -64,7 +67,7 @@ static Block *add_block(Arena *arena, size_t n)
         arena->next_room = arena->newest || !arena->next_room ? MIN(room * 2, (size_t)LARGEST_BLOCK) : FIRST_BLOCK;
         room = MAX(room, n);
         b = mem_alloc(sizeof(Block) + room);
-        b->room = room;
+        b->room = b->size = room;
         b->next = arena->newest;
         arena->newest = b;
         arena->held += sizeof(Block) + room;

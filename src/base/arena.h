@@ -3,7 +3,7 @@
  * base/arena.h - memory that is released all at once
  *
  * One arena per call and one per definition: what is allocated from it lives as
- * long as the arena and is never freed singly. Memory is zeroed.
+ * long as the arena and is never freed singly. Memory is zeroed, and wiped when the arena goes.
  */
 #include "base/auto.h"
 

@@ -34,6 +34,7 @@ enum {
 typedef struct Outgoing {
         char *data;
         size_t len, sent;
+        bool wipe;
         Fd *fds; /* go out one by one behind the data */
         size_t n_fds, fds_sent;
 } Outgoing;
@@ -79,6 +80,8 @@ static void outgoing_done(Outgoing *out)
         for (size_t i = out->fds_sent; i < out->n_fds; i++)
                 fd_close(&out->fds[i]);
         free(out->fds);
+        if (out->wipe)
+                explicit_bzero(out->data, out->len);
         free(out->data);
 }
 
@@ -251,9 +254,15 @@ static bool flush(Conn *conn)
         return !conn->queue.len;
 }
 
+/* Arguments and answers may hold passwords and keys; the data of streams is a console's or an image's. */
+static bool may_be_secret(const FrameHeader *header)
+{
+        return header->type != FRAME_STREAM && header->type != FRAME_STREAM_HOLE;
+}
+
 void conn_send(Conn *conn, const FrameHeader *header, Buf *frame, const Fd *fds, size_t n_fds)
 {
-        Outgoing out = { .len = frame->len };
+        Outgoing out = { .len = frame->len, .wipe = may_be_secret(header) };
 
         frame_finish(frame, header);
         out.data = buf_take(frame);
@@ -339,7 +348,7 @@ void conn_keepalive_start(Conn *conn, int interval_s, unsigned count)
 
 /* --- receiving --- */
 
-static void hand_over(Conn *conn, const uint8_t *data, size_t len, size_t n_fds)
+static void hand_over(Conn *conn, uint8_t *data, size_t len, size_t n_fds)
 {
         size_t skip = n_fds ? 4 : 0;
         Frame frame = { .payload = data + FRAME_OVERHEAD + skip, .len = len - FRAME_OVERHEAD - skip };
@@ -358,6 +367,8 @@ static void hand_over(Conn *conn, const uint8_t *data, size_t len, size_t n_fds)
         frame.fds = fds;
         frame.n_fds = n_fds;
         conn->hooks->frame(conn->arg, &frame);
+        if (may_be_secret(&frame.header))
+                explicit_bzero(data, len);
         for (size_t i = 0; i < n_fds; i++)
                 fd_close(&fds[i]);
 }
@@ -383,7 +394,7 @@ static bool reserve(Conn *conn, size_t len)
 }
 
 /* Hand over the frame at data. Its size with carrier bytes, 0 when it is not whole yet, -1 when it broke the rules. */
-static ssize_t take_frame(Conn *conn, const uint8_t *data, size_t n)
+static ssize_t take_frame(Conn *conn, uint8_t *data, size_t n)
 {
         size_t len = n >= 4 ? frame_read_word(data) : 0, n_fds = 0;
 
@@ -414,7 +425,7 @@ static ssize_t take_frame(Conn *conn, const uint8_t *data, size_t n)
 }
 
 /* Hand over all whole frames in the n bytes; returns how many bytes they took. */
-static size_t take_frames(Conn *conn, const uint8_t *data, size_t n)
+static size_t take_frames(Conn *conn, uint8_t *data, size_t n)
 {
         size_t at = 0;
 
@@ -430,7 +441,7 @@ static size_t take_frames(Conn *conn, const uint8_t *data, size_t n)
 
 static void take_partial(Conn *conn)
 {
-        buf_drop(&conn->partial, take_frames(conn, (const uint8_t *)conn->partial.data, conn->partial.len));
+        buf_drop(&conn->partial, take_frames(conn, (uint8_t *)conn->partial.data, conn->partial.len));
         if (!conn->partial.len)
                 buf_done(&conn->partial);
 }

@@ -1,11 +1,13 @@
 """Secrets: defined, given values, kept over a restart, private or in memory only - by stock virsh, libvirt-python and drover."""
 import base64
+import contextlib
 import os
 import stat
 import subprocess
 import uuid
 
 import libvirt
+import procfs
 import pytest
 from cli import DROVER
 from droverd import Droverd
@@ -95,6 +97,33 @@ def test_a_private_value_is_told_to_nobody(any_driver, place):
         found.value()
     conn.close()
     daemon.virsh("secret-undefine", UUID)
+
+
+def memory_holds(pid, words):
+    """Whether a process has these bytes anywhere in its memory. What is reserved by the GiB is a sanitizer's shadow."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in procfs.read(f"/proc/{pid}/maps").decode().splitlines():
+            start, end = (int(address, 16) for address in line.split()[0].split("-"))
+            if "rw" not in line.split()[1] or end - start > 1 << 30:
+                continue
+            memory.seek(start)
+            with contextlib.suppress(OSError):
+                if words in memory.read(end - start):
+                    return True
+    return False
+
+
+def test_a_value_is_wiped_from_memory_with_its_secret(any_driver):
+    """Of what came and went on the wire, too."""
+    value = b"wiped-" + base64.b32encode(os.urandom(20))
+    conn = libvirt.open(any_driver.uri())
+    made = conn.secretDefineXML(secret())
+    made.setValue(value)
+    assert made.value() == value and memory_holds(any_driver.process.pid, value)
+    made.undefine()
+    conn.close()
+    for words in (value, base64.b64encode(value)):
+        assert not memory_holds(any_driver.process.pid, words)
 
 
 def test_one_use_has_one_secret(any_driver, place):
