@@ -7,6 +7,7 @@
  */
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "daemon/change.h"
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
@@ -26,13 +27,17 @@ enum {
         DESTROY_MS = 5,
 };
 
+/* Somebody who asked for the guest's end. */
+typedef struct Waiter {
+        DriverDone *done;
+        void *arg;
+} Waiter;
+
 /* A running guest of ours: what it is about to do, and who waits for that. */
 typedef struct TestGuest {
         Domain *dom;
-        Timer *timer; /* an act that was asked for */
-        void (*act)(Domain *dom);
-        DriverDone *done;
-        void *arg;
+        Timer *dying; /* NULL: it is not being destroyed */
+        VEC(Waiter) waiters;
         Timer *own; /* what the guest does by itself: shut down, reboot */
         uint64_t started_ms;
 } TestGuest;
@@ -55,46 +60,24 @@ static TestGuest *guest_free(TestGuest *guest)
 {
         if (!guest)
                 return NULL;
-        timer_free(guest->timer);
+        timer_free(guest->dying);
+        vec_done(&guest->waiters);
         timer_free(guest->own);
         free(guest);
         return NULL;
 }
 
-/* The guest is gone; an act that was under way on it fails. */
+/* The guest is gone, as everybody wanted who waits for its end - whatever it was that ended it. */
 static void end_guest(Domain *dom, int reason, int event, int detail)
 {
-        TestGuest *guest = dom->guest;
-        DriverDone *done = guest->timer && timer_is_armed(guest->timer) ? guest->done : NULL;
-        void *arg = guest->arg;
-        AUTO(Error) gone = { 0 };
+        TestGuest *guest = TAKE(dom->guest);
 
-        dom->guest = guest_free(guest);
-        err_set(&gone, ERR_OPERATION_FAILED, "the guest stopped");
-        if (done)
-                done(arg, &gone);
+        domain_ref(dom);
         domain_stopped(dom, reason, event, detail);
-}
-
-static void on_act(void *arg)
-{
-        TestGuest *guest = arg;
-        DriverDone *done = guest->done;
-        void *done_arg = guest->arg;
-
-        guest->act(guest->dom); /* may free the guest */
-        done(done_arg, NULL);
-}
-
-static void act_after(Domain *dom, uint64_t ms, void (*act)(Domain *dom), DriverDone *done, void *arg)
-{
-        TestGuest *guest = dom->guest;
-
-        guest->act = act;
-        guest->done = done;
-        guest->arg = arg;
-        guest->timer = timer_free(guest->timer);
-        guest->timer = timer_new(loop_of(dom), ms, on_act, guest);
+        for (size_t i = 0; i < guest->waiters.len; i++)
+                guest->waiters.items[i].done(guest->waiters.items[i].arg, NULL);
+        guest_free(guest);
+        domain_unref(dom);
 }
 
 /* Every device of a running guest has a name. */
@@ -164,17 +147,21 @@ static void test_start(Domain *dom, DomainDef *def, const StartOptions *options,
         s->timer = timer_new(loop_of(dom), START_MS, on_start, s);
 }
 
-static void do_destroy(Domain *dom)
+static void on_destroyed(void *arg)
 {
-        TestGuest *guest = dom->guest;
-
-        timer_stop(guest->timer);
-        end_guest(dom, VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_EVENT_STOPPED, VIR_DOMAIN_EVENT_STOPPED_DESTROYED);
+        end_guest(((TestGuest *)arg)->dom, VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_EVENT_STOPPED,
+                  VIR_DOMAIN_EVENT_STOPPED_DESTROYED);
 }
 
+/* One that is being destroyed can be destroyed again: all are answered when it is gone. */
 static void test_destroy(Domain *dom, bool graceful UNUSED, DriverDone *done, void *arg)
 {
-        act_after(dom, DESTROY_MS, do_destroy, done, arg);
+        TestGuest *guest = dom->guest;
+        Waiter waiter = { .done = done, .arg = arg };
+
+        vec_push(&guest->waiters, waiter);
+        if (!guest->dying)
+                guest->dying = timer_new(loop_of(dom), DESTROY_MS, on_destroyed, guest);
 }
 
 static void guest_shuts_down(void *arg)

@@ -18,6 +18,7 @@ from waiting import wait_for
 FACTS = pathlib.Path(__file__).resolve().parents[2] / "facts/wire"
 PROGRAMS = {"REMOTE": frames.REMOTE, "QEMU": frames.QEMU, "LXC": frames.LXC}
 RPC = (39, 7)
+LOOKUP_BY_NAME, DESTROY = 23, 12
 
 
 def rows():
@@ -111,6 +112,14 @@ def test_keepalive_is_answered_and_its_noise_ignored(wire):
 def test_many_calls_at_once_are_all_answered(wire):
     wire.send(b"".join(frame(frames.GET_HOSTNAME, serial=1000 + i) for i in range(500)))
     assert {wire.answer().serial for _ in range(500)} == set(range(1000, 1500))
+
+
+def test_a_guest_that_is_destroyed_twice_at_once_answers_both(wire):
+    """The second comes with the first, and finds it at work."""
+    guest = wire.call(LOOKUP_BY_NAME, string("test")).payload
+    wire.send(frame(DESTROY, guest, serial=501) + frame(DESTROY, guest, serial=502))
+    assert {(answer.serial, answer.status) for answer in (wire.answer(), wire.answer())} == {(501, OK), (502, OK)}
+    assert "is not running" in wire.call(DESTROY, guest).error()[2]
 
 
 def test_frames_may_come_byte_by_byte(wire):
