@@ -182,11 +182,20 @@ int handle_domain_undefine(Call *call, const WireDomainUndefineArgs *args, Error
         return dom ? call_run_job(call, dom, JOB_MODIFY, undefine_plain) : -1;
 }
 
+static int refuse_both(uint32_t flags, uint32_t remove, uint32_t keep, const char *what, Error *err)
+{
+        return flags & remove && flags & keep
+                       ? err_set(err, ERR_INVALID_ARG, "the flags for %s and keep %s exclude each other", what, what)
+                       : 0;
+}
+
 int handle_domain_undefine_flags(Call *call, const WireDomainUndefineFlagsArgs *args, Error *err)
 {
         Domain *dom;
 
         if (call_check_flags(call, args->flags, UNDEFINE_FLAGS, err) < 0 ||
+            refuse_both(args->flags, VIR_DOMAIN_UNDEFINE_NVRAM, VIR_DOMAIN_UNDEFINE_KEEP_NVRAM, "nvram", err) < 0 ||
+            refuse_both(args->flags, VIR_DOMAIN_UNDEFINE_TPM, VIR_DOMAIN_UNDEFINE_KEEP_TPM, "tpm", err) < 0 ||
             !(dom = call_find_domain(call, &args->dom, err)))
                 return -1;
         return call_run_job(call, dom, JOB_MODIFY, undefine_flags);

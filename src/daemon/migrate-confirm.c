@@ -36,7 +36,9 @@ static void on_undefined(void *arg, const Error *failure)
 void migrate_undefine_source(Domain *dom)
 {
         if (dom->persistent)
-                dom->driver->ops->remove_config(dom, VIR_DOMAIN_UNDEFINE_MANAGED_SAVE, on_undefined, domain_ref(dom));
+                dom->driver->ops->remove_config(dom,
+                                                VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM,
+                                                on_undefined, domain_ref(dom));
 }
 
 typedef struct Leaving {

@@ -5,9 +5,12 @@
 #include "daemon/def-store.h"
 #include "daemon/define.h"
 #include "daemon/qemu-driver.h"
+#include "daemon/save-helper.h"
 #include "wire/constants.h"
 
 #include <unistd.h>
+
+enum { PATIENCE_MS = 30 * 1000 };
 
 static void *parse_one(void *arg, const char *xml, Error *err)
 {
@@ -74,18 +77,91 @@ void qemu_store_save(Domain *dom, DomainDef *def, DriverDone *done, void *arg)
                 def_store_save(qemu_driver(dom->driver)->store, def->name, &xml, done, arg);
 }
 
-void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg)
+static void remove_files(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg)
 {
         QemuDriver *qemu = qemu_driver(dom->driver);
         AUTOFREE char *save = str_format("%s/%s.save", qemu->save_dir, dom->name);
-        const char *others[3] = { 0 };
-        size_t n = 0;
+        const char *others[2] = { undefine_flags & VIR_DOMAIN_UNDEFINE_MANAGED_SAVE ? save : NULL };
 
-        if (undefine_flags & VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
-                others[n++] = save;
-        if (undefine_flags & VIR_DOMAIN_UNDEFINE_NVRAM && dom->config->os.nvram)
-                others[n++] = dom->config->os.nvram;
         def_store_remove(qemu->store, dom->name, others, done, arg);
+}
+
+/* The firmware's variables, which may be anywhere, go first; or, if nobody said what becomes of them, keep the definition. */
+typedef struct Removal {
+        Domain *dom; /* referenced */
+        unsigned flags;
+        Helper *helper;
+        Timer *patience;
+        DriverDone *done;
+        void *arg;
+} Removal;
+
+/* The variables are settled, or failure says why not. */
+static void go_on(Removal *r, const Error *failure)
+{
+        AUTO(Domain) *dom = r->dom;
+
+        helper_free(r->helper);
+        timer_free(r->patience);
+        if (failure)
+                r->done(r->arg, failure);
+        else
+                remove_files(dom, r->flags, r->done, r->arg);
+        free(r);
+}
+
+static void on_variables(void *arg, Buf *said, const Error *failure)
+{
+        Removal *r = arg;
+        AUTO(Error) err = { 0 };
+
+        if (failure) {
+                err_copy(&err, failure);
+                err_prefix(&err, "the UEFI variables of domain '%s'", r->dom->name);
+        } else if (str_eq(buf_text(said), "yes")) {
+                err_set(&err, ERR_OPERATION_INVALID,
+                        "cannot undefine domain '%s' with nvram '%s'; remove that too with --nvram, or keep it with "
+                        "--keep-nvram",
+                        r->dom->name, r->dom->config->os.nvram);
+        }
+        go_on(r, err_is_set(&err) ? &err : NULL);
+}
+
+static void on_late(void *arg)
+{
+        Removal *r = arg;
+        AUTO(Error) late = { 0 };
+
+        err_set(&late, ERR_OPERATION_TIMEOUT,
+                "the storage of the UEFI variables of domain '%s' did not answer within %d s; --keep-nvram leaves "
+                "them alone",
+                r->dom->name, PATIENCE_MS / 1000);
+        go_on(r, &late);
+}
+
+void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg)
+{
+        QemuDriver *qemu = qemu_driver(dom->driver);
+        bool remove = undefine_flags & VIR_DOMAIN_UNDEFINE_NVRAM;
+        SaveHelperSpec spec = { .verb = remove ? "remove" : "find",
+                                .path = dom->config->os.nvram,
+                                .in = -1,
+                                .out = -1,
+                                .head = -1,
+                                .commit = -1 };
+        AUTO(Error) err = { 0 };
+        Removal *r;
+
+        if (!spec.path || undefine_flags & VIR_DOMAIN_UNDEFINE_KEEP_NVRAM) {
+                remove_files(dom, undefine_flags, done, arg);
+                return;
+        }
+        r = mem_new(Removal);
+        *r = (Removal){ .dom = domain_ref(dom), .flags = undefine_flags, .done = done, .arg = arg };
+        r->helper = save_helper_new(qemu, &spec, on_variables, r, &err);
+        r->patience = timer_new(qemu->env.loop, PATIENCE_MS, on_late, r);
+        if (!r->helper)
+                go_on(r, &err);
 }
 
 void qemu_store_autostart(Domain *dom, bool autostart, DriverDone *done, void *arg)

@@ -358,6 +358,22 @@ void qemu_complete_firmware(DomainDef *def, const char *nvram_dir)
                 def->os.nvram = arena_format(domain_def_arena(def), "%s/%s_VARS.fd", nvram_dir, def->name);
 }
 
+/* What came with this firmware as its first variables: by Debian's names, a build that enforces nothing yet shares those. */
+static char *first_variables(const OsDef *os, const char *dir)
+{
+        static const char code[] = "OVMF_CODE", enforcing[] = ".secboot.fd";
+        const char *name = os->loader ? strrchr(os->loader, '/') : NULL;
+
+        if (!name || !str_starts(name + 1, code))
+                return str_format("%s/%s", dir,
+                                  os->loader_secure == SWITCH_ON ? "OVMF_VARS_4M.ms.fd" : "OVMF_VARS_4M.fd");
+        if (str_ends(name, enforcing))
+                return str_format("%.*s/OVMF_VARS%.*s.fd", (int)(name - os->loader), os->loader,
+                                  (int)(strlen(name) - strlen(code) - strlen(enforcing) - 1),
+                                  name + 1 + strlen(code));
+        return str_format("%.*s/OVMF_VARS%s", (int)(name - os->loader), os->loader, name + 1 + strlen(code));
+}
+
 /* The variables begin as a copy of what came with the firmware. */
 static void put_nvram_copy(const CommandLineSpec *spec, CommandLine *line)
 {
@@ -371,9 +387,18 @@ static void put_nvram_copy(const CommandLineSpec *spec, CommandLine *line)
         if (os->nvram_template)
                 copy.from = str_dup(os->nvram_template);
         else
-                copy.from = str_format("%s/%s", spec->firmware_dir ?: FIRMWARE_DIR,
-                                       os->loader_secure == SWITCH_ON ? "OVMF_VARS_4M.ms.fd" : "OVMF_VARS_4M.fd");
+                copy.from = first_variables(os, spec->firmware_dir ?: FIRMWARE_DIR);
         vec_push(&line->copies, copy);
+}
+
+/* Secure boot is worth something only when nobody but the firmware can write to its flash. */
+static int protect_flash(const CommandLineSpec *spec, CommandLine *line, Error *err)
+{
+        if (!machine_is_q35(spec->def) || spec->def->features.smm == SWITCH_OFF)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "<loader secure='yes'> needs a 'q35' machine with SMM (<smm state='on'/>)");
+        line_put_pair(line, "-global", "driver=cfi.pflash01,property=secure,value=on");
+        return 0;
 }
 
 static int put_firmware(const CommandLineSpec *spec, CommandLine *line, Error *err)
@@ -390,6 +415,8 @@ static int put_firmware(const CommandLineSpec *spec, CommandLine *line, Error *e
                 }
                 return 0;
         }
+        if (os->loader_secure == SWITCH_ON && protect_flash(spec, line, err) < 0)
+                return -1;
         put_flash(line, os->loader ?: standard, 0, os->loader_readonly != SWITCH_OFF);
         if (os->loader_stateless == SWITCH_ON)
                 return 0;

@@ -1,5 +1,5 @@
 /*
- * app/drover-save - the daemon's hands on the files of saved guests
+ * app/drover-save - the daemon's hands on files of guests where they may be anywhere
  *
  *      drover-save write PATH [direct]    0: state from QEMU  3: head  4: "c" commits, its end does not
  *      drover-save show  PATH             1: the head, checked
@@ -7,6 +7,8 @@
  *      drover-save edit  PATH             3: another head for the same state
  *      drover-save dump  PATH [direct]    0: what becomes of the file  4: "c" commits, its end does not
  *      drover-save file  PATH             4: the file is sent, for others to write; then as above
+ *      drover-save find  PATH             1: "yes" or "no": is something there?
+ *      drover-save remove PATH            it is not there afterwards
  *
  * A path that a user named may hang or lead anywhere, so it is touched here, in
  * a process that can be killed. Nothing incomplete ever has the final name: a
@@ -16,6 +18,7 @@
  */
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "qemu/save-image.h"
 
@@ -306,6 +309,16 @@ static int do_edit(const char *path, char *data, Error *err)
         return new_file_commit(&file, err);
 }
 
+static int do_find(const char *path, Error *err)
+{
+        struct stat st;
+        bool found = lstat(path, &st) == 0;
+
+        if (!found && errno != ENOENT && errno != ENOTDIR)
+                return err_errno(err, errno, "cannot look for '%s'", path);
+        return fd_write_all(STDOUT_FILENO, found ? "yes" : "no", found ? 3 : 2, err);
+}
+
 int main(int argc, char **argv)
 {
         const char *verb = argc > 2 ? argv[1] : "", *path = argc > 2 ? argv[2] : "";
@@ -330,9 +343,13 @@ int main(int argc, char **argv)
                 rc = do_dump(path, direct, data, &err);
         else if (str_eq(verb, "file"))
                 rc = do_file(path, &err);
+        else if (str_eq(verb, "find"))
+                rc = do_find(path, &err);
+        else if (str_eq(verb, "remove"))
+                rc = file_remove_durable(path, &err);
         else
                 rc = err_set(&err, ERR_INVALID_ARG,
-                             "usage: drover-save write|show|read|edit|dump|file PATH [direct]");
+                             "usage: drover-save write|show|read|edit|dump|file|find|remove PATH [direct]");
         if (rc < 0)
                 fprintf(stderr, "%s\n", err.text);
         return rc == 0 ? 0 : err.code == ERR_OPERATION_ABORTED ? 2 : 1;
