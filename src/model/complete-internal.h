@@ -22,6 +22,7 @@ ControllerDef *need_controller(DomainDef *def, ControllerType type, unsigned ind
 DeviceAddress *new_address(DomainDef *def, DeviceInfo *info, AddressType type);
 
 int complete_clock(DomainDef *def, Error *err);
+int complete_sysinfo(DomainDef *def, Error *err);
 int complete_disks(DomainDef *def, Error *err);
 int complete_devices(DomainDef *def, const CompletionFacts *facts, Error *err);
 void complete_chardevs(DomainDef *def);

@@ -215,7 +215,7 @@ int domain_def_complete(DomainDef *def, const CompletionFacts *facts, Error *err
         complete_identity(def, facts);
         if (check_kind(def, err) < 0 || complete_memory(def, facts, err) < 0 || complete_cpu(def, err) < 0 ||
             complete_iothreads(def, err) < 0 || check_pins(def, err) < 0 || complete_clock(def, err) < 0 ||
-            complete_disks(def, err) < 0 || complete_devices(def, facts, err) < 0)
+            complete_sysinfo(def, err) < 0 || complete_disks(def, err) < 0 || complete_devices(def, facts, err) < 0)
                 return -1;
         if (def->type == DOMAIN_TYPE_XEN)
                 return 0;

@@ -445,16 +445,15 @@ static void put_kernel(const OsDef *os, CommandLine *line)
                 line_put_pair(line, "-append", "%s", os->cmdline);
 }
 
-/* type=1 system, 0 bios, 2 baseboard, 3 chassis: the names of QEMU are those of the entries. */
+/* type=1 system, 0 bios, 2 baseboard, 3 chassis: the names of the entries are QEMU's, and no others are let in. */
 static void put_smbios(CommandLine *line, unsigned type, SysinfoEntryDef *const *entries, uint32_t n)
 {
         AUTO(Buf) value = { 0 };
 
         for (uint32_t i = 0; i < n; i++) {
                 AUTOFREE char *text = option_escape(entries[i]->value ?: "");
-                AUTOFREE char *name = option_escape(entries[i]->name ?: "");
 
-                buf_format(&value, ",%s=%s", name, text);
+                buf_format(&value, ",%s=%s", entries[i]->name, text);
         }
         if (value.len)
                 line_put_pair(line, "-smbios", "type=%u%s", type, buf_text(&value));
@@ -482,8 +481,10 @@ static void put_sysinfo(const DomainDef *def, CommandLine *line)
                 if (s->type == SYSINFO_TYPE_FWCFG) {
                         for (uint32_t e = 0; e < s->n_entries; e++) {
                                 AUTOFREE char *text = option_escape(s->entries[e]->file ?: s->entries[e]->value ?: "");
-                                AUTOFREE char *name = option_escape(s->entries[e]->name ?: "");
+                                AUTOFREE char *name = option_escape(s->entries[e]->name);
 
+                                if (s->entries[e]->file)
+                                        command_line_need_file(line, s->entries[e]->file, false);
                                 line_put_pair(line, "-fw_cfg", "name=%s,%s=%s", name,
                                               s->entries[e]->file ? "file" : "string", text);
                         }

@@ -41,6 +41,41 @@ static void check_cases(const Case *cases, size_t n)
 
 #define DISK(rest) "<disk type='file' device='disk'><source file='/a'/>" rest "</disk>"
 
+#define SMBIOS(blocks) "<sysinfo type='smbios'>" blocks "</sysinfo>"
+#define FWCFG(entries) "<sysinfo type='fwcfg'>" entries "</sysinfo>"
+
+TEST(only_entries_that_there_are_reach_the_firmware)
+{
+        static const Case cases[] = {
+                { "pc",
+                  SMBIOS("<bios><entry name='release'>1.0</entry></bios><baseBoard><entry name='location'>a</entry></baseBoard>"
+                         "<chassis><entry name='sku'>b</entry></chassis><oemStrings><entry>c</entry></oemStrings>"),
+                  "", NULL },
+                { "pc", SMBIOS("<system><entry>a</entry></system>"), "",
+                  "<sysinfo>: an <entry> of <system> has no 'name'" },
+                { "pc", SMBIOS("<bios><entry name='file'>/etc/shadow</entry></bios>"), "",
+                  "<sysinfo>: <bios> has no entry 'file'" },
+                { "pc", SMBIOS("<chassis><entry name='version=1,serial'>a</entry></chassis>"), "",
+                  "<sysinfo>: <chassis> has no entry 'version=1,serial'" },
+                { "pc", SMBIOS("<system><entry name='uuid'>6695eb01-f6a4-8304-79aa-97f2502e193f</entry></system>"),
+                  "", "<sysinfo>: the UUID '6695eb01-f6a4-8304-79aa-97f2502e193f' is not the guest's <uuid>" },
+                { "pc",
+                  "<uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid>" SMBIOS(
+                          "<system><entry name='uuid'>6695eb01-f6a4-8304-79aa-97f2502e193f</entry></system>"),
+                  "", NULL },
+                { "pc", FWCFG("<entry name='opt/com.example/a'>b</entry><entry name='opt/com.example/c' file='/d'/>"),
+                  "", NULL },
+                { "pc", FWCFG("<entry>a</entry>"), "", "<sysinfo type='fwcfg'>: an <entry> has no 'name'" },
+                { "pc", FWCFG("<entry name='opt/com.example/a'/>"), "",
+                  "<sysinfo type='fwcfg'>: the entry 'opt/com.example/a' needs either a value or a 'file'" },
+                { "pc", FWCFG("<entry name='etc/e820'>a</entry>"), "",
+                  "<sysinfo type='fwcfg'>: 'etc/e820' is not a name for users; such a name begins with 'opt/', and not with "
+                  "'opt/ovmf/' or 'opt/org.qemu/'" },
+        };
+
+        check_cases(cases, ARRAY_LEN(cases));
+}
+
 TEST(disks_follow_their_rules)
 {
         static const Case cases[] = {
