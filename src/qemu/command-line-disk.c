@@ -448,8 +448,10 @@ static void put_common(JsonWriter *w, const DomainDef *def, const DiskDef *disk,
         uint64_t wwn;
 
         json_put_text(w, "drive", node);
+        if (disk->target_bus == DISK_BUS_FDC)
+                return; /* its controller knows its place in the order of boot */
         put_u32(w, "bootindex", boot_index_disk(def, disk));
-        if (disk->target_bus == DISK_BUS_FDC || disk->device == DISK_DEVICE_LUN)
+        if (disk->device == DISK_DEVICE_LUN)
                 return;
         if (disk->cache > DISK_CACHE_DEFAULT && node)
                 json_put_text(w, "write-cache",

@@ -501,6 +501,19 @@ static void put_sysinfo(const DomainDef *def, CommandLine *line)
         }
 }
 
+/* The place of a floppy drive in the order of boot is a property of its controller. */
+static void put_floppy_places(const DomainDef *def, CommandLine *line)
+{
+        for (uint32_t i = 0; i < def->n_disks; i++) {
+                const DiskDef *disk = def->disks[i];
+                unsigned place = disk->target_bus == DISK_BUS_FDC ? boot_index_disk(def, disk) : 0;
+
+                if (place)
+                        line_put_pair(line, "-global", "isa-fdc.bootindex%c=%u",
+                                      disk->info.address && disk->info.address->unit ? 'B' : 'A', place);
+        }
+}
+
 int command_line_boot(const CommandLineSpec *spec, CommandLine *line, Error *err)
 {
         const DomainDef *def = spec->def;
@@ -518,6 +531,7 @@ int command_line_boot(const CommandLineSpec *spec, CommandLine *line, Error *err
         if (def->os.has_bios_reboot_timeout)
                 buf_format(&boot, "reboot-timeout=%d,", def->os.bios_reboot_timeout);
         line_put_pair(line, "-boot", "%sstrict=on", buf_text(&boot));
+        put_floppy_places(def, line);
         put_kernel(&def->os, line);
         put_sysinfo(def, line);
         return put_firmware(spec, line, err);
