@@ -234,10 +234,14 @@ void qemu_restore(Domain *dom, DomainDef *def, const char *path, const StartOpti
 
 /* --- looking at images --- */
 
-enum { LARGE_BYTES = 128 * 1024 }; /* of XML: what is larger is parsed on a worker */
+enum {
+        LARGE_BYTES = 128 * 1024, /* of XML: what is larger is parsed on a worker */
+        PATIENCE_MS = 30 * 1000,
+};
 
 typedef struct Look {
         Helper *helper;
+        Timer *patience; /* while the helper reads */
         Driver *driver;
         const char *other_xml;
         bool head_only;
@@ -256,6 +260,7 @@ typedef struct Look {
 static void look_free(Look *look)
 {
         helper_free(look->helper);
+        timer_free(look->patience);
         hook_free(look->hook);
         free(look->said);
         buf_done(&look->head);
@@ -349,6 +354,7 @@ static void on_head(void *arg, Buf *said, const Error *failure)
         look->head = *said;
         *said = (Buf){ 0 };
         look->helper = helper_free(look->helper);
+        look->patience = timer_free(look->patience);
         if (failure || save_image_parse(look->head.data, look->head.len, &look->image, &look->err) < 0) {
                 look->done(look->arg, NULL, NULL, failure ?: &look->err);
                 look_free(look);
@@ -362,6 +368,15 @@ static void on_head(void *arg, Buf *said, const Error *failure)
         }
 }
 
+static void on_late(void *arg)
+{
+        Look *look = arg;
+
+        err_set(&look->err, ERR_OPERATION_TIMEOUT,
+                "the save image could not be read within %d s: its storage does not answer", PATIENCE_MS / 1000);
+        answer(look);
+}
+
 static int look_at(QemuDriver *qemu, const char *path, const Look *wanted, Error *err)
 {
         SaveHelperSpec spec = { .verb = "show", .path = path, .in = -1, .out = -1, .head = -1, .commit = -1 };
@@ -370,10 +385,12 @@ static int look_at(QemuDriver *qemu, const char *path, const Look *wanted, Error
         *look = *wanted;
         look->driver = qemu->driver;
         look->helper = save_helper_new(qemu, &spec, on_head, look, err);
-        if (look->helper)
-                return 0;
-        look_free(look);
-        return -1;
+        if (!look->helper) {
+                look_free(look);
+                return -1;
+        }
+        look->patience = timer_new(qemu->env.loop, PATIENCE_MS, on_late, look);
+        return 0;
 }
 
 int qemu_save_look(QemuDriver *qemu, const char *path, const char *other_xml, SaveLooked *done, void *arg, Error *err)
