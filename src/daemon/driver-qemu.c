@@ -13,6 +13,7 @@
 #include "daemon/nwfilter.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-agent.h"
+#include "daemon/qemu-clock.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-hook.h"
 #include "daemon/qemu-save.h"
@@ -186,6 +187,7 @@ static void driver_unload(Driver *driver)
         if (!qemu)
                 return;
         file_queue_end(qemu->files);
+        qemu_clock_forget(qemu);
         qemu_autostart_forget(qemu);
         for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
                 if (domain_list_at(driver->domains, i)->guest)

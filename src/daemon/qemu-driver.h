@@ -19,6 +19,7 @@
 typedef struct AgentClient AgentClient;
 typedef struct AskServer AskServer;
 typedef struct Autostart Autostart;
+typedef struct ClockSave ClockSave;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
 typedef struct Drop Drop;
@@ -63,6 +64,7 @@ typedef struct QemuDriver {
         VEC(Autostart *) autostarts;      /* guests whose start with the host is not over */
         VEC(Gift *) gifts;                /* guests that the other host is told to take */
         VEC(Tale *) tales;                /* what the script is told without an answer */
+        VEC(ClockSave *) clock_saves;     /* clocks that guests set, on their way to the disk */
 } QemuDriver;
 
 typedef struct QemuRun {
