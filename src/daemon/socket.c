@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define LIBVIRT_DIR "/run/libvirt"
+#define SOCKET_NAME "libvirt-sock"
 
 enum { LARGEST_TABLE = 64 * 1024 * 1024 };
 
@@ -122,9 +123,10 @@ static int bind_unix(const char *path, Fd *ret, Error *err)
         return 0;
 }
 
-static int open_unix(const Daemon *daemon, const char *dir, bool readonly, ListenSockets *ret, Error *err)
+static int open_unix(const Daemon *daemon, const char *dir, const char *name, bool readonly, ListenSockets *ret,
+                     Error *err)
 {
-        AUTOFREE char *path = str_format("%s/%s", dir, readonly ? "libvirt-sock-ro" : "libvirt-sock");
+        AUTOFREE char *path = str_format("%s/%s%s", dir, name, readonly ? "-ro" : "");
         AUTO(Fd) fd = -1;
         bool bound;
 
@@ -145,11 +147,11 @@ static int open_unix(const Daemon *daemon, const char *dir, bool readonly, Liste
         return 0;
 }
 
-static int open_unix_pair(const Daemon *daemon, const char *dir, ListenSockets *ret, Error *err)
+static int open_unix_pair(const Daemon *daemon, const char *dir, const char *name, ListenSockets *ret, Error *err)
 {
-        if (open_unix(daemon, dir, false, ret, err) < 0)
+        if (open_unix(daemon, dir, name, false, ret, err) < 0)
                 return -1;
-        return open_unix(daemon, dir, true, ret, err);
+        return open_unix(daemon, dir, name, true, ret, err);
 }
 
 /* libvirt's own paths: always, never, or when nobody else holds them. */
@@ -169,7 +171,14 @@ static int open_libvirt_pair(const Daemon *daemon, const char *own_dir, ListenSo
                         return 0;
                 }
         }
-        return open_unix_pair(daemon, LIBVIRT_DIR, ret, err);
+        return open_unix_pair(daemon, LIBVIRT_DIR, SOCKET_NAME, ret, err);
+}
+
+/* Where clients look that are told to go to the daemon of QEMU's guests itself ("?mode=direct", CON-60). */
+static int open_direct_pair(const Daemon *daemon, ListenSockets *ret, Error *err)
+{
+        return daemon->config->virtqemud_sockets ? open_unix_pair(daemon, LIBVIRT_DIR, "virtqemud-sock", ret, err)
+                                                 : 0;
 }
 
 static int parse_address(const Config *config, struct sockaddr_storage *ret, socklen_t *ret_len, Error *err)
@@ -247,7 +256,8 @@ int listen_sockets_open(const Daemon *daemon, ListenSockets *ret, Error *err)
 
         if (passed < 0)
                 return -1;
-        if (!passed && (open_unix_pair(daemon, dir, ret, err) < 0 || open_libvirt_pair(daemon, dir, ret, err) < 0))
+        if (!passed && (open_unix_pair(daemon, dir, SOCKET_NAME, ret, err) < 0 ||
+                        open_libvirt_pair(daemon, dir, ret, err) < 0 || open_direct_pair(daemon, ret, err) < 0))
                 return -1;
         return daemon->config->listen_tcp ? open_tcp(daemon, ret, err) : 0;
 }

@@ -3,6 +3,7 @@ import subprocess
 
 import libvirt
 import pytest
+from cli import DROVER
 from droverd import find_program
 from waiting import wait_for
 
@@ -24,9 +25,34 @@ def test_ssh_by_either_remote_side(pair, mode):
     assert pair.a.virsh("hostname", uri=f"test+ssh://b/default?proxy={mode}").strip() == "b"
 
 
+def test_a_client_that_looks_for_the_daemon_of_qemus_guests_finds_it_where_that_was_asked_for(lab):
+    """CON-60: stock virsh in its direct mode."""
+    host = lab.host("a")
+    words = ["virsh", "-c", "qemu:///system?mode=direct", "hostname"]
+    daemon = host.droverd()
+    assert host.run(words, check=False).returncode == 1
+    assert daemon.stop() == 0
+    daemon = host.droverd({"virtqemud_sockets": 1})
+    assert host.run(words).stdout.strip() == "a"
+    assert host.run(["virsh", "-r", *words[1:]]).stdout.strip() == "a"
+    assert host.virsh("hostname").strip() == "a"
+    assert daemon.stop() == 0
+
+
 def test_a_host_that_does_not_resolve_is_an_error_at_once(pair):
     done = pair.a.run(["virsh", "-c", "test+tcp://nowhere/default", "list"], check=False, timeout=120)
     assert done.returncode == 1 and "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("uri, said", [
+    ("xen+unix:///system", "no connection driver"), ("nonsense+unix:///", "no connection driver"),
+    ("qemu+unix:///session", "session"), ("qemu+unix:///nowhere", "/nowhere")])
+def test_what_a_uri_names_and_droverd_has_not_is_said(droverd, uri, said):
+    """REM-20: there is no such driver, which is another thing than a URI that cannot be read."""
+    for words in (["virsh"], [DROVER]):
+        done = subprocess.run([*words, "-c", f"{uri}?socket={droverd.socket()}", "list"], capture_output=True, text=True, check=False,
+                              timeout=120)
+        assert done.returncode == 1 and said in done.stderr, done
 
 
 def test_a_cut_cable_ends_the_connection_by_keepalive(pair):
