@@ -118,5 +118,6 @@ def _add_agent(archive):
     """The guest agent with the libraries it is linked with, at the paths its loader looks."""
     program = debs.unpack("qemu-guest-agent") / "usr/sbin/qemu-ga"
     archive.file("usr/sbin/qemu-ga", program.read_bytes())
+    archive.link("sbin/hwclock", "../bin/busybox")  # which it runs to set the chip's clock
     for target, source in re.findall(r"(?:(\S+) => )?(/\S+) \(0x", run(["ldd", program])):
         archive.file((target if target.startswith("/") else source), Path(source).read_bytes())

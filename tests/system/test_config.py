@@ -162,6 +162,23 @@ def test_sockets_have_the_modes_and_the_group_that_are_set(start, tmp_path):
     assert stat.S_ISSOCK((elsewhere / "libvirt-sock").stat().st_mode)
 
 
+def test_members_of_the_group_manage_guests_and_others_look_at_them(start):
+    """REM-24, CON-64, LIFE-07: neither is root."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to become others")
+    daemon = start('unix_sock_group = "daemon"\n')
+    daemon.base.chmod(0o755)
+
+    def virsh(group, uri, *words):
+        return subprocess.run(["setpriv", "--reuid", "65534", "--regid", group, "--clear-groups", "virsh", "-c", uri, *words],
+                              capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "HOME": "/nonexistent"})
+    assert virsh("daemon", daemon.uri(), "suspend", "test").returncode == 0
+    assert "paused" in virsh("nogroup", daemon.uri(readonly=True), "-r", "domstate", "test").stdout
+    refused = virsh("nogroup", daemon.uri(), "resume", "test")
+    assert refused.returncode == 1 and "Permission denied" in refused.stderr
+    assert "paused" in daemon.virsh("domstate", "test")
+
+
 def listening(pid):
     """Ports that a process listens on."""
     inodes = set(descriptors(pid).values())

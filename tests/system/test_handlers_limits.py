@@ -5,7 +5,7 @@ import struct
 import frames
 import libvirt
 import pytest
-from droverd import Droverd
+from droverd import Droverd, free_port
 from frames import OK, Wire, string
 
 CREATE = 9
@@ -45,15 +45,18 @@ def ask(wire, proc, payload=b""):
 
 
 def test_one_client_too_many_waits_for_another_to_leave_CFG_02(start):
-    daemon = start("max_clients = 3\nmax_anonymous_clients = 3\n")
-    clients = [Wire(daemon.socket(), "test:///default") for _ in range(2)]
-    clients.append(Wire(daemon.socket(readonly=True), "test:///default"))
+    port = free_port()
+    daemon = start("max_clients = 3\nmax_anonymous_clients = 3\n"
+                   f'listen_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n')
+    clients = [Wire(daemon.socket(), "test:///default"), Wire(daemon.socket(readonly=True), "test:///default")]
+    remote = libvirt.open(f"test+tcp://127.0.0.1:{port}/default")
     late = Wire(daemon.socket())
     ask(late, frames.AUTH_LIST)
+    assert remote.isAlive() and remote.getHostname()
     for client in clients:
         assert client.call(frames.GET_HOSTNAME).status == OK
     assert not has_answer(late)
-    clients.pop().socket.close()
+    remote.close()
     assert late.answer().status == OK
 
 

@@ -25,6 +25,10 @@ TEST(every_unit_of_the_guide_gives_its_kib)
                 { "T", 1074815565824 },
                 { "TiB", 1074815565824 },
                 { "mib", 1025024 },
+                /* CON-65: clients of today know more of them, in any case */
+                { "p", 1100611139403776 },
+                { "PiB", 1100611139403776 },
+                { "pb", 977539062500000 },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
