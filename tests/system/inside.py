@@ -48,8 +48,8 @@ class Inside:
         machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
         self.start()
 
-    def start(self):
-        self.shell(f": > /run/droverd.log; setsid {PROGRAMS}/droverd >> /run/droverd.log 2>&1 < /dev/null & "
+    def start(self, around=""):
+        self.shell(f": > /run/droverd.log; setsid {around} {PROGRAMS}/droverd >> /run/droverd.log 2>&1 < /dev/null & "
                    f"echo $! > /run/droverd.pid; {until('grep -q is.ready /run/droverd.log')} || {{ cat /run/droverd.log >&2; exit 1; }}")
 
     def kill(self):
