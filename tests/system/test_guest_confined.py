@@ -2,6 +2,7 @@
 import os
 import pathlib
 import socket
+import uuid
 
 import libvirt
 import pytest
@@ -9,9 +10,6 @@ from droverd import free_port
 from live import LiveDaemon
 from mortal import definition, processes
 from procfs import descriptors, threads
-
-IDENTITY = "0b1d7b9e-5c0f-4d53-9a53-2a4f0e4d6c0{}"
-
 
 FIRST = free_port()
 
@@ -32,7 +30,7 @@ def create(daemon, place):
     names = []
 
     def begin(name, devices=""):
-        identity, file = IDENTITY.format(len(names)), place / f"{name}.xml"
+        identity, file = str(uuid.uuid4()), place / f"{name}.xml"
         file.write_text(definition(name, identity).replace("</devices>", devices + "</devices>"))
         daemon.virsh("create", file)
         names.append(name)

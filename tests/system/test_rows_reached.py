@@ -6,7 +6,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-GUEST = ("<domain type='qemu'><name>r</name><uuid>0b1d7b9e-5c0f-4d53-9a53-2a4f0e4d6b01</uuid><memory unit='MiB'>16</memory><os>"
+GUEST = ("<domain type='qemu'><name>r</name><memory unit='MiB'>16</memory><os>"
          "<type arch='x86_64' machine='pc'>hvm</type></os></domain>")
 UUID = "8ae0a1d9-7b6d-4a5e-9d0e-00000000000{}"
 NETWORK = f"<network><name>n</name><uuid>{UUID.format(1)}</uuid></network>"
