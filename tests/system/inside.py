@@ -42,9 +42,9 @@ def beats(name):
 class Inside:
     """Commands in the machine are slow: several for virsh go into one call of it."""
 
-    def __init__(self, machine, storage_timeout=120):  # a busy host is no dead server
+    def __init__(self, machine, storage_timeout=120, settings=""):  # a busy host is no dead server
         self.machine = machine
-        config = f"libvirt_sockets = 1\n{BARE}storage_timeout = {storage_timeout}\n"
+        config = f"libvirt_sockets = 1\n{BARE}storage_timeout = {storage_timeout}\n{settings}"
         machine.run(["sh", "-c", "mkdir -p /etc/drover && cat > /etc/drover/droverd.conf"], stdin=config)
         self.start()
 
