@@ -4,18 +4,25 @@
  * Threads, the calling one among them, take pieces in order; what is zeros in
  * both is not read. The lowest difference found is the one reported, so the
  * answer does not depend on who came first. Progress is told by whoever takes
- * a piece, one at a time.
+ * a piece, one at a time. Where both stand in files of this host as they are,
+ * nothing is copied.
  */
 #include "img/compare.h"
 
 #include "img/bytes.h"
 #include "img/file.h"
+#include "img/view.h"
 #include "img/zero.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
-enum { PIECE = 256 << 10, MOST_THREADS = 4 }; /* two of a piece stay in a core's cache */
+enum {
+        PIECE = 3 << 19,
+        BIT = 256 << 10,        /* what is read at once: two of it stay in a core's cache */
+        VIEWED_FROM = 64 << 10, /* what is less is read sooner than mapped */
+        MOST_THREADS = 4,
+};
 
 typedef struct Work {
         Image *a, *b;
@@ -57,21 +64,57 @@ static size_t first_nonzero(const uint8_t *data, size_t n)
         return at;
 }
 
+/* NULL stands for zeros. Returns where they begin to differ, or n. */
+static size_t look(const uint8_t *a, const uint8_t *b, size_t n)
+{
+        return !a ? first_nonzero(b, n) : !b ? first_nonzero(a, n) : first_difference(a, b, n);
+}
+
+/* Both as they stand in the page cache, where they do. */
+static bool compare_views(Work *w, uint64_t at, size_t n, bool zero_a, bool zero_b, size_t *found)
+{
+        ImageView a = { 0 }, b = { 0 };
+        bool can = n >= VIEWED_FROM && (zero_a || image_view(w->a, at, n, &a)) &&
+                   (zero_b || image_view(w->b, at, n, &b));
+
+        if (can)
+                *found = look(a.data, b.data, n);
+        image_view_done(&a);
+        image_view_done(&b);
+        return can;
+}
+
+static int compare_bits(Work *w, uint64_t at, size_t n, bool zero_a, bool zero_b, uint8_t *buffer, size_t *found,
+                        Error *err)
+{
+        uint8_t *a = zero_a ? NULL : buffer, *b = zero_b ? NULL : buffer + BIT;
+
+        *found = 0;
+        while (*found < n) {
+                size_t bit = MIN((size_t)BIT, n - *found), same;
+
+                if ((a && image_read(w->a, at + *found, a, bit, err) < 0) ||
+                    (b && image_read(w->b, at + *found, b, bit, err) < 0))
+                        return -1;
+                same = look(a, b, bit);
+                *found += same;
+                if (same < bit)
+                        break;
+        }
+        return 0;
+}
+
 static int compare_extent(Work *w, uint64_t at, uint64_t n, bool zero_a, bool zero_b, uint8_t *buffer,
                           uint64_t *differs, Error *err)
 {
-        size_t found, length = (size_t)n;
-        uint8_t *a = buffer, *b = buffer + PIECE;
+        size_t found;
 
         if (zero_a && zero_b)
                 return 0;
-        if ((!zero_a && image_read(w->a, at, a, length, err) < 0) ||
-            (!zero_b && image_read(w->b, at, b, length, err) < 0))
+        if (!compare_views(w, at, (size_t)n, zero_a, zero_b, &found) &&
+            compare_bits(w, at, (size_t)n, zero_a, zero_b, buffer, &found, err) < 0)
                 return -1;
-        found = zero_a   ? first_nonzero(b, length)
-                : zero_b ? first_nonzero(a, length)
-                         : first_difference(a, b, length);
-        if (found < length)
+        if (found < n)
                 *differs = at + found;
         return 0;
 }
@@ -105,7 +148,7 @@ static bool goes_on(Work *w)
 static void *compare_thread(void *arg)
 {
         Work *w = arg;
-        uint8_t *buffer = image_buffer_try(2 * PIECE);
+        uint8_t *buffer = image_buffer_try(2 * BIT);
         AUTO(Error) err = { 0 };
 
         pthread_mutex_lock(&w->lock);

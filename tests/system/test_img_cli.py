@@ -53,6 +53,33 @@ def test_compare_says_it_with_its_exit_status(tmp_path):
     ours("compare", a, tmp_path / "gone", code=2)
 
 
+@pytest.mark.parametrize("options", ["", "cluster_size=512", "cluster_size=2M", "extended_l2=on"])
+def test_differences_are_found_wherever_they_stand(tmp_path, options):
+    """What is compared stands in large pieces and small ones, over a backing file, and behind the end of a file that is cut off."""
+    raw, image = fill(tmp_path / "raw", 9 << 20), tmp_path / "a"
+    stock("convert", "-f", "raw", "-O", "qcow2", *(["-o", options] if options else []), raw, image)
+    top, short, cut = tmp_path / "top", tmp_path / "short", tmp_path / "cut"
+    ours("create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", top)
+    io(top, "write -P 7 3M 1000k", "write -z 6M 100k")
+    shutil.copy(image, short)
+    os.truncate(short, short.stat().st_size - 300000)
+    cases = [(image, raw), (top, tmp_path / "view")]
+    if "512" not in options:  # else tables stand there too
+        cases.append((short, cut))
+    for source, against in cases:
+        if against != raw:
+            stock("convert", "-O", "raw", source, against)
+        assert "identical" in ours("compare", "-f", "qcow2", "-F", "raw", source, against)
+        content = bytearray(against.read_bytes())
+        for at in (0, 4095, (3 << 19) - 1, 3 << 19, (3 << 20) + 1, (6 << 20) + 5, len(content) - 1):
+            content[at] ^= 1
+            (tmp_path / "other").write_bytes(content)
+            content[at] ^= 1
+            for names in ((source, tmp_path / "other"), (tmp_path / "other", source)):
+                formats = [word for name, option in zip(names, ("-f", "-F")) for word in (option, "qcow2" if name == source else "raw")]
+                assert ours("compare", *formats, *names, code=1) == f"Content mismatch at offset {at}!\n"
+
+
 def test_what_stands_under_the_temporary_name_is_no_part_of_the_image(tmp_path):
     """In a directory that others write in it may lead to any file of the host."""
     other = fill(tmp_path / "other", 1 << 20)
