@@ -10,7 +10,10 @@
 #include "base/mem.h"
 #include "img/bytes.h"
 
-enum { BLOCKS_BYTES = 4 << 20 }; /* held in memory when they are clean, at most */
+enum {
+        BLOCKS_BYTES = 4 << 20,    /* held in memory when they are clean, at most */
+        FILLING_BYTES = 512 << 10, /* the same when nobody comes back to them */
+};
 
 static unsigned order_of(const Qcow2 *q)
 {
@@ -178,7 +181,7 @@ static int reftable_write(Qcow2 *q, Error *err)
 /* All blocks are clean: drop them when they are many. Nobody keeps a pointer to one over a write. */
 static void blocks_forget(Qcow2 *q)
 {
-        if (q->blocks_held << q->cluster_bits <= BLOCKS_BYTES)
+        if (q->blocks_held << q->cluster_bits <= (q->filling ? FILLING_BYTES : BLOCKS_BYTES))
                 return;
         for (uint32_t i = 0; i < q->reftable_entries; i++)
                 free(TAKE(q->blocks[i].counts));

@@ -256,6 +256,7 @@ static int fill_in(ImageFile *file, const ImageCreate *how, Error *err)
         if (!image)
                 return -1;
         image->data_file = how->data_file;
+        qcow2_of(image)->filling = true;
         if (how->encrypt && qcow2_crypt_create(image, &how->luks, err) < 0)
                 r = -1;
         else if (how->data_file && image_file_truncate(how->data_file, how->size, err) < 0)

@@ -12,14 +12,15 @@
 #include "img/bytes.h"
 
 enum {
-        TABLES_BYTES = 8 << 20, /* held in memory, at most */
-        FULL_FACTOR = 4,        /* times as much when changed ones cannot be written, so that reading goes on */
+        TABLES_BYTES = 8 << 20,  /* held in memory, at most */
+        FILLING_BYTES = 2 << 20, /* the same when nobody comes back to them */
+        FULL_FACTOR = 4,         /* times as much when changed ones cannot be written, so that reading goes on */
         SECTOR = 512,
 };
 
 static size_t most_tables(const Qcow2 *q)
 {
-        return MAX(TABLES_BYTES >> q->cluster_bits, 4);
+        return MAX((q->filling ? FILLING_BYTES : TABLES_BYTES) >> q->cluster_bits, 4);
 }
 
 static Qcow2Table *table_free(Qcow2Table *table)
