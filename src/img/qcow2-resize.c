@@ -175,8 +175,10 @@ int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
         if (r == 0 && size > old && room != PREALLOCATE_OFF)
                 r = preallocate(q, old, size, room, err);
         pthread_mutex_unlock(&q->lock);
-        if (r == 0 && size > old && room == PREALLOCATE_OFF)
-                r = hide_backing(image, old, size, err);
+        /* Clusters that were placed hide it; the one that the old end is in is not among them. */
+        if (r == 0 && size > old)
+                r = hide_backing(image, old, room == PREALLOCATE_OFF ? size : MIN(size, round_up(old, q->cluster)),
+                                 err);
         return r < 0 ? -1 : qcow2_flush_all(q, err);
 }
 

@@ -99,7 +99,8 @@ void sparse_bytes_copy(SparseBytes *to, const SparseBytes *from)
 {
         sparse_bytes_done(to);
         sparse_bytes_set_length(to, from->len);
-        for (size_t i = 0; i < from->n_chunks; i++)
+        /* There may be more, of zeros, behind the end of one that was longer. */
+        for (size_t i = 0; i < MIN(from->n_chunks, to->n_chunks); i++)
                 if (from->chunks[i])
                         to->chunks[i] = mem_dup(from->chunks[i], CHUNK);
 }

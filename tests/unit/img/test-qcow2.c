@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "image-model.h"
 #include "img/bytes.h"
+#include "img/zero.h"
 
 #include <stdio.h>
 
@@ -176,6 +177,30 @@ TEST(an_overlay_shows_its_backing_image_until_it_is_written)
                 CHECK_INT(image_flush(image, &err), 0);
                 model_check_clean(image);
                 model_check_content(image, &model);
+                CHECK_INT(image_close(image, &err), 0);
+        }
+}
+
+TEST(what_an_overlay_grows_by_is_zeros_however_long_its_backing_image_is)
+{
+        static uint8_t content[1 << 20], shown[sizeof(content)];
+        static const ImagePreallocation rooms[] = { PREALLOCATE_OFF, PREALLOCATE_METADATA, PREALLOCATE_FALLOC,
+                                                    PREALLOCATE_FULL };
+        enum { OLD = 100 * 512 }; /* inside a cluster */
+
+        memset(content, 'b', sizeof(content));
+        for (size_t i = 0; i < 2 * ARRAY_LEN(rooms); i++) {
+                Image *image = make(&(ImageCreate){
+                        .size = OLD, .backing_file = "below", .backing_format = "raw", .version = i % 2 ? 2 : 3 });
+                AUTO(Error) err = { 0 };
+
+                image_set_backing(image,
+                                  image_open(memory_file_new(content, sizeof(content)), IMAGE_FORMAT_RAW, 0, &err));
+                CHECK_STR(image_resize(image, sizeof(content), rooms[i / 2], &err) < 0 ? err.text : "", "");
+                CHECK_INT(image_read(image, 0, shown, sizeof(shown), &err), 0);
+                CHECK_MEM(shown, content, OLD);
+                CHECK(bytes_are_zero(shown + OLD, sizeof(shown) - OLD));
+                model_check_clean(image);
                 CHECK_INT(image_close(image, &err), 0);
         }
 }
