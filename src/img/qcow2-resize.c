@@ -88,6 +88,8 @@ static int place_clusters(Qcow2 *q, uint64_t first, uint64_t last, uint64_t *dat
                 for (uint64_t i = 0; i < n; i++) {
                         uint64_t word = (at + i) % q->per_table * q->entry_words;
 
+                        /* Version 2 kept zeros there when a disk with a backing file was cut. */
+                        qcow2_entry_unlink(q, load_be64(&table->entries[word]));
                         store_be64(&table->entries[word],
                                    (host + (i << q->cluster_bits)) | QCOW2_COPIED |
                                            (unwritten && q->entry_words == 1 ? QCOW2_ZERO : 0));

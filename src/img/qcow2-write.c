@@ -41,8 +41,7 @@ static void entry_set(const Qcow2 *q, Qcow2Table *table, uint64_t guest_cluster,
         }
 }
 
-/* What an entry points at is given up. */
-static void entry_unlink(Qcow2 *q, uint64_t entry)
+void qcow2_entry_unlink(Qcow2 *q, uint64_t entry)
 {
         uint64_t offset, length, first, last;
 
@@ -148,7 +147,7 @@ static int landing_link(Qcow2 *q, const Landing *plan, uint64_t from, uint64_t t
                         bitmap = (bitmap | mask) & ~(mask << 32);
                 }
                 if (!plan->reuse)
-                        entry_unlink(q, old);
+                        qcow2_entry_unlink(q, old);
                 entry_set(q, table, plan->first + i, (plan->host + (i << q->cluster_bits)) | QCOW2_COPIED, bitmap);
         }
         return 0;
@@ -255,7 +254,7 @@ static int link_packed(Qcow2 *q, uint64_t guest_cluster, uint64_t at, size_t n, 
 
         if (qcow2_table_own(q, (uint32_t)(guest_cluster / q->per_table), &table, err) < 0)
                 return -1;
-        entry_unlink(q, load_be64(entry_at(q, table, guest_cluster)));
+        qcow2_entry_unlink(q, load_be64(entry_at(q, table, guest_cluster)));
         entry_set(q, table, guest_cluster, QCOW2_COMPRESSED | sectors << q->compressed_shift | at, 0);
         return 0;
 }
@@ -313,7 +312,7 @@ static void zero_entry(Qcow2 *q, Qcow2Table *table, uint64_t guest_cluster, unsi
                 entry_set(q, table, guest_cluster, bare && !keep ? 0 : entry | QCOW2_ZERO, 0);
         }
         if (!keep)
-                entry_unlink(q, old);
+                qcow2_entry_unlink(q, old);
 }
 
 static int zero_clusters(Qcow2 *q, uint64_t first, uint64_t n, unsigned flags, Error *err)

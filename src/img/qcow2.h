@@ -125,6 +125,8 @@ int qcow2_alloc_some(Qcow2 *q, uint64_t most, uint64_t *ret_offset, uint64_t *re
 int qcow2_alloc_packed(Qcow2 *q, size_t n, uint64_t *ret_offset, Error *err);
 /* Count down later, when nothing on disk points there any more. */
 void qcow2_unlink(Qcow2 *q, uint64_t cluster, uint64_t n);
+/* qcow2-write.c: the same for what an L2 entry points at. */
+void qcow2_entry_unlink(Qcow2 *q, uint64_t entry);
 int qcow2_refcounts_write(Qcow2 *q, bool *wrote, Error *err);
 /* Count down what was unlinked; in_use is held for writing. */
 int qcow2_reap(Qcow2 *q, Error *err);

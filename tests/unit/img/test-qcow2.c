@@ -201,6 +201,15 @@ TEST(what_an_overlay_grows_by_is_zeros_however_long_its_backing_image_is)
                 CHECK_MEM(shown, content, OLD);
                 CHECK(bytes_are_zero(shown + OLD, sizeof(shown) - OLD));
                 model_check_clean(image);
+                /* The same when there was something of its own, which is given up. */
+                CHECK_INT(image_write(image, OLD, content, sizeof(content) - OLD, &err), 0);
+                CHECK_INT(image_resize(image, OLD, PREALLOCATE_OFF, &err), 0);
+                CHECK_STR(image_resize(image, sizeof(content), rooms[i / 2], &err) < 0 ? err.text : "", "");
+                CHECK_INT(image_read(image, 0, shown, sizeof(shown), &err), 0);
+                CHECK_MEM(shown, content, OLD);
+                CHECK(bytes_are_zero(shown + OLD, sizeof(shown) - OLD));
+                CHECK_INT(image_flush(image, &err), 0);
+                model_check_clean(image);
                 CHECK_INT(image_close(image, &err), 0);
         }
 }
