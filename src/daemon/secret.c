@@ -268,13 +268,17 @@ static Act *act_new(Secrets *secrets, Secret *secret, SecretDone *done, void *ar
         return act;
 }
 
+/* Who hears that a secret is gone may rely on its value being wiped by then. */
 static void act_end(Act *act, const Error *failure)
 {
-        act->done(act->arg, failure);
+        SecretDone *done = act->done;
+        void *arg = act->arg;
+
         unref(act->secret);
         secret_def_unref(act->def);
         value_drop(&act->value);
         free(act);
+        done(arg, failure);
 }
 
 static void on_defined(void *arg, const Error *failure)
