@@ -1,6 +1,7 @@
 """drover-img serve (or qemu-nbd) for the time of a test, and the credentials both sides need."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import tempfile
@@ -28,6 +29,16 @@ class Serve:
     def said(self):
         with open(self.log, encoding="utf-8", errors="replace") as f:
             return f.read()
+
+    def wait_written(self, size, client):
+        """Until it has written that much more, or the client is gone. How large the image is would not tell: soon all of it
+        has been written once."""
+        def written():
+            lines = pathlib.Path(f"/proc/{self.process.pid}/io").read_text(encoding="ascii").splitlines()
+            return int(dict(line.split(": ") for line in lines)["wchar"])
+
+        before = written()
+        wait_for("it writes", lambda: written() >= before + size or client.poll() is not None)
 
     def wait(self):
         return self.process.wait(timeout=60)
