@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -140,4 +141,25 @@ int dir_make(const char *path, mode_t mode, Error *err)
                 if (!c)
                         return 0;
         }
+}
+
+int dir_remove(const char *path, Error *err)
+{
+        DIR *dir = opendir(path);
+
+        if (!dir)
+                return errno == ENOENT ? 0 : err_errno(err, errno, "cannot open '%s'", path);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                bool is_itself = str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..");
+
+                if (!is_itself && unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT) {
+                        err_errno(err, errno, "cannot remove '%s/%s'", path, entry->d_name);
+                        closedir(dir);
+                        return -1;
+                }
+        }
+        closedir(dir);
+        if (rmdir(path) < 0 && errno != ENOENT)
+                return err_errno(err, errno, "cannot remove the directory '%s'", path);
+        return 0;
 }

@@ -27,3 +27,5 @@ int file_remove_durable(const char *path, Error *err);
 int file_sync_directory(const char *path, Error *err);
 /* mkdir -p; directories made get this mode. */
 int dir_make(const char *path, mode_t mode, Error *err);
+/* With the files in it, not with directories; one that is not there is fine. */
+int dir_remove(const char *path, Error *err);

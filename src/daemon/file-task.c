@@ -86,6 +86,13 @@ static int append(const Change *change, Error *err)
         return 0;
 }
 
+static int remove_path(const char *path, Error *err)
+{
+        struct stat st;
+
+        return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? dir_remove(path, err) : file_remove_durable(path, err);
+}
+
 /* On a worker; touches nothing but the change. */
 static void make_change(void *data)
 {
@@ -105,7 +112,7 @@ static void make_change(void *data)
                 return;
         case CHANGE_REMOVE:
                 for (char **path = change->paths; *path; path++) {
-                        if (file_remove_durable(*path, &change->err) < 0)
+                        if (remove_path(*path, &change->err) < 0)
                                 return;
                 }
                 return;

@@ -113,9 +113,9 @@ static void on_server_ended(void *arg)
         again_later(run);
 }
 
-static int read_pid(const NetworkRun *run, pid_t *ret, Error *err)
+static int read_pid(const char *files_dir, pid_t *ret, Error *err)
 {
-        AUTOFREE char *path = file_of(run, "pid");
+        AUTOFREE char *path = str_format("%s/pid", files_dir);
         AUTO(Buf) text = { 0 };
 
         if (file_read(path, 32, &text, err) < 0)
@@ -151,7 +151,7 @@ static void on_launched(void *arg, int status)
         if (status != 0)
                 err_set(&err, ERR_OPERATION_FAILED, "the dnsmasq of network '%s' %s: %s%s", run->net->name,
                         child_status_text(status), why, dnsmasq_advice(why));
-        else if (read_pid(run, &pid, &err) == 0)
+        else if (read_pid(run->files_dir, &pid, &err) == 0)
                 network_server_adopt(run, pid, 0, &err);
         run->launched_ms = loop_now_ms(run->host->driver->daemon->loop);
         if (run->server && run->phase == NETWORK_ACTIVE)
@@ -289,7 +289,7 @@ void network_server_stop(NetworkRun *run, NetworkDone *done, void *arg)
         run->launcher = child_free(run->launcher);
         fd_close(&run->complaint);
         if (!run->server) {
-                network_server_end_stray(run);
+                network_server_end_stray(run->files_dir);
                 done(arg, NULL);
                 return;
         }
@@ -353,20 +353,20 @@ void network_server_change(NetworkRun *run, const NetworkDef *def, NetworkDone *
 }
 
 /* Is this process a dnsmasq with our configuration? Numbers are used again. */
-static bool is_ours(const NetworkRun *run, pid_t pid)
+static bool is_ours(const char *files_dir, pid_t pid)
 {
-        AUTOFREE char *path = str_format("/proc/%d/cmdline", pid), *conf = file_of(run, "conf");
+        AUTOFREE char *path = str_format("/proc/%d/cmdline", pid), *conf = str_format("%s/conf", files_dir);
         AUTO(Buf) line = { 0 };
 
         return file_read(path, 65536, &line, NULL) == 0 && line.len > 0 &&
                memmem(line.data, line.len, conf, strlen(conf) + 1);
 }
 
-void network_server_end_stray(const NetworkRun *run)
+void network_server_end_stray(const char *files_dir)
 {
         pid_t pid;
 
-        if (read_pid(run, &pid, NULL) == 0 && is_ours(run, pid))
+        if (read_pid(files_dir, &pid, NULL) == 0 && is_ours(files_dir, pid))
                 kill(pid, SIGKILL);
 }
 

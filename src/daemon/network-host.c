@@ -140,7 +140,7 @@ static int load_one(void *arg, const char *name, const char *xml, bool autostart
 }
 
 /* NET-02: once, at the first start. Whoever removes it later has it removed. */
-static int make_default(NetworkHost *host, Error *err)
+static int make_default(NetworkHost *host, bool *ret_made, Error *err)
 {
         const Daemon *daemon = host->driver->daemon;
         AUTOFREE char *mark = str_format("%s/default-made", host->state_dir);
@@ -162,6 +162,7 @@ static int make_default(NetworkHost *host, Error *err)
                 if (file_link_durable(link, "../default.xml", err) < 0 ||
                     file_write_durable(path, xml.data, xml.len, 0600, err) < 0)
                         return -1;
+                *ret_made = true;
         }
         return file_write_durable(mark, "", 0, 0600, err);
 }
@@ -196,11 +197,22 @@ static size_t list_ruled(void *arg, Arena *arena, const NetworkDef ***ret)
 
 /* --- those that start with the host --- */
 
+/* Once per boot, as libvirt does: what an administrator stops stays stopped when the daemon is restarted. */
+static char *marker_of(const NetworkHost *host)
+{
+        return str_format("%s/autostarted", host->run_dir);
+}
+
 static void on_settled(void *arg)
 {
         NetworkHost *host = arg;
+        AUTOFREE char *marker = marker_of(host);
+        AUTO(Buf) nothing = { 0 };
 
         host->settling = idle_free(host->settling);
+        /* not before: a daemon that is killed until here leaves the rest to the next one */
+        if (access(marker, F_OK) < 0)
+                file_queue_write(host->files, marker, &nothing, 0600, false, NULL, NULL);
         host->settled(host->settled_arg);
 }
 
@@ -238,13 +250,15 @@ static void on_turn(void *arg, const Error *refused)
 static void autostart(NetworkHost *host)
 {
         const Registry *all = host->driver->networks;
+        AUTOFREE char *marker = marker_of(host);
+        bool after_boot = access(marker, F_OK) < 0;
 
         host->starting = 1; /* this function */
         for (size_t i = 0; i < registry_len(all); i++) {
                 Network *net = registry_at(all, i);
                 Autostart *a;
 
-                if (!net->autostart || net->active)
+                if (!net->autostart || net->active || !(after_boot || net->is_missed))
                         continue;
                 a = mem_new(Autostart);
                 *a = (Autostart){ .host = host, .net = network_ref(net) };
@@ -268,6 +282,7 @@ int network_host_load(Driver *driver, FileQueue *files, void (*settled)(void *ar
         const DaemonDirs *dirs = &driver->daemon->dirs;
         AUTOFREE char *config_dir = str_format("%s/network", dirs->config);
         NetworkHost *host = mem_new(NetworkHost);
+        bool made = false;
 
         driver->network_host = host;
         *host = (NetworkHost){ .driver = driver,
@@ -280,9 +295,12 @@ int network_host_load(Driver *driver, FileQueue *files, void (*settled)(void *ar
         host->rules = net_rules_new(driver->daemon->loop, list_ruled, host);
         find_user(host);
         if (dir_make(host->run_dir, 0755, err) < 0 || dir_make(host->state_dir, 0755, err) < 0 ||
-            make_default(host, err) < 0 || def_store_load(host->store, load_one, host, err) < 0 ||
+            make_default(host, &made, err) < 0 || def_store_load(host->store, load_one, host, err) < 0 ||
             network_status_load(host, err) < 0)
                 return -1;
+        network_status_sweep(host);
+        if (made && network_find(driver, "default"))
+                network_find(driver, "default")->is_missed = true;
         network_links_settle_forwarding(host);
         /* a network that was on its way when the last daemon ended may have left rules, and none is there that needs them */
         if (any_has_rules(host) || nft_has_table(NET_RULES_TABLE))

@@ -5,7 +5,8 @@
  * A network that is active, or on its way there or back, has a NetworkRun. What
  * it has made on this machine - bridge, rules, dnsmasq - outlives the daemon;
  * RUN/network/UUID.status tells the next one about it. The files of its dnsmasq
- * are in RUN/network/UUID/, its leases in STATE/network/UUID/.
+ * are in RUN/network/UUID/, its leases in STATE/network/UUID/. RUN/network/autostarted
+ * says that those that start with the host have; the next boot empties RUN.
  */
 #include "base/vec.h"
 #include "daemon/daemon.h"
@@ -102,12 +103,14 @@ void network_server_stop(NetworkRun *run, NetworkDone *done, void *arg);
 void network_server_change(NetworkRun *run, const NetworkDef *def, NetworkDone *done, void *arg);
 /* One that an earlier daemon started: -1 when that is not running any more. */
 int network_server_adopt(NetworkRun *run, pid_t pid, uint64_t start_ticks, Error *err);
-/* After a crash in the middle: end one that nobody knows the process of. */
-void network_server_end_stray(const NetworkRun *run);
+/* After a crash in the middle: end one that nobody knows the process of, whose files are in this directory. */
+void network_server_end_stray(const char *files_dir);
 void network_server_relaunch(NetworkRun *run);
 void network_server_leases(Network *net, NetworkLeases *done, void *arg);
 
 /* network-status.c: done may be NULL. */
 void network_status_save(NetworkRun *run, NetworkDone *done, void *arg);
+/* With the server's files. */
 void network_status_remove(NetworkRun *run, NetworkDone *done, void *arg);
 int network_status_load(NetworkHost *host, Error *err);
+void network_status_sweep(NetworkHost *host); /* files of networks that are not active; at the start only */

@@ -6,6 +6,7 @@
  * its live definition. It is written before anything is made on the machine.
  * A network that was on its way is undone, one that was active goes on: its
  * bridge is told by its address, its server by pid and start time.
+ * RUN/network/UUID/ with its server's files goes before the status file does.
  */
 #include "base/file.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "base/str.h"
 #include "daemon/network-host.h"
 #include "daemon/registry.h"
+#include "host/dnsmasq.h"
 #include "model/network-port.h"
 
 #include <dirent.h>
@@ -54,10 +56,11 @@ void network_status_save(NetworkRun *run, NetworkDone *done, void *arg)
         file_queue_write(run->host->files, path, &text, 0600, false, done, arg);
 }
 
+/* The status last: until it goes, the next daemon knows of the rest. */
 void network_status_remove(NetworkRun *run, NetworkDone *done, void *arg)
 {
         AUTOFREE char *path = status_path(run);
-        const char *paths[] = { path, NULL };
+        const char *paths[] = { run->files_dir, path, NULL };
 
         file_queue_remove(run->host->files, paths, done, arg);
 }
@@ -143,12 +146,14 @@ static Network *find_or_add(NetworkHost *host, const NetworkDef *def)
 }
 
 /* Everything of it that is there goes, as after a failed start. */
-static void undo(NetworkRun *run)
+static void undo(NetworkRun *run, NetworkPhase phase)
 {
         Network *net = run->net;
 
+        /* who wanted it up, or had it up, wants it still; one that was on its way down stays down */
+        net->is_missed = net->persistent && phase != NETWORK_STOPPING;
         log_info("network '%s' was on its way when droverd ended; what there was of it is removed", net->name);
-        network_server_end_stray(run);
+        network_server_end_stray(run->files_dir);
         run->has_bridge = network_has_own_bridge(net->live) && network_links_are_there(net->live);
         network_links_remove(run);
         network_status_remove(run, NULL, NULL);
@@ -167,9 +172,16 @@ static void go_on(NetworkRun *run, const Status *status)
         run->has_bridge = run->has_rules = network_has_own_bridge(net->live);
         net->active = true;
         take_ports(net, status);
-        if (status->pid && network_server_adopt(run, status->pid, status->start_ticks, &why) < 0) {
+        if (!network_has_own_bridge(net->live) || !dnsmasq_is_needed(net->live)) {
+                log_info("network '%s' is active still", net->name);
+                return;
+        }
+        /* none is named where it had just died */
+        if (!status->pid)
+                err_set(&why, ERR_INTERNAL, "its dnsmasq was not running");
+        if (!status->pid || network_server_adopt(run, status->pid, status->start_ticks, &why) < 0) {
                 log_warning("network '%s': %s; its dnsmasq is started again", net->name, why.text);
-                network_server_end_stray(run); /* one that was to replace it */
+                network_server_end_stray(run->files_dir); /* one that was to replace it */
                 network_server_relaunch(run);
         }
         log_info("network '%s' is active still", net->name);
@@ -195,7 +207,7 @@ static int load_one(NetworkHost *host, const char *path, Error *err)
             (!network_has_own_bridge(net->live) || network_links_are_there(net->live)))
                 go_on(run, &status);
         else
-                undo(run);
+                undo(run, status.phase);
         return 0;
 }
 
@@ -216,4 +228,28 @@ int network_status_load(NetworkHost *host, Error *err)
         }
         closedir(dir);
         return 0;
+}
+
+/* What no status file speaks of any more: a server that nobody knows, its files. */
+void network_status_sweep(NetworkHost *host)
+{
+        DIR *dir = opendir(host->run_dir);
+
+        for (struct dirent *entry; dir && (entry = readdir(dir));) {
+                AUTOFREE char *path = str_format("%s/%s", host->run_dir, entry->d_name);
+                AUTO(Error) why = { 0 };
+                const Network *net;
+                Uuid uuid;
+
+                if (uuid_parse(entry->d_name, &uuid) < 0)
+                        continue;
+                net = registry_find_uuid(host->driver->networks, &uuid);
+                if (net && net->run)
+                        continue;
+                network_server_end_stray(path);
+                if (dir_remove(path, &why) < 0)
+                        log_error("%s", why.text);
+        }
+        if (dir)
+                closedir(dir);
 }

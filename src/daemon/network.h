@@ -24,9 +24,10 @@ struct Network {
         Uuid uuid;
         char *name;
         bool persistent, autostart, active;
-        bool listed;                /* in the driver's registry; false once undefined and stopped */
-        NetworkDef *config;         /* what the next start uses; NULL while transient */
-        NetworkDef *live;           /* what is in force; NULL while inactive */
+        bool listed;        /* in the driver's registry; false once undefined and stopped */
+        bool is_missed;     /* to be started with this daemon: it was on its way up, or up, or is new on the host */
+        NetworkDef *config; /* what the next start uses; NULL while transient */
+        NetworkDef *live;   /* what is in force; NULL while inactive */
         VEC(NetworkPortDef *) made; /* ports that clients made, while active */
         JobSlot *jobs;
         void *run; /* the driver's, while active or on the way there and back */

@@ -90,7 +90,7 @@ def test_a_stopped_network_leaves_nothing(host):
     host.virsh("net-destroy", "default")
     assert "virbr0" not in links(host) and forwarding(host) == ["0", "0"] and servers(host) == []
     assert "drover" not in shell(host, "nft list tables")
-    assert [p for p in os.listdir(host.path("/run/drover/network")) if not re.fullmatch("[0-9a-f-]{36}", p)] == []
+    assert os.listdir(host.path("/run/drover/network")) == ["autostarted"]
     assert defined(host, "default").findtext("name") == "default"
     host.virsh("net-start", "default")
 
@@ -228,6 +228,48 @@ def test_networks_outlive_the_daemon(host, network):
     assert (servers(host), links(host)) == before
     host.virsh("net-destroy", "t")
     assert len(servers(host)) == 1 and "t" not in host.virsh("net-list", "--all", "--name").split()
+
+
+def test_networks_start_once_per_boot(host, network):
+    """NET-04, as libvirt does: what an administrator stopped stays stopped when the daemon is restarted."""
+    network("marked", "<ip address='10.66.0.1' prefix='24'/>")
+    uuid = host.virsh("net-uuid", "marked").strip()
+    host.virsh("net-autostart", "marked")
+    host.virsh("net-destroy", "marked")
+    orphan = host.path("/run/drover/network/0f6cc6a5-8a0c-4b6c-9b59-0c9ad4a5f1c1")
+    orphan.mkdir()
+    (orphan / "conf").write_text("of a daemon before this one\n")
+    host.daemon.stop(signal.SIGKILL)
+    host.daemon.start()
+    assert host.virsh("net-list", "--name").split() == ["default"] and not orphan.exists()
+    host.daemon.stop()
+    host.path("/run/drover/network/autostarted").unlink()  # the host boots again
+    host.daemon.start()
+    wait_for("it to be active", lambda: sorted(host.virsh("net-list", "--name").split()) == ["default", "marked"])
+    host.daemon.stop(signal.SIGKILL)
+    host.ip(f"link delete {defined_bridge(host, uuid)}")  # what was active and is gone is made again
+    host.daemon.start()
+    wait_for("it to be active", lambda: "marked" in host.virsh("net-list", "--name").split())
+    host.virsh("net-autostart", "marked", "--disable")
+
+
+def defined_bridge(host, uuid):
+    return re.search("<bridge name='([^']+)'", host.read_file(f"/run/drover/network/{uuid}.status"))[1]
+
+
+def test_a_server_that_was_dead_when_the_daemon_ended_comes_back(host, network):
+    others = set(servers(host))
+    network("sleepy", "<ip address='10.66.0.1' prefix='24'/>")
+    status = host.path(f"/run/drover/network/{host.virsh('net-uuid', 'sleepy').strip()}.status")
+    text = status.read_text()
+    assert re.search(r"^server \d+ ", text, re.M)
+    host.daemon.stop(signal.SIGKILL)
+    for pid in set(servers(host)) - others:
+        os.kill(pid, signal.SIGKILL)
+    status.write_text(re.sub(r"^server .*\n", "", text, flags=re.M))  # as it is noted until another one runs
+    host.daemon.start()
+    wait_for("another server", lambda: re.search(r"^server \d+ ", status.read_text(), re.M))
+    assert len(servers(host)) == 2
 
 
 def test_what_is_noted_about_a_network_outlives_the_daemon(host, network):

@@ -37,13 +37,13 @@ class Net:
         inside = self.daemon.inside
         return ("kill0" in inside("ip", "-o", "link"), len(self.daemon.servers()), "kill0" in inside("nft", "list", "ruleset"),
                 inside("cat", "/proc/sys/net/ipv4/ip_forward").strip(),
-                len([p for p in (self.daemon.base / "run/network").glob("*.status")]))
+                len([*(self.daemon.base / "run/network").glob("*.status")]), len([*(self.daemon.base / "run/network").glob("*/")]))
 
     def settled(self):
         """Whether it is active, once everything there says the same."""
         def agrees():
             active = self.is_active()
-            return (active,) if self.traces() == ((True, 1, True, "1", 1) if active else (False, 0, False, "0", 0)) else None
+            return (active,) if self.traces() == ((True, 1, True, "1", 1, 1) if active else (False, 0, False, "0", 0, 0)) else None
         try:
             return wait_for("the network to be wholly there or gone", agrees)[0]
         except AssertionError as late:

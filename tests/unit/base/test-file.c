@@ -53,3 +53,23 @@ TEST(a_write_that_fails_says_where)
         CHECK_INT(file_write_durable("/dev/full/x", "a", 1, 0600, &err), -1);
         CHECK_STR(err.text, "cannot create '/dev/full/x.new': Not a directory");
 }
+
+TEST(a_directory_goes_with_its_files_and_not_with_directories)
+{
+        AUTOFREE char *dir = make_dir();
+        AUTOFREE char *file = str_format("%s/file", dir), *link = str_format("%s/link", dir);
+        AUTOFREE char *below = str_format("%s/below", dir);
+        AUTO(Error) err = { 0 };
+        struct stat st;
+
+        CHECK_INT(file_write_atomic(file, "x", 1, 0600, &err), 0);
+        CHECK_INT(symlink("/dev/null", link), 0);
+        CHECK_INT(mkdir(below, 0700), 0);
+        CHECK_INT(dir_remove(dir, &err), -1);
+        CHECK(strstr(err.text, "below"));
+        CHECK_INT(rmdir(below), 0);
+        CHECK_INT(dir_remove(dir, NULL), 0);
+        CHECK_INT(stat(dir, &st), -1);
+        CHECK_INT(dir_remove(dir, NULL), 0);
+        CHECK_INT(stat("/dev/null", &st), 0);
+}
