@@ -317,8 +317,7 @@ void network_links_join_guests(const Network *net)
                 AUTO(Error) err = { 0 };
 
                 if (ports[i].interface->target_dev &&
-                    nic_join_bridge(ports[i].interface->target_dev, net->live->bridge, ports[i].interface->vlan,
-                                    &err) < 0)
+                    nic_join_bridge(ports[i].interface->target_dev, net->live->bridge, ports[i].interface, &err) < 0)
                         log_warning("guest '%s' is not on the network '%s' again: %s", ports[i].dom->name, net->name,
                                     err.text);
         }

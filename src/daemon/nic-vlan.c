@@ -1,5 +1,5 @@
 /*
- * daemon/nic-vlan.c - interfaces of guests in VLANs of their bridges
+ * daemon/nic-vlan.c - interfaces of guests in their bridges and VLANs
  *
  * The kernel's bridge tags and filters when it was told to: drover tells the
  * bridges that it makes, and only asks those of the host.
@@ -7,8 +7,10 @@
 #include "daemon/nic-vlan.h"
 
 #include "base/arena.h"
+#include "host/net-bridge.h"
 #include "host/net-vlan.h"
 #include "host/net.h"
+#include "model/domain.h"
 #include "model/vlan.h"
 
 int nic_vlan_check(const char *bridge, const VlanDef *vlan, Error *err)
@@ -50,9 +52,11 @@ int nic_vlan_set_host(const char *bridge, const VlanDef *vlan, Error *err)
         return own.id ? net_port_set_vlans(bridge, true, &own, 1, err) : 0;
 }
 
-int nic_join_bridge(const char *link, const char *bridge, const VlanDef *vlan, Error *err)
+/* A port that joins is a new one to its bridge, and has nothing of what it was told elsewhere. */
+int nic_join_bridge(const char *link, const char *bridge, const InterfaceDef *nic, Error *err)
 {
-        if (net_link_set_master(link, bridge, err) < 0)
+        if (net_link_set_master(link, bridge, err) < 0 ||
+            (nic->vlan && nic_vlan_set(link, bridge, nic->vlan, err) < 0))
                 return -1;
-        return vlan ? nic_vlan_set(link, bridge, vlan, err) : 0;
+        return nic->port_isolated == SWITCH_ON ? net_port_set_isolated(link, true, err) : 0;
 }

@@ -14,7 +14,6 @@
 #include "daemon/nic-vlan.h"
 #include "daemon/nwfilter.h"
 #include "host/net-bandwidth.h"
-#include "host/net-bridge.h"
 #include "host/net.h"
 #include "model/domain.h"
 
@@ -57,6 +56,12 @@ static int check_place(const InterfaceDef *nic, Error *err)
                         nic->source_dev ?: "a tap of its own");
         if (nic->vlan && nic_vlan_check(nic->bridge, nic->vlan, err) < 0)
                 return -1;
+        if (nic->port_isolated == SWITCH_ON && (is_direct(nic) || nic->type == INTERFACE_TYPE_ETHERNET))
+                return err_set(
+                        err, ERR_CONFIG_UNSUPPORTED,
+                        "interface: 'port/@isolated' needs a bridge, which isolates ports, and an interface on '%s' "
+                        "has none",
+                        nic->source_dev ?: "a tap of its own");
         if (is_direct(nic) && nic->trust_guest_rx_filters == SWITCH_ON)
                 return err_set(
                         err, ERR_CONFIG_UNSUPPORTED,
@@ -158,9 +163,7 @@ static int plug_tap(const InterfaceDef *nic, Error *err)
         if (set_tap_mac(name, &nic->mac, err) < 0 || set_tap_mtu(name, nic, err) < 0 ||
             (nic->bandwidth && set_limits(nic, err) < 0))
                 return -1;
-        if (nic->type != INTERFACE_TYPE_ETHERNET && nic_join_bridge(name, nic->bridge, nic->vlan, err) < 0)
-                return -1;
-        if (nic->port_isolated == SWITCH_ON && net_port_set_isolated(name, true, err) < 0)
+        if (nic->type != INTERFACE_TYPE_ETHERNET && nic_join_bridge(name, nic->bridge, nic, err) < 0)
                 return -1;
         return net_link_set_up(name, nic->link_state != LINK_STATE_DOWN, err);
 }
@@ -308,9 +311,8 @@ int qemu_nic_move(const Domain *dom, const InterfaceDef *old, InterfaceDef *new,
                 return -1;
         if (str_eq(new->bridge, old->bridge))
                 return change_vlans(old, new, err);
-        return set_tap_mtu(old->target_dev, new, err) < 0
-                       ? -1
-                       : nic_join_bridge(old->target_dev, new->bridge, new->vlan, err);
+        return set_tap_mtu(old->target_dev, new, err) < 0 ? -1
+                                                          : nic_join_bridge(old->target_dev, new->bridge, new, err);
 }
 
 void qemu_nic_move_back(const InterfaceDef *old, const InterfaceDef *new)
@@ -323,7 +325,7 @@ void qemu_nic_move_back(const InterfaceDef *old, const InterfaceDef *new)
         if (!str_eq(old->bridge, new->bridge))
                 rc = set_tap_mtu(old->target_dev, old, &err) < 0
                              ? -1
-                             : nic_join_bridge(old->target_dev, old->bridge, old->vlan, &err);
+                             : nic_join_bridge(old->target_dev, old->bridge, old, &err);
         else if (!has_same_vlans(old, new))
                 rc = nic_vlan_set(old->target_dev, old->bridge, old->vlan, &err);
         if (rc < 0)

@@ -10,6 +10,7 @@ import procfs
 import pytest
 from waiting import EventLoop, wait_for
 
+from lab import domains
 from lab.hosts import Lab
 from lab.paths import PROGRAMS
 
@@ -270,6 +271,35 @@ def test_a_server_that_was_dead_when_the_daemon_ended_comes_back(host, network):
     host.daemon.start()
     wait_for("another server", lambda: re.search(r"^server \d+ ", status.read_text(), re.M))
     assert len(servers(host)) == 2
+
+
+def test_an_isolated_port_stays_isolated(host, network):
+    """NET-21, NET-29: whatever its guest's card does, and when the network comes back under it."""
+    def card(source):
+        return f"<interface type='network'><mac address='52:54:00:66:00:01'/><source network='{source}'/><model type='virtio'/></interface>"
+
+    def port(bridge):
+        return re.search(rf"master {bridge} .*?isolated (on|off)", shell(host, "bridge -d link"), re.S)[1]
+
+    network("apart", "<bridge name='apart0'/><port isolated='yes'/>")
+    network("plain", "<bridge name='plain0'/>")
+    host.write_file("/root/g.xml", domains.bare("g", kind="qemu", devices=card("apart")))
+    host.virsh("create", "/root/g.xml")
+    assert port("apart0") == "on"
+    host.virsh("net-destroy", "apart")
+    host.virsh("net-start", "apart")
+    wait_for("the guest to be there again", lambda: "master apart0" in shell(host, "bridge link"))
+    wait_for("its port to be isolated", lambda: port("apart0") == "on")
+    host.virsh("destroy", "g")
+    host.write_file("/root/g.xml", domains.bare("g", kind="qemu", devices=card("plain")))
+    host.virsh("create", "/root/g.xml")
+    assert port("plain0") == "off"
+    host.write_file("/root/card.xml", card("apart"))
+    host.virsh("update-device", "g", "/root/card.xml")
+    assert port("apart0") == "on"
+    host.virsh("destroy", "g")
+    host.write_file("/root/g.xml", domains.bare("g", kind="qemu", devices="<interface type='ethernet'><port isolated='yes'/></interface>"))
+    assert "'port/@isolated' needs a bridge" in refused(host, "create", "/root/g.xml")
 
 
 def test_what_is_noted_about_a_network_outlives_the_daemon(host, network):
