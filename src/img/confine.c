@@ -7,6 +7,8 @@
  */
 #include "img/confine.h"
 
+#include "img/view.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -58,6 +60,7 @@ static const unsigned allowed[] = {
         SYS_ioctl,
         SYS_copy_file_range,
         SYS_fadvise64,
+        SYSCALL_CACHESTAT,
         SYS_flock,
         SYS_dup,
         SYS_dup3,

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "img/bytes.h"
 #include "img/file.h"
+#include "img/view.h"
 #include "img/zero.h"
 
 #include <pthread.h>
@@ -23,6 +24,7 @@ enum {
         USUAL_THREADS = 8,
         SALVAGE_SIZE = 512,
         ZERO_STEP = 4096,
+        VIEWED_FROM = 64 << 10, /* what is less is read sooner than mapped */
         SPARE_SLOTS = 3, /* besides two for each thread: what is read ahead while a thread waits for its turn */
 };
 
@@ -30,7 +32,8 @@ typedef struct Slot {
         bool ready; /* to be stored */
         uint64_t start;
         size_t length;
-        uint8_t *data;                             /* PIECE_SIZE */
+        uint8_t *data;                             /* PIECE_SIZE; NULL until something is read */
+        ImageView view;                            /* instead, where the source can be looked at */
         uint8_t *packed;                           /* the same, cluster by cluster */
         uint32_t *lengths;                         /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
         uint32_t runs[PIECE_SIZE / ZERO_STEP + 2]; /* without compression, as zero_runs() has them */
@@ -45,9 +48,11 @@ typedef struct Copy {
         pthread_cond_t work, ready;
         Slot *slots;
         size_t n_slots;
-        size_t head, next, tail;  /* counters: filled, given to workers, stored */
-        bool stopping, waiting;   /* waiting: the calling thread sleeps until a slot is ready */
-        uint64_t stored_to;       /* where the slot stored last ended */
+        size_t head, next, tail; /* counters: filled, given to workers, stored */
+        bool stopping, waiting;  /* waiting: the calling thread sleeps until a slot is ready */
+        uint64_t stored_to;      /* where the slot stored last ended */
+        uint64_t known_at;       /* where in what is copied the extent that was mapped last begins */
+        ImageExtent known;
         uint64_t zeros_at, zeros; /* read as zeros and not stored yet: they may go on in the next slot */
         bool zeros_join;          /* a hole of the source came before them */
         pthread_t threads[MOST_THREADS];
@@ -84,25 +89,53 @@ static void salvage(Copy *copy, Slot *slot)
         }
 }
 
+static int read_slot(Copy *copy, Slot *slot, Error *err)
+{
+        const CopyOptions *o = copy->options;
+
+        if (!slot->data)
+                slot->data = image_buffer_try(o->compress ? MAX((size_t)PIECE_SIZE, copy->cluster) : PIECE_SIZE);
+        if (!slot->data)
+                return err_set(err, ERR_NO_MEMORY, "no memory to copy '%s'", image_name(copy->from));
+        if (image_read(copy->from, o->from + slot->start, slot->data, slot->length, err) == 0)
+                return 0;
+        if (!o->salvaged)
+                return -1;
+        err_done(err);
+        *err = (Error){ 0 };
+        salvage(copy, slot);
+        return 0;
+}
+
+static const uint8_t *bytes_of(const Slot *slot)
+{
+        return slot->view.data ?: slot->data;
+}
+
+static void end_view(const Copy *copy, Slot *slot)
+{
+        if (copy->options->forget)
+                image_view_forget(&slot->view);
+        else
+                image_view_done(&slot->view);
+}
+
 /* With the lock, which is given back for the time of the work: fill the next slot that waits. */
 static void fill_slot(Copy *copy)
 {
         Slot *slot = &copy->slots[copy->next++ % copy->n_slots];
-        int r;
+        const CopyOptions *o = copy->options;
+        int r = 0;
 
         pthread_mutex_unlock(&copy->lock);
-        r = image_read(copy->from, copy->options->from + slot->start, slot->data, slot->length, &slot->failure);
-        if (r < 0 && copy->options->salvaged) {
-                err_done(&slot->failure);
-                slot->failure = (Error){ 0 };
-                salvage(copy, slot);
-                r = 0;
-        }
-        if (r == 0 && copy->options->compress)
+        end_view(copy, slot); /* what stood here before was stored */
+        if (!o->look || slot->length < VIEWED_FROM ||
+            !image_view(copy->from, o->from + slot->start, slot->length, &slot->view))
+                r = read_slot(copy, slot, &slot->failure);
+        if (r == 0 && o->compress)
                 pack_clusters(copy, slot);
-        else if (r == 0 && copy->options->sparse)
-                zero_runs(slot->data, slot->length, ZERO_STEP, MAX(copy->options->sparse, (size_t)ZERO_STEP),
-                          slot->runs);
+        else if (r == 0 && o->sparse)
+                zero_runs(bytes_of(slot), slot->length, ZERO_STEP, MAX(o->sparse, (size_t)ZERO_STEP), slot->runs);
         pthread_mutex_lock(&copy->lock);
         slot->ready = true;
         if (copy->waiting)
@@ -158,7 +191,7 @@ static int store_plain(Copy *copy, const Slot *slot, Error *err)
         size_t at = 0;
 
         if (!o->sparse)
-                return image_write(copy->to, o->at + slot->start, slot->data, slot->length, err);
+                return image_write(copy->to, o->at + slot->start, bytes_of(slot), slot->length, err);
         if (slot->start != copy->stored_to) {
                 if (settle_zeros(copy, hole_before, err) < 0)
                         return -1;
@@ -172,7 +205,7 @@ static int store_plain(Copy *copy, const Slot *slot, Error *err)
                         copy->zeros_at = copy->zeros ? copy->zeros_at : slot->start + at;
                         copy->zeros += n;
                 } else if (settle_zeros(copy, false, err) < 0 ||
-                           image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err) < 0) {
+                           image_write(copy->to, o->at + slot->start + at, bytes_of(slot) + at, n, err) < 0) {
                         return -1;
                 }
                 at += n;
@@ -267,6 +300,26 @@ static int submit(Copy *copy, uint64_t start, size_t length, Error *err)
         return 0;
 }
 
+/*
+ * The extent at `at`, at most to `end`, as far as presence and zeros go. What was mapped once is remembered: a long extent is
+ * not gone through again for each piece of it.
+ */
+static int map_at(Copy *copy, uint64_t at, uint64_t end, ImageExtent *ret, Error *err)
+{
+        const CopyOptions *o = copy->options;
+        uint64_t passed = at - copy->known_at;
+
+        if (at < copy->known_at || passed >= copy->known.length) {
+                if (image_map_chain(copy->from, o->until, o->from + at, o->length - at, &copy->known, err) < 0)
+                        return -1;
+                copy->known_at = at;
+                passed = 0;
+        }
+        *ret = copy->known;
+        ret->length = MIN(copy->known.length - passed, end - at);
+        return 0;
+}
+
 /* What is copied begins at `at`: how far data goes on, at most to `most`. Neighbouring extents are read together. */
 static int data_until(Copy *copy, uint64_t at, uint64_t most, uint64_t *ret, Error *err)
 {
@@ -275,7 +328,7 @@ static int data_until(Copy *copy, uint64_t at, uint64_t most, uint64_t *ret, Err
         while (at < most) {
                 ImageExtent extent;
 
-                if (image_map_chain(copy->from, o->until, o->from + at, most - at, &extent, err) < 0)
+                if (map_at(copy, at, most, &extent, err) < 0)
                         return -1;
                 if (!extent.present || extent.zero || (o->below_only && extent.depth == 0))
                         break;
@@ -329,7 +382,7 @@ static int run(Copy *copy, Error *err)
                 uint64_t end, unit = copy->cluster;
                 int r;
 
-                if (image_map_chain(copy->from, o->until, o->from + at, o->length - at, &extent, err) < 0)
+                if (map_at(copy, at, o->length, &extent, err) < 0)
                         return -1;
                 end = at + MIN(extent.length, o->length - at);
                 if ((!extent.present && o->until) || (o->below_only && extent.depth == 0)) {
@@ -365,6 +418,7 @@ static void slots_free(Copy *copy)
 {
         for (size_t i = 0; copy->slots && i < copy->n_slots; i++) {
                 free(copy->slots[i].data);
+                end_view(copy, &copy->slots[i]);
                 free(copy->slots[i].packed);
                 free(copy->slots[i].lengths);
                 err_done(&copy->slots[i].failure);
@@ -382,10 +436,9 @@ static int slots_make(Copy *copy, Error *err)
                 Slot *slot = &copy->slots[i];
                 size_t size = compress ? MAX((size_t)PIECE_SIZE, copy->cluster) : PIECE_SIZE;
 
-                slot->data = image_buffer_try(size);
                 slot->packed = compress ? mem_try(size) : NULL;
                 slot->lengths = compress ? mem_try(4 * (size / copy->cluster)) : NULL;
-                if (!slot->data || (compress && (!slot->packed || !slot->lengths)))
+                if (compress && (!slot->packed || !slot->lengths))
                         return err_set(err, ERR_NO_MEMORY, "no memory to copy '%s'", image_name(copy->from));
         }
         return 0;

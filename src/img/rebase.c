@@ -123,6 +123,8 @@ int image_commit(Image *image, const Image *base, Image *to, uint64_t rate, Imag
                                   .length = image_size(image),
                                   .sparse = 4096,
                                   .until = base,
+                                  .look = true,
+                                  .forget = image_is_writable(image), /* it is to be emptied */
                                   .rate = rate,
                                   .progress = progress,
                                   .progress_arg = arg,

@@ -10,7 +10,9 @@
 #include "img/bytes.h"
 #include "img/driver.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 bool image_view(Image *image, uint64_t offset, size_t n, ImageView *ret)
@@ -21,7 +23,7 @@ bool image_view(Image *image, uint64_t offset, size_t n, ImageView *ret)
 
         *ret = (ImageView){ 0 };
         do { /* down to the image that has it */
-                if (image->writable || image->about.encrypted || offset >= image->size ||
+                if (image->about.encrypted || offset >= image->size ||
                     image->driver->map(image, offset, MIN(n, image->size - offset), &extent, NULL) < 0 ||
                     extent.length < n)
                         return false;
@@ -41,6 +43,8 @@ bool image_view(Image *image, uint64_t offset, size_t n, ImageView *ret)
                 munmap(ret->base, ret->length);
                 return false;
         }
+        ret->fd = image_file_fd(file);
+        ret->at = extent.offset - inside;
         ret->data = (const uint8_t *)ret->base + inside;
         return true;
 }
@@ -50,4 +54,26 @@ void image_view_done(ImageView *view)
         if (view->data)
                 munmap(view->base, view->length);
         *view = (ImageView){ 0 };
+}
+
+/* All of it stands on the disk. Where the kernel cannot tell (before 6.5), it may not. */
+static bool is_clean(const ImageView *view)
+{
+        struct {
+                uint64_t offset, length;
+        } range = { view->at, view->length };
+        struct {
+                uint64_t cached, dirty, on_its_way, evicted, evicted_lately;
+        } found = { 0 };
+
+        return syscall(SYSCALL_CACHESTAT, view->fd, &range, &found, 0) == 0 && !found.dirty && !found.on_its_way;
+}
+
+void image_view_forget(ImageView *view)
+{
+        ImageView was = *view;
+
+        image_view_done(view);
+        if (was.data && is_clean(&was))
+                posix_fadvise(was.fd, (off_t)was.at, (off_t)was.length, POSIX_FADV_DONTNEED);
 }
