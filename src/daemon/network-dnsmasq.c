@@ -29,6 +29,7 @@ enum {
         AGAIN_LATEST_MS = 30000,
         CALM_MS = 60000,
         PATIENCE_MS = 5000,
+        LAUNCH_PATIENCE_MS = 60000,
         LONGEST_COMPLAINT = 400,
 };
 
@@ -64,20 +65,46 @@ static void put_config(const NetworkRun *run, const NetworkDef *def, Buf *ret)
         dnsmasq_put_config(def, &files, ret);
 }
 
+typedef struct Writing {
+        NetworkDone *done;
+        void *arg;
+        Error failure; /* of the first that could not be written */
+} Writing;
+
+static void on_part(void *arg, const Error *failure)
+{
+        Writing *w = arg;
+
+        if (failure && !err_is_set(&w->failure))
+                err_copy(&w->failure, failure);
+}
+
+static void on_last_part(void *arg, const Error *failure)
+{
+        Writing *w = arg;
+
+        on_part(w, failure);
+        w->done(w->arg, err_is_set(&w->failure) ? &w->failure : NULL);
+        err_done(&w->failure);
+        free(w);
+}
+
 /* Three files, one after the other; the last one's end is the end. */
 static void write_files(NetworkRun *run, const NetworkDef *def, NetworkDone *done, void *arg)
 {
+        Writing *w = mem_new(Writing);
         AUTOFREE char *conf = file_of(run, "conf"), *hosts = file_of(run, "hosts"), *fixed = file_of(run, "fixed");
         AUTO(Buf) conf_text = { 0 };
         AUTO(Buf) hosts_text = { 0 };
         AUTO(Buf) fixed_text = { 0 };
 
+        *w = (Writing){ .done = done, .arg = arg };
         put_config(run, def, &conf_text);
         dnsmasq_put_hosts(def, &hosts_text);
         dnsmasq_put_fixed(def, &fixed_text);
-        file_queue_write(run->host->files, hosts, &hosts_text, 0644, false, NULL, NULL);
-        file_queue_write(run->host->files, fixed, &fixed_text, 0644, false, NULL, NULL);
-        file_queue_write(run->host->files, conf, &conf_text, 0644, false, done, arg);
+        file_queue_write(run->host->files, hosts, &hosts_text, 0644, false, on_part, w);
+        file_queue_write(run->host->files, fixed, &fixed_text, 0644, false, on_part, w);
+        file_queue_write(run->host->files, conf, &conf_text, 0644, false, on_last_part, w);
 }
 
 /* --- it runs --- */
@@ -138,6 +165,20 @@ static char *read_complaint(Fd fd)
         return str_dup(*start ? start : "it did not say why");
 }
 
+/* It was told to end while it was on its way. */
+static void end_launched(NetworkRun *run)
+{
+        if (run->server) {
+                process_signal(run->server, SIGTERM, NULL);
+                timer_set(run->patience, PATIENCE_MS);
+                return;
+        }
+        network_server_end_stray(run->files_dir);
+        run->ending = false;
+        timer_stop(run->patience);
+        server_done(run, NULL);
+}
+
 /* The launcher is gone: what it left behind serves, or its words say why not. */
 static void on_launched(void *arg, int status)
 {
@@ -154,6 +195,14 @@ static void on_launched(void *arg, int status)
         else if (read_pid(run->files_dir, &pid, &err) == 0)
                 network_server_adopt(run, pid, 0, &err);
         run->launched_ms = loop_now_ms(run->host->driver->daemon->loop);
+        if (run->ending) {
+                end_launched(run);
+                return;
+        }
+        timer_stop(run->patience);
+        if (run->server && run->reread)
+                process_signal(run->server, SIGHUP, NULL);
+        run->reread = false;
         if (run->server && run->phase == NETWORK_ACTIVE)
                 network_status_save(run, NULL, NULL);
         if (run->server_done) {
@@ -198,8 +247,10 @@ static int spawn(NetworkRun *run, Error *err)
                 return err_errno(err, errno, "no memory for the messages of dnsmasq");
         fds[0] = (ChildFd){ run->complaint, 2 };
         run->launcher = child_new(run->host->driver->daemon->loop, &spec, on_launched, run, err);
-        if (run->launcher)
+        if (run->launcher) {
+                timer_set(run->patience, LAUNCH_PATIENCE_MS);
                 return 0;
+        }
         fd_close(&run->complaint);
         return -1;
 }
@@ -236,7 +287,7 @@ static void on_late(void *arg);
 void network_server_init(NetworkRun *run, Loop *loop)
 {
         run->again = timer_new(loop, AGAIN_LATEST_MS, on_again, run);
-        run->patience = timer_new(loop, PATIENCE_MS, on_late, run);
+        run->patience = timer_new(loop, LAUNCH_PATIENCE_MS, on_late, run);
         timer_stop(run->again);
         timer_stop(run->patience);
 }
@@ -280,15 +331,17 @@ static void on_late(void *arg)
 
         if (run->server)
                 process_signal(run->server, SIGKILL, NULL);
+        else if (run->launcher)
+                child_kill(run->launcher, SIGKILL);
 }
 
+/* One that is on its way has to arrive first: what its launcher leaves in the background is known to nobody before. */
 void network_server_stop(NetworkRun *run, NetworkDone *done, void *arg)
 {
         timer_stop(run->again);
         run->server_done = NULL;
-        run->launcher = child_free(run->launcher);
-        fd_close(&run->complaint);
-        if (!run->server) {
+        run->reread = false;
+        if (!run->server && !run->launcher) {
                 network_server_end_stray(run->files_dir);
                 done(arg, NULL);
                 return;
@@ -296,7 +349,8 @@ void network_server_stop(NetworkRun *run, NetworkDone *done, void *arg)
         run->server_done = done;
         run->server_arg = arg;
         run->ending = true;
-        process_signal(run->server, SIGTERM, NULL);
+        if (run->server)
+                process_signal(run->server, SIGTERM, NULL);
         timer_set(run->patience, PATIENCE_MS);
 }
 
@@ -305,38 +359,72 @@ typedef struct Restart {
         NetworkRun *run;
         NetworkDone *done;
         void *arg;
+        Error failure;
 } Restart;
+
+static void restart_end(Restart *r, const Error *failure)
+{
+        r->done(r->arg, failure);
+        err_done(&r->failure);
+        free(r);
+}
+
+static void on_put_back(void *arg, const Error *failure)
+{
+        Restart *r = arg;
+
+        if (failure)
+                log_error("network '%s': its dnsmasq is not as it was: %s", r->run->net->name, failure->text);
+        launch(r->run); /* unless it was never ended */
+        restart_end(r, &r->failure);
+}
+
+/* What is in force is served on, from its own files. */
+static void put_back(Restart *r, const Error *failure)
+{
+        err_copy(&r->failure, failure);
+        write_files(r->run, r->run->net->live, on_put_back, r);
+}
+
+static void on_restarted(void *arg, const Error *failure)
+{
+        if (failure)
+                put_back(arg, failure);
+        else
+                restart_end(arg, NULL);
+}
 
 static void on_stopped_for_change(void *arg, const Error *failure UNUSED)
 {
         Restart *r = arg;
 
-        r->run->server_done = r->done;
-        r->run->server_arg = r->arg;
+        r->run->server_done = on_restarted;
+        r->run->server_arg = r;
         launch(r->run);
-        free(r);
 }
 
 static void on_written_for_change(void *arg, const Error *failure)
 {
         Restart *r = arg;
 
-        if (failure) {
-                r->done(r->arg, failure);
-                free(r);
-        } else {
+        if (failure)
+                put_back(r, failure);
+        else
                 network_server_stop(r->run, on_stopped_for_change, r);
-        }
 }
 
 static void on_written_for_reload(void *arg, const Error *failure)
 {
         Restart *r = arg;
 
-        if (!failure && r->run->server)
+        if (failure) {
+                put_back(r, failure);
+                return;
+        }
+        if (r->run->server)
                 process_signal(r->run->server, SIGHUP, NULL);
-        r->done(r->arg, failure);
-        free(r);
+        r->run->reread = r->run->launcher != NULL; /* it may have read them before */
+        restart_end(r, NULL);
 }
 
 void network_server_change(NetworkRun *run, const NetworkDef *def, NetworkDone *done, void *arg)

@@ -54,9 +54,10 @@ typedef struct NetworkRun {
         NetworkDone *server_done; /* of a launch, a reload or a stop */
         void *server_arg;
         Timer *again;    /* a server that died is started again */
-        Timer *patience; /* with one that does not end */
+        Timer *patience; /* with one that does not end, or does not get to serve */
         uint64_t again_ms, launched_ms;
         bool ending; /* it was told to */
+        bool reread; /* what it serves was changed while it was on its way */
 } NetworkRun;
 
 static inline NetworkRun *network_run(const Network *net)

@@ -18,6 +18,7 @@
 enum {
         SOON_MS = 100,
         LATEST_MS = 2000,
+        RETRY_LATEST_MS = 30000,
         CALM_MS = 60000, /* after that long without a restoration the next one comes at once again */
         PATIENCE_MS = 60000,
         LONGEST_COMPLAINT = 400,
@@ -43,8 +44,8 @@ struct NftTable {
         Fd complaint; /* what nft says */
         Timer *patience;
         unsigned touched; /* transactions that changed our table since the child began */
-        Timer *restoring;
-        uint64_t delay_ms, restored_ms;
+        Timer *restoring, *retry;
+        uint64_t delay_ms, restored_ms, retry_ms;
         bool has_any;
         bool is_known; /* what is in the table is what we put there */
 };
@@ -102,10 +103,28 @@ static void change_free(Change *change)
         free(change);
 }
 
+static void on_retry(void *arg)
+{
+        nft_table_rebuild(arg, NULL, NULL);
+}
+
+/* Guests are without rules as long as the whole of them cannot be written: nobody else comes to try it again. */
+static void retry_later(NftTable *r)
+{
+        r->retry_ms = r->retry_ms ? MIN(2 * r->retry_ms, (uint64_t)RETRY_LATEST_MS) : SOON_MS;
+        timer_set(r->retry, r->retry_ms);
+}
+
 static void finish_first(NftTable *r, const Error *failure)
 {
         Change *change = r->first;
 
+        if (!failure) {
+                timer_stop(r->retry);
+                r->retry_ms = 0;
+        } else if (!change->text) {
+                retry_later(r);
+        }
         r->first = change->next;
         if (!r->first)
                 r->last = &r->first;
@@ -254,6 +273,8 @@ NftTable *nft_table_new(Loop *loop, const char *name, const char *what, NftTable
         r->last = &r->first;
         r->restoring = timer_new(loop, LATEST_MS, restore, r);
         timer_stop(r->restoring);
+        r->retry = timer_new(loop, RETRY_LATEST_MS, on_retry, r);
+        timer_stop(r->retry);
         return r;
 }
 
@@ -271,6 +292,7 @@ NftTable *nft_table_free(NftTable *r)
         fd_close(&r->complaint);
         timer_free(r->patience);
         timer_free(r->restoring);
+        timer_free(r->retry);
         nft_watch_free(r->watch);
         free(r);
         return NULL;

@@ -101,13 +101,18 @@ static int see_link(const struct nlmsghdr *message, void *arg)
         return MNL_CB_OK;
 }
 
+static void forget_ports(void *arg)
+{
+        ((Ports *)arg)->names.len = 0;
+}
+
 int net_bridge_ports(const char *name, Arena *arena, const char ***ret, size_t *ret_n, Error *err)
 {
         Ports ports = { .arena = arena, .bridge = if_nametoindex(name) };
 
         if (!ports.bridge)
                 return err_set(err, ERR_INVALID_ARG, "there is no interface '%s' on this host", name);
-        if (netlink_dump(RTM_GETLINK, AF_UNSPEC, see_link, &ports, err) < 0) {
+        if (netlink_dump(RTM_GETLINK, AF_UNSPEC, forget_ports, see_link, &ports, err) < 0) {
                 vec_done(&ports.names);
                 return -1;
         }
@@ -233,9 +238,14 @@ static int see_route(const struct nlmsghdr *message, void *arg)
         return MNL_CB_OK;
 }
 
+static void forget_route(void *arg)
+{
+        ((RouteSearch *)arg)->found = 0;
+}
+
 static int search_routes(RouteSearch *search, char link[IFNAMSIZ], Error *err)
 {
-        if (netlink_dump(RTM_GETROUTE, (uint8_t)search->net.family, see_route, search, err) < 0)
+        if (netlink_dump(RTM_GETROUTE, (uint8_t)search->net.family, forget_route, see_route, search, err) < 0)
                 return -1;
         return search->found && if_indextoname(search->found, link) ? 1 : 0;
 }

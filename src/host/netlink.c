@@ -45,7 +45,21 @@ int netlink_ask(struct nlmsghdr *message)
         return exchange(NETLINK_ROUTE, message, NULL, NULL);
 }
 
-int netlink_dump(uint16_t type, uint8_t family, mnl_cb_t see, void *arg, Error *err)
+/* A table that changes all the time is not asked about for ever. */
+static int dump(int with, struct nlmsghdr *message, NetlinkBegin *begin, mnl_cb_t see, void *arg)
+{
+        enum { TRIES = 20 };
+        int errnum = EINTR;
+
+        for (unsigned i = 0; errnum == EINTR && i < TRIES; i++) {
+                if (i > 0 && begin)
+                        begin(arg);
+                errnum = exchange(with, message, see, arg);
+        }
+        return errnum;
+}
+
+int netlink_dump(uint16_t type, uint8_t family, NetlinkBegin *begin, mnl_cb_t see, void *arg, Error *err)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
@@ -55,11 +69,11 @@ int netlink_dump(uint16_t type, uint8_t family, mnl_cb_t see, void *arg, Error *
         message->nlmsg_type = type;
         message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
         general->rtgen_family = family;
-        errnum = exchange(NETLINK_ROUTE, message, see, arg);
+        errnum = dump(NETLINK_ROUTE, message, begin, see, arg);
         return errnum ? err_errno(err, errnum, "cannot ask the kernel about its network") : 0;
 }
 
-int netlink_dump_filter(uint8_t type, mnl_cb_t see, void *arg)
+int netlink_dump_filter(uint8_t type, NetlinkBegin *begin, mnl_cb_t see, void *arg)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
         struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
@@ -69,5 +83,5 @@ int netlink_dump_filter(uint8_t type, mnl_cb_t see, void *arg)
         message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
         general->nfgen_family = AF_UNSPEC;
         general->version = NFNETLINK_V0;
-        return exchange(NETLINK_NETFILTER, message, see, arg);
+        return dump(NETLINK_NETFILTER, message, begin, see, arg);
 }

@@ -14,10 +14,14 @@ enum { NETLINK_MESSAGE_SIZE = 8192 };
 
 /* 0, or a positive errno. */
 int netlink_ask(struct nlmsghdr *message);
-/* Everything of one type (RTM_GETROUTE, ...) and family; see() gets each message. */
-int netlink_dump(uint16_t type, uint8_t family, mnl_cb_t see, void *arg, Error *err);
-/* Everything of one type (NFT_MSG_GETCHAIN, ...) of the packet filter: 0, or a positive errno; EINTR: it changed meanwhile. */
-int netlink_dump_filter(uint8_t type, mnl_cb_t see, void *arg);
+/*
+ * Everything of one type (RTM_GETROUTE, ...) and family; see() gets each message. What changes meanwhile makes the kernel's
+ * answer worthless: it is asked again, after begin(arg), which forgets what was seen. begin may be NULL.
+ */
+typedef void NetlinkBegin(void *arg);
+int netlink_dump(uint16_t type, uint8_t family, NetlinkBegin *begin, mnl_cb_t see, void *arg, Error *err);
+/* Everything of one type (NFT_MSG_GETCHAIN, ...) of the packet filter: 0, or a positive errno. */
+int netlink_dump_filter(uint8_t type, NetlinkBegin *begin, mnl_cb_t see, void *arg);
 
 /* A message about a link, with its name; ret (may be NULL) is its header. */
 struct nlmsghdr *netlink_link_message(char *buffer, uint16_t type, const char *name, struct ifinfomsg **ret);

@@ -8,12 +8,9 @@
 #include "host/netlink.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
-
-enum { TRIES = 5 };
 
 typedef struct Search {
         Arena *arena;
@@ -81,16 +78,16 @@ static int see_chain(const struct nlmsghdr *message, void *arg)
         return MNL_CB_OK;
 }
 
+static void forget_chains(void *arg)
+{
+        ((Search *)arg)->found.len = 0;
+}
+
 int nft_dropping_chains(Arena *arena, NftChain **ret, size_t *ret_n, Error *err)
 {
         Search search = { .arena = arena };
-        int errnum = EINTR;
+        int errnum = netlink_dump_filter(NFT_MSG_GETCHAIN, forget_chains, see_chain, &search);
 
-        /* a table that changes meanwhile makes the kernel's answer worthless */
-        for (unsigned i = 0; errnum == EINTR && i < TRIES; i++) {
-                search.found.len = 0;
-                errnum = netlink_dump_filter(NFT_MSG_GETCHAIN, see_chain, &search);
-        }
         if (!errnum) {
                 *ret_n = search.found.len;
                 *ret = arena_new_array(arena, NftChain, search.found.len + 1);
@@ -124,9 +121,7 @@ static int see_table(const struct nlmsghdr *message, void *arg)
 bool nft_has_table(const char *name)
 {
         TableSearch search = { .name = name };
-        int errnum = EINTR;
 
-        for (unsigned i = 0; errnum == EINTR && i < TRIES; i++)
-                errnum = netlink_dump_filter(NFT_MSG_GETTABLE, see_table, &search);
+        netlink_dump_filter(NFT_MSG_GETTABLE, NULL, see_table, &search);
         return search.found;
 }

@@ -1,4 +1,5 @@
 """Virtual networks on a lab host: made, found again, changed, gone without trace (NET-*)."""
+import contextlib
 import os
 import re
 import signal
@@ -168,6 +169,64 @@ def test_a_flushed_rule_set_is_put_back(host):
     assert "table inet theirs" in shell(host, "nft list ruleset")
     assert "changed or flushed by somebody else; they are put back" in host.daemon.log.read_text()
     shell(host, "nft delete table inet theirs")
+
+
+@contextlib.contextmanager
+def replaced(host, program, text):
+    """A program of the host is this script meanwhile; it finds the real one as /run/PROGRAM."""
+    host.run(["cp", f"/usr/sbin/{program}", f"/run/{program}"])
+    host.write_file(f"/run/{program}.sh", f"#!/bin/sh\n{text}\n", 0o755)
+    host.run(["mount", "--bind", f"/run/{program}.sh", f"/usr/sbin/{program}"])
+    try:
+        yield
+    finally:
+        host.run(["umount", f"/usr/sbin/{program}"])
+
+
+def test_rules_that_cannot_be_put_back_are_tried_again(host):
+    """Guests are without them meanwhile, and nobody else would come to it."""
+    with replaced(host, "nft", "echo no room >&2; exit 1"):
+        shell(host, "/run/nft flush ruleset")
+        wait_for("a failure", lambda: "the packet filter's rules cannot be set: nft exited with status 1: no room" in host.daemon.log.read_text())
+        assert "drover" not in shell(host, "/run/nft list tables")
+    wait_for("the rules", lambda: "masquerade" in shell(host, "nft list ruleset"))
+
+
+def test_a_server_that_refuses_a_change_serves_what_it_did(host, network):
+    """A change that was refused is nowhere, and the network is served on."""
+    others = set(servers(host))
+    network("u", "<ip address='10.66.0.1' prefix='24'/>")
+    conf = host.path(f"/run/drover/network/{host.virsh('net-uuid', 'u').strip()}/conf")
+    before = conf.read_text()
+    with replaced(host, "dnsmasq", "echo bad option at line 9 >&2; exit 1"):
+        assert "bad option at line 9" in refused(host, "net-update", "u", "add", "dns-txt", "<txt name='t' value='v'/>", "--live", "--config")
+        assert conf.read_text() == before and not set(servers(host)) - others
+    wait_for("its server", lambda: set(servers(host)) - others)
+    for flags in ([], ["--inactive"]):
+        assert defined(host, "u", *flags).find("dns/txt") is None
+    host.virsh("net-update", "u", "add", "dns-txt", "<txt name='t' value='v'/>", "--live")
+    assert "txt-record=t" in conf.read_text()
+
+
+def test_a_server_on_its_way_is_waited_for(host, network):
+    """What changes meanwhile waits for nobody, and a network that ends has none left behind."""
+    others = set(servers(host))
+    network("w", "<ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.6'/></dhcp></ip>")
+    first, = set(servers(host)) - others
+    with replaced(host, "dnsmasq", 'until [ -e /run/go ]; do sleep 0.1; done; exec /run/dnsmasq "$@"'):
+        os.kill(first, signal.SIGKILL)
+        wait_for("another one to be on its way", lambda: "dnsmasq.sh" in shell(host, "ps ax") or "/usr/sbin/dnsmasq --conf" in shell(host, "ps ax"))
+        host.virsh("net-update", "w", "add", "dns-host", "<host ip='10.66.0.8'><hostname>eight</hostname></host>", "--live")
+        end = host.popen([*VIRSH, "net-destroy", "w"])
+        wait_for("the end to be asked for", lambda: "phase stopping" in status_of(host, "w"))
+        host.write_file("/run/go", "")
+        assert end.wait(60) == 0
+    assert set(servers(host)) == others
+    os.unlink(host.path("/run/go"))
+
+
+def status_of(host, name):
+    return host.read_file(f"/run/drover/network/{host.virsh('net-uuid', name).strip()}.status")
 
 
 def test_a_reload_writes_the_rules_anew(host):
