@@ -35,6 +35,9 @@ case "$*" in *-r*) how=reboot ;; *) how=poweroff ;; esac
 (sleep 0.3; /bin/$how) > /dev/null 2>&1 < /dev/null &
 """
 
+# What the agent runs to set a password; nobody logs in here, so it is only kept.
+CHPASSWD = "#!/bin/sh\n{ echo $# \"$@\"; cat; } > /etc/passwords\n"
+
 
 class Image:
     """The two files a guest is started with."""
@@ -119,5 +122,6 @@ def _add_agent(archive):
     program = debs.unpack("qemu-guest-agent") / "usr/sbin/qemu-ga"
     archive.file("usr/sbin/qemu-ga", program.read_bytes())
     archive.link("sbin/hwclock", "../bin/busybox")  # which it runs to set the chip's clock
+    archive.file("bin/chpasswd", CHPASSWD)
     for target, source in re.findall(r"(?:(\S+) => )?(/\S+) \(0x", run(["ldd", program])):
         archive.file((target if target.startswith("/") else source), Path(source).read_bytes())

@@ -94,7 +94,7 @@ class Host(Space):
         settings = {
             "TOP": str(TOP), "PROGRAMS": str(PROGRAMS), "LAB_BUILD": str(BUILD), "SHARED": str(lab.shared),
             "PEER": str(peer.tree()) if stock else "", "DEVICES": " ".join([*DEVICES, *(["kvm"] if kvm else [])]),
-            "MACHINE_ID": uuid.uuid4().hex, "HOST_UUID": self.uuid, "HOSTNAME": name,
+            "NOTES": os.environ.get("STOCK_CALLS", ""), "MACHINE_ID": uuid.uuid4().hex, "HOST_UUID": self.uuid, "HOSTNAME": name,
         }
         super().__init__(name, settings, control_groups(f"drover-lab-{lab.id}-{name}"))
         self._delay = None

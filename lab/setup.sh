@@ -3,12 +3,17 @@
 # The machine's own tree shows through, but whatever a daemon writes lands in memory and ends with the host: /etc, /var,
 # /root, /srv (and /usr, /opt where an unpacked peer is laid over them) are overlays, /run and /tmp are empty, /dev holds
 # only what a guest's host needs, /proc, /sys and the control groups are the host's own.
-# In: TOP (source tree), PROGRAMS, LAB_BUILD, SHARED, PEER (or empty), DEVICES, MACHINE_ID, HOST_UUID, HOSTNAME.
+# In: TOP (source tree), PROGRAMS, LAB_BUILD, SHARED, NOTES (a directory whose writes outlive the host, or empty), PEER (or
+# empty), DEVICES, MACHINE_ID, HOST_UUID, HOSTNAME.
 
 mount -t tmpfs -o mode=755 lab /mnt
 mkdir /mnt/.over /mnt/.dev /mnt/.sys /mnt/.keep /mnt/lab /mnt/shared
 mount --bind "$LAB_BUILD" /mnt/lab
 mount --bind "$SHARED" /mnt/shared
+if [ -n "$NOTES" ]; then
+        mkdir /mnt/.keep/notes
+        mount --bind "$NOTES" /mnt/.keep/notes
+fi
 
 for dir in etc var root srv ${PEER:+usr opt}; do
         mkdir -p "/mnt/.over/$dir" "/mnt/.over/.$dir"
@@ -34,6 +39,10 @@ for dir in "$TOP" "$PROGRAMS" "$LAB_BUILD"; do
         mkdir -p "$dir"
         mount --bind "/mnt/.keep/$number" "$dir"
 done
+if [ -n "$NOTES" ]; then
+        mkdir -p "$NOTES"
+        mount --bind /mnt/.keep/notes "$NOTES"
+fi
 
 mount -t proc -o nosuid,nodev,noexec proc /proc
 

@@ -108,6 +108,8 @@ class Wire:
         row["ret_struct"] = self.message_struct(row["name"] + "_ret", [parse_field(f) for f in row.get("ret", [])], origin)
         if row["runs"] not in RUNS or row.get("stream", "none") not in STREAMS:
             raise SystemExit(f"{origin}: 'runs' is one of {RUNS}, 'stream' one of {STREAMS}")
+        if "unreached" in row and (row["runs"] == "none" or not row["unreached"]):
+            raise SystemExit(f"{origin}: 'unreached' is a reason, of a procedure that is implemented")
         words = {f.name for f in row["fields"] if f.type in (Type("plain", "uint"), Type("plain", "int"))}
         for rule in row.get("access", []):
             if (set(rule) != {"right"}) and rule.get("field", "flags") not in words:

@@ -7,6 +7,12 @@
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck disable=SC2016 # for the inner shell
 printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 sh -c '
+        if [ "${STOCK_CALLS:-}" ]; then
+                calls=$STOCK_CALLS/$(basename "$1").log
+                : >>"$calls"
+                chmod 666 "$calls"
+                export LIBVIRT_LOG_FILTERS=2:rpc.netclient LIBVIRT_LOG_OUTPUTS="2:file:$calls"
+        fi
         out=$(/usr/bin/python3 -m pytest -v -rs "$1" 2>&1)
         status=$?
         printf "%s\n" "$out"

@@ -1,8 +1,11 @@
 """The lab's own small C programs, built when first asked for and whenever their source changes."""
 
+import os
+
 from ..paths import BUILD, LAB, digest, locked, run
 
 CFLAGS = "-std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wshadow -Werror".split()
+NOTES = ("LIBVIRT_LOG_FILTERS", "LIBVIRT_LOG_OUTPUTS")
 
 
 def program(name):
@@ -16,8 +19,11 @@ def library(name):
 
 
 def environment(argv):
-    """What a program needs in its environment: a virsh that does not hang where the daemon answers at once."""
-    return {"LD_PRELOAD": str(library("virsh-loop"))} if str(argv[0]) == "virsh" else {}
+    """What a program needs in its environment: a virsh that does not hang where the daemon answers at once, and that notes
+    what it does where the run says so."""
+    if str(argv[0]) != "virsh":
+        return {}
+    return {"LD_PRELOAD": str(library("virsh-loop")), **{name: os.environ[name] for name in NOTES if name in os.environ}}
 
 
 def compiled(source, *options):

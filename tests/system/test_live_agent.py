@@ -119,8 +119,10 @@ def test_keys_and_passwords_of_users(daemon, dom, tmp_path):
     assert dom.authorizedSSHKeysGet("root") == ["ssh-ed25519 AAA one"]
     with pytest.raises(libvirt.libvirtError, match="refused 'guest-ssh-get-authorized-keys'"):
         dom.authorizedSSHKeysGet("nobody-here")
-    # the tiny guest has no chpasswd program, which the agent wants for this
-    assert "refused 'guest-set-user-password'" in daemon.virsh("set-user-password", "g", "root", "secret", check=False)
+    daemon.virsh("set-user-password", "g", "root", "secret")
+    assert b"root:secret" in shell(dom, b"echo 0-; cat /etc/passwords", b"root:secret")
+    assert dom.setUserPassword("root", "$6$hash", libvirt.VIR_DOMAIN_PASSWORD_ENCRYPTED) == 0
+    shell(dom, b"echo; cat /etc/passwords", b"1 -e")
 
 
 def test_the_wait_for_the_agent_can_be_chosen(daemon, dom):

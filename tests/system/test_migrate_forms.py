@@ -1,8 +1,11 @@
 """The forms of the migrate command, and the images that a guest moves with."""
 import re
+import threading
 
+import libvirt
 import pytest
 from test_migrate_refusals import TO_B, add_disk, check_moved, guests_of, running, state_of
+from waiting import wait_for
 
 from lab.paths import PROGRAMS, LabError
 
@@ -24,6 +27,32 @@ def test_a_move_may_be_said_in_any_form(pair):
         done = pair.a.run([*DROVER, "migrate", "--desturi", "b", "--live", "--domain", "g"])
         assert done.stdout.strip() == "" and done.stderr.strip() == ""
         check_moved(pair, pulse)
+
+
+@pytest.mark.limit(240)
+def test_a_client_that_knows_no_parameters_moves_a_guest(pair):
+    """MIG-08: virDomainMigrate() makes the calls without typed parameters; what it began can be called off."""
+    with running(pair) as pulse:
+        source, target = libvirt.open(pair.daemon_a.uri), libvirt.open(pair.daemon_b.uri)
+        dom = source.lookupByName("g")
+        ended = []
+
+        def slowly():
+            try:
+                dom.migrate(target, libvirt.VIR_MIGRATE_LIVE, None, None, 1)
+            except libvirt.libvirtError as error:
+                ended.append(error.get_error_code())
+        move = threading.Thread(target=slowly)
+        move.start()
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        dom.abortJobFlags(0)
+        move.join()
+        assert ended == [libvirt.VIR_ERR_OPERATION_ABORTED]
+        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+        assert dom.migrate(target, libvirt.VIR_MIGRATE_LIVE, None, None, 0).name() == "g"
+        check_moved(pair, pulse)
+        target.close()
+        source.close()
 
 
 @pytest.mark.limit(240)

@@ -111,7 +111,7 @@ def test_definitions_go_and_come_as_with_stock(host, network):
     assert "n  active  no  no" in re.sub(" +", "  ", host.virsh("net-list", "--all"))
     host.virsh("net-destroy", "n")
     assert "no network with matching name 'n'" in refused(host, "net-info", "n")
-    host.virsh("net-create", "/root/n.xml")
+    host.virsh("net-create", "/root/n.xml", "--validate")
     assert "not active" in refused(host, "net-destroy", network("m", "", start=False))
     host.virsh("net-destroy", "n")
     assert "no network" in refused(host, "net-start", "n")

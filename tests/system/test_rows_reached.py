@@ -31,7 +31,9 @@ def dom(conn):
 
 
 def test_guests_are_counted_in_the_old_way(conn, dom):
+    assert conn.isSecure()
     assert (conn.numOfDomains(), conn.listDomainsID(), conn.numOfDefinedDomains()) == (0, [], 1)
+    assert conn.listDefinedDomains() == ["r"]
     dom.create()
     assert (conn.numOfDomains(), conn.listDomainsID(), conn.numOfDefinedDomains()) == (1, [dom.ID()], 0)
     assert conn.lookupByUUID(dom.UUID()).name() == conn.lookupByID(dom.ID()).name() == "r"
@@ -95,7 +97,9 @@ def test_networks_are_checked_counted_and_found(conn):
         conn.networkCreateXMLFlags(NETWORK.replace("</network", "<nonsense/></network"), libvirt.VIR_NETWORK_CREATE_VALIDATE)
     assert conn.numOfDefinedNetworks() == 0
     net = conn.networkDefineXMLFlags(NETWORK, libvirt.VIR_NETWORK_DEFINE_VALIDATE)
-    assert conn.numOfDefinedNetworks() == 1 and conn.networkLookupByUUID(net.UUID()).name() == "n"
+    assert conn.numOfDefinedNetworks() == 1 and conn.listDefinedNetworks() == ["n"] and conn.networkLookupByUUID(net.UUID()).name() == "n"
+    net.setAutostart(1)
+    assert net.autostart() == 1
     net.undefine()
 
 
@@ -104,9 +108,11 @@ def test_pools_are_counted_and_found(conn, place):
     assert (conn.numOfStoragePools(), conn.numOfDefinedStoragePools(), conn.listDefinedStoragePools()) == (0, 1, ["p"])
     assert conn.storagePoolLookupByUUID(pool.UUID()).name() == "p"
     pool.create()
-    assert (conn.numOfStoragePools(), conn.numOfDefinedStoragePools()) == (1, 0)
+    assert (conn.numOfStoragePools(), conn.numOfDefinedStoragePools(), conn.listStoragePools()) == (1, 0, ["p"])
+    assert conn.storagePoolLookupByTargetPath(str(place)).name() == "p"
     (place / "v").write_bytes(os.urandom(65536))
     pool.refresh()
+    assert (pool.numOfVolumes(), pool.listVolumes()) == (1, ["v"])
     volume = pool.storageVolLookupByName("v")
     assert volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[1:] == [65536, 65536]
     volume.wipe()
@@ -119,7 +125,7 @@ def test_a_filter_is_checked_and_found(conn):
     with pytest.raises(libvirt.libvirtError, match="nonsense"):
         conn.nwfilterDefineXMLFlags(FILTER.replace("</filter", "<nonsense/></filter"), libvirt.VIR_NWFILTER_DEFINE_VALIDATE)
     made = conn.nwfilterDefineXMLFlags(FILTER, libvirt.VIR_NWFILTER_DEFINE_VALIDATE)
-    assert conn.nwfilterLookupByUUID(made.UUID()).name() == "f"
+    assert conn.nwfilterLookupByUUID(made.UUID()).name() == "f" and "f" in conn.listNWFilters()
     made.undefine()
 
 
