@@ -283,47 +283,6 @@ int handle_storage_vol_create_xml_from(Call *call, const WireStorageVolCreateXml
 
 /* --- changing --- */
 
-static bool is_source(const SourceDef *source, const Pool *pool, const VolumeDef *def)
-{
-        return (source->path && str_eq(source->path, def->target.path)) ||
-               (str_eq(source->pool, pool->name) && str_eq(source->volume, def->name));
-}
-
-static bool is_below(const DiskDef *disk, const Pool *pool, const VolumeDef *def)
-{
-        for (const BackingStoreDef *at = disk->backing; at; at = at->backing) {
-                if (is_source(&at->source, pool, def))
-                        return true;
-        }
-        return false;
-}
-
-/* A guest that runs with this volume, or with one that stands on it, would lose what it stands on (STO-25). */
-static int check_unused(const Pool *pool, const VolumeDef *def, const char *act, Error *err)
-{
-        const DomainList *domains = pool->storage->driver->domains;
-
-        for (size_t i = 0; i < domain_list_len(domains); i++) {
-                const Domain *dom = domain_list_at(domains, i);
-
-                for (uint32_t j = 0; dom->live && j < dom->live->n_disks; j++) {
-                        const DiskDef *disk = dom->live->disks[j];
-
-                        if (is_source(&disk->source, pool, def))
-                                return err_set(err, ERR_OPERATION_INVALID,
-                                               "volume '%s' is disk '%s' of the running guest '%s' and cannot be %s",
-                                               def->name, disk->target_dev, dom->name, act);
-                        if (is_below(disk, pool, def))
-                                return err_set(
-                                        err, ERR_OPERATION_INVALID,
-                                        "volume '%s' is what disk '%s' of the running guest '%s' stands on and "
-                                        "cannot be %s",
-                                        def->name, disk->target_dev, dom->name, act);
-                }
-        }
-        return 0;
-}
-
 int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, Error *err)
 {
         Volume *volume;
@@ -333,7 +292,7 @@ int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, 
         if (call_check_flags(call, args->flags, VIR_STORAGE_VOL_DELETE_ZEROED | VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS,
                              err) < 0 ||
             call_find_volume(call, &args->vol, &pool, &volume, err) < 0 ||
-            check_unused(pool, volume->def, "deleted", err) < 0 ||
+            volume_check_unused(pool, volume->def, USE_ANY, "deleted", err) < 0 ||
             !(change = change_new(call, pool, volume->def->name, err)))
                 return -1;
         change->removes = true;
@@ -350,7 +309,7 @@ static int wipe(Call *call, const WireStorageVol *wire, uint32_t algorithm, Erro
         if (algorithm >= VIR_STORAGE_VOL_WIPE_ALG_LAST)
                 return err_set(err, ERR_INVALID_ARG, "wiping algorithm %u not supported", algorithm);
         if (call_find_volume(call, wire, &pool, &volume, err) < 0 ||
-            check_unused(pool, volume->def, "wiped", err) < 0 ||
+            volume_check_unused(pool, volume->def, USE_ANY, "wiped", err) < 0 ||
             !(change = change_new(call, pool, volume->def->name, err)))
                 return -1;
         return run(change, &(TaskSpec){ .words = { "wipe", volume->def->target.path, number } }, err);
@@ -397,7 +356,8 @@ static int check_resizable(const Pool *pool, const VolumeDef *def, uint64_t size
 {
         if (def->type == VOLUME_TYPE_BLOCK && size >= def->capacity_bytes)
                 return 0;
-        return check_unused(pool, def, "resized from outside of it: blockresize does it through the guest", err);
+        return volume_check_unused(pool, def, USE_ANY,
+                                   "resized from outside of it: blockresize does it through the guest", err);
 }
 
 int handle_storage_vol_resize(Call *call, const WireStorageVolResizeArgs *args, Error *err)

@@ -25,6 +25,8 @@ typedef struct Transfer {
         bool upload;
         char *path;      /* of an upload that can be undone; else NULL */
         bool gives_back; /* the task undoes what came */
+        bool looks;      /* it has ended, and what it left is looked at */
+        bool over;       /* that is known: the stream is the last to go */
         Error failure;   /* why */
 } Transfer;
 
@@ -37,42 +39,41 @@ static void transfer_free(Transfer *t)
         free(t);
 }
 
+/* Who sent it hears how it ended when the volume is free again: what he does next may be to remove it. */
 static void on_looked(void *arg, const Error *failure UNUSED)
 {
         Transfer *t = arg;
 
+        t->over = true;
         volume_release(t->pool, t->name);
         pool_tell_refreshed(t->pool);
-        transfer_free(t);
+        if (!t->stream)
+                transfer_free(t);
+        else if (err_is_set(&t->failure))
+                stream_fail(t->stream, &t->failure);
+        else
+                stream_complete(t->stream);
 }
 
-static void maybe_end(Transfer *t)
+/* An upload has ended, well or not: what the volume is now is asked from who watches the pool. */
+static void end_upload(Transfer *t)
 {
-        if (t->stream || t->task)
-                return;
-        if (!t->upload) {
-                transfer_free(t);
-        } else if (t->pool->serve) {
+        t->looks = true;
+        if (t->pool->serve && !t->pool->storage->ending)
                 pool_serve_look(t->pool->serve, t->name, on_looked, t);
-        } else {
+        else
                 on_looked(t, NULL);
-        }
 }
 
 static void on_given_back(void *arg, const Error *failure)
 {
         Transfer *t = arg;
-        AUTO(Error) why = { 0 };
 
         t->task = NULL;
-        err_move(&why, &t->failure);
         if (failure)
                 log_error("volume '%s' holds a part of an upload: %s; it is given back when its pool starts", t->name,
                           failure->text);
-        if (t->stream)
-                stream_fail(t->stream, &why);
-        else
-                maybe_end(t);
+        end_upload(t);
 }
 
 /* What came is undone, whoever ended it; only then the client hears that it failed. */
@@ -94,16 +95,16 @@ static void on_stream_ended(void *arg, const Error *failure UNUSED)
         Transfer *t = arg;
 
         t->stream = NULL;
-        if (t->task && t->gives_back)
-                return;
-        /* whoever wanted or sent it is gone, or has all of it */
-        if (t->task && t->upload) {
+        if (t->upload && !t->over) {
+                if (t->gives_back || t->looks)
+                        return;
+                /* whoever sent it is gone */
                 t->task = storage_task_free(t->task);
                 give_back(t);
                 return;
         }
         t->task = storage_task_free(t->task);
-        maybe_end(t);
+        transfer_free(t);
 }
 
 static void on_task_done(void *arg, const Error *failure)
@@ -114,12 +115,10 @@ static void on_task_done(void *arg, const Error *failure)
         if (failure && t->upload) {
                 err_copy(&t->failure, failure);
                 give_back(t);
-        } else if (t->stream && failure) {
+        } else if (t->upload) {
+                end_upload(t);
+        } else if (failure) {
                 stream_fail(t->stream, failure);
-        } else if (t->stream && t->upload) {
-                stream_complete(t->stream);
-        } else {
-                maybe_end(t);
         }
 }
 
@@ -178,6 +177,8 @@ static int transfer(Call *call, const Way *way, Error *err)
                 return err_set(err, ERR_NO_SUPPORT, "volumes of this driver have no content");
         if (volume->def->type == VOLUME_TYPE_DIR)
                 return err_set(err, ERR_OPERATION_INVALID, "volume '%s' is a directory", volume->def->name);
+        if (way->upload && volume_check_unused(pool, volume->def, USE_ALONE, "overwritten", err) < 0)
+                return -1;
         if (way->upload ? volume_claim(pool, volume->def->name, err) < 0
                         : volume_is_changing(pool, volume->def->name) &&
                                   err_set(err, ERR_OPERATION_INVALID, "volume '%s' is still in use.",

@@ -1,8 +1,7 @@
 /*
  * daemon/volume-disk.c - disks that name a pool and a volume
  */
-#include "daemon/pool.h"
-
+#include "daemon/handle-storage.h"
 #include "daemon/pool-serve.h"
 #include "daemon/registry.h"
 
@@ -45,6 +44,10 @@ static int resolve(const Storage *storage, DiskDef *disk, Arena *arena, Error *e
                 return err_set(err, ERR_NO_STORAGE_VOL,
                                "disk '%s': no storage vol with matching name '%s' in pool '%s'", disk->target_dev,
                                source->volume, source->pool);
+        if (volume_is_changing(pool, source->volume))
+                return err_set(err, ERR_OPERATION_INVALID,
+                               "disk '%s': volume '%s' is still in use: it is being written or changed",
+                               disk->target_dev, source->volume);
         if (volume && volume->def->type != VOLUME_TYPE_FILE && volume->def->type != VOLUME_TYPE_BLOCK)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "disk '%s': volume '%s' is neither a file nor a device",
                                disk->target_dev, source->volume);

@@ -5,6 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/vfs.h>
+
+/* Not in every linux/magic.h. */
+#define CIFS_MAGIC 0xff534d42
+#define SMB2_MAGIC 0xfe534d42
 
 enum { /* bits, and places behind the two bases */
        PERM_CONSISTENT_READ,
@@ -40,6 +45,12 @@ static int refused(Error *err, const ImageFile *file, const char *what, int perm
                        perm_names[perm], file->name);
 }
 
+/* A file system without locks cannot be asked. */
+static bool knows_no_locks(int errnum)
+{
+        return errnum == EINVAL || errnum == ENOLCK || errnum == EOPNOTSUPP;
+}
+
 int image_file_lock(ImageFile *file, bool write, Error *err)
 {
         unsigned used = 1 << PERM_CONSISTENT_READ | (write ? 1 << PERM_WRITE | 1 << PERM_RESIZE : 0);
@@ -51,8 +62,7 @@ int image_file_lock(ImageFile *file, bool write, Error *err)
         for (int i = 0; i < PERM_COUNT; i++) {
                 if ((used >> i & 1 && lock_byte(fd, F_RDLCK, BASE_USED + i) < 0) ||
                     (unshared >> i & 1 && lock_byte(fd, F_RDLCK, BASE_UNSHARED + i) < 0)) {
-                        /* A file system without locks cannot be asked. */
-                        if (errno == EINVAL || errno == ENOLCK || errno == EOPNOTSUPP)
+                        if (knows_no_locks(errno))
                                 return 0;
                         return refused(err, file, "", i);
                 }
@@ -64,4 +74,24 @@ int image_file_lock(ImageFile *file, bool write, Error *err)
                         return refused(err, file, "shared ", i);
         }
         return 0;
+}
+
+/* SMB's bind who writes, also him who holds them: with one of ours a write over that byte fails. */
+static bool locks_bind(int fd)
+{
+        struct statfs fs;
+
+        return fstatfs(fd, &fs) == 0 && ((unsigned)fs.f_type == CIFS_MAGIC || (unsigned)fs.f_type == SMB2_MAGIC);
+}
+
+int image_fd_lock_bytes(int fd, const char *name, Error *err)
+{
+        if (!locks_bind(fd) && lock_byte(fd, F_RDLCK, BASE_USED + PERM_WRITE) < 0) {
+                if (knows_no_locks(errno))
+                        return 0;
+        } else if (!byte_is_held(fd, BASE_UNSHARED + PERM_WRITE)) {
+                return 0;
+        }
+        return err_set(err, ERR_RESOURCE_BUSY,
+                       "'%s' cannot be overwritten: another process uses it, such as a guest's QEMU", name);
 }

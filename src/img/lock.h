@@ -11,3 +11,8 @@
 
 /* Files that are no files on this host are left alone. */
 int image_file_lock(ImageFile *file, bool write, Error *err);
+/*
+ * The same for who overwrites the bytes of a file, whatever they are an image of: refused while somebody does not share
+ * writing. Never blocks; fd is open for writing, and what is locked lasts as long as it.
+ */
+int image_fd_lock_bytes(int fd, const char *name, Error *err);

@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import termios
+import threading
 import xml.etree.ElementTree as ElementTree
 
 import libvirt
@@ -378,6 +379,35 @@ def test_what_is_copied_stays_as_it_is_meanwhile(storage):
     assert "Vol copy created" in begun.communicate(timeout=120)[0]
     storage.virsh("vol-delete", "v", "p")
     storage.virsh("pool-destroy", "q")
+
+
+def test_a_volume_is_free_when_its_upload_is_answered(storage):
+    """STO-25: who hears that it ended well may remove it at once, also when its pool is slow to say what is there now."""
+    storage.virsh("vol-create-as", "p", "v", "1M")
+    connection = libvirt.open(storage.daemon.uri(driver="qemu"))
+    volume = connection.storagePoolLookupByName("p").storageVolLookupByName("v")
+    watcher, said = storage.watcher(), []
+    stream = connection.newStream()
+    volume.upload(stream, 0, 0)
+    stream.send(b"n" * 65536)
+
+    def end():
+        try:
+            stream.finish()
+            volume.delete()
+        except libvirt.libvirtError as error:
+            said.append(str(error))
+
+    os.kill(watcher, signal.SIGSTOP)
+    try:
+        ends = threading.Thread(target=end)
+        ends.start()
+        wait_for("all of it is written", lambda: storage.helpers() == [watcher])
+    finally:
+        os.kill(watcher, signal.SIGCONT)
+    ends.join()
+    connection.close()
+    assert not said and not list(storage.dir.iterdir())
 
 
 def test_a_full_disk_says_so_and_leaves_nothing(storage):

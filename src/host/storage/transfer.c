@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "img/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,6 +184,17 @@ static int make_hole(const Volume *v, uint64_t at, uint64_t n, Error *err)
         return 0;
 }
 
+/* Clients choose how much they send at once. */
+static int receive_data(const Volume *v, char *data, uint64_t n, uint64_t at, int from, Error *err)
+{
+        for (size_t piece; n; n -= piece, at += piece) {
+                piece = (size_t)MIN(n, (uint64_t)VOLUME_PIECE_MOST);
+                if (read_all(from, data, piece, err) < 0 || write_all(v, data, piece, at, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 /* 0: the stream ended as it should. Its pieces go to *at and behind; undo may be NULL. */
 static int receive_pieces(Volume *v, Undo *undo, uint64_t at, uint64_t most, int from, Error *err)
 {
@@ -204,8 +216,8 @@ static int receive_pieces(Volume *v, Undo *undo, uint64_t at, uint64_t most, int
                                        (unsigned long long)most, v->path);
                 if (undo && undo_keep(undo, at + n, err) < 0)
                         return -1;
-                if (head[0] == VOLUME_PIECE_DATA && n <= VOLUME_PIECE_MOST) {
-                        if (read_all(from, data, (size_t)n, err) < 0 || write_all(v, data, (size_t)n, at, err) < 0)
+                if (head[0] == VOLUME_PIECE_DATA) {
+                        if (receive_data(v, data, n, at, from, err) < 0)
                                 return -1;
                 } else if (head[0] != VOLUME_PIECE_HOLE) {
                         return err_set(err, ERR_INTERNAL, "the stream of '%s' is damaged", v->path);
@@ -231,7 +243,7 @@ int volume_receive(const char *path, uint64_t offset, uint64_t length, int from,
         AUTO(Volume) v = { .path = path, .fd = -1 };
         AUTO(Undo) *undo = NULL;
 
-        if (volume_open(&v, O_RDWR, err) < 0)
+        if (volume_open(&v, O_RDWR, err) < 0 || image_fd_lock_bytes(v.fd, path, err) < 0)
                 return -1;
         if (!v.is_block && !is_link(path) && !(undo = undo_begin(path, v.fd, offset, err)))
                 return -1;

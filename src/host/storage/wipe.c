@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "img/file.h"
+#include "img/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,6 +171,8 @@ int volume_wipe(const char *path, WipeAlgorithm algorithm, Error *err)
                 return storage_fail(err, errno, path, "cannot open '%s'", path);
         if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
                 return err_set(err, ERR_OPERATION_INVALID, "'%s' is neither a file nor a device", path);
+        if (image_fd_lock_bytes(fd, path, err) < 0)
+                return -1;
         size = (uint64_t)st.st_size;
         if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &size) < 0)
                 return err_errno(err, errno, "cannot get the size of '%s'", path);
