@@ -209,6 +209,30 @@ def test_wiped_volumes_hold_nothing_of_what_was_there(storage, algorithm):
         assert not left.strip(b"\0")
 
 
+@pytest.mark.parametrize("algorithm", ["zero", "random"])
+def test_a_sparse_volume_is_wiped_where_it_holds_something(storage, algorithm):
+    """STO-25: it is larger than its file system, which wiping does not fill."""
+    small = storage.daemon.base / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
+    try:
+        storage.virsh("pool-create-as", "s", "dir", "--target", small)
+        storage.virsh("vol-create-as", "s", "v", "1G", "--allocation", "0")
+        with open(small / "v", "r+b") as file:
+            for at in (0, 100 << 20, (1 << 30) - 65536):
+                file.seek(at)
+                file.write(b"secret!!" * 8192)
+        storage.virsh("vol-wipe", "v", "s", "--algorithm", algorithm)
+        assert (small / "v").stat().st_size == 1 << 30 and (small / "v").stat().st_blocks * 512 == 3 * 65536
+        with open(small / "v", "rb") as file:
+            for at in (0, 100 << 20, (1 << 30) - 65536):
+                file.seek(at)
+                assert b"secret!!" not in file.read(65536)
+        storage.virsh("pool-destroy", "s")
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
 def test_volumes_change_their_size(storage):
     storage.virsh("vol-create-as", "p", "v", "4M", "--format", "qcow2")
     storage.virsh("vol-resize", "v", "6M", "--pool", "p")

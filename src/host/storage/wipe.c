@@ -128,25 +128,61 @@ static int fill_random(uint8_t *data, size_t n, Error *err)
         return 0;
 }
 
-static int write_pass(int fd, const char *path, const Pass *pass, uint8_t *data, uint64_t size, Error *err)
+typedef struct Target {
+        const char *path;
+        int fd;
+        bool is_block;
+        uint64_t size;
+        uint8_t *data; /* CHUNK bytes */
+} Target;
+
+static int write_range(const Target *target, const Pass *pass, uint64_t at, uint64_t end, Error *err)
 {
-        for (size_t i = 0; pass->n && i < CHUNK; i++)
-                data[i] = pass->bytes[i % pass->n];
-        for (uint64_t at = 0; at < size;) {
-                size_t n = (size_t)MIN((uint64_t)CHUNK, size - at);
+        while (at < end) {
+                /* where a pattern begins anew does not matter */
+                size_t n = (size_t)MIN((uint64_t)CHUNK, end - at);
                 ssize_t done;
 
-                if (!pass->n && fill_random(data, n, err) < 0)
+                if (!pass->n && fill_random(target->data, n, err) < 0)
                         return -1;
-                done = pwrite(fd, data, n, (off_t)at);
+                done = pwrite(target->fd, target->data, n, (off_t)at);
                 if (done < 0 && errno == EINTR)
                         continue;
                 if (done <= 0)
-                        return err_errno(err, done ? errno : ENOSPC, "cannot overwrite '%s' at %llu", path,
+                        return err_errno(err, done ? errno : ENOSPC, "cannot overwrite '%s' at %llu", target->path,
                                          (unsigned long long)at);
-                at += (size_t)done;
+                at += (uint64_t)done;
         }
-        return fdatasync(fd) < 0 ? err_errno(err, errno, "cannot overwrite '%s'", path) : 0;
+        return 0;
+}
+
+/* What holds something next, in [*at, *end). false: there is no more. Where that cannot be told, all of it does. */
+static bool find_held(const Target *target, uint64_t *at, uint64_t *end)
+{
+        off_t data = target->is_block ? -1 : lseek(target->fd, (off_t)*at, SEEK_DATA), hole;
+
+        *end = target->size;
+        if (data < 0)
+                return (target->is_block || errno != ENXIO) && *at < target->size;
+        *at = (uint64_t)data;
+        hole = lseek(target->fd, data, SEEK_HOLE);
+        if (hole > data)
+                *end = MIN((uint64_t)hole, target->size);
+        return *at < target->size;
+}
+
+/* A hole has nothing in it to be overwritten, and filling those of a large sparse file would fill its file system. */
+static int write_pass(const Target *target, const Pass *pass, Error *err)
+{
+        uint64_t end;
+
+        for (size_t i = 0; pass->n && i < CHUNK; i++)
+                target->data[i] = pass->bytes[i % pass->n];
+        for (uint64_t at = 0; find_held(target, &at, &end); at = end) {
+                if (write_range(target, pass, at, end, err) < 0)
+                        return -1;
+        }
+        return fdatasync(target->fd) < 0 ? err_errno(err, errno, "cannot overwrite '%s'", target->path) : 0;
 }
 
 static int discard(int fd, const char *path, bool is_block, uint64_t size, Error *err)
@@ -164,6 +200,7 @@ int volume_wipe(const char *path, WipeAlgorithm algorithm, Error *err)
         AUTO(Fd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
         const Passes *passes = &algorithms[algorithm];
         AUTOFREE uint8_t *data = NULL;
+        Target target;
         struct stat st;
         uint64_t size;
 
@@ -178,12 +215,12 @@ int volume_wipe(const char *path, WipeAlgorithm algorithm, Error *err)
                 return err_errno(err, errno, "cannot get the size of '%s'", path);
         if (algorithm == WIPE_TRIM)
                 return discard(fd, path, S_ISBLK(st.st_mode), size, err);
-        data = mem_try(CHUNK);
+        target = (Target){ path, fd, S_ISBLK(st.st_mode), size, data = mem_try(CHUNK) };
         if (!data)
                 return err_set(err, ERR_NO_MEMORY, "there is no memory for overwriting '%s'", path);
         for (unsigned round = 0; round < passes->times; round++) {
                 for (size_t i = 0; i < passes->n; i++) {
-                        if (write_pass(fd, path, &passes->items[i], data, size, err) < 0)
+                        if (write_pass(&target, &passes->items[i], err) < 0)
                                 return -1;
                 }
         }
