@@ -1,16 +1,24 @@
 """Consoles, screens, keys and the monitor of a running guest, through stock clients."""
 import json
+import os
+import pty
+import signal
 import socket
+import subprocess
+import termios
 
 import libvirt
 import libvirt_qemu
 import pytest
 
+from cli import DROVER, ENVIRONMENT
 from live import linux, read_until, start
 from waiting import wait_for
 
 DEVICES = """<graphics type='vnc' port='-1' autoport='yes'/><video><model type='vga'/></video>
 <channel type='unix'><target type='virtio' name='org.test.0'/></channel>"""
+DEAF = ("<domain type='qemu'><name>deaf</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>"
+        "<devices><serial type='pty'/></devices></domain>")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +60,35 @@ def test_one_client_has_a_console_until_another_takes_it_by_force(conn):
         wait_for("the first to hear of it", lambda: first.recv(65536) not in (-2,) and False)
     read_until(third, b"to-the-3rd", say=b"echo to-the-$((2+1))rd\n")
     third.abort()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_console_that_is_killed_puts_the_terminal_back(daemon, signum):
+    seen, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    process = subprocess.Popen([DROVER, "-c", daemon.uri(), "console", "g", "--force"], stdin=terminal, stdout=subprocess.DEVNULL,
+                               env=ENVIRONMENT)
+    wait_for("the terminal is raw", lambda: termios.tcgetattr(terminal) != before)
+    process.send_signal(signum)
+    assert process.wait(60) == -signum
+    assert termios.tcgetattr(terminal) == before
+    os.close(terminal)
+    os.close(seen)
+
+
+def test_a_long_file_is_typed_as_fast_as_the_guest_takes_it(daemon, conn, tmp_path):
+    """A guest that takes nothing has no file in anybody's memory, and its console goes on until it ends."""
+    file = tmp_path / "typed"
+    file.write_bytes(b"")
+    os.truncate(file, 64 << 20)
+    dom = conn.createXML(DEAF, libvirt.VIR_DOMAIN_START_PAUSED)
+    with open(file, "rb") as typed:
+        process = subprocess.Popen([DROVER, "-c", daemon.uri(), "console", "deaf"], stdin=typed, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, env=ENVIRONMENT)
+        wait_for("some of it is typed", typed.tell)
+        dom.destroy()
+        assert b"the connection" not in process.communicate(timeout=120)[1]  # the guest's end may be an error, or none
+        assert typed.tell() < 64 << 20
 
 
 def test_a_console_that_is_not_there_is_named(conn):

@@ -2,27 +2,33 @@
  * app/drover/console.c - connect this terminal with a guest's console
  *
  * The terminal is raw meanwhile, so that every key reaches the guest; it is put
- * back whatever ends the connection. Input that is no terminal is sent too, and
- * its end does not end the console: the guest may still have something to say.
+ * back whatever ends the connection, a signal too. Input that is no terminal is
+ * sent as well, as fast as the guest takes it, and its end does not end the
+ * console: the guest may still have something to say.
  */
 #include "app/drover/console.h"
 
 #include "base/fd.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
-enum { INPUT_BYTES = 4096 };
+enum { INPUT_BYTES = 4096, ENDINGS = 4 };
+
+static const int endings[ENDINGS] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
 
 typedef struct Console {
         Session *session;
         ClientStream *stream;
-        Watch *input;
+        Watch *input; /* NULL: of a file, or ended */
+        SignalWatch *signals[ENDINGS];
+        int killed_by; /* 0: nobody did */
         Error failure;
-        bool opened, finished, input_ended;
+        bool opened, finished, input_ended, from_file;
 } Console;
 
 static void server_sent(void *arg UNUSED, const void *data, size_t len)
@@ -35,14 +41,6 @@ static void server_ended(void *arg)
         Console *console = arg;
 
         client_stream_finish(console->stream);
-}
-
-static void has_room(void *arg)
-{
-        Console *console = arg;
-
-        if (console->input)
-                watch_set_events(console->input, EPOLLIN);
 }
 
 static void finished(void *arg, const Error *failure)
@@ -97,6 +95,30 @@ static void typed(void *arg, uint32_t revents UNUSED)
         }
 }
 
+/* A file cannot be waited for, and need not be: what there is room for is typed at once. */
+static bool is_file(int fd)
+{
+        struct stat is;
+
+        return fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
+}
+
+static void type_file(Console *console)
+{
+        while (!console->input_ended && client_stream_has_room(console->stream))
+                typed(console, EPOLLIN);
+}
+
+static void has_room(void *arg)
+{
+        Console *console = arg;
+
+        if (console->from_file)
+                type_file(console);
+        else if (console->input)
+                watch_set_events(console->input, EPOLLIN);
+}
+
 static const ClientStreamHooks stream_hooks = {
         .data = server_sent,
         .end = server_ended,
@@ -125,23 +147,10 @@ static int open_console(Console *console, const WireDomain *dom, const char *dev
         return err_is_set(&console->failure) ? err_move(err, &console->failure) : 0;
 }
 
-/* A file cannot be waited for, and need not be: all of it is typed at once. */
-static bool is_file(int fd)
-{
-        struct stat is;
-
-        return fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
-}
-
-static void type_file(Console *console)
-{
-        while (!console->input_ended)
-                typed(console, EPOLLIN);
-}
-
 static int serve(Console *console, Error *err)
 {
-        if (is_file(STDIN_FILENO))
+        console->from_file = is_file(STDIN_FILENO);
+        if (console->from_file)
                 type_file(console);
         else
                 console->input = watch_new(console->session->loop, STDIN_FILENO, EPOLLIN, typed, console);
@@ -162,11 +171,75 @@ static void tell_escape(const Session *s, const WireDomain *dom)
         fflush(stdout);
 }
 
+static void killed(Console *console, int signum)
+{
+        console->killed_by = signum;
+        console->finished = true;
+}
+
+static void terminated(void *arg)
+{
+        killed(arg, SIGTERM);
+}
+
+static void hung_up(void *arg)
+{
+        killed(arg, SIGHUP);
+}
+
+static void interrupted(void *arg)
+{
+        killed(arg, SIGINT);
+}
+
+static void quit(void *arg)
+{
+        killed(arg, SIGQUIT);
+}
+
+/* What would end the program ends the console first; what it was told to ignore (nohup) stays ignored. */
+static int watch_signals(Console *console, Error *err)
+{
+        static void (*const end_by[ENDINGS])(void *) = { terminated, hung_up, interrupted, quit };
+        struct sigaction now;
+
+        for (size_t i = 0; i < ENDINGS; i++) {
+                if (sigaction(endings[i], NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+                        continue;
+                console->signals[i] = signal_watch_new(console->session->loop, endings[i], end_by[i], console, err);
+                if (!console->signals[i])
+                        return -1;
+        }
+        return 0;
+}
+
+static int serve_raw(Console *console, const struct termios *before, Error *err)
+{
+        struct termios raw = *before;
+        sigset_t mask;
+        int result;
+
+        sigprocmask(SIG_BLOCK, NULL, &mask);
+        result = watch_signals(console, err);
+        if (result == 0) {
+                cfmakeraw(&raw);
+                tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+                result = serve(console, err);
+                tcsetattr(STDIN_FILENO, TCSAFLUSH, before);
+        }
+        for (size_t i = 0; i < ENDINGS; i++)
+                console->signals[i] = signal_watch_free(console->signals[i]);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
+        if (console->killed_by)
+                raise(console->killed_by);
+        return result;
+}
+
 int console_run(Session *s, const WireDomain *dom, const char *device, uint32_t flags, Error *err)
 {
         Console console = { .session = s };
         bool terminal = isatty(STDIN_FILENO);
-        struct termios before, raw;
+        struct termios before;
         int result;
 
         if (terminal && tcgetattr(STDIN_FILENO, &before) < 0)
@@ -174,14 +247,7 @@ int console_run(Session *s, const WireDomain *dom, const char *device, uint32_t 
         result = open_console(&console, dom, device, flags, err);
         if (result == 0) {
                 tell_escape(s, dom);
-                if (terminal) {
-                        raw = before;
-                        cfmakeraw(&raw);
-                        tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
-                }
-                result = serve(&console, err);
-                if (terminal)
-                        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+                result = terminal ? serve_raw(&console, &before, err) : serve(&console, err);
         }
         stop_input(&console);
         client_stream_free(console.stream);
