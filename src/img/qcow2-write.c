@@ -41,6 +41,14 @@ static void entry_set(const Qcow2 *q, Qcow2Table *table, uint64_t guest_cluster,
         }
 }
 
+/* An uncompressed cluster has its place. In a data file the first one's is offset 0, which says nothing. */
+static bool is_held(const Qcow2 *q, uint64_t entry)
+{
+        bool apart = q->h.incompatible & QCOW2_EXTERNAL_DATA;
+
+        return !(entry & QCOW2_COMPRESSED) && (entry & QCOW2_OFFSET || (apart && entry & QCOW2_COPIED));
+}
+
 void qcow2_entry_unlink(Qcow2 *q, uint64_t entry)
 {
         uint64_t offset, length, first, last;
@@ -93,7 +101,7 @@ static int landing_plan(Qcow2 *q, uint64_t first, uint64_t most, Landing *ret, E
         while (plan.n < most) {
                 uint64_t entry = table ? load_be64(entry_at(q, table, first + plan.n)) : 0;
                 bool packed = entry & QCOW2_COMPRESSED;
-                bool held = !packed && entry & QCOW2_OFFSET;
+                bool held = is_held(q, entry);
                 bool reuse = held && entry & QCOW2_COPIED;
                 bool whole = packed || (held && !reuse);
                 bool zero = !whole && q->entry_words == 1 && entry & QCOW2_ZERO && q->h.version >= 3;
@@ -300,8 +308,7 @@ int qcow2_write_packed(Image *image, uint64_t offset, const void *packed, size_t
 static void zero_entry(Qcow2 *q, Qcow2Table *table, uint64_t guest_cluster, unsigned flags)
 {
         uint64_t old = load_be64(entry_at(q, table, guest_cluster));
-        bool held = !(old & QCOW2_COMPRESSED) && old & QCOW2_OFFSET;
-        bool keep = q->h.version >= 3 && held && old & QCOW2_COPIED &&
+        bool keep = q->h.version >= 3 && is_held(q, old) && old & QCOW2_COPIED &&
                     !(flags & (IMAGE_ZERO_UNMAP | IMAGE_ZERO_DROP));
         bool bare = q->h.version == 2 || (!q->image->backing && !q->h.backing_file);
         uint64_t entry = keep ? old & (QCOW2_OFFSET | QCOW2_COPIED) : 0;

@@ -229,3 +229,26 @@ TEST(random_changes_of_encrypted_images_and_of_those_with_a_data_file_give_what_
                 model_done(&c.model);
         }
 }
+
+/* It stands at offset 0 of the data file, which in the image's own file would say that it has no place. */
+TEST(the_first_cluster_in_a_data_file_keeps_what_a_write_over_the_edge_of_it_leaves_alone)
+{
+        Case c = { .kind = &kinds[ARRAY_LEN(kinds) - 1] };
+
+        CHECK(c.kind->data && c.kind->how.extended_l2);
+        begin(&c);
+        memset(c.model.bytes + 28 * 1024, 'x', 1024);
+        CHECK_INT(image_write(c.image, 28 * 1024, c.model.bytes + 28 * 1024, 1024, NULL), 0);
+        memset(c.model.bytes + 23941, 'y', 5291); /* from where nothing was written into the middle of what was */
+        CHECK_INT(image_write(c.image, 23941, c.model.bytes + 23941, 5291, NULL), 0);
+        model_check_content(c.image, &c.model);
+        check_with_stock(&c);
+        memset(c.model.bytes + 10000, 0, 9000);
+        CHECK_INT(image_zero(c.image, 10000, 9000, 0, NULL), 0);
+        model_check_content(c.image, &c.model);
+        reopen(&c);
+        model_check_clean(c.image);
+        check_with_stock(&c);
+        CHECK_INT(image_close(c.image, NULL), 0);
+        model_done(&c.model);
+}
