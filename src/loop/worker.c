@@ -1,7 +1,9 @@
 /*
- * loop/worker.c - a fixed set of threads behind one queue
+ * loop/worker.c - a few threads behind one queue
  *
- * The mutex guards the two queues and the stop flag, nothing else. Finished
+ * The first thread is there from the start, the others come when a task finds
+ * all of them at work, and stay. The mutex guards the two queues, the count of
+ * what is in them and at work, and the stop flag, nothing else. Finished
  * tasks come back through an eventfd, so the loop drains many at one wake-up.
  */
 #include "loop/worker.h"
@@ -35,9 +37,10 @@ struct WorkerPool {
         pthread_mutex_t lock;
         pthread_cond_t more;
         Queue waiting, finished; /* under lock */
+        unsigned n_busy;         /* tasks that wait or are worked on; under lock */
         bool stop;               /* under lock */
         pthread_t *threads;
-        unsigned n_threads;
+        unsigned n_threads, most; /* loop thread only */
         Fd wake;
         Watch *watch;
 };
@@ -81,6 +84,7 @@ static void *worker_main(void *arg)
                 pthread_mutex_unlock(&pool->lock);
                 task->work(task->data);
                 pthread_mutex_lock(&pool->lock);
+                pool->n_busy--;
                 queue_put(&pool->finished, task);
                 if (eventfd_write(pool->wake, 1) < 0)
                         abort(); /* the counter cannot overflow: it is read at every wake-up */
@@ -119,27 +123,26 @@ static void on_finished(void *arg, uint32_t revents UNUSED)
         }
 }
 
-static int start_threads(WorkerPool *pool, unsigned n, Error *err)
+/* 0 or the error number. */
+static int start_thread(WorkerPool *pool)
 {
         sigset_t all, before;
-        int r = 0;
+        int r;
 
         /* signals are the loop's business */
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        pool->threads = mem_new_array(pthread_t, n);
-        while (pool->n_threads < n && r == 0) {
-                r = pthread_create(&pool->threads[pool->n_threads], NULL, worker_main, pool);
-                if (r == 0)
-                        pool->n_threads++;
-        }
+        r = pthread_create(&pool->threads[pool->n_threads], NULL, worker_main, pool);
+        if (r == 0)
+                pool->n_threads++;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        return r ? err_errno(err, r, "cannot start a worker thread") : 0;
+        return r;
 }
 
-WorkerPool *worker_pool_new(Loop *loop, unsigned n_threads, Error *err)
+WorkerPool *worker_pool_new(Loop *loop, unsigned most, Error *err)
 {
         AUTO(WorkerPool) *pool = mem_new(WorkerPool);
+        int r;
 
         pthread_mutex_init(&pool->lock, NULL);
         pthread_cond_init(&pool->more, NULL);
@@ -151,8 +154,13 @@ WorkerPool *worker_pool_new(Loop *loop, unsigned n_threads, Error *err)
                 return NULL;
         }
         pool->watch = watch_new(loop, pool->wake, EPOLLIN, on_finished, pool);
-        if (start_threads(pool, n_threads, err) < 0)
+        pool->most = most;
+        pool->threads = mem_new_array(pthread_t, most);
+        r = start_thread(pool);
+        if (r) {
+                err_errno(err, r, "cannot start a worker thread");
                 return NULL;
+        }
         return TAKE(pool);
 }
 
@@ -185,12 +193,16 @@ WorkerPool *worker_pool_free(WorkerPool *pool)
 Task *task_new(WorkerPool *pool, void (*work)(void *data), void (*done)(void *data), void *data)
 {
         Task *task = mem_new(Task);
+        bool all_busy;
 
         *task = (Task){ .pool = pool, .work = work, .done = done, .data = data };
         pthread_mutex_lock(&pool->lock);
         queue_put(&pool->waiting, task);
+        all_busy = ++pool->n_busy > pool->n_threads && !pool->stop;
         pthread_cond_signal(&pool->more);
         pthread_mutex_unlock(&pool->lock);
+        if (all_busy && pool->n_threads < pool->most)
+                start_thread(pool); /* when there can be no more, those that there are do it */
         return task;
 }
 

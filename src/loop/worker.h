@@ -12,7 +12,8 @@
 typedef struct WorkerPool WorkerPool;
 typedef struct Task Task;
 
-WorkerPool *worker_pool_new(Loop *loop, unsigned n_threads, Error *err);
+/* At most so many threads, each made when it is needed first. */
+WorkerPool *worker_pool_new(Loop *loop, unsigned most, Error *err);
 /* All tasks are done first, and those that their done() makes: these by the caller's thread. Returns NULL. */
 WorkerPool *worker_pool_free(WorkerPool *pool);
 

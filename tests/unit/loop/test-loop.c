@@ -6,6 +6,7 @@
 #include "loop/worker.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -151,6 +152,61 @@ TEST(a_worker_task_comes_back_on_the_loop)
         } while (!all);
         for (size_t i = 0; i < ARRAY_LEN(work); i++)
                 CHECK_INT(work[i].value, 1);
+}
+
+typedef struct Meeting {
+        pthread_barrier_t *barrier;
+        pthread_t thread;
+        bool done;
+        Task *task;
+} Meeting;
+
+static void meet(void *data)
+{
+        Meeting *m = data;
+
+        if (m->barrier)
+                pthread_barrier_wait(m->barrier);
+        m->thread = pthread_self();
+}
+
+static void meeting_done(void *data)
+{
+        Meeting *m = data;
+
+        m->done = true;
+        m->task = task_free(m->task, NULL);
+}
+
+TEST(tasks_that_find_all_threads_at_work_get_others)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(WorkerPool) *pool = worker_pool_new(loop, 3, NULL);
+        pthread_barrier_t barrier;
+        Meeting meetings[3] = { 0 };
+
+        CHECK_INT(pthread_barrier_init(&barrier, NULL, ARRAY_LEN(meetings)), 0);
+        for (size_t i = 0; i < ARRAY_LEN(meetings); i++) {
+                meetings[i].barrier = &barrier; /* nobody leaves it before all have come */
+                meetings[i].task = task_new(pool, meet, meeting_done, &meetings[i]);
+        }
+        while (!meetings[0].done || !meetings[1].done || !meetings[2].done)
+                loop_turn(loop, -1, NULL);
+        pthread_barrier_destroy(&barrier);
+}
+
+TEST(a_task_that_finds_a_thread_idle_makes_no_other)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(WorkerPool) *pool = worker_pool_new(loop, 3, NULL);
+        Meeting meetings[4] = { 0 };
+
+        for (size_t i = 0; i < ARRAY_LEN(meetings); i++) {
+                meetings[i].task = task_new(pool, meet, meeting_done, &meetings[i]);
+                while (!meetings[i].done)
+                        loop_turn(loop, -1, NULL);
+                CHECK(pthread_equal(meetings[i].thread, meetings[0].thread));
+        }
 }
 
 typedef struct Chain {
