@@ -70,9 +70,27 @@ static int find_host_uuid(Daemon *daemon, Error *err)
         return 0;
 }
 
+static const DriverOps *const all_ops[N_DRIVERS] = { &driver_qemu_ops, &driver_test_ops };
+
+Driver *daemon_driver(Daemon *daemon, const char *uri, Error *err)
+{
+        for (size_t i = 0; i < N_DRIVERS; i++) {
+                /* an empty URI asks for whatever this host has */
+                if (*uri && !str_eq(uri, all_ops[i]->uri))
+                        continue;
+                if (!daemon->drivers[i]) {
+                        daemon->drivers[i] = driver_new(daemon, all_ops[i]);
+                        if (all_ops[i]->load(daemon->drivers[i], err) < 0)
+                                daemon->drivers[i] = driver_free(daemon->drivers[i]);
+                }
+                return daemon->drivers[i];
+        }
+        err_set(err, ERR_NO_CONNECT, "'%s'; droverd knows qemu:///system and test:///default", uri);
+        return NULL;
+}
+
 Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
 {
-        static const DriverOps *const drivers[N_DRIVERS] = { &driver_qemu_ops, &driver_test_ops };
         AUTO(Daemon) *daemon = mem_new(Daemon);
 
         *daemon = (Daemon){ .loop = loop, .config = config, .dirs = dirs, .large_frames_left = LARGE_FRAMES_BYTES };
@@ -86,11 +104,8 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
         daemon->server = server_new(daemon, err);
         if (!daemon->server)
                 return NULL;
-        for (size_t i = 0; i < N_DRIVERS; i++) {
-                daemon->drivers[i] = driver_new(daemon, drivers[i]);
-                if (drivers[i]->load(daemon->drivers[i], err) < 0)
-                        return NULL;
-        }
+        if (!daemon_driver(daemon, "", err))
+                return NULL;
         daemon->loaded = true;
         return server_start(daemon->server, err) == 0 ? TAKE(daemon) : NULL;
 }
@@ -98,7 +113,7 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
 void daemon_reload(Daemon *daemon)
 {
         for (size_t i = 0; i < N_DRIVERS; i++) {
-                if (daemon->drivers[i]->network_host)
+                if (daemon->drivers[i] && daemon->drivers[i]->network_host)
                         network_host_reload(daemon->drivers[i]->network_host);
         }
 }
@@ -108,7 +123,7 @@ Daemon *daemon_free(Daemon *daemon)
         if (!daemon)
                 return NULL;
         for (size_t i = 0; daemon->loaded && i < N_DRIVERS; i++) {
-                if (daemon->drivers[i]->ops->retire)
+                if (daemon->drivers[i] && daemon->drivers[i]->ops->retire)
                         daemon->drivers[i]->ops->retire(daemon->drivers[i]);
         }
         daemon->ending = true;

@@ -28,10 +28,10 @@ typedef struct Daemon {
         Uuid host_uuid;
         Quota *quota;
         Server *server;
-        Driver *drivers[N_DRIVERS]; /* the first is what an empty URI opens */
+        Driver *drivers[N_DRIVERS]; /* the first is what an empty URI opens; NULL: nobody has opened it yet */
         size_t large_frames_left;   /* bytes of the budget for frames over FRAME_LARGE */
         int next_callback_id;
-        bool loaded; /* the drivers have their state */
+        bool loaded; /* the host's own driver has its state */
         bool ending; /* calls that wait for their turn are not begun any more */
 } Daemon;
 
@@ -43,6 +43,12 @@ typedef struct Daemon {
 Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err);
 /* Guests stay. Returns NULL. */
 Daemon *daemon_free(Daemon *daemon);
+
+/*
+ * What a client opens; borrowed. The host's own is loaded at the start, others are imaginary and made, which does not
+ * block, when the first client asks for them. NULL with err when there is none of that name.
+ */
+Driver *daemon_driver(Daemon *daemon, const char *uri, Error *err);
 
 /* SIGHUP: what others may have changed on the host is put right. Guests and definitions stay as they are. */
 void daemon_reload(Daemon *daemon);

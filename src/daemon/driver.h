@@ -55,7 +55,7 @@ typedef struct DriverOps {
         const NetworkOps *networks;
         int error_domain; /* who speaks in errors */
 
-        int (*load)(Driver *driver, Error *err); /* when the daemon starts; may block */
+        int (*load)(Driver *driver, Error *err); /* daemon_driver() says when; the host's own may block */
         void (*retire)(Driver *driver);          /* it is about to end, its clients still there. May be NULL */
         void (*unload)(Driver *driver);          /* when it ends; guests stay */
         uint64_t (*version)(Driver *driver);     /* of the hypervisor: major * 1000000 + minor * 1000 + release */

@@ -85,19 +85,10 @@ int handle_connect_supports_feature(Call *call, const WireConnectSupportsFeature
 
 static Driver *find_driver(Daemon *daemon, const char *uri, Error *err)
 {
-        /* an empty URI asks for whatever this host has */
-        if (!*uri)
-                return daemon->drivers[0];
-        for (size_t i = 0; i < N_DRIVERS; i++) {
-                if (str_eq(uri, daemon->drivers[i]->ops->uri))
-                        return daemon->drivers[i];
-        }
-        if (str_starts(uri, "qemu:") && str_ends(uri, "/session"))
-                err_set(err, ERR_NO_CONNECT,
-                        "'%s': droverd runs the guests of the system; there is no session instance, use qemu:///system",
-                        uri);
-        else
-                err_set(err, ERR_NO_CONNECT, "'%s'; droverd knows qemu:///system and test:///default", uri);
+        if (!str_starts(uri, "qemu:") || !str_ends(uri, "/session"))
+                return daemon_driver(daemon, uri, err);
+        err_set(err, ERR_NO_CONNECT,
+                "'%s': droverd runs the guests of the system; there is no session instance, use qemu:///system", uri);
         return NULL;
 }
 

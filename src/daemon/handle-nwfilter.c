@@ -36,7 +36,7 @@ static NwStored *find_uuid(const Call *call, const Uuid *uuid, Error *err)
         NwStored *stored = filters_of(call) ? registry_find_uuid(filters_of(call)->all, uuid) : NULL;
         char text[UUID_TEXT_LEN + 1];
 
-        if (stored && stored->def)
+        if (stored && nw_stored_is_defined(stored))
                 return stored;
         err_set(err, ERR_NO_NWFILTER, "no nwfilter with matching uuid '%s'", uuid_format(uuid, text));
         return NULL;
@@ -64,12 +64,17 @@ int handle_nwfilter_lookup_by_uuid(Call *call, const WireNwfilterLookupByUuidArg
 
 int handle_nwfilter_get_xml_desc(Call *call, const WireNwfilterGetXmlDescArgs *args, Error *err)
 {
-        const NwStored *stored;
+        NwStored *stored;
+        const NwFilter *def;
         AUTO(Buf) text = { 0 };
 
         if (call_check_flags(call, args->flags, 0, err) < 0 || !(stored = find_uuid(call, &args->nwfilter.uuid, err)))
                 return -1;
-        nw_filter_format(stored->def, &text);
+        def = nw_stored_def(stored);
+        if (!def)
+                return err_set(err, ERR_INTERNAL, "network filter '%s' cannot be read; the log says why",
+                               stored->name);
+        nw_filter_format(def, &text);
         call_reply(call, &(WireNwfilterGetXmlDescRet){ .xml = buf_text(&text) });
         return 0;
 }
@@ -87,7 +92,7 @@ static uint32_t list(Call *call, const NwStored ***ret)
         for (size_t i = 0; i < len; i++) {
                 const NwStored *stored = registry_at(filters->all, i);
 
-                if (stored->def)
+                if (nw_stored_is_defined(stored))
                         (*ret)[n++] = stored;
         }
         return n;

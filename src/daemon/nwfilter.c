@@ -7,11 +7,13 @@
 #include "daemon/nwfilter.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,19 +42,39 @@ static void stored_remove(NwFilters *f, NwStored *stored)
         stored_free(stored);
 }
 
+bool nw_stored_is_defined(const NwStored *stored)
+{
+        return stored->def || stored->stock;
+}
+
+NwFilter *nw_stored_def(NwStored *stored)
+{
+        AUTO(Error) err = { 0 };
+
+        if (!stored->stock)
+                return stored->def;
+        if (nw_filter_parse(stored->stock->xml, strlen(stored->stock->xml), 0, &stored->def, NULL, &err) < 0) {
+                log_error("network filter '%s': %s", stored->name, err.text);
+                return NULL;
+        }
+        stored->def->head->uuid = stored->uuid;
+        stored->stock = NULL;
+        return stored->def;
+}
+
 NwStored *nw_filters_find(const NwFilters *f, const char *name)
 {
         NwStored *stored = registry_find_name(f->all, name);
 
-        return stored && stored->def ? stored : NULL;
+        return stored && nw_stored_is_defined(stored) ? stored : NULL;
 }
 
 const NwFilter *nw_filters_newest(void *arg, const char *name)
 {
         const NwFilters *f = arg;
-        const NwStored *stored = registry_find_name(f->all, name);
+        NwStored *stored = registry_find_name(f->all, name);
 
-        return stored && !stored->going ? stored->next ?: stored->def : NULL;
+        return stored && !stored->going ? stored->next ?: nw_stored_def(stored) : NULL;
 }
 
 /* --- define --- */
@@ -70,11 +92,12 @@ static void define_end(Define *d, const Error *failure)
 
         if (failure) {
                 stored->next = nw_filter_unref(stored->next);
-                if (!stored->def)
+                if (!nw_stored_is_defined(stored))
                         stored_remove(d->filters, stored);
         } else {
                 nw_filter_unref(stored->def);
                 stored->def = TAKE(stored->next);
+                stored->stock = NULL;
         }
         d->done(d->arg, failure);
         free(d);
@@ -168,10 +191,10 @@ static void on_removed(void *arg, const Error *failure)
 static bool is_taken_in(const NwFilters *f, const NwStored *stored)
 {
         for (size_t i = 0; i < registry_len(f->all); i++) {
-                const NwStored *other = registry_at(f->all, i);
+                const NwFilter *other = nw_stored_def(registry_at(f->all, i));
 
-                for (size_t e = 0; other->def && e < other->def->n_entries; e++) {
-                        if (other->def->entries[e].ref && str_eq(other->def->entries[e].ref->filter, stored->name))
+                for (size_t e = 0; other && e < other->n_entries; e++) {
+                        if (other->entries[e].ref && str_eq(other->entries[e].ref->filter, stored->name))
                                 return true;
                 }
         }
@@ -196,12 +219,58 @@ void nw_filters_undefine(NwFilters *f, NwStored *stored, NwDone *done, void *arg
 
 /* --- load --- */
 
+static const char uuid_begins[] = "  <uuid>", uuid_ends[] = "</uuid>\n";
+
+/* As nw_filter_format() writes it: the facts hold the same without a UUID, which follows the first line. */
+static void put_stock(const NwStock *stock, const Uuid *uuid, Buf *ret)
+{
+        size_t head = strcspn(stock->xml, "\n") + 1;
+        char text[UUID_TEXT_LEN + 1];
+
+        buf_put(ret, stock->xml, head);
+        buf_format(ret, "%s%s%s", uuid_begins, uuid_format(uuid, text), uuid_ends);
+        buf_put_text(ret, stock->xml + head);
+}
+
+static const NwStock *find_stock(const char *name)
+{
+        for (size_t i = 0; i < N_NW_STOCK; i++) {
+                if (str_eq(nw_stock[i].name, name))
+                        return &nw_stock[i];
+        }
+        return NULL;
+}
+
+/* Whether the text is what put_stock() wrote. */
+static bool is_stock(const NwStock *stock, const char *xml, Uuid *ret)
+{
+        size_t head = strcspn(stock->xml, "\n") + 1;
+        char text[UUID_TEXT_LEN + 1];
+        AUTO(Buf) written = { 0 };
+
+        if (strncmp(xml, stock->xml, head) != 0 || !str_starts(xml + head, uuid_begins))
+                return false;
+        snprintf(text, sizeof(text), "%.*s", UUID_TEXT_LEN, xml + head + strlen(uuid_begins));
+        if (uuid_parse(text, ret) < 0)
+                return false;
+        put_stock(stock, ret, &written);
+        return str_eq(buf_text(&written), xml);
+}
+
 static int load_one(void *arg, const char *name, const char *xml, bool autostart UNUSED, Error *err)
 {
         NwFilters *f = arg;
+        const NwStock *stock = find_stock(name);
         AUTO(NwFilter) *filter = NULL;
         NwStored *stored;
+        Uuid uuid;
 
+        /* known to be in order: most hosts use none of them, which then need no XML parser either */
+        if (stock && is_stock(stock, xml, &uuid) && !registry_find_uuid(f->all, &uuid) &&
+            !registry_find_name(f->all, name)) {
+                stored_new(f, name, &uuid)->stock = stock;
+                return 0;
+        }
         if (nw_filter_parse(xml, strlen(xml), 0, &filter, NULL, err) < 0 ||
             def_store_check_file(name, filter->head->name, err) < 0 || find_same(f, filter, &stored, err) < 0)
                 return -1;
@@ -219,17 +288,15 @@ static int make_stock(NwFilters *f, const char *dir, Error *err)
 
         for (size_t i = 0; i < N_NW_STOCK; i++) {
                 AUTOFREE char *path = str_format("%s/%s.xml", dir, nw_stock[i].name);
-                AUTO(NwFilter) *filter = NULL;
                 AUTO(Buf) xml = { 0 };
                 struct stat st;
+                Uuid uuid;
                 bool is_there = stat(path, &st) == 0;
 
                 if (is_there ? st.st_size > 0 : made)
                         continue;
-                if (nw_filter_parse(nw_stock[i].xml, strlen(nw_stock[i].xml), 0, &filter, NULL, err) < 0)
-                        return -1;
-                uuid_new_random(&filter->head->uuid);
-                nw_filter_format(filter, &xml);
+                uuid_new_random(&uuid);
+                put_stock(&nw_stock[i], &uuid, &xml);
                 if (file_write_atomic(path, xml.data, xml.len, 0600, err) < 0)
                         return -1;
         }

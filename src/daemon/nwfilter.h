@@ -27,9 +27,10 @@ typedef void NwDone(void *arg, const Error *failure);
 typedef struct NwStored {
         char *name;
         Uuid uuid;
-        NwFilter *def;  /* NULL until it is defined for the first time */
-        NwFilter *next; /* what it is about to be, and its devices have already; NULL: nothing */
-        bool going;     /* it is being undefined */
+        const NwStock *stock; /* what it is, as long as nobody has asked: nw_stored_def() then makes def of it */
+        NwFilter *def;        /* NULL until it is defined for the first time */
+        NwFilter *next;       /* what it is about to be, and its devices have already; NULL: nothing */
+        bool going;           /* it is being undefined */
 } NwStored;
 
 /* How a guest's address is found out when nobody says it (CTRL_IP_LEARNING). */
@@ -73,6 +74,9 @@ struct NwFilters {
 int nw_filters_load(Driver *driver, FileQueue *files, Error *err);
 NwFilters *nw_filters_free(NwFilters *filters); /* rules stay; NULL gives NULL; returns NULL */
 
+bool nw_stored_is_defined(const NwStored *stored);
+/* Its definition, borrowed; NULL: there is none, or it cannot be read, which the log says. */
+NwFilter *nw_stored_def(NwStored *stored);
 NwStored *nw_filters_find(const NwFilters *filters, const char *name); /* a defined one, or NULL; borrowed */
 /* What compiles filters asks: the newest of that name. arg: NwFilters. */
 const NwFilter *nw_filters_newest(void *arg, const char *name);

@@ -3,16 +3,75 @@
  *
  * libxml2 calls us for each element and text; we build the tree in one arena.
  * Text is gathered until the next tag, because libxml2 may cut it anywhere.
- * The first problem stops the parser and is the one reported.
+ * The first problem stops the parser and is the one reported. The library is
+ * loaded at the first use.
  */
 #include "model/xml.h"
 
 #include "base/str.h"
 
 #include <ctype.h>
+#include <dlfcn.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
 #include <pthread.h>
+
+#if LIBXML_VERSION >= 21400
+#define LIBRARY "libxml2.so.16"
+#else
+#define LIBRARY "libxml2.so.2"
+#endif
+
+/* What we call of it. */
+typedef struct Library {
+        __typeof__(xmlSAX2GetLineNumber) *line_number;
+        __typeof__(xmlStopParser) *stop;
+        __typeof__(xmlInitParser) *init;
+        __typeof__(xmlCreateMemoryParserCtxt) *parser_new;
+        __typeof__(xmlFreeParserCtxt) *parser_free;
+        __typeof__(xmlCtxtUseOptions) *use_options;
+        __typeof__(xmlParseDocument) *parse;
+        char *missing; /* why there is none; NULL: there is */
+} Library;
+
+/*
+ * Loaded when the first XML is read, and for the life of the process: with ICU and the C++ runtime, which it brings, it
+ * takes a millisecond and 200 kB of memory, and a daemon without definitions needs it for nothing.
+ */
+static Library library;
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+
+static void library_load(void)
+{
+        static const struct {
+                const char *name;
+                size_t at;
+        } symbols[] = {
+                { "xmlSAX2GetLineNumber", offsetof(Library, line_number) },
+                { "xmlStopParser", offsetof(Library, stop) },
+                { "xmlInitParser", offsetof(Library, init) },
+                { "xmlCreateMemoryParserCtxt", offsetof(Library, parser_new) },
+                { "xmlFreeParserCtxt", offsetof(Library, parser_free) },
+                { "xmlCtxtUseOptions", offsetof(Library, use_options) },
+                { "xmlParseDocument", offsetof(Library, parse) },
+        };
+        void *loaded = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+        if (!loaded) {
+                library.missing = str_dup(dlerror());
+                return;
+        }
+        for (size_t i = 0; i < ARRAY_LEN(symbols); i++) {
+                void *found = dlsym(loaded, symbols[i].name);
+
+                if (!found) {
+                        library.missing = str_format(LIBRARY " has no %s", symbols[i].name);
+                        return;
+                }
+                memcpy((char *)&library + symbols[i].at, &found, sizeof(found));
+        }
+        library.init(); /* workers parse too: its first use must not be two at once */
+}
 
 typedef struct Builder {
         xmlParserCtxt *parser;
@@ -36,8 +95,8 @@ static void PRINTF(2, 3) refuse(Builder *b, const char *fmt, ...)
         va_start(ap, fmt);
         sentence = str_vformat(fmt, ap);
         va_end(ap);
-        err_set(b->err, ERR_XML, "(%s) line %d: %s", b->what, xmlSAX2GetLineNumber(b->parser), sentence);
-        xmlStopParser(b->parser);
+        err_set(b->err, ERR_XML, "(%s) line %d: %s", b->what, library.line_number(b->parser), sentence);
+        library.stop(b->parser);
 }
 
 static bool count_item(Builder *b)
@@ -60,7 +119,7 @@ static XmlNode *add_node(Builder *b)
         XmlNode *node = arena_new_one(b->arena, XmlNode);
 
         node->parent = b->open;
-        node->line = xmlSAX2GetLineNumber(b->parser);
+        node->line = library.line_number(b->parser);
         if (!b->open)
                 b->root = node;
         else if (b->open->last)
@@ -188,9 +247,6 @@ static void set_handlers(xmlParserCtxt *parser, Builder *b)
         parser->userData = b;
 }
 
-/* Workers parse too: libxml2's first use must not be two at once. */
-static pthread_once_t xml_once = PTHREAD_ONCE_INIT;
-
 int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error *err)
 {
         Builder b = { .what = what, .err = err };
@@ -199,17 +255,20 @@ int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error
                 return err_set(err, ERR_XML, "(%s) longer than %d bytes", what, XML_SIZE_MAX);
         if (!len)
                 return err_set(err, ERR_XML, "(%s) is empty", what);
-        pthread_once(&xml_once, xmlInitParser);
-        b.parser = xmlCreateMemoryParserCtxt(text, (int)len);
+        pthread_once(&library_once, library_load);
+        if (library.missing)
+                return err_set(err, ERR_INTERNAL, "(%s) reading XML needs the library libxml2: %s", what,
+                               library.missing);
+        b.parser = library.parser_new(text, (int)len);
         if (!b.parser)
                 return err_set(err, ERR_NO_MEMORY, "(%s) no XML parser", what);
         b.arena = arena_new();
         set_handlers(b.parser, &b);
-        xmlCtxtUseOptions(b.parser, XML_PARSE_NONET | XML_PARSE_NOENT);
-        xmlParseDocument(b.parser);
+        library.use_options(b.parser, XML_PARSE_NONET | XML_PARSE_NOENT);
+        library.parse(b.parser);
         if (!b.failed && (!b.parser->wellFormed || !b.root))
                 refuse(&b, "not well-formed");
-        xmlFreeParserCtxt(b.parser);
+        library.parser_free(b.parser);
         buf_done(&b.text);
         if (b.failed) {
                 arena_free(b.arena);

@@ -147,6 +147,16 @@ def sockets(daemon):
     return [(stat.S_IMODE(s.st_mode), grp.getgrgid(s.st_gid).gr_name) for s in found]
 
 
+def test_what_a_bare_daemon_does_not_need_is_not_loaded(start):
+    """The XML library comes with the first definition that is read, the driver for tests with its first client."""
+    daemon = start("")
+    maps = pathlib.Path(f"/proc/{daemon.process.pid}/maps")
+    assert "allow-arp" in daemon.virsh("nwfilter-list", driver="qemu")
+    assert "libxml2" not in maps.read_text()
+    assert daemon.virsh("list", "--name").split() == ["test"]
+    assert "libxml2" in maps.read_text()
+
+
 def test_sockets_have_the_modes_and_the_group_that_are_set(start, tmp_path):
     """CFG-18, REM-24: a group of this host's may manage guests without being root."""
     daemon = start('unix_sock_group = "daemon"\nunix_sock_ro_perms = "0750"\nunix_sock_rw_perms = "0770"\n')

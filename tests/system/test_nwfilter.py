@@ -86,6 +86,26 @@ def test_every_host_has_the_usual_filters(host):
     assert host.virsh("nwfilter-dumpxml", "clean-traffic") == xml
 
 
+def test_a_usual_filter_that_was_edited_by_hand_counts_as_it_was_edited(host):
+    """NET-36: one that nobody touched is not even read before it is asked for; another is what its file says."""
+    kept = host.read_file("/etc/drover/nwfilter/allow-ipv6.xml")
+    uuid = re.search("<uuid>(.*)</uuid>", kept)[1]
+    host.write_file("/etc/drover/nwfilter/allow-ipv6.xml", kept.replace("accept", "drop"))
+    broken = host.read_file("/etc/drover/nwfilter/allow-ipv4.xml")
+    host.write_file("/etc/drover/nwfilter/allow-ipv4.xml", broken.replace("</filter>", ""))
+    try:
+        restart(host)
+        assert "allow-ipv4.xml" in host.daemon.log.read_text(), "what cannot be read is named at the start"
+        assert "allow-ipv4 " not in host.virsh("nwfilter-list") + " "
+        assert "action='drop'" in host.virsh("nwfilter-dumpxml", uuid)
+    finally:
+        host.write_file("/etc/drover/nwfilter/allow-ipv6.xml", kept)
+        host.write_file("/etc/drover/nwfilter/allow-ipv4.xml", broken)
+        restart(host)
+    assert host.virsh("nwfilter-dumpxml", "allow-ipv6") == kept
+    assert "is in use" in refused(host, "nwfilter-undefine", "no-mac-spoofing"), "others that are not read yet take it in"
+
+
 def test_a_filter_is_defined_changed_and_removed(host):
     """NET-36, NET-38: identity stays, what is wrong is refused with its place, and what is in use stays."""
     define(host, "mine", "<rule action='drop' direction='in'><tcp dstportstart='22'/></rule>")
