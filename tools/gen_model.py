@@ -235,13 +235,13 @@ class Tables:
     def field(self, struct, entry, whens, shared):
         path, member, row, prefix = entry
         parts = [f'"{path}"', f'"{member}"', f"FIELD_{row.kind.upper()}", f"offsetof({struct.name}, {member})"]
-        extra = []
+        extra, limits, notes = [], [], []
         head, _, last = member.rpartition(".")
         head = head + "." if head else ""
         if row.kind == "list":
             extra.append(f".extra = offsetof({struct.name}, {head}n_{last})")
             if row.get("most"):
-                extra.append(f".max = {row.get('most')}")
+                limits.append(f".max = {row.get('most')}")
         elif row.get("has"):
             extra.append(f".extra = offsetof({struct.name}, {head}has_{last})")
         if row.kind == "enum":
@@ -249,31 +249,33 @@ class Tables:
         elif row.kind in ("struct", "list"):
             extra.append(f".of = &{self.model.structs[row.of].var}_info")
         if row.kind in ("memory", "bytes"):
-            extra.append(f".unit = {UNITS[row.get('default_unit')] if row.kind == 'memory' else 1}")
+            limits.append(f".unit = {UNITS[row.get('default_unit')] if row.kind == 'memory' else 1}")
         low, high = LIMITS.get(row.kind, (None, None))
         if row.get("range"):
             low, high = (int(n) for n in re.fullmatch(r"(-?\d+)-(\d+)", row.get("range")).groups())
         if low is not None and (low or row.kind == "int"):
-            extra.append(f".min = {low if low > -2**31 else 'INT32_MIN'}")
+            limits.append(f".min = {low if low > -2**31 else 'INT32_MIN'}")
         if high is not None:
-            extra.append(f".max = {high}{'U' if high > 2**31 else ''}{'LL' if high > 2**32 else ''}")
+            limits.append(f".max = {high}{'U' if high > 2**31 else ''}{'LL' if high > 2**32 else ''}")
         if row.get("default"):
             extra.append(f'.fallback = "{row.get("default")}"')
         if row.get("width"):
             extra.append(f".width = {row.get('width')}")
         for key in ("kept_prefix", "live_prefix"):
             if row.get(key):
-                extra.append(f'.{key} = "{row.get(key)}"')
+                notes.append(f'.{key} = "{row.get(key)}"')
         for key in ("required", "keep", "always", "runtime", "secret", "abi", "live", "verbatim", "placed"):
             if row.get(key):
                 extra.append(f".{key} = true")
         for key in ("idle", "unmet", "only"):
             if row.get(key):
-                extra.append(f'.{key} = "{row.get(key)}"')
+                notes.append(f'.{key} = "{row.get(key)}"')
         if shared:
             extra.append(".shared = true")
         if row.get("when"):
-            extra.append(f".when = &{struct.var}_whens[{whens[(row.get('when'), prefix)]}]")
+            notes.append(f".when = &{struct.var}_whens[{whens[(row.get('when'), prefix)]}]")
+        extra.append(f".range = &(const FieldRange){{ {', '.join(limits)} }}" if limits else ".range = &field_any_range")
+        extra.append(f".notes = &(const FieldNotes){{ {', '.join(notes)} }}" if notes else ".notes = &field_no_notes")
         return "        { " + ", ".join(parts + extra) + f" }}, /* {row.origin} */"
 
     def struct(self, struct):

@@ -44,20 +44,20 @@ static uint64_t most_of(const Field *field)
 {
         switch (field->type) {
         case FIELD_UINT:
-                return field->max;
+                return field->range->max;
         case FIELD_INT:
-                return field->max;
+                return field->range->max;
         case FIELD_ENUM:
                 return field->words->n_words - 1;
         default:
-                return field->max ? field->max : INT64_MAX;
+                return field->range->max ? field->range->max : INT64_MAX;
         }
 }
 
 static int check_number(const ParamGroup *group, const ParamRow *row, uint64_t value, Error *err)
 {
         const Field *field = field_of(group, row);
-        uint64_t least = field->min > 0 ? (uint64_t)field->min : 0;
+        uint64_t least = field->range->min > 0 ? (uint64_t)field->range->min : 0;
 
         if ((value == 0 && field->type != FIELD_INT) || (group->unset && value >= group->unset))
                 return 0;

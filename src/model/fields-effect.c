@@ -29,8 +29,8 @@ static bool asks(const Field *field, const void *def)
 
         if (!field_applies(field, def) || !field_is_set(field, def))
                 return false;
-        if (field->only)
-                return field_format_text(field, def, &text) && is_word_of(field->only, buf_text(&text));
+        if (field->notes->only)
+                return field_format_text(field, def, &text) && is_word_of(field->notes->only, buf_text(&text));
         return !is_switch || *(const Switch *)field_at_const(field, def) == SWITCH_ON;
 }
 
@@ -43,14 +43,16 @@ static int see(const Walk *walk, const Field *field, const void *def, const char
 {
         bool at_root = str_eq(field->path, ".");
 
-        if ((!field->idle && !field->unmet) || !asks(field, def))
+        if ((!field->notes->idle && !field->notes->unmet) || !asks(field, def))
                 return 0;
         if (!walk->warnings)
-                return field->unmet ? err_set(walk->err, ERR_CONFIG_UNSUPPORTED, "'%s%s%s' cannot be had: %s", path,
-                                              at_root ? "" : "/", at_root ? "" : field->path, field->unmet)
-                                    : 0;
+                return field->notes->unmet
+                               ? err_set(walk->err, ERR_CONFIG_UNSUPPORTED, "'%s%s%s' cannot be had: %s", path,
+                                         at_root ? "" : "/", at_root ? "" : field->path, field->notes->unmet)
+                               : 0;
         warnings_add(walk->warnings, "%s%s%s %s: %s", path, at_root ? "" : "/", at_root ? "" : field->path,
-                     field->unmet ? "prevents a start" : "has no effect", field->unmet ?: field->idle);
+                     field->notes->unmet ? "prevents a start" : "has no effect",
+                     field->notes->unmet ?: field->notes->idle);
         return 0;
 }
 

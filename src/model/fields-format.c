@@ -25,12 +25,12 @@ static bool is_hidden(const Writer *w, const Field *field)
                 return true;
         if (inactive && field->runtime)
                 return true;
-        if (inactive && (field->kept_prefix || field->live_prefix)) {
+        if (inactive && (field->notes->kept_prefix || field->notes->live_prefix)) {
                 const char *text = field_text_of(field, w->def);
 
-                if (text && field->kept_prefix)
-                        return !str_starts(text, field->kept_prefix);
-                return text && str_starts(text, field->live_prefix);
+                if (text && field->notes->kept_prefix)
+                        return !str_starts(text, field->notes->kept_prefix);
+                return text && str_starts(text, field->notes->live_prefix);
         }
         return false;
 }

@@ -36,9 +36,9 @@ static bool is_left_out(const Field *field, const char *text, const FieldsReader
                 return false;
         if (field->runtime)
                 return true;
-        if (field->kept_prefix)
-                return !str_starts(text, field->kept_prefix);
-        return field->live_prefix && str_starts(text, field->live_prefix);
+        if (field->notes->kept_prefix)
+                return !str_starts(text, field->notes->kept_prefix);
+        return field->notes->live_prefix && str_starts(text, field->notes->live_prefix);
 }
 
 static int read_text(const Place *place, const Field *field, const XmlNode *node, const char *text)
@@ -49,7 +49,7 @@ static int read_text(const Place *place, const Field *field, const XmlNode *node
         if (is_left_out(field, text, place->reader))
                 return 0;
         /* as stock daemons do, so that what they hold can be defined here */
-        if (field->kept_prefix && place->reader->flags & DEF_PARSE_INACTIVE && !field_is_plain_name(text)) {
+        if (field->notes->kept_prefix && place->reader->flags & DEF_PARSE_INACTIVE && !field_is_plain_name(text)) {
                 warnings_add(place->reader->warnings,
                              "line %d: %s '%s' is ignored: it has letters, digits, '-', '_' and '.' only", node->line,
                              field->path, text);
@@ -108,7 +108,7 @@ static void warn_not_applying(const Place *place, const Field *field, const XmlN
 
         put_path(node, place->reader->warnings, &path);
         warnings_add(place->reader->warnings, "line %d: %s%s%s is ignored: it applies only when %s", node->line,
-                     buf_text(&path), attr ? "/@" : "", attr ?: "", field->when->text);
+                     buf_text(&path), attr ? "/@" : "", attr ?: "", field->notes->when->text);
 }
 
 /* Attributes that are known, but not for this kind of thing. */
@@ -136,8 +136,8 @@ static int read_list(const Place *place, const Field *field, XmlNode *first)
 
         for (XmlNode *x = first; x; x = xml_next(x->next, first->name))
                 n++;
-        if (field->max && n > field->max)
-                return fields_refuse(first, place->reader, "there can be only %d", (int)field->max);
+        if (field->range->max && n > field->range->max)
+                return fields_refuse(first, place->reader, "there can be only %d", (int)field->range->max);
         items = arena_new_array(place->reader->arena, void *, n);
         n = 0;
         for (XmlNode *x = first; x; x = xml_next(x->next, first->name)) {

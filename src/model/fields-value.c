@@ -45,7 +45,7 @@ static int parse_memory(const Field *field, const char *text, const char *unit, 
 
         if (str_to_u64(text, &value) < 0)
                 return refuse(field, text, err);
-        if (units_to_bytes(value, unit, field->unit, UINT64_MAX - 1023, &bytes, &why) < 0)
+        if (units_to_bytes(value, unit, field->range->unit, UINT64_MAX - 1023, &bytes, &why) < 0)
                 return err_set(err, why.code, "'%s': %s", field->path, why.text);
         *(uint64_t *)at = field->type == FIELD_MEMORY ? units_bytes_to_kib(bytes) : bytes;
         return 0;
@@ -61,7 +61,7 @@ static int parse_u32(const Field *field, const char *text, void *at)
         } else if (str_to_u64(text, &value) < 0) {
                 return -1;
         }
-        if (value > field->max || (int64_t)value < field->min)
+        if (value > field->range->max || (int64_t)value < field->range->min)
                 return -1;
         *(uint32_t *)at = (uint32_t)value;
         return 0;
@@ -73,7 +73,8 @@ static int parse_u64(const Field *field, const char *text, void *at)
 
         if (str_to_u64(text, &value) < 0)
                 return -1;
-        if ((field->max && value > field->max) || (field->min > 0 && value < (uint64_t)field->min))
+        if ((field->range->max && value > field->range->max) ||
+            (field->range->min > 0 && value < (uint64_t)field->range->min))
                 return -1;
         *(uint64_t *)at = value;
         return 0;
@@ -83,7 +84,7 @@ static int parse_i32(const Field *field, const char *text, void *at)
 {
         int64_t value;
 
-        if (str_to_i64(text, &value) < 0 || value < field->min || value > (int64_t)field->max)
+        if (str_to_i64(text, &value) < 0 || value < field->range->min || value > (int64_t)field->range->max)
                 return -1;
         *(int32_t *)at = (int32_t)value;
         return 0;
@@ -153,7 +154,7 @@ int field_parse_text(const Field *field, const char *text, const char *unit, voi
         if (field->type == FIELD_STRING) {
                 if (!field->verbatim)
                         text = trimmed(arena, text);
-                if (field->kept_prefix && !field_is_plain_name(text))
+                if (field->notes->kept_prefix && !field_is_plain_name(text))
                         return err_set(err, ERR_XML,
                                        "'%s' cannot be '%s': it has letters, digits, '-', '_' and '.' only",
                                        field->path, text);

@@ -7,6 +7,9 @@
 
 #include "base/str.h"
 
+const FieldRange field_any_range;
+const FieldNotes field_no_notes;
+
 const char *enum_text(const EnumWords *words, unsigned value)
 {
         return value && value <= words->n_words ? words->words[value - 1] : NULL;
@@ -23,7 +26,7 @@ unsigned enum_find(const EnumWords *words, const char *text)
 
 bool field_applies(const Field *field, const void *def)
 {
-        const FieldWhen *when = field->when;
+        const FieldWhen *when = field->notes->when;
 
         if (!when)
                 return true;

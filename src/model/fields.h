@@ -61,28 +61,42 @@ typedef struct FieldWhen {
 
 typedef struct StructInfo StructInfo;
 
+/* What numbers may be: without pointers, so that these are shared by all who run the program. */
+typedef struct FieldRange {
+        uint64_t unit; /* bytes that a number without a unit counts */
+        int64_t min;
+        uint64_t max;
+} FieldRange;
+
+/* What few fields have. */
+typedef struct FieldNotes {
+        const char *kept_prefix; /* only values with this prefix outlive a run */
+        const char *live_prefix; /* values with this prefix do not */
+        const FieldWhen *when;
+        const char *idle;  /* why it has no effect */
+        const char *unmet; /* why it cannot be had */
+        const char *only;  /* ... when it is one of these words */
+} FieldNotes;
+
+/* There are over a thousand, and the loader writes each pointer of theirs: all that is rare stands elsewhere. */
 typedef struct Field {
         const char *path;   /* 'driver/@queues', below the element of the struct */
         const char *member; /* name of the C member */
         FieldType type;
         uint16_t offset;
         uint16_t extra; /* offset of has_X or of the list's count; 0: there is none */
-        const EnumWords *words;
-        const StructInfo *of;
-        uint64_t unit; /* bytes that a number without a unit counts */
-        int64_t min;
-        uint64_t max;
+        uint8_t width;  /* hex digits */
+        bool required : 1, keep : 1, always : 1, runtime : 1, secret : 1, abi : 1, live : 1, verbatim : 1, placed : 1;
+        bool shared : 1;        /* an earlier field has the same member, under another condition */
+        const EnumWords *words; /* of an enum; else NULL */
+        const StructInfo *of;   /* of a struct or list; else NULL */
         const char *fallback;
-        uint8_t width;           /* hex digits */
-        const char *kept_prefix; /* only values with this prefix outlive a run */
-        const char *live_prefix; /* values with this prefix do not */
-        bool required, keep, always, runtime, secret, abi, live, verbatim, placed;
-        bool shared; /* an earlier field has the same member, under another condition */
-        const FieldWhen *when;
-        const char *idle;  /* why it has no effect */
-        const char *unmet; /* why it cannot be had */
-        const char *only;  /* ... when it is one of these words */
+        const FieldRange *range; /* never NULL */
+        const FieldNotes *notes; /* never NULL */
 } Field;
+
+extern const FieldRange field_any_range;
+extern const FieldNotes field_no_notes;
 
 /* One element of the XML below a struct's own: its fields and children are runs in the tables. */
 typedef struct FieldNode {

@@ -46,27 +46,26 @@ typedef struct WireAccess {
 } WireAccess;
 
 typedef struct WireProc {
-        uint32_t program;
-        int32_t number;
         const char *name; /* "domain_get_state"; "qemu_..." and "lxc_..." in those programs */
         const char *api;  /* the public function it serves: what errors name; NULL: none */
+        uint32_t program;
+        int32_t number;
 
-        size_t args_size; /* 0: no arguments, and the two functions are NULL */
         WireDecode *args_decode;
         WireEncode *args_encode;
-        size_t ret_size; /* 0: the reply is empty */
         WireDecode *ret_decode;
         WireEncode *ret_encode;
+        uint32_t args_size; /* 0: no arguments, and the two functions are NULL */
+        uint32_t ret_size;  /* 0: the reply is empty */
 
         const WireAccess *access;
-        size_t n_access;
-        WireRight filter; /* a list leaves out what the caller does not have this right on */
-
-        size_t flags_at; /* of the member `flags`, when has_flags */
         uint32_t sparse_flag;
-        WireStream stream;
-        WireFds fds_in, fds_out;
-        WireRuns runs;
+        uint16_t flags_at; /* of the member `flags`, when has_flags */
+        uint8_t n_access;
+        WireRight filter : 8; /* a list leaves out what the caller does not have this right on */
+        WireStream stream : 8;
+        WireFds fds_in : 8, fds_out : 8;
+        WireRuns runs : 8;
         bool has_flags;
         bool high_priority;
         bool readonly; /* a read-only connection may call it */

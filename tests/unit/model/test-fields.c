@@ -53,7 +53,7 @@ static const char *sample_text(const Field *field)
                 if (str_eq(field->path, special[i][0]))
                         return special[i][1];
         }
-        if (field->kept_prefix)
+        if (field->notes->kept_prefix)
                 return "ua-a.b_1"; /* a plain word, as it is a name towards QEMU */
         return "a<>&'\"b";
 }
@@ -62,8 +62,8 @@ static void set_number(const Field *field, void *def, int64_t value)
 {
         void *at = field_at(field, def);
 
-        if (field->max && (uint64_t)value > field->max)
-                value = (int64_t)field->max;
+        if (field->range->max && (uint64_t)value > field->range->max)
+                value = (int64_t)field->range->max;
         if (field_size(field) == 4)
                 *(int32_t *)at = (int32_t)value;
         else
@@ -75,7 +75,7 @@ static void set_number(const Field *field, void *def, int64_t value)
 /* The condition holds: what it looks at gets the first value that is right. */
 static void satisfy(const Field *field, const StructInfo *info, void *def)
 {
-        const FieldWhen *when = field->when;
+        const FieldWhen *when = field->notes->when;
 
         for (size_t i = 0; when && i < info->n_fields; i++) {
                 const Field *other = &info->fields[i];
@@ -115,7 +115,7 @@ static void *sample_struct(const StructInfo *info)
         for (size_t i = 0; !any && i < info->n_fields; i++) {
                 const Field *field = &info->fields[i];
 
-                if (field->when || field->type == FIELD_STRUCT ||
+                if (field->notes->when || field->type == FIELD_STRUCT ||
                     (field->type == FIELD_LIST && i + 1 < info->n_fields))
                         continue;
                 set_sample(field, info, def);
@@ -156,7 +156,7 @@ static void set_sample(const Field *field, const StructInfo *info UNUSED, void *
         case FIELD_I64:
         case FIELD_MEMORY:
         case FIELD_BYTES:
-                set_number(field, def, MAX(field->min, (int64_t)1) + 1);
+                set_number(field, def, MAX(field->range->min, (int64_t)1) + 1);
                 break;
         case FIELD_UUID:
                 memset(at, 7, sizeof(Uuid));
