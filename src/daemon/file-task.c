@@ -154,12 +154,48 @@ static void make_now(Change *change)
         change_free(change);
 }
 
+static bool concerns(const Change *change, const char *path)
+{
+        for (char **p = change->paths; *p; p++) {
+                if (str_eq(*p, path))
+                        return true;
+        }
+        return false;
+}
+
+/* The write that waits to be begun and may as well write what `newer` does, or NULL. */
+static Change *find_superseded(FileQueue *queue, const Change *newer)
+{
+        Change *last = NULL;
+
+        if (newer->kind != CHANGE_WRITE || newer->done || !queue->first)
+                return NULL;
+        for (Change *c = queue->first->next; c; c = c->next) {
+                if (concerns(c, newer->paths[0]))
+                        last = c;
+        }
+        return last && last->kind == CHANGE_WRITE && !last->done && last->mode == newer->mode &&
+                               last->durable == newer->durable
+                       ? last
+                       : NULL;
+}
+
 static void put(FileQueue *queue, Change *change)
 {
         bool idle = !queue->first;
+        Change *superseded;
 
         if (!queue->pool) {
                 make_now(change);
+                return;
+        }
+        superseded = find_superseded(queue, change);
+        if (superseded) {
+                Buf content = superseded->content;
+
+                superseded->content = change->content;
+                change->content = content;
+                change_free(change);
                 return;
         }
         change->queue = queue;

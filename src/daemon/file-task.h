@@ -3,7 +3,9 @@
  * daemon/file-task.h - durable changes in droverd's own directories, off the loop
  *
  * One change at a time and in the order asked for, so that two writes to one
- * file never overtake each other.
+ * file never overtake each other. A write that nobody waits for (no done) takes
+ * the place of one of the same file that nobody waits for either and that has
+ * not begun: a guest whose state changes all the time has two in the queue.
  */
 #include "base/buf.h"
 #include "base/err.h"
