@@ -24,8 +24,8 @@
 enum { LOOK_EVERY_MS = 500 };
 
 struct Dump {
-        Domain *dom; /* referenced */
-        QemuRun *run;
+        Domain *dom;         /* referenced */
+        QemuRun *run;        /* NULL: it ended */
         DumpOptions options; /* path NULL */
         DriverDone *done;
         void *arg;
@@ -108,7 +108,8 @@ static void on_resumed(void *arg, const Error *failure)
 
 static void go_on(Dump *dump)
 {
-        if (dump->was_running && guest_state(dump->run->guest) == GUEST_PAUSED && guest_qmp(dump->run->guest))
+        if (dump->run && dump->was_running && guest_state(dump->run->guest) == GUEST_PAUSED &&
+            guest_qmp(dump->run->guest))
                 guest_resume(dump->run->guest, on_resumed, dump);
         else
                 finish(dump);
@@ -160,7 +161,9 @@ static void on_helper_done(void *arg, Buf *said UNUSED, const Error *failure)
                 return;
         }
         dump->written = true;
-        if (dump->options.crash) {
+        if (!dump->run) {
+                finish(dump);
+        } else if (dump->options.crash) {
                 dump->run->stop_reason = VIR_DOMAIN_SHUTOFF_CRASHED;
                 dump->run->stop_event_detail = VIR_DOMAIN_EVENT_STOPPED_CRASHED;
                 guest_stop(dump->run->guest, GUEST_STOP_NORMAL, on_stopped, dump);
@@ -176,6 +179,9 @@ void qemu_dump_on_guest_ended(Dump *dump)
 {
         dump->run = NULL;
         dump->query = NULL;
+        dump->look = timer_free(dump->look);
+        if (dump->committed && !dump->written && dump->helper)
+                return; /* all of its memory is in the file, and whether that gets its name the helper says yet */
         if (!dump->written && !err_is_set(&dump->failure))
                 err_set(&dump->failure, ERR_OPERATION_FAILED, "guest '%s' ended while it was dumped",
                         dump->dom->name);

@@ -1,4 +1,5 @@
-"""A guest that ends while its saved state gets its name: the file and the daemon say the same of it."""
+"""A guest that ends while its saved state, or its dump, gets its name: the file and the daemon say the same of it."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -19,7 +20,7 @@ IDENTITY = "7a4d9f0e-64b1-4f53-9a07-3c3f7f0b8d21"
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    """droverd beside a drover-save that stands still when it is done, for as long as `hold` is there."""
+    """droverd beside a drover-save that stands still when it is done, once for each `hold` that is there."""
     place = tmp_path_factory.mktemp("programs")
     built = pathlib.Path(find_program()).parent
     shutil.copy(find_program(), place / "droverd")
@@ -29,7 +30,8 @@ def programs(tmp_path_factory):
     slow = place / "drover-save"
     slow.write_text(f"""#!/bin/sh
 {built / "drover-save"} "$@" || exit $?
-if [ "$1" = write ] && [ -e {place}/hold ]; then
+if [ -e {place}/hold ]; then
+        rm {place}/hold
         echo $$ > {place}/pid.new && mv {place}/pid.new {place}/pid
         kill -STOP $$
 fi
@@ -50,36 +52,54 @@ def daemon(programs):
     daemon.stop()
 
 
-def test_a_guest_that_is_destroyed_behind_the_save_is_saved(daemon, conn, programs):
-    """Else its next start would go on without the state, and one after a restart of the daemon would put it over newer disks."""
+@contextlib.contextmanager
+def named(programs, work):
+    """Does the work on a thread, up to where the helper stands still behind the naming of the file; afterwards the helper goes
+    on, and the work ends well."""
     failures = []
-    dom = conn.defineXML(definition("s", IDENTITY))
-    dom.create()
-    (programs / "hold").touch()
 
-    def save():
-        own = libvirt.open(daemon.uri())
+    def run():
         try:
-            own.lookupByName("s").managedSave()
+            work()
         except libvirt.libvirtError as failure:
             failures.append(failure)
-        own.close()
 
-    saving = threading.Thread(target=save, daemon=True)
-    saving.start()
+    (programs / "pid").unlink(missing_ok=True)
+    (programs / "hold").touch()
+    working = threading.Thread(target=run, daemon=True)
+    working.start()
     wait_for("the file to have its name", (programs / "pid").exists)
     helper = int((programs / "pid").read_text())
     wait_for("the helper to stand still", lambda: state_of_process(helper) == "T")
-    # who only looks waits for no job
-    assert len(dom.memoryPeek(0, 64, libvirt.VIR_MEMORY_PHYSICAL)) == 64
-    dom.destroy()
-    assert not dom.isActive()
-    (programs / "hold").unlink()
+    yield
     os.kill(helper, signal.SIGCONT)
-    saving.join(60)
-    assert not saving.is_alive() and not failures
+    working.join(60)
+    assert not working.is_alive() and not failures
+
+
+def test_a_guest_that_is_destroyed_behind_the_save_is_saved(daemon, conn, programs):
+    """Else its next start would go on without the state, and one after a restart of the daemon would put it over newer disks."""
+    dom = conn.defineXML(definition("s", IDENTITY))
+    dom.create()
+    with named(programs, dom.managedSave):
+        # who only looks waits for no job
+        assert len(dom.memoryPeek(0, 64, libvirt.VIR_MEMORY_PHYSICAL)) == 64
+        dom.destroy()
+        assert not dom.isActive()
     assert (daemon.base / "state/qemu/save/s.save").exists() and dom.hasManagedSaveImage()
     dom.create()
     assert dom.state()[1] == libvirt.VIR_DOMAIN_RUNNING_RESTORED and not dom.hasManagedSaveImage()
     dom.destroy()
     dom.undefine()
+
+
+@pytest.mark.parametrize("flags", [0, libvirt.VIR_DUMP_MEMORY_ONLY, libvirt.VIR_DUMP_CRASH], ids=["whole", "memory", "crash"])
+def test_a_guest_that_ends_behind_its_dump_is_dumped(daemon, conn, programs, flags):
+    """QEMU had said that all of it is written."""
+    file = daemon.base / "core"
+    dom = conn.createXML(definition("d", IDENTITY))
+    with named(programs, lambda: dom.coreDump(str(file), flags)):
+        dom.destroy()
+    assert file.stat().st_size > 0
+    file.unlink()
+    assert conn.listAllDomains() == []
