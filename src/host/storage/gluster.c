@@ -2,7 +2,7 @@
  * host/storage/gluster.c - pools that are a directory of a GlusterFS volume
  *
  * Guests reach its images over the network. To see them, this process mounts the
- * volume where nobody else does: in a mount namespace of its own, which is gone
+ * volume where nobody else does: in a mount namespace of its own, which goes
  * with it.
  */
 #include "host/storage/gluster.h"
@@ -10,9 +10,11 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *seen_at; /* where the volume is; NULL: not mounted yet */
 
@@ -30,19 +32,48 @@ static char *dir_of(const PoolDef *pool)
         return str_format("%s%s%s", dir[0] == '/' ? "" : "/", dir, n && dir[n - 1] == '/' ? "" : "/");
 }
 
+#define ROOM "/tmp"
+
+/*
+ * The program that serves the mount lives in the same namespace, and each would keep the other for ever. Somebody who
+ * waits for our end, whatever ends us, takes the mount away then; one that is only being made finds no place any more.
+ */
+static int leave_somebody_to_unmount(Error *err)
+{
+        int ends[2];
+        pid_t pid;
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return err_errno(err, errno, "cannot make a pipe");
+        pid = fork();
+        if (pid == 0) {
+                dup2(ends[0], STDIN_FILENO);
+                close_range(STDERR_FILENO + 1, ~0U, 0);
+                close(STDOUT_FILENO);
+                close(STDERR_FILENO);
+                while (read(STDIN_FILENO, &(char){ 0 }, 1) < 0 && errno == EINTR)
+                        ;
+                umount2(ROOM "/volume", MNT_FORCE | MNT_DETACH);
+                umount2(ROOM, MNT_DETACH);
+                _exit(0);
+        }
+        close(ends[0]);
+        return pid < 0 ? err_errno(err, errno, "cannot start a process")
+                       : 0; /* the other end is closed when we end */
+}
+
 static int mount_volume(const PoolDef *pool, Error *err)
 {
-        static const char here[] = "/tmp/volume";
+        static const char here[] = ROOM "/volume";
         const char *host = pool->source->hosts[0]->name;
         AUTOFREE char *what = str_format(strchr(host, ':') ? "[%s]:/%s" : "%s:/%s", host, pool->source->name);
 
         if (seen_at)
                 return 0;
         if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") < 0 ||
-            mkdir(here, 0700) < 0)
+            mount("tmpfs", ROOM, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") < 0 || mkdir(here, 0700) < 0)
                 return err_errno(err, errno, "cannot make a place to mount '%s'", what);
-        if (STORAGE_RUN(NULL, err, "mount", "-t", "glusterfs", what, here) < 0)
+        if (leave_somebody_to_unmount(err) < 0 || STORAGE_RUN(NULL, err, "mount", "-t", "glusterfs", what, here) < 0)
                 return -1;
         seen_at = here;
         return 0;
