@@ -285,6 +285,7 @@ int handle_storage_vol_create_xml_from(Call *call, const WireStorageVolCreateXml
 
 int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, Error *err)
 {
+        TaskSpec spec = { .words = { "delete" } };
         Volume *volume;
         Change *change;
         Pool *pool;
@@ -296,7 +297,12 @@ int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, 
             !(change = change_new(call, pool, volume->def->name, err)))
                 return -1;
         change->removes = true;
-        return run(change, &(TaskSpec){ .words = { "delete", change->name } }, err);
+        spec.words[1] = change->name;
+        if (args->flags & VIR_STORAGE_VOL_DELETE_ZEROED) {
+                spec.words[2] = "zeroed";
+                spec.words[3] = volume->def->target.path;
+        }
+        return run(change, &spec, err);
 }
 
 static int wipe(Call *call, const WireStorageVol *wire, uint32_t algorithm, Error *err)

@@ -233,6 +233,27 @@ def test_a_sparse_volume_is_wiped_where_it_holds_something(storage, algorithm):
         subprocess.run(["umount", small], check=True)
 
 
+def test_a_volume_is_overwritten_before_it_is_deleted_where_that_is_asked_for(storage):
+    """STO-25: what another name of the file shows; a pool is not, and says so."""
+    storage.virsh("vol-create-as", "p", "v", "1M")
+    storage.virsh("vol-create-as", "p", "d", "1M", "--format", "dir")
+    (storage.dir / "v").write_bytes(b"secret!!" * (1 << 17))
+    other = storage.daemon.base / "other-name"
+    os.link(storage.dir / "v", other)
+    connection = libvirt.open(storage.daemon.uri(driver="qemu"))
+    pool = connection.storagePoolLookupByName("p")
+    pool.storageVolLookupByName("v").delete(libvirt.VIR_STORAGE_VOL_DELETE_ZEROED)
+    assert other.read_bytes() == bytes(1 << 20) and storage.names() == {"d"}
+    with pytest.raises(libvirt.libvirtError):
+        pool.storageVolLookupByName("d").delete(libvirt.VIR_STORAGE_VOL_DELETE_ZEROED)
+    pool.storageVolLookupByName("d").delete()
+    pool.destroy()
+    with pytest.raises(libvirt.libvirtError, match="unsupported flags"):
+        pool.delete(libvirt.VIR_STORAGE_POOL_DELETE_ZEROED)
+    pool.delete()
+    connection.close()
+
+
 def test_volumes_change_their_size(storage):
     storage.virsh("vol-create-as", "p", "v", "4M", "--format", "qcow2")
     storage.virsh("vol-resize", "v", "6M", "--pool", "p")

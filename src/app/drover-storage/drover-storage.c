@@ -7,7 +7,7 @@
  *      drover-storage pool   build|delete|stop [overwrite|no-overwrite]    3: pool
  *      drover-storage make   [metadata] [reflink] [clone] [as-is] [key] [from-key]
  *                            3: pool  4: volume  5: the one to copy  6, 7: what opens them
- *      drover-storage delete NAME          3: pool
+ *      drover-storage delete NAME [zeroed PATH]     3: pool
  *      drover-storage resize BYTES [allocate] [shrink]      3: pool  4: volume
  *      drover-storage wipe   PATH ALGORITHM 3: pool
  *      drover-storage send   PATH OFFSET LENGTH [sparse]    1: pieces
@@ -241,19 +241,6 @@ static int do_make(char **args, Error *err)
         return -1;
 }
 
-static int do_delete(char **args, Error *err)
-{
-        AUTO(PoolDef) *pool = NULL;
-        const StorageBackend *backend;
-
-        if (read_pool(&pool, &backend, err) < 0)
-                return -1;
-        if (!backend->remove)
-                return err_set(err, ERR_NO_SUPPORT, "volumes of a pool of type '%s' are not deleted",
-                               pool_type_text(pool->type));
-        return backend->remove(pool, args[0], err);
-}
-
 static int do_resize(char **args, Error *err)
 {
         AUTO(PoolDef) *pool = NULL;
@@ -288,6 +275,21 @@ static int check_has_room(const PoolDef *pool, const StorageBackend *backend, co
         return def && def->allocation_bytes < def->capacity_bytes
                        ? err_set(err, ERR_NO_SUPPORT, "volume '%s' is sparse, and cannot be wiped", def->name)
                        : 0;
+}
+
+static int do_delete(char **args, Error *err)
+{
+        AUTO(PoolDef) *pool = NULL;
+        const StorageBackend *backend;
+
+        if (read_pool(&pool, &backend, err) < 0)
+                return -1;
+        if (!backend->remove)
+                return err_set(err, ERR_NO_SUPPORT, "volumes of a pool of type '%s' are not deleted",
+                               pool_type_text(pool->type));
+        if (args[1] && (check_has_room(pool, backend, args[2], err) < 0 || volume_wipe(args[2], WIPE_ZERO, err) < 0))
+                return -1;
+        return backend->remove(pool, args[0], err);
 }
 
 static int do_wipe(char **args, Error *err)
