@@ -123,6 +123,44 @@ def test_json_says_the_same(daemon):
     assert json.loads(drover(daemon, "-o", "json", "pool-list", "--all")) == []
 
 
+def test_every_command_of_virsh_for_pools_and_volumes_is_there(daemon):
+    """By virsh's own help; what reads tells the same as JSON."""
+    names = [line.split()[0] for group in ("pool", "volume") for line in daemon.virsh("help", group, driver="qemu").splitlines()
+             if line.startswith("    ")]
+    assert len(names) >= 37 and {"pool-edit", "pool-event", "vol-wipe", "find-storage-pool-sources-as"} <= set(names)
+    for name in names:
+        assert name in drover(daemon, "help", name)
+    drover(daemon, "pool-define-as", "e", "dir", "--target", daemon.base / "e")
+    drover(daemon, "pool-start", "e", "--build")
+    uuid = both(daemon, "pool-uuid", "e").strip()
+    both(daemon, "pool-name", uuid)
+    path = str(daemon.base / "e" / "v")
+    drover(daemon, "vol-create-as", "e", "v", "1M")
+    told = {"pool-uuid e": uuid, f"pool-name {uuid}": "e", "pool-info e": uuid, "pool-dumpxml e": uuid, "pool-capabilities": "logical",
+            "pool-list --all": "e", "vol-list e": path, "vol-info v e": "v", "vol-key v e": path, "vol-path v e": path,
+            f"vol-name {path}": "v", f"vol-pool {path}": "e", "vol-dumpxml v e": path}
+    for command, word in told.items():
+        assert word in json.dumps(json.loads(drover(daemon, "-o", "json", *command.split()))), command
+
+
+def test_a_pool_is_edited_and_its_events_are_told(daemon, tmp_path):
+    """pool-edit and pool-event of drover and of virsh: the next start is in the directory that the editor wrote."""
+    (tmp_path / "new").mkdir()
+    drover(daemon, "pool-define-as", "e", "dir", "--target", tmp_path / "old")
+    for program, directory in ((drover, "new"), (lambda d, *words: d.virsh(*words, driver="qemu"), "newer")):
+        (tmp_path / directory).mkdir(exist_ok=True)
+        editor = tmp_path / "editor"
+        editor.write_text(f"#!/bin/sh\nexec sed -i 's,<path>.*</path>,<path>{tmp_path / directory}</path>,' \"$1\"\n")
+        editor.chmod(0o755)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDITOR", str(editor))
+            patch.setenv("VISUAL", str(editor))
+            patch.setitem(cli.ENVIRONMENT, "EDITOR", str(editor))
+            patch.setitem(cli.ENVIRONMENT, "VISUAL", str(editor))
+            assert "edited" in program(daemon, "pool-edit", "e")
+        assert f"<path>{tmp_path / directory}</path>" in both(daemon, "pool-dumpxml", "e")
+
+
 DEBIAN = pathlib.Path("/usr/share/osinfo/os/debian.org/debian-11.xml")
 
 
