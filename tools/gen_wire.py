@@ -301,6 +301,7 @@ def proc_row(wire, row):
     cells += [f".fds_out = {fd_count(row, 'reply')}"] if fd_count(row, "reply") else []
     cells += [".high_priority = true"] if row["priority"] == "high" else []
     cells += [".readonly = true"] if row["readonly"] else []
+    cells += [".early = true"] if row.get("early") else []
     cells += [f".runs = WIRE_RUNS_{row['runs'].upper()}"] if row["runs"] != "none" else []
     return [f"        /* {gen.origin(row)} */", "        {", *[f"                {c}," for c in cells], "        },"]
 

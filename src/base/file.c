@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_read(const char *path, size_t limit, Buf *ret, Error *err)
+int file_read_stat(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err)
 {
         AUTO(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         AUTO(Buf) buf = { 0 };
@@ -22,8 +22,10 @@ int file_read(const char *path, size_t limit, Buf *ret, Error *err)
 
         if (fd < 0)
                 return err_errno(err, errno, "cannot open '%s'", path);
+        if (fstat(fd, &st) < 0)
+                return err_errno(err, errno, "cannot tell what '%s' is", path);
         /* at once, so that nothing of a secret is left behind where a smaller buffer was */
-        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+        if (S_ISREG(st.st_mode) && st.st_size > 0)
                 buf_reserve(&buf, MIN((size_t)st.st_size, limit) + 65536);
         for (;;) {
                 void *at = buf_reserve(&buf, 65536);
@@ -42,7 +44,15 @@ int file_read(const char *path, size_t limit, Buf *ret, Error *err)
         buf_done(ret);
         *ret = buf;
         buf = (Buf){ 0 };
+        *ret_stat = st;
         return 0;
+}
+
+int file_read(const char *path, size_t limit, Buf *ret, Error *err)
+{
+        struct stat st;
+
+        return file_read_stat(path, limit, ret, &st, err);
 }
 
 int file_sync_directory(const char *path, Error *err)
@@ -162,4 +172,19 @@ int dir_remove(const char *path, Error *err)
         if (rmdir(path) < 0 && errno != ENOENT)
                 return err_errno(err, errno, "cannot remove the directory '%s'", path);
         return 0;
+}
+
+Map *dir_names(const char *path, const char *ending)
+{
+        Map *names = map_new();
+        DIR *dir = opendir(path);
+
+        if (!dir)
+                return names;
+        for (struct dirent *file; (file = readdir(dir));) {
+                if (str_ends(file->d_name, ending))
+                        map_put(names, file->d_name, strlen(file->d_name) - strlen(ending), names);
+        }
+        closedir(dir);
+        return names;
 }

@@ -7,11 +7,15 @@
  */
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/map.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* Read a whole file of at most limit bytes; a larger one is an error, not cut. */
 int file_read(const char *path, size_t limit, Buf *ret, Error *err);
+/* The same, and what the file was just before it was read. */
+int file_read_stat(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err);
 /*
  * Replace path by a file with these bytes: written beside it, synced, renamed over it, the directory
  * synced. After a crash the old or the new content is there, never a mixture.
@@ -29,3 +33,5 @@ int file_sync_directory(const char *path, Error *err);
 int dir_make(const char *path, mode_t mode, Error *err);
 /* With the files in it, not with directories; one that is not there is fine. */
 int dir_remove(const char *path, Error *err);
+/* Names in a directory that end so, without the ending and with any value. One that cannot be read has none. The caller's. */
+Map *dir_names(const char *path, const char *ending);

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/vec.h"
 #include "daemon/daemon.h"
+#include "daemon/def-load.h"
 #include "daemon/driver.h"
 #include "daemon/quota.h"
 #include "daemon/server-client.h"
@@ -306,6 +307,25 @@ static void run(void *arg)
                 call_fail(call, &err);
 }
 
+static void begin(void *arg)
+{
+        Call *call = arg;
+
+        if (call_proc(call)->runs == WIRE_RUNS_NOW)
+                run(call);
+        else
+                quota_enter(call->daemon->quota, &call->place, call_proc(call)->high_priority, run, call);
+}
+
+/* ... that are not there yet: the daemon has just started. */
+static bool needs_definitions(const Call *call)
+{
+        const WireProc *proc = call_proc(call);
+
+        return needs_driver(proc) && !proc->early && call->driver->loading &&
+               !def_load_is_complete(call->driver->loading);
+}
+
 void call_new(ServerClient *client, const Frame *frame)
 {
         Call *call = mem_new(Call);
@@ -328,10 +348,10 @@ void call_new(ServerClient *client, const Frame *frame)
                 call_fail(call, &err);
                 return;
         }
-        if (call_proc(call)->runs == WIRE_RUNS_NOW)
-                run(call);
+        if (needs_definitions(call))
+                def_load_wait(call->driver->loading, begin, call);
         else
-                quota_enter(call->daemon->quota, &call->place, call_proc(call)->high_priority, run, call);
+                begin(call);
 }
 
 /* --- what handlers share --- */

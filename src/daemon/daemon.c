@@ -107,7 +107,13 @@ Daemon *daemon_new(Loop *loop, Config *config, DaemonDirs dirs, Error *err)
         if (!daemon_driver(daemon, "", err))
                 return NULL;
         daemon->loaded = true;
-        return server_start(daemon->server, err) == 0 ? TAKE(daemon) : NULL;
+        if (server_start(daemon->server, err) < 0)
+                return NULL;
+        for (size_t i = 0; i < N_DRIVERS; i++) {
+                if (daemon->drivers[i] && daemon->drivers[i]->ops->go_on)
+                        daemon->drivers[i]->ops->go_on(daemon->drivers[i]);
+        }
+        return TAKE(daemon);
 }
 
 void daemon_reload(Daemon *daemon)

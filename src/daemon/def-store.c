@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
-#include "loop/parallel.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -64,42 +63,14 @@ int def_store_check_name(const char *kind, const char *name, Error *err)
 
 /* --- reading --- */
 
-typedef struct Entry {
-        char *name, *path;
-        bool autostart;
-        Buf xml;
-        void *def;
-        Error err;
-} Entry;
-
-typedef struct Entries {
-        VEC(Entry) list;
-        const DefStore *store;
-        const DefReader *reader;
-        void *arg;
-} Entries;
-
-static void entries_done(Entries *entries)
-{
-        for (size_t i = 0; i < entries->list.len; i++) {
-                Entry *entry = &entries->list.items[i];
-
-                free(entry->name);
-                free(entry->path);
-                buf_done(&entry->xml);
-                err_done(&entry->err);
-        }
-        vec_done(&entries->list);
-}
-DEFINE_AUTO_VALUE(Entries, entries_done)
-
 static int by_name(const void *a, const void *b)
 {
-        return strcmp(((const Entry *)a)->name, ((const Entry *)b)->name);
+        return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_entries(const DefStore *store, Entries *ret, Error *err)
+int def_store_list(const DefStore *store, char ***ret, Error *err)
 {
+        VEC(char *) names = { 0 };
         DIR *dir;
 
         if (dir_make(store->dir, 0700, err) < 0 || dir_make(store->autostart_dir, 0700, err) < 0)
@@ -108,76 +79,39 @@ static int list_entries(const DefStore *store, Entries *ret, Error *err)
         if (!dir)
                 return err_errno(err, errno, "cannot open '%s'", store->dir);
         for (struct dirent *file; (file = readdir(dir));) {
-                size_t len = strlen(file->d_name);
-                Entry entry = { 0 };
-
-                if (!str_ends(file->d_name, ".xml"))
-                        continue;
-                entry.name = str_dup_n(file->d_name, len - strlen(".xml"));
-                entry.path = def_store_file_of(store->dir, entry.name);
-                vec_push(&ret->list, entry);
+                if (str_ends(file->d_name, ".xml"))
+                        vec_push(&names, str_dup_n(file->d_name, strlen(file->d_name) - strlen(".xml")));
         }
         closedir(dir);
-        if (ret->list.len)
-                qsort(ret->list.items, ret->list.len, sizeof(Entry), by_name);
+        if (names.len)
+                qsort(names.items, names.len, sizeof(*names.items), by_name);
+        vec_push(&names, NULL);
+        *ret = names.items;
         return 0;
 }
 
-/* 0, or -1 with entry->err. */
-static int read_entry(const DefStore *store, Entry *entry)
+void def_store_leave_out(const DefStore *store, const char *name, const Error *why)
 {
-        AUTOFREE char *mark = def_store_file_of(store->autostart_dir, entry->name);
-
-        entry->autostart = access(mark, F_OK) == 0;
-        return file_read(entry->path, LARGEST_DEFINITION, &entry->xml, &entry->err);
-}
-
-static void leave_out(Entry *entry)
-{
-        err_prefix(&entry->err, "'%s'", entry->path);
-        log_error("a definition is left out: %s", entry->err.text);
+        log_error("a definition is left out: '%s/%s.xml': %s", store->dir, name, why->text);
 }
 
 int def_store_load(DefStore *store,
                    int (*load)(void *arg, const char *name, const char *xml, bool autostart, Error *err), void *arg,
                    Error *err)
 {
-        AUTO(Entries) entries = { 0 };
+        AUTO_STRLIST names = NULL;
 
-        if (list_entries(store, &entries, err) < 0)
+        if (def_store_list(store, &names, err) < 0)
                 return -1;
-        for (size_t i = 0; i < entries.list.len; i++) {
-                Entry *entry = &entries.list.items[i];
+        for (char **name = names; *name; name++) {
+                AUTOFREE char *path = def_store_file_of(store->dir, *name);
+                AUTOFREE char *mark = def_store_file_of(store->autostart_dir, *name);
+                AUTO(Error) why = { 0 };
+                AUTO(Buf) xml = { 0 };
 
-                if (read_entry(store, entry) < 0 ||
-                    load(arg, entry->name, buf_text(&entry->xml), entry->autostart, &entry->err) < 0)
-                        leave_out(entry);
-        }
-        return 0;
-}
-
-static void read_and_parse(void *data, size_t i)
-{
-        Entries *entries = data;
-        Entry *entry = &entries->list.items[i];
-
-        if (read_entry(entries->store, entry) == 0)
-                entry->def = entries->reader->parse(entries->arg, buf_text(&entry->xml), &entry->err);
-        buf_done(&entry->xml);
-}
-
-int def_store_load_many(DefStore *store, const DefReader *reader, void *arg, Error *err)
-{
-        AUTO(Entries) entries = { .store = store, .reader = reader, .arg = arg };
-
-        if (list_entries(store, &entries, err) < 0)
-                return -1;
-        parallel_each(entries.list.len, read_and_parse, &entries);
-        for (size_t i = 0; i < entries.list.len; i++) {
-                Entry *entry = &entries.list.items[i];
-
-                if (!entry->def || reader->add(arg, entry->name, entry->def, entry->autostart, &entry->err) < 0)
-                        leave_out(entry);
+                if (file_read(path, LARGEST_DEFINITION, &xml, &why) < 0 ||
+                    load(arg, *name, buf_text(&xml), access(mark, F_OK) == 0, &why) < 0)
+                        def_store_leave_out(store, *name, &why);
         }
         return 0;
 }

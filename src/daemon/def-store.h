@@ -24,17 +24,6 @@ DefStore *def_store_free(DefStore *store); /* returns NULL */
 int def_store_load(DefStore *store,
                    int (*load)(void *arg, const char *name, const char *xml, bool autostart, Error *err), void *arg,
                    Error *err);
-
-/* How definitions are loaded that there may be thousands of. */
-typedef struct DefReader {
-        /* On any thread, several at once; NULL with err on failure. */
-        void *(*parse)(void *arg, const char *xml, Error *err);
-        /* On the caller's thread, by name. Takes def, also when it fails. */
-        int (*add)(void *arg, const char *name, void *def, bool autostart, Error *err);
-} DefReader;
-
-/* As def_store_load(), on all processors. */
-int def_store_load_many(DefStore *store, const DefReader *reader, void *arg, Error *err);
 /* 0 when a file of that name may define an object of that name. */
 int def_store_check_file(const char *file_name, const char *defined_name, Error *err);
 /* A name is also a file's name: nothing in it may lead elsewhere. kind is what the object is, for the error. */

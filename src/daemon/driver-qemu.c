@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/advice.h"
-#include "daemon/def-store.h"
+#include "daemon/def-load.h"
 #include "daemon/helper.h"
 #include "daemon/migrate-give.h"
 #include "daemon/network-host.h"
@@ -150,6 +150,25 @@ static int make_environment(QemuDriver *qemu, Error *err)
         return 0;
 }
 
+static void autostart_unless_over(void *arg)
+{
+        const QemuDriver *qemu = arg;
+
+        if (!qemu->driver->daemon->ending)
+                qemu_autostart(arg);
+}
+
+/* The networks are there; the definitions may not be. */
+static void on_networks(void *arg)
+{
+        QemuDriver *qemu = arg;
+
+        if (qemu->driver->loading && !def_load_is_complete(qemu->driver->loading))
+                def_load_wait(qemu->driver->loading, autostart_unless_over, qemu);
+        else
+                qemu_autostart(qemu);
+}
+
 static int driver_load(Driver *driver, Error *err)
 {
         AUTOFREE char *config_dir = str_format("%s/qemu", driver->daemon->dirs.config);
@@ -168,15 +187,21 @@ static int driver_load(Driver *driver, Error *err)
         if (secrets_load(driver, qemu->files, err) < 0 || qemu_store_load(qemu, err) < 0 ||
             storage_load(driver, qemu->files, err) < 0 || qemu_status_load(qemu, err) < 0 ||
             nw_filters_load(driver, qemu->files, err) < 0 ||
-            network_host_load(driver, qemu->files, qemu_autostart, qemu, err) < 0)
+            network_host_load(driver, qemu->files, on_networks, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);
         return 0;
 }
 
+static void driver_go_on(Driver *driver)
+{
+        qemu_store_go_on(driver->state);
+}
+
 /* The daemon ends; the guests do not. */
 static void driver_retire(Driver *driver)
 {
+        qemu_store_stop(driver->state);
         migrate_retire(driver->state);
 }
 
@@ -187,6 +212,7 @@ static void driver_unload(Driver *driver)
         if (!qemu)
                 return;
         file_queue_end(qemu->files);
+        qemu_store_forget_load(qemu);
         qemu_clock_forget(qemu);
         qemu_autostart_forget(qemu);
         for (size_t i = 0; i < domain_list_len(driver->domains); i++) {
@@ -400,6 +426,7 @@ const DriverOps driver_qemu_ops = {
         .networks = &network_host_ops,
         .error_domain = ERROR_FROM_QEMU,
         .load = driver_load,
+        .go_on = driver_go_on,
         .retire = driver_retire,
         .unload = driver_unload,
         .version = driver_version,

@@ -19,6 +19,7 @@
 #include "model/domain.h"
 
 typedef struct Daemon Daemon;
+typedef struct DefLoad DefLoad;
 typedef struct HostCapabilities HostCapabilities;
 typedef struct LiveChange LiveChange;
 typedef struct Figures Figures;
@@ -56,6 +57,7 @@ typedef struct DriverOps {
         int error_domain; /* who speaks in errors */
 
         int (*load)(Driver *driver, Error *err); /* daemon_driver() says when; the host's own may block */
+        void (*go_on)(Driver *driver);           /* clients are let in; what they need not wait for. May be NULL */
         void (*retire)(Driver *driver);          /* it is about to end, its clients still there. May be NULL */
         void (*unload)(Driver *driver);          /* when it ends; guests stay */
         uint64_t (*version)(Driver *driver);     /* of the hypervisor: major * 1000000 + minor * 1000 + release */
@@ -124,6 +126,7 @@ struct Driver {
         const DriverOps *ops;
         Daemon *daemon;
         DomainList *domains;
+        DefLoad *loading;          /* NULL: all definitions are there */
         Registry *networks;        /* of Network */
         NetworkHost *network_host; /* NULL: this driver's networks are not of this machine */
         NwFilters *nwfilters;      /* NULL: this driver has no network filters */

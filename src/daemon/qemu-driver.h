@@ -35,6 +35,7 @@ typedef struct Preparing Preparing;
 typedef struct Restore Restore;
 typedef struct Save Save;
 typedef struct StatusNote StatusNote;
+typedef struct StoreLoad StoreLoad;
 typedef struct Tale Tale;
 typedef struct Unplug Unplug;
 
@@ -51,6 +52,7 @@ typedef struct QemuDriver {
         QemuCaps *caps; /* NULL: there is no usable QEMU, because of no_caps */
         char *no_caps;
         DefStore *store;
+        StoreLoad *loading; /* NULL: all definitions are there */
         char *status_dir, *save_dir;
         char *guests_run_dir, *log_dir, *nvram_dir, *logger, *saver, *describer;
         char *hook;                       /* the administrator's script; NULL: none */
@@ -123,7 +125,11 @@ static inline QemuRun *qemu_run(const Domain *dom)
 }
 
 /* qemu-store.c: definitions under the configuration directory. */
+/* All guests are in the list afterwards, with the definitions of those that run; the others follow. */
 int qemu_store_load(QemuDriver *qemu, Error *err);
+void qemu_store_go_on(QemuDriver *qemu);       /* clients are let in: read the rest */
+void qemu_store_stop(QemuDriver *qemu);        /* the daemon ends: read no more */
+void qemu_store_forget_load(QemuDriver *qemu); /* whoever still waits gets his turn */
 void qemu_store_save(Domain *dom, DomainDef *def, DriverDone *done, void *arg);
 void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg);
 void qemu_store_autostart(Domain *dom, bool autostart, DriverDone *done, void *arg);

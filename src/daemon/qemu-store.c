@@ -1,37 +1,89 @@
 /*
  * daemon/qemu-store.c - guests' definitions under the configuration directory, and the files that go with them
  */
+#include "base/file.h"
+#include "base/mem.h"
 #include "base/str.h"
-#include "daemon/def-store.h"
+#include "daemon/def-index.h"
+#include "daemon/def-load.h"
 #include "daemon/define.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/save-helper.h"
 #include "wire/constants.h"
 
-#include <unistd.h>
+#include <inttypes.h>
 
 enum { PATIENCE_MS = 30 * 1000 };
 
-static void *parse_one(void *arg, const char *xml, Error *err)
+/* While definitions are loaded. */
+struct StoreLoad {
+        QemuDriver *qemu;
+        Map *saved, *running; /* names that have a managed save image, a status file: as found at the start */
+        DefLoad *load;
+};
+
+static void *parse_one(void *arg, const char *name, const char *xml, Uuid *ret_uuid, Error *err)
 {
-        return define_parse(((QemuDriver *)arg)->driver, xml, false, true, err);
+        const StoreLoad *store = arg;
+        AUTO(DomainDef) *def = define_parse_stored(store->qemu->driver, xml, ret_uuid, err);
+
+        return def && def_store_check_file(name, def->name, err) == 0 ? TAKE(def) : NULL;
+}
+
+static void drop_one(void *def)
+{
+        domain_def_unref(def);
+}
+
+static int announce_one(void *arg, const char *name, const Uuid *uuid, bool autostart, Error *err)
+{
+        const StoreLoad *store = arg;
+        Driver *driver = store->qemu->driver;
+        Domain *dom;
+
+        if (define_find_named(driver, name, uuid, &dom, err) < 0)
+                return -1;
+        dom = domain_list_add(driver->domains, driver, driver->daemon->loop, name, uuid);
+        dom->persistent = true;
+        dom->autostart = autostart;
+        dom->has_managed_save = map_find_text(store->saved, name) != NULL;
+        return 0;
 }
 
 static int add_one(void *arg, const char *name, void *parsed, bool autostart, Error *err)
 {
-        QemuDriver *qemu = arg;
-        AUTOFREE char *saved = str_format("%s/%s.save", qemu->save_dir, name);
+        const StoreLoad *store = arg;
         AUTO(DomainDef) *def = parsed;
         Domain *dom;
 
-        if (define_find(qemu->driver, def, &dom, err) < 0 || def_store_check_file(name, def->name, err) < 0)
+        if (announce_one(arg, name, &def->uuid, autostart, err) < 0)
                 return -1;
-        dom = define_add(qemu->driver, def);
-        dom->persistent = true;
-        dom->autostart = autostart;
-        dom->has_managed_save = access(saved, F_OK) == 0;
+        dom = domain_list_find_uuid(store->qemu->driver->domains, &def->uuid);
         domain_set_config(dom, TAKE(def));
+        event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_DEFINED, VIR_DOMAIN_EVENT_DEFINED_ADDED); /* it may be late */
         return 0;
+}
+
+static void define_one(void *arg, const Uuid *uuid, void *def)
+{
+        const StoreLoad *store = arg;
+
+        domain_set_config(domain_list_find_uuid(store->qemu->driver->domains, uuid), def);
+}
+
+static void withdraw_one(void *arg, const Uuid *uuid)
+{
+        const StoreLoad *store = arg;
+        DomainList *domains = store->qemu->driver->domains;
+        AUTO(Domain) *dom = domain_ref(domain_list_find_uuid(domains, uuid));
+
+        domain_list_remove(domains, dom);
+        event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_UNDEFINED, VIR_DOMAIN_EVENT_UNDEFINED_REMOVED);
+}
+
+static bool is_urgent(void *arg, const char *name)
+{
+        return map_find_text(((const StoreLoad *)arg)->running, name) != NULL;
 }
 
 static bool has_uuid(const char *xml, Uuid *ret)
@@ -51,12 +103,71 @@ static bool is_one_guest(const char *xml, const char *other)
         return has_uuid(xml, &a) && has_uuid(other, &b) && uuid_eq(&a, &b);
 }
 
+/* All that decides, beside a file, whether it is a definition: this program, and the QEMU that completes it. */
+static char *list_facts(const QemuDriver *qemu)
+{
+        struct stat st = { 0 };
+        FileStamp program;
+
+        stat("/proc/self/exe", &st);
+        program = file_stamp_of(&st);
+        return str_format(DROVER_VERSION " %" PRIu64 " %" PRIu64 " %" PRIi64 " %" PRIi64 " %s %s", program.inode,
+                          program.size, program.mtime_ns, program.ctime_ns,
+                          qemu->driver->daemon->config->qemu_emulator,
+                          qemu->caps ? qemu_caps_identity(qemu->caps) : "none");
+}
+
 int qemu_store_load(QemuDriver *qemu, Error *err)
 {
-        static const DefReader reader = { .parse = parse_one, .add = add_one };
+        static const DefReader reader = { .parse = parse_one,
+                                          .drop = drop_one,
+                                          .add = add_one,
+                                          .announce = announce_one,
+                                          .define = define_one,
+                                          .withdraw = withdraw_one,
+                                          .is_urgent = is_urgent };
+        AUTOFREE char *index = str_format("%s/qemu/definitions.index", qemu->driver->daemon->dirs.state);
+        AUTOFREE char *facts = list_facts(qemu);
+        StoreLoad *store = mem_new(StoreLoad);
 
         def_store_settle_renames(qemu->store, is_one_guest);
-        return def_store_load_many(qemu->store, &reader, qemu, err);
+        *store = (StoreLoad){ .qemu = qemu,
+                              .saved = dir_names(qemu->save_dir, ".save"),
+                              .running = dir_names(qemu->status_dir, ".status") };
+        qemu->loading = store;
+        store->load = def_load_new(qemu->store, &reader, store, index, facts, err);
+        qemu->driver->loading = store->load;
+        return store->load ? 0 : -1;
+}
+
+static void on_loaded(void *arg)
+{
+        qemu_store_forget_load(arg);
+}
+
+void qemu_store_go_on(QemuDriver *qemu)
+{
+        def_load_go_on(qemu->loading->load, qemu->driver->daemon->workers, qemu->env.loop, on_loaded, qemu);
+}
+
+void qemu_store_stop(QemuDriver *qemu)
+{
+        if (qemu->loading && qemu->loading->load)
+                def_load_stop(qemu->loading->load);
+}
+
+void qemu_store_forget_load(QemuDriver *qemu)
+{
+        StoreLoad *store = qemu->loading;
+
+        if (!store)
+                return;
+        qemu->driver->loading = NULL;
+        qemu->loading = NULL;
+        def_load_free(store->load);
+        map_free(store->saved);
+        map_free(store->running);
+        free(store);
 }
 
 static int format(const DomainDef *def, Buf *ret, Error *err)

@@ -85,6 +85,11 @@ const char *qemu_caps_binary(const QemuCaps *caps)
         return caps->binary;
 }
 
+const char *qemu_caps_identity(const QemuCaps *caps)
+{
+        return caps->stamp;
+}
+
 uint64_t qemu_caps_version(const QemuCaps *caps)
 {
         return caps->version;

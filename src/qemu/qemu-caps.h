@@ -40,7 +40,8 @@ QemuCaps *qemu_caps_free(QemuCaps *caps); /* drops a reference; returns NULL */
 bool qemu_caps_is_current(const QemuCaps *caps);
 
 const char *qemu_caps_binary(const QemuCaps *caps);
-uint64_t qemu_caps_version(const QemuCaps *caps); /* 7.2.22 is 7002022 */
+const char *qemu_caps_identity(const QemuCaps *caps); /* one line; that of another binary, kernel or KVM is another */
+uint64_t qemu_caps_version(const QemuCaps *caps);     /* 7.2.22 is 7002022 */
 bool qemu_caps_has_kvm(const QemuCaps *caps);
 const QemuMachine *qemu_caps_machines(const QemuCaps *caps, size_t *n);
 const QemuCpuModel *qemu_caps_cpu_models(const QemuCaps *caps, size_t *n);

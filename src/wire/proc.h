@@ -69,6 +69,7 @@ typedef struct WireProc {
         bool has_flags;
         bool high_priority;
         bool readonly; /* a read-only connection may call it */
+        bool early;    /* answered while definitions are still read */
 } WireProc;
 
 typedef struct WireEvent {

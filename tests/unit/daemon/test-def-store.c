@@ -142,62 +142,6 @@ TEST(a_renaming_that_was_interrupted_is_finished_or_forgotten)
         CHECK(rmdir(dir) == 0);
 }
 
-static void *on_parse(void *arg UNUSED, const char *xml, Error *err)
-{
-        if (str_eq(xml, "bad"))
-                err_set(err, ERR_XML, "no definition");
-        return str_eq(xml, "bad") ? NULL : str_dup(xml);
-}
-
-/* Names count up from 100, and each text is its name. */
-static int on_add(void *arg, const char *name, void *def, bool autostart, Error *err)
-{
-        AUTOFREE char *text = def, *expected = str_format("%zu", 100 + *(size_t *)arg);
-
-        CHECK(!autostart);
-        if (str_eq(name, "zz"))
-                return err_set(err, ERR_XML, "not this one");
-        CHECK_STR(name, expected);
-        CHECK_STR(text, expected);
-        ++*(size_t *)arg;
-        return 0;
-}
-
-enum { MANY = 300 };
-
-static char *name_of(size_t i)
-{
-        return i < MANY ? str_format("%zu", 100 + i) : str_dup(i == MANY ? "0broken" : "zz");
-}
-
-TEST(many_are_read_at_once_and_added_by_name)
-{
-        static const DefReader reader = { .parse = on_parse, .add = on_add };
-        char dir[] = "/tmp/drover-def-store-XXXXXX";
-        AUTO(Error) err = { 0 };
-        AUTO(DefStore) *store = NULL;
-        AUTOFREE char *marks = NULL;
-        size_t n = 0;
-
-        CHECK(mkdtemp(dir) != NULL);
-        store = def_store_new(NULL, dir);
-        for (size_t i = 0; i <= MANY + 1; i++) {
-                AUTOFREE char *name = name_of(i), *path = str_format("%s/%s.xml", dir, name);
-                const char *text = i == MANY ? "bad" : name;
-
-                CHECK(file_write_atomic(path, text, strlen(text), 0600, &err) == 0);
-        }
-        CHECK(def_store_load_many(store, &reader, &n, &err) == 0);
-        CHECK(n == MANY);
-        for (size_t i = 0; i <= MANY + 1; i++) {
-                AUTOFREE char *name = name_of(i), *path = str_format("%s/%s.xml", dir, name);
-
-                CHECK(unlink(path) == 0);
-        }
-        marks = str_format("%s/autostart", dir);
-        CHECK(rmdir(marks) == 0 && rmdir(dir) == 0);
-}
-
 TEST(names_that_lead_elsewhere_are_refused)
 {
         static const char *const bad[] = { "", ".", "..", "a/b", "a\nb" };
