@@ -125,6 +125,21 @@ def test_from_the_networks_own_boot_server(host, install):
     wait_for("its lease", lambda: mac in host.virsh("net-dhcp-leases", "pxe"))
 
 
+@pytest.mark.limit(120)
+def test_from_a_boot_server_on_a_bridge_of_the_host(host, install):
+    """NET-32: the network's own server is somebody else's; drover only puts the guest on the wire."""
+    host.ip("link add lan0 type bridge", "link set lan0 up", "address add 10.70.0.1/24 dev lan0")
+    server = host.popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=lan0", "--bind-dynamic",
+                         "--except-interface=lo", "--dhcp-range=10.70.0.5,10.70.0.9", "--dhcp-boot=beat.0", "--enable-tftp",
+                         "--tftp-root=/srv/tftp", "--dhcp-leasefile=/run/lan-leases", "--pid-file=/run/lan-pid", "--user=root"])
+    wait_for("the boot server", lambda: host.path("/run/lan-pid").exists())
+    console = install("lan", "--pxe", "--disk", "none", "--network", "bridge=lan0,model=virtio")
+    console.wait("^beat", 90)
+    assert dumped(host, "lan").find("devices/interface/mac").get("address") in host.read_file("/run/lan-leases")
+    server.terminate()
+    server.wait()
+
+
 @pytest.mark.parametrize("words", [
     ("-n", "rhel3", "-r", "756", "-f", "/srv/old/rhel3.img", "-s", "6", "--network", "network:default", "--pxe"),
     ("--name", "el10", "--memory", "512", "--vcpus", "4", "--disk", "size=1", "--network", "bridge:br0", "--pxe"),

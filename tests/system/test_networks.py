@@ -413,6 +413,74 @@ def test_sections_are_updated_live(host, network, section, element, later):
     assert "can't update 'bridge'" in refused(host, "net-update", "u", "add", "bridge", "<bridge/>")
 
 
+# section: (where it is, three elements of it, the second one changed or None where only adding and deleting is possible)
+SECTIONS = {
+    "ip-dhcp-host": ("ip/dhcp/host", [f"<host mac='52:54:00:00:00:0{i}' name='g{i}' ip='10.66.0.1{i}'/>" for i in (1, 2, 3)],
+                     "<host mac='52:54:00:00:00:02' name='g2' ip='10.66.0.20'/>"),
+    "ip-dhcp-range": ("ip/dhcp/range", [f"<range start='10.66.0.{i}1' end='10.66.0.{i}5'/>" for i in (3, 4, 5)], None),
+    "forward-interface": ("forward/interface", [f"<interface dev='upd{i}'/>" for i in (1, 2, 3)], None),
+    "portgroup": ("portgroup", [f"<portgroup name='p{i}'/>" for i in (1, 2, 3)], "<portgroup name='p2' default='yes'/>"),
+    "dns-host": ("dns/host", [f"<host ip='10.66.0.8{i}'><hostname>h{i}</hostname></host>" for i in (1, 2, 3)], None),
+    "dns-txt": ("dns/txt", [f"<txt name='t{i}' value='v{i}'/>" for i in (1, 2, 3)], None),
+    "dns-srv": ("dns/srv", [f"<srv service='s{i}' protocol='tcp' target='t' port='{i}'/>" for i in (1, 2, 3)], None),
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_takes_every_command(host, network, section):
+    """add-first, add-last, modify and delete, of what is in force and of what the next start uses."""
+    where, (first, second, third), changed = SECTIONS[section]
+    if section == "forward-interface":
+        host.ip(*(f"link add upd{i} type bridge" for i in (0, 1, 2, 3)))
+        network("m", "<forward mode='bridge'><interface dev='upd0'/></forward>")
+    else:
+        network("m", "<ip address='10.66.0.1' prefix='24'/>")
+
+    def attributes(flags):
+        return [e.attrib for e in defined(host, "m", *flags).findall(where) if e.get("dev") != "upd0"]
+
+    def update(command, element):
+        host.virsh("net-update", "m", command, section, element, "--live", "--config")
+
+    def there(*elements):
+        wanted = [{k: v for k, v in ET.fromstring(e).attrib.items()} for e in elements]
+        for flags in ([], ["--inactive"]):
+            have = attributes(flags)
+            assert [{k: h.get(k) for k in w} for h, w in zip(have, wanted)] == wanted and len(have) == len(wanted), have
+
+    update("add-last", second)
+    update("add-last", third)
+    update("add-first", first)
+    if section == "forward-interface":
+        assert defined(host, "m").findall(where)[0].get("dev") == "upd1"
+    there(first, second, third)
+    assert "existing" in refused(host, "net-update", "m", "add", section, second, "--live")
+    if changed:
+        update("modify", changed)
+        there(first, changed, third)
+    else:
+        assert "only added or deleted" in refused(host, "net-update", "m", "modify", section, second, "--live", "--config")
+    update("delete", changed or second)
+    there(first, third)
+    assert "couldn't locate" in refused(host, "net-update", "m", "delete", section, second, "--config")
+    host.virsh("net-update", "m", "delete", section, third, "--config")
+    assert len(attributes([])) == 2 and len(attributes(["--inactive"])) == 1
+    if section == "forward-interface":
+        host.ip(*(f"link delete upd{i}" for i in (0, 1, 2, 3)))
+
+
+def test_an_update_goes_where_its_index_says(host, network):
+    network("m", "<ip address='10.66.0.1' prefix='24'/><ip family='ipv6' address='fd66::1' prefix='64'/>")
+    range6 = "<range start='fd66::10' end='fd66::20'/>"
+    host.virsh("net-update", "m", "add", "ip-dhcp-range", range6, "--live", "--parent-index", "1")
+    assert [ip.find("dhcp") is not None for ip in defined(host, "m").findall("ip")] == [False, True]
+    assert "no <ip> element found at index 7" in refused(host, "net-update", "m", "delete", "ip-dhcp-range", range6, "--parent-index", "7")
+    for section in ("bridge", "domain", "ip", "forward", "forward-pf"):
+        element = section.replace("forward-", "")
+        for command in ("add-first", "add-last", "modify", "delete"):
+            assert f"can't update '{element}' section" in refused(host, "net-update", "m", command, section, f"<{element}/>")
+
+
 def test_events_tell_what_happens(host):
     EventLoop.start()
     conn = libvirt.open(host.daemon.uri)
