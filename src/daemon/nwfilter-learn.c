@@ -31,6 +31,7 @@ enum {
         FRAMES_A_TURN = 32,
         LARGEST_FILE = 4096,
         LONGEST_WAIT_S = 24 * 60 * 60,
+        CALM_MS = 1000, /* between two changes of one device's rules */
 };
 
 typedef struct Lease {
@@ -42,7 +43,8 @@ struct NwLearner {
         NwBinding *binding;
         Fd fd;
         Watch *watch;
-        Timer *expiry;
+        Timer *expiry, *renewal;
+        uint64_t renewed_ms; /* 0: never */
         char *path;
         Lease leases[MOST_ADDRESSES];
         size_t n;
@@ -111,12 +113,28 @@ static void wait_for_next(NwLearner *l)
                 timer_stop(l->expiry);
 }
 
+static void renew(void *arg)
+{
+        NwLearner *l = arg;
+
+        l->renewed_ms = loop_now_ms(loop_of(l));
+        note(l);
+        nw_binding_renew(l->binding);
+}
+
+/* At once, but a guest that takes addresses and gives them back as fast as it can does not keep nft and the disk busy. */
 static void changed(NwLearner *l)
 {
+        uint64_t now = loop_now_ms(loop_of(l));
+
         list_again(l);
-        note(l);
         wait_for_next(l);
-        nw_binding_renew(l->binding);
+        if (timer_is_armed(l->renewal))
+                return;
+        if (!l->renewed_ms || now - l->renewed_ms >= CALM_MS)
+                renew(l);
+        else
+                timer_set(l->renewal, CALM_MS - (now - l->renewed_ms));
 }
 
 static void on_expiry(void *arg)
@@ -146,6 +164,8 @@ static void take_lease(NwLearner *l, const NetAddress *address, int64_t until)
         char text[NET_ADDRESS_TEXT_LEN + 1];
 
         if (known) { /* renewed: the rules stay as they are */
+                if (known->until == until)
+                        return;
                 known->until = until;
                 note(l);
                 wait_for_next(l);
@@ -300,6 +320,8 @@ NwLearner *nw_learner_new(NwBinding *b, Error *err)
         l->watch = watch_new(loop_of(l), fd, EPOLLIN, on_frame, l);
         l->expiry = timer_new(loop_of(l), 1000, on_expiry, l);
         timer_stop(l->expiry);
+        l->renewal = timer_new(loop_of(l), CALM_MS, renew, l);
+        timer_stop(l->renewal);
         read_old(l);
         if (l->n)
                 nw_socket_narrow(fd);
@@ -313,6 +335,7 @@ NwLearner *nw_learner_free(NwLearner *l)
                 return NULL;
         watch_free(l->watch);
         timer_free(l->expiry);
+        timer_free(l->renewal);
         fd_close(&l->fd);
         free(l->path);
         free(l);

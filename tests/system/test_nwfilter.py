@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from packets import arp, dhcp, forwards, frame, ip, ip6, pass_through, udp
+from packets import arp, dhcp, forwards, frame, ip, ip6, pass_through, send, udp
 from waiting import wait_for
 
 from lab.hosts import Lab
@@ -250,6 +250,39 @@ def test_an_address_is_learned_from_dhcp_only(host, bind):
     pass_through(host, "g2", "g1", [], dhcp(MINE, True, 5, "10.9.0.7", lease_s=8))
     wait_for("a short lease", lambda: "10.9.0.7" in rules(host))
     wait_for("its end", lambda: "10.9.0.7" not in rules(host))
+
+
+FLOOD = """
+import socket, sys
+out = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW) for _ in range(2)]
+for one, card in zip(out, ("g1", "g2")):
+    one.bind((card, 0))
+back, given = map(bytes.fromhex, sys.argv[1:])
+for _ in range(400):
+    out[1].send(given)
+    out[0].send(back)
+out[1].send(given)
+"""
+
+
+def test_a_guest_that_changes_its_address_all_the_time_keeps_nobody_busy(host, bind):
+    """NET-37: what it has last is in force; its rules are not written for every one of them."""
+    assert bind("p1", "clean-traffic", [("CTRL_IP_LEARNING", "dhcp")]).returncode == 0
+    host.run(["cp", "/usr/sbin/nft", "/run/nft"])
+    host.write_file("/run/counted", "#!/bin/sh\necho >> /run/nft-runs\nexec /run/nft \"$@\"\n", 0o755)
+    host.run(["mount", "--bind", "/run/counted", "/usr/sbin/nft"])
+    try:
+        given, back = dhcp(MINE, True, 5, "10.9.0.5"), dhcp(MINE, False, 7, "10.9.0.5")
+        host.run(["/usr/bin/python3", "-c", FLOOD, back.hex(), given.hex()])
+
+        def is_in_force():  # the last frames of a flood may have found no room
+            send(host, "g2", given)
+            return "10.9.0.5" in host.run(["/run/nft", "list", "ruleset"]).stdout
+        wait_for("what it has last", is_in_force)
+        host.virsh("nwfilter-binding-delete", "p1")  # behind everything that was still to be written
+        assert len(host.read_file("/run/nft-runs")) < 50  # of up to 800 changes
+    finally:
+        host.run(["umount", "/usr/sbin/nft"])
 
 
 def test_an_address_is_learned_from_what_is_sent(host, bind):
