@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "daemon/call.h"
 #include "daemon/driver.h"
+#include "daemon/event-filter.h"
 #include "daemon/server-client.h"
 #include "wire/constants.h"
 
@@ -112,10 +113,14 @@ EventRegistration *event_registration_free(EventRegistration *r)
 
 static int compile(const char *filter, bool ignores_case, regex_t **ret, Error *err)
 {
-        regex_t *regex = mem_new(regex_t);
-        int rc = regcomp(regex, filter, REG_EXTENDED | REG_NOSUB | (ignores_case ? REG_ICASE : 0));
+        regex_t *regex;
         char why[128];
+        int rc;
 
+        if (event_filter_check(filter, err) < 0)
+                return -1;
+        regex = mem_new(regex_t);
+        rc = regcomp(regex, filter, REG_EXTENDED | REG_NOSUB | (ignores_case ? REG_ICASE : 0));
         if (rc == 0) {
                 *ret = regex;
                 return 0;

@@ -172,6 +172,10 @@ def test_monitor_events_are_heard_by_name(conn):
     wait_for("both events", lambda: len(heard) >= 2)
     assert [(who, event) for who, event, _ in heard] == [("nocase", "STOP"), ("regex", "RESUME")]
     libvirt_qemu.qemuMonitorEventDeregister(conn, by_name)
+    for costly in ("(((a{255}){255}){255}){255}", "((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+", r"(.*)(.*)\1\2x"):
+        with pytest.raises(libvirt.libvirtError, match="repeats too much"):
+            libvirt_qemu.qemuMonitorEventRegister(conn, None, costly, on_event, "costly",
+                                                  libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX)
     libvirt_qemu.qemuMonitorEventDeregister(conn, by_regex)
 
 
