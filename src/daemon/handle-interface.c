@@ -6,10 +6,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/call.h"
-#include "daemon/daemon.h"
 #include "daemon/handlers.h"
+#include "daemon/look.h"
 #include "host/interface.h"
-#include "loop/worker.h"
 #include "wire/constants.h"
 
 #include <strings.h>
@@ -21,74 +20,51 @@ enum {
 
 static const char root[] = "";
 
-/* A host with thousands of guests has as many taps, each a few files of the kernel: a worker reads them. */
-typedef struct Look {
-        Call *call;
-        Task *task;
+typedef struct Interfaces {
         Arena *arena;
-        const char *described; /* the name of the one that is to be described, or NULL */
+        const char *name; /* the only one to look at, or NULL: all */
+        bool described;   /* and its description is wanted */
         HostInterface *all;
         size_t n;
         Buf text;
-        int (*answer)(struct Look *look, Error *err); /* answers the call, or fails */
-} Look;
+} Interfaces;
 
-static void look_free(void *data)
+static void interfaces_done(void *state)
 {
-        Look *look = data;
+        Interfaces *found = state;
 
-        arena_free(look->arena);
-        buf_done(&look->text);
-        free(look);
-}
-
-/* The daemon ends before all were looked at. */
-static void drop_look(void *data)
-{
-        task_free(((Look *)data)->task, look_free);
-}
-
-static const HostInterface *find_in(const Look *look, const char *name)
-{
-        for (size_t i = 0; i < look->n; i++) {
-                if (str_eq(look->all[i].name, name))
-                        return &look->all[i];
-        }
-        return NULL;
+        arena_free(found->arena);
+        buf_done(&found->text);
 }
 
 /* On a worker. */
-static void look_at_all(void *data)
+static void look_at_all(void *state)
 {
-        Look *look = data;
+        Interfaces *found = state;
 
-        look->n = host_interfaces(root, look->arena, &look->all);
-        if (look->described && find_in(look, look->described))
-                host_interface_format(root, look->described, &look->text);
+        found->n = host_interfaces(root, found->arena, &found->all);
 }
 
-static void on_looked(void *data)
+/* On a worker. */
+static void look_at_one(void *state)
 {
-        Look *look = data;
-        Call *call = look->call;
-        AUTO(Error) err = { 0 };
+        Interfaces *found = state;
 
-        look->task = task_free(look->task, NULL);
-        call_keep(call, NULL, NULL);
-        if (look->answer(look, &err) < 0)
-                call_fail(call, &err);
-        look_free(look);
+        found->all = arena_new_one(found->arena, HostInterface);
+        found->n = host_interface_find(root, found->name, found->arena, found->all);
+        if (found->n && found->described)
+                host_interface_format(root, found->name, &found->text);
 }
 
-static int look_and(Call *call, const char *described, int (*answer)(Look *look, Error *err))
-{
-        Look *look = mem_new(Look);
+typedef int Answer(Call *call, void *state, Error *err);
 
-        *look = (Look){ .call = call, .arena = arena_new(), .answer = answer };
-        look->described = arena_dup(look->arena, described);
-        call_keep(call, look, drop_look);
-        look->task = task_new(call_daemon(call)->workers, look_at_all, on_looked, look);
-        return 0;
+static int look_at(Call *call, const char *name, bool described, Answer *answer)
+{
+        Interfaces *found = mem_new(Interfaces);
+
+        *found = (Interfaces){ .arena = arena_new(), .described = described };
+        found->name = arena_dup(found->arena, name);
+        return look_and(call, found, name ? look_at_one : look_at_all, answer, interfaces_done);
 }
 
 /* --- lists --- */
@@ -100,72 +76,75 @@ static bool is_wanted(const HostInterface *i, uint32_t flags)
                 flags & (i->active ? VIR_CONNECT_LIST_INTERFACES_ACTIVE : VIR_CONNECT_LIST_INTERFACES_INACTIVE));
 }
 
-static int answer_all(Look *look, Error *err UNUSED)
+static int answer_all(Call *call, void *state, Error *err UNUSED)
 {
-        const WireConnectListAllInterfacesArgs *args = call_args(look->call);
-        WireConnectListAllInterfacesRet ret = { 0 };
-        size_t n = MIN(look->n, (size_t)LIST_MOST);
+        const Interfaces *found = state;
 
-        ret.ifaces = arena_new_array(look->arena, WireInterface, n);
+        const WireConnectListAllInterfacesArgs *args = call_args(call);
+        WireConnectListAllInterfacesRet ret = { 0 };
+        size_t n = MIN(found->n, (size_t)LIST_MOST);
+
+        ret.ifaces = arena_new_array(found->arena, WireInterface, n);
         for (size_t i = 0; i < n; i++) {
-                if (!is_wanted(&look->all[i], args->flags))
+                if (!is_wanted(&found->all[i], args->flags))
                         continue;
                 if (args->need_results)
-                        ret.ifaces[ret.n_ifaces++] = (WireInterface){ .name = look->all[i].name,
-                                                                      .mac = look->all[i].mac };
+                        ret.ifaces[ret.n_ifaces++] = (WireInterface){ .name = found->all[i].name,
+                                                                      .mac = found->all[i].mac };
                 ret.ret++;
         }
-        call_reply(look->call, &ret);
+        call_reply(call, &ret);
         return 0;
 }
 
 int handle_connect_list_all_interfaces(Call *call, const WireConnectListAllInterfacesArgs *args, Error *err)
 {
-        return call_check_flags(call, args->flags, LIST_ACTIVITY, err) < 0 ? -1 : look_and(call, NULL, answer_all);
+        return call_check_flags(call, args->flags, LIST_ACTIVITY, err) < 0 ? -1
+                                                                           : look_at(call, NULL, false, answer_all);
 }
 
 /* The replies of both calls that count look alike on the wire. */
-static int answer_count(Look *look, uint32_t flags)
+static int answer_count(Call *call, const Interfaces *found, uint32_t flags)
 {
         WireConnectNumOfInterfacesRet ret = { 0 };
 
-        for (size_t i = 0; i < look->n; i++)
-                ret.num += is_wanted(&look->all[i], flags);
-        call_reply(look->call, &ret);
+        for (size_t i = 0; i < found->n; i++)
+                ret.num += is_wanted(&found->all[i], flags);
+        call_reply(call, &ret);
         return 0;
 }
 
-static int answer_n_active(Look *look, Error *err UNUSED)
+static int answer_n_active(Call *call, void *state, Error *err UNUSED)
 {
-        return answer_count(look, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
+        return answer_count(call, state, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
 }
 
 int handle_connect_num_of_interfaces(Call *call, Error *err UNUSED)
 {
-        return look_and(call, NULL, answer_n_active);
+        return look_at(call, NULL, false, answer_n_active);
 }
 
-static int answer_n_inactive(Look *look, Error *err UNUSED)
+static int answer_n_inactive(Call *call, void *state, Error *err UNUSED)
 {
-        return answer_count(look, VIR_CONNECT_LIST_INTERFACES_INACTIVE);
+        return answer_count(call, state, VIR_CONNECT_LIST_INTERFACES_INACTIVE);
 }
 
 int handle_connect_num_of_defined_interfaces(Call *call, Error *err UNUSED)
 {
-        return look_and(call, NULL, answer_n_inactive);
+        return look_at(call, NULL, false, answer_n_inactive);
 }
 
 /* Both old calls are answered with names only, and ask alike. */
-static int answer_names(Look *look, uint32_t flags)
+static int answer_names(Call *call, const Interfaces *found, uint32_t flags)
 {
-        const WireConnectListInterfacesArgs *args = call_args(look->call);
-        WireConnectListInterfacesRet ret = { .names = arena_new_array(look->arena, const char *, look->n) };
+        const WireConnectListInterfacesArgs *args = call_args(call);
+        WireConnectListInterfacesRet ret = { .names = arena_new_array(found->arena, const char *, found->n) };
 
-        for (size_t i = 0; i < look->n && ret.n_names < (uint32_t)args->maxnames; i++) {
-                if (is_wanted(&look->all[i], flags))
-                        ret.names[ret.n_names++] = look->all[i].name;
+        for (size_t i = 0; i < found->n && ret.n_names < (uint32_t)args->maxnames; i++) {
+                if (is_wanted(&found->all[i], flags))
+                        ret.names[ret.n_names++] = found->all[i].name;
         }
-        call_reply(look->call, &ret);
+        call_reply(call, &ret);
         return 0;
 }
 
@@ -175,59 +154,62 @@ static int check_most(int32_t most, Error *err)
                                             : 0;
 }
 
-static int answer_active(Look *look, Error *err UNUSED)
+static int answer_active(Call *call, void *state, Error *err UNUSED)
 {
-        return answer_names(look, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
+        return answer_names(call, state, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
 }
 
 int handle_connect_list_interfaces(Call *call, const WireConnectListInterfacesArgs *args, Error *err)
 {
-        return check_most(args->maxnames, err) < 0 ? -1 : look_and(call, NULL, answer_active);
+        return check_most(args->maxnames, err) < 0 ? -1 : look_at(call, NULL, false, answer_active);
 }
 
-static int answer_inactive(Look *look, Error *err UNUSED)
+static int answer_inactive(Call *call, void *state, Error *err UNUSED)
 {
-        return answer_names(look, VIR_CONNECT_LIST_INTERFACES_INACTIVE);
+        return answer_names(call, state, VIR_CONNECT_LIST_INTERFACES_INACTIVE);
 }
 
 int handle_connect_list_defined_interfaces(Call *call, const WireConnectListDefinedInterfacesArgs *args, Error *err)
 {
-        return check_most(args->maxnames, err) < 0 ? -1 : look_and(call, NULL, answer_inactive);
+        return check_most(args->maxnames, err) < 0 ? -1 : look_at(call, NULL, false, answer_inactive);
 }
 
 /* --- one --- */
 
-static const HostInterface *find(const Look *look, const char *name, Error *err)
+static const HostInterface *find(const Interfaces *found, const char *name, Error *err)
 {
-        const HostInterface *i = find_in(look, name);
-
-        if (!i)
-                err_set(err, ERR_NO_INTERFACE, "couldn't find interface named '%s'", name);
-        return i;
+        if (found->n)
+                return found->all;
+        err_set(err, ERR_NO_INTERFACE, "couldn't find interface named '%s'", name);
+        return NULL;
 }
 
-static int answer_named(Look *look, Error *err)
+static int answer_named(Call *call, void *state, Error *err)
 {
-        const WireInterfaceLookupByNameArgs *args = call_args(look->call);
-        const HostInterface *i = find(look, args->name, err);
+        const Interfaces *found = state;
+
+        const WireInterfaceLookupByNameArgs *args = call_args(call);
+        const HostInterface *i = find(found, args->name, err);
 
         if (!i)
                 return -1;
-        call_reply(look->call, &(WireInterfaceLookupByNameRet){ .iface = { .name = i->name, .mac = i->mac } });
+        call_reply(call, &(WireInterfaceLookupByNameRet){ .iface = { .name = i->name, .mac = i->mac } });
         return 0;
 }
 
-int handle_interface_lookup_by_name(Call *call, const WireInterfaceLookupByNameArgs *args UNUSED, Error *err UNUSED)
+int handle_interface_lookup_by_name(Call *call, const WireInterfaceLookupByNameArgs *args, Error *err UNUSED)
 {
-        return look_and(call, NULL, answer_named);
+        return look_at(call, args->name, false, answer_named);
 }
 
-static int answer_by_mac(Look *look, Error *err)
+static int answer_by_mac(Call *call, void *state, Error *err)
 {
-        const WireInterfaceLookupByMacStringArgs *args = call_args(look->call);
-        const HostInterface *all = look->all, *found = NULL;
+        const Interfaces *looked = state;
 
-        for (size_t i = 0; i < look->n; i++) {
+        const WireInterfaceLookupByMacStringArgs *args = call_args(call);
+        const HostInterface *all = looked->all, *found = NULL;
+
+        for (size_t i = 0; i < looked->n; i++) {
                 if (strcasecmp(all[i].mac, args->mac) != 0)
                         continue;
                 if (found && !all[i].is_part && !found->is_part)
@@ -239,38 +221,41 @@ static int answer_by_mac(Look *look, Error *err)
         }
         if (!found)
                 return err_set(err, ERR_NO_INTERFACE, "couldn't find interface with MAC address '%s'", args->mac);
-        call_reply(look->call,
-                   &(WireInterfaceLookupByMacStringRet){ .iface = { .name = found->name, .mac = found->mac } });
+        call_reply(call, &(WireInterfaceLookupByMacStringRet){ .iface = { .name = found->name, .mac = found->mac } });
         return 0;
 }
 
 int handle_interface_lookup_by_mac_string(Call *call, const WireInterfaceLookupByMacStringArgs *args UNUSED,
                                           Error *err UNUSED)
 {
-        return look_and(call, NULL, answer_by_mac);
+        return look_at(call, NULL, false, answer_by_mac);
 }
 
-static int answer_is_active(Look *look, Error *err)
+static int answer_is_active(Call *call, void *state, Error *err)
 {
-        const WireInterfaceIsActiveArgs *args = call_args(look->call);
-        const HostInterface *i = find(look, args->iface.name, err);
+        const Interfaces *found = state;
+
+        const WireInterfaceIsActiveArgs *args = call_args(call);
+        const HostInterface *i = find(found, args->iface.name, err);
 
         if (!i)
                 return -1;
-        call_reply(look->call, &(WireInterfaceIsActiveRet){ .active = i->active });
+        call_reply(call, &(WireInterfaceIsActiveRet){ .active = i->active });
         return 0;
 }
 
-int handle_interface_is_active(Call *call, const WireInterfaceIsActiveArgs *args UNUSED, Error *err UNUSED)
+int handle_interface_is_active(Call *call, const WireInterfaceIsActiveArgs *args, Error *err UNUSED)
 {
-        return look_and(call, NULL, answer_is_active);
+        return look_at(call, args->iface.name, false, answer_is_active);
 }
 
-static int answer_description(Look *look, Error *err)
+static int answer_description(Call *call, void *state, Error *err)
 {
-        if (!find(look, look->described, err))
+        const Interfaces *found = state;
+
+        if (!find(found, found->name, err))
                 return -1;
-        call_reply(look->call, &(WireInterfaceGetXmlDescRet){ .xml = buf_text(&look->text) });
+        call_reply(call, &(WireInterfaceGetXmlDescRet){ .xml = buf_text(&found->text) });
         return 0;
 }
 
@@ -278,5 +263,5 @@ int handle_interface_get_xml_desc(Call *call, const WireInterfaceGetXmlDescArgs 
 {
         return call_check_flags(call, args->flags, VIR_INTERFACE_XML_INACTIVE, err) < 0
                        ? -1
-                       : look_and(call, args->iface.name, answer_description);
+                       : look_at(call, args->iface.name, true, answer_description);
 }

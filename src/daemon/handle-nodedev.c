@@ -1,10 +1,12 @@
 /*
  * daemon/handle-nodedev.c - devices of the host, as clients list them
  */
+#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/call.h"
 #include "daemon/daemon.h"
 #include "daemon/handlers.h"
+#include "daemon/look.h"
 #include "host/node-device.h"
 #include "wire/constants.h"
 
@@ -49,74 +51,130 @@ static bool is_wanted(const NodeDevice *device, uint32_t flags)
         return !(flags & LIST_PERSISTENCE) || flags & VIR_CONNECT_LIST_NODE_DEVICES_TRANSIENT;
 }
 
-int handle_connect_list_all_node_devices(Call *call, const WireConnectListAllNodeDevicesArgs *args, Error *err)
-{
-        WireConnectListAllNodeDevicesRet ret = { 0 };
+typedef struct Devices {
+        Arena *arena;
+        const char *name;         /* the one that the call is about, or NULL: none is */
+        const Uuid *host;         /* its description is wanted */
+        const NodeDevice *device; /* of that name, or NULL */
         NodeDevices all;
+        Buf text;
+} Devices;
 
-        if (call_check_flags(call, args->flags, LIST_CAPS | LIST_ACTIVITY | LIST_PERSISTENCE, err) < 0)
-                return -1;
-        node_devices(root, call_arena(call), &all);
-        ret.devices = arena_new_array(call_arena(call), WireNodeDevice, all.n);
-        for (size_t i = 0; i < all.n; i++) {
-                if (!is_wanted(&all.items[i], args->flags))
+static void devices_done(void *state)
+{
+        Devices *found = state;
+
+        arena_free(found->arena);
+        buf_done(&found->text);
+}
+
+/* On a worker. */
+static void look_at_devices(void *state)
+{
+        Devices *found = state;
+
+        node_devices(root, found->arena, &found->all);
+        found->device = found->name ? node_device_find(&found->all, found->name) : NULL;
+        if (found->device && found->host)
+                node_device_format(root, found->host, found->device, &found->text);
+}
+
+typedef int Answer(Call *call, void *state, Error *err);
+
+static int look_at(Call *call, const char *name, bool described, Answer *answer)
+{
+        Devices *found = mem_new(Devices);
+
+        *found = (Devices){ .arena = arena_new() };
+        found->name = arena_dup(found->arena, name);
+        if (described) {
+                Uuid *host = arena_new_one(found->arena, Uuid);
+
+                *host = call_daemon(call)->host_uuid;
+                found->host = host;
+        }
+        return look_and(call, found, look_at_devices, answer, devices_done);
+}
+
+/* --- lists --- */
+
+static int answer_all(Call *call, void *state, Error *err UNUSED)
+{
+        const WireConnectListAllNodeDevicesArgs *args = call_args(call);
+        const Devices *found = state;
+        WireConnectListAllNodeDevicesRet ret = { 0 };
+
+        ret.devices = arena_new_array(found->arena, WireNodeDevice, found->all.n);
+        for (size_t i = 0; i < found->all.n; i++) {
+                if (!is_wanted(&found->all.items[i], args->flags))
                         continue;
                 if (args->need_results)
-                        ret.devices[ret.n_devices++].name = all.items[i].name;
+                        ret.devices[ret.n_devices++].name = found->all.items[i].name;
                 ret.ret++;
         }
         call_reply(call, &ret);
         return 0;
 }
 
+int handle_connect_list_all_node_devices(Call *call, const WireConnectListAllNodeDevicesArgs *args, Error *err)
+{
+        return call_check_flags(call, args->flags, LIST_CAPS | LIST_ACTIVITY | LIST_PERSISTENCE, err) < 0
+                       ? -1
+                       : look_at(call, NULL, false, answer_all);
+}
+
+static int answer_count(Call *call, void *state, Error *err UNUSED)
+{
+        const WireNodeNumOfDevicesArgs *args = call_args(call);
+        const Devices *found = state;
+        WireNodeNumOfDevicesRet ret = { 0 };
+
+        for (size_t i = 0; i < found->all.n; i++)
+                ret.num += !args->cap || str_eq(args->cap, node_device_capability(found->all.items[i].kind));
+        call_reply(call, &ret);
+        return 0;
+}
+
 int handle_node_num_of_devices(Call *call, const WireNodeNumOfDevicesArgs *args, Error *err)
 {
-        WireNodeNumOfDevicesRet ret = { 0 };
-        NodeDevices all;
+        return call_check_flags(call, args->flags, 0, err) < 0 ? -1 : look_at(call, NULL, false, answer_count);
+}
 
-        if (call_check_flags(call, args->flags, 0, err) < 0)
-                return -1;
-        node_devices(root, call_arena(call), &all);
-        for (size_t i = 0; i < all.n; i++)
-                ret.num += !args->cap || str_eq(args->cap, node_device_capability(all.items[i].kind));
+static int answer_names(Call *call, void *state, Error *err UNUSED)
+{
+        const WireNodeListDevicesArgs *args = call_args(call);
+        const Devices *found = state;
+        WireNodeListDevicesRet ret = { .names = arena_new_array(found->arena, const char *, found->all.n) };
+
+        for (size_t i = 0; i < found->all.n && ret.n_names < (uint32_t)args->maxnames; i++) {
+                if (!args->cap || str_eq(args->cap, node_device_capability(found->all.items[i].kind)))
+                        ret.names[ret.n_names++] = found->all.items[i].name;
+        }
         call_reply(call, &ret);
         return 0;
 }
 
 int handle_node_list_devices(Call *call, const WireNodeListDevicesArgs *args, Error *err)
 {
-        WireNodeListDevicesRet ret = { 0 };
-        NodeDevices all;
-
         if (call_check_flags(call, args->flags, 0, err) < 0)
                 return -1;
         if (args->maxnames < 0 || args->maxnames > MOST_DEVICES)
                 return err_set(err, ERR_INVALID_ARG, "%d names do not fit an answer", args->maxnames);
-        node_devices(root, call_arena(call), &all);
-        ret.names = arena_new_array(call_arena(call), const char *, all.n);
-        for (size_t i = 0; i < all.n && ret.n_names < (uint32_t)args->maxnames; i++) {
-                if (!args->cap || str_eq(args->cap, node_device_capability(all.items[i].kind)))
-                        ret.names[ret.n_names++] = all.items[i].name;
-        }
-        call_reply(call, &ret);
-        return 0;
+        return look_at(call, NULL, false, answer_names);
 }
 
-static const NodeDevice *find(Call *call, const char *name, Error *err)
-{
-        const NodeDevice *device;
-        NodeDevices all;
+/* --- one --- */
 
-        node_devices(root, call_arena(call), &all);
-        device = node_device_find(&all, name);
-        if (!device)
-                err_set(err, ERR_NO_NODE_DEVICE, "no node device with matching name '%s'", name);
-        return device;
+static const NodeDevice *find(const Devices *found, Error *err)
+{
+        if (!found->device)
+                err_set(err, ERR_NO_NODE_DEVICE, "no node device with matching name '%s'", found->name);
+        return found->device;
 }
 
-int handle_node_device_lookup_by_name(Call *call, const WireNodeDeviceLookupByNameArgs *args, Error *err)
+static int answer_named(Call *call, void *state, Error *err)
 {
-        const NodeDevice *device = find(call, args->name, err);
+        const NodeDevice *device = find(state, err);
 
         if (!device)
                 return -1;
@@ -124,21 +182,30 @@ int handle_node_device_lookup_by_name(Call *call, const WireNodeDeviceLookupByNa
         return 0;
 }
 
-int handle_node_device_get_xml_desc(Call *call, const WireNodeDeviceGetXmlDescArgs *args, Error *err)
+int handle_node_device_lookup_by_name(Call *call, const WireNodeDeviceLookupByNameArgs *args, Error *err UNUSED)
 {
-        const NodeDevice *device;
-        AUTO(Buf) xml = { 0 };
+        return look_at(call, args->name, false, answer_named);
+}
 
-        if (call_check_flags(call, args->flags, 0, err) < 0 || !(device = find(call, args->name, err)))
+static int answer_description(Call *call, void *state, Error *err)
+{
+        Devices *found = state;
+
+        if (!find(found, err))
                 return -1;
-        node_device_format(root, &call_daemon(call)->host_uuid, device, &xml);
-        call_reply(call, &(WireNodeDeviceGetXmlDescRet){ .xml = buf_text(&xml) });
+        call_reply(call, &(WireNodeDeviceGetXmlDescRet){ .xml = buf_text(&found->text) });
         return 0;
 }
 
-int handle_node_device_get_parent(Call *call, const WireNodeDeviceGetParentArgs *args, Error *err)
+int handle_node_device_get_xml_desc(Call *call, const WireNodeDeviceGetXmlDescArgs *args, Error *err)
 {
-        const NodeDevice *device = find(call, args->name, err);
+        return call_check_flags(call, args->flags, 0, err) < 0 ? -1
+                                                               : look_at(call, args->name, true, answer_description);
+}
+
+static int answer_parent(Call *call, void *state, Error *err)
+{
+        const NodeDevice *device = find(state, err);
 
         if (!device)
                 return -1;
@@ -146,17 +213,28 @@ int handle_node_device_get_parent(Call *call, const WireNodeDeviceGetParentArgs 
         return 0;
 }
 
-int handle_node_device_num_of_caps(Call *call, const WireNodeDeviceNumOfCapsArgs *args, Error *err)
+int handle_node_device_get_parent(Call *call, const WireNodeDeviceGetParentArgs *args, Error *err UNUSED)
 {
-        if (!find(call, args->name, err))
+        return look_at(call, args->name, false, answer_parent);
+}
+
+static int answer_n_caps(Call *call, void *state, Error *err)
+{
+        if (!find(state, err))
                 return -1;
         call_reply(call, &(WireNodeDeviceNumOfCapsRet){ .num = 1 });
         return 0;
 }
 
-int handle_node_device_list_caps(Call *call, const WireNodeDeviceListCapsArgs *args, Error *err)
+int handle_node_device_num_of_caps(Call *call, const WireNodeDeviceNumOfCapsArgs *args, Error *err UNUSED)
 {
-        const NodeDevice *device = find(call, args->name, err);
+        return look_at(call, args->name, false, answer_n_caps);
+}
+
+static int answer_caps(Call *call, void *state, Error *err)
+{
+        const WireNodeDeviceListCapsArgs *args = call_args(call);
+        const NodeDevice *device = find(state, err);
         const char *capability;
 
         if (!device)
@@ -166,26 +244,46 @@ int handle_node_device_list_caps(Call *call, const WireNodeDeviceListCapsArgs *a
         return 0;
 }
 
-int handle_node_device_is_active(Call *call, const WireNodeDeviceIsActiveArgs *args, Error *err)
+int handle_node_device_list_caps(Call *call, const WireNodeDeviceListCapsArgs *args, Error *err UNUSED)
 {
-        if (!find(call, args->name, err))
+        return look_at(call, args->name, false, answer_caps);
+}
+
+static int answer_is_active(Call *call, void *state, Error *err)
+{
+        if (!find(state, err))
                 return -1;
         call_reply(call, &(WireNodeDeviceIsActiveRet){ .active = 1 });
         return 0;
 }
 
-int handle_node_device_is_persistent(Call *call, const WireNodeDeviceIsPersistentArgs *args, Error *err)
+int handle_node_device_is_active(Call *call, const WireNodeDeviceIsActiveArgs *args, Error *err UNUSED)
 {
-        if (!find(call, args->name, err))
+        return look_at(call, args->name, false, answer_is_active);
+}
+
+static int answer_is_persistent(Call *call, void *state, Error *err)
+{
+        if (!find(state, err))
                 return -1;
         call_reply(call, &(WireNodeDeviceIsPersistentRet){ .persistent = 0 });
         return 0;
 }
 
-int handle_node_device_get_autostart(Call *call, const WireNodeDeviceGetAutostartArgs *args, Error *err)
+int handle_node_device_is_persistent(Call *call, const WireNodeDeviceIsPersistentArgs *args, Error *err UNUSED)
 {
-        if (!find(call, args->name, err))
+        return look_at(call, args->name, false, answer_is_persistent);
+}
+
+static int answer_autostart(Call *call, void *state, Error *err)
+{
+        if (!find(state, err))
                 return -1;
         call_reply(call, &(WireNodeDeviceGetAutostartRet){ .autostart = 0 });
         return 0;
+}
+
+int handle_node_device_get_autostart(Call *call, const WireNodeDeviceGetAutostartArgs *args, Error *err UNUSED)
+{
+        return look_at(call, args->name, false, answer_autostart);
 }

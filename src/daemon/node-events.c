@@ -3,19 +3,20 @@
  *
  * The kernel says that something happened, the list of devices says what: it is
  * compared with the one before, so that an event always names what
- * nodedev-list shows, or showed. Nobody is asked while nobody listens, and a
- * host on which devices come and go all the time is looked at seldom.
+ * nodedev-list shows, or showed. A worker looks. Nobody is asked while nobody
+ * listens, and a host on which devices come and go all the time is looked at
+ * seldom.
  */
 #include "daemon/node-events.h"
 
 #include "base/fd.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "daemon/event.h"
 #include "host/device-watch.h"
-#include "host/node-device.h"
 #include "wire/constants.h"
 #include "wire/structs.h"
 
@@ -23,15 +24,25 @@
 
 enum {
         SOON_MS = 50, /* what comes at once is told at once: a card and its functions */
-        SHARE = 20,   /* of the loop's time is what looking may take: 1/SHARE */
+        SHARE = 20,   /* of a processor's time is what looking may take: 1/SHARE */
 };
+
+/* What a worker sees. */
+typedef struct Look {
+        NodeEvents *events; /* the loop's */
+        Arena *arena;
+        NodeDevices found;
+        uint64_t took_ms;
+} Look;
 
 struct NodeEvents {
         Driver *driver;
         DeviceWatch *watch;
         Timer *soon;
+        Task *looking;    /* NULL: nobody is */
+        bool again;       /* something happened meanwhile */
         uint64_t took_ms; /* to look, last time */
-        Arena *arena;     /* of what follows */
+        Arena *arena;     /* of what follows; NULL: it is not known yet */
         NodeDevices known;
 };
 
@@ -70,32 +81,68 @@ static bool is_heard(const NodeEvents *events)
         return event_has_listeners(hub, WIRE_CLASS_NODE_DEVICE, VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE);
 }
 
-static void look(void *arg)
+static void look_free(void *data)
 {
-        NodeEvents *events = arg;
-        uint64_t began_ms = cpu_ms();
-        NodeDevices known = events->known;
-        AUTO(Arena) *before = NULL;
+        Look *look = data;
 
-        if (!is_heard(events)) {
-                events->driver->node_events = NULL;
-                node_events_free(events);
-                return;
-        }
-        before = events->arena;
-        events->arena = arena_new();
-        node_devices("", events->arena, &events->known);
-        tell_difference(events, &known, &events->known, VIR_NODE_DEVICE_EVENT_DELETED);
-        tell_difference(events, &events->known, &known, VIR_NODE_DEVICE_EVENT_CREATED);
-        events->took_ms = cpu_ms() - began_ms;
+        arena_free(look->arena);
+        free(look);
+}
+
+/* On a worker. */
+static void look_now(void *data)
+{
+        Look *look = data;
+        uint64_t began_ms = cpu_ms();
+
+        node_devices("", look->arena, &look->found);
+        look->took_ms = cpu_ms() - began_ms;
 }
 
 static void on_something(void *arg)
 {
         NodeEvents *events = arg;
 
-        if (!timer_is_armed(events->soon))
+        if (events->looking)
+                events->again = true;
+        else if (!timer_is_armed(events->soon))
                 timer_set(events->soon, SOON_MS + SHARE * events->took_ms);
+}
+
+static void on_looked(void *data)
+{
+        Look *look = data;
+        NodeEvents *events = look->events;
+        NodeDevices known = events->known;
+        AUTO(Arena) *before = events->arena;
+
+        events->looking = task_free(events->looking, NULL);
+        events->arena = TAKE(look->arena);
+        events->known = look->found;
+        events->took_ms = look->took_ms;
+        look_free(look);
+        tell_difference(events, &known, &events->known, VIR_NODE_DEVICE_EVENT_DELETED);
+        tell_difference(events, &events->known, &known, VIR_NODE_DEVICE_EVENT_CREATED);
+        if (events->again)
+                on_something(events);
+        events->again = false;
+}
+
+static void on_soon(void *arg)
+{
+        NodeEvents *events = arg;
+        Look *look;
+
+        if (!events->arena)
+                return; /* what is being read for the first one to listen is newer than what happened */
+        if (!is_heard(events)) {
+                events->driver->node_events = NULL;
+                node_events_free(events);
+                return;
+        }
+        look = mem_new(Look);
+        *look = (Look){ .events = events, .arena = arena_new() };
+        events->looking = task_new(events->driver->daemon->workers, look_now, on_looked, look);
 }
 
 int node_events_begin(Driver *driver, Error *err)
@@ -105,23 +152,41 @@ int node_events_begin(Driver *driver, Error *err)
         if (driver->node_events)
                 return 0;
         events = mem_new(NodeEvents);
-        *events = (NodeEvents){ .driver = driver, .arena = arena_new() };
-        events->soon = timer_new(driver->daemon->loop, SOON_MS, look, events);
+        *events = (NodeEvents){ .driver = driver };
+        events->soon = timer_new(driver->daemon->loop, SOON_MS, on_soon, events);
         timer_stop(events->soon);
         events->watch = device_watch_new(driver->daemon->loop, on_something, events, err);
         if (!events->watch) {
                 node_events_free(events);
                 return -1;
         }
-        node_devices("", events->arena, &events->known);
         driver->node_events = events;
         return 0;
+}
+
+bool node_events_want_devices(const Driver *driver)
+{
+        return driver->node_events && !driver->node_events->arena;
+}
+
+void node_events_give_devices(Driver *driver, Arena *arena, const NodeDevices *devices)
+{
+        NodeEvents *events = driver->node_events;
+
+        if (!node_events_want_devices(driver)) {
+                arena_free(arena);
+                return;
+        }
+        events->arena = arena;
+        events->known = *devices;
+        on_something(events); /* what the kernel told of while they were read is in them, or not */
 }
 
 NodeEvents *node_events_free(NodeEvents *events)
 {
         if (!events)
                 return NULL;
+        task_free(events->looking, look_free);
         device_watch_free(events->watch);
         timer_free(events->soon);
         arena_free(events->arena);

@@ -43,24 +43,37 @@ static int by_name(const void *a, const void *b)
         return strcmp(((const HostInterface *)a)->name, ((const HostInterface *)b)->name);
 }
 
+/* A name is a directory below /sys/class/net: nothing in it may lead elsewhere. */
+static bool is_name(const char *name)
+{
+        return *name && *name != '.' && strlen(name) < IFNAMSIZ && !strchr(name, '/');
+}
+
+bool host_interface_find(const char *root, const char *name, Arena *arena, HostInterface *ret)
+{
+        AUTO(Buf) line = { 0 };
+
+        if (!is_name(name) || !has(root, name, "operstate"))
+                return false;
+        *ret = (HostInterface){ .name = arena_dup(arena, name),
+                                .mac = arena_dup(arena, read_line(root, name, "address", &line)),
+                                .active = str_eq(read_line(root, name, "operstate", &line), "up"),
+                                .is_part = has(root, name, "master") };
+        return true;
+}
+
 size_t host_interfaces(const char *root, Arena *arena, HostInterface **ret)
 {
         AUTOFREE char *path = str_format("%s/sys/class/net", root);
         VEC(HostInterface) all = { 0 };
         DIR *dir = opendir(path);
-        AUTO(Buf) line = { 0 };
         size_t n;
 
         for (struct dirent *entry; dir && (entry = readdir(dir));) {
-                HostInterface i = { 0 };
+                HostInterface i;
 
-                if (entry->d_name[0] == '.' || !has(root, entry->d_name, "operstate"))
-                        continue;
-                i.name = arena_dup(arena, entry->d_name);
-                i.mac = arena_dup(arena, read_line(root, i.name, "address", &line));
-                i.active = str_eq(read_line(root, i.name, "operstate", &line), "up");
-                i.is_part = has(root, i.name, "master");
-                vec_push(&all, i);
+                if (host_interface_find(root, entry->d_name, arena, &i))
+                        vec_push(&all, i);
         }
         if (dir)
                 closedir(dir);

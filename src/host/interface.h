@@ -21,5 +21,7 @@ typedef struct HostInterface {
 
 /* All of them by name, in the arena. */
 size_t host_interfaces(const char *root, Arena *arena, HostInterface **ret);
+/* One of them; ret's text is in the arena. False: there is none of that name. */
+bool host_interface_find(const char *root, const char *name, Arena *arena, HostInterface *ret);
 /* The whole <interface>. */
 void host_interface_format(const char *root, const char *name, Buf *ret);
