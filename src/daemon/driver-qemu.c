@@ -122,10 +122,27 @@ static void make_paths(QemuDriver *qemu)
         qemu->describer = helper_program("drover-img");
 }
 
+/*
+ * Guests' groups are named by UUID. A daemon that is not the host's own may have guests of the same UUIDs, whose groups it
+ * must not change or kill: "-" and a number (FNV-1a) that its run directory gives.
+ */
+static char *cgroup_owner(const char *run_dir)
+{
+        AUTOFREE char *path = realpath(run_dir, NULL);
+        uint64_t hash = 0xcbf29ce484222325;
+
+        if (!path || str_eq(path, "/run/drover"))
+                return str_dup("");
+        for (const char *at = path; *at; at++)
+                hash = (hash ^ (unsigned char)*at) * 0x100000001b3;
+        return str_format("-%016llx", (unsigned long long)hash);
+}
+
 static int make_environment(QemuDriver *qemu, Error *err)
 {
         const Daemon *daemon = qemu->driver->daemon;
         AUTO(Error) no_cgroups = { 0 };
+        AUTOFREE char *owner = NULL;
 
         make_paths(qemu);
         /* QEMU's user goes through the run directory to its own; it sees no other guest's */
@@ -133,7 +150,8 @@ static int make_environment(QemuDriver *qemu, Error *err)
             dir_make(qemu->save_dir, 0700, err) < 0 || dir_make(qemu->nvram_dir, 0711, err) < 0 ||
             find_user(daemon->config, &qemu->env.user, qemu->groups, err) < 0)
                 return -1;
-        qemu->cgroups = cgroup_host_new("", CGROUP_PARENT, &no_cgroups);
+        owner = cgroup_owner(daemon->dirs.run);
+        qemu->cgroups = cgroup_host_new("", CGROUP_PARENT, owner, &no_cgroups);
         if (!qemu->cgroups)
                 log_warning("guests run without control groups: %s", no_cgroups.text);
         qemu->env.loop = daemon->loop;

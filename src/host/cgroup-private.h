@@ -12,6 +12,7 @@ typedef struct Hierarchy {
 } Hierarchy;
 
 struct CgroupHost {
+        char *owner;
         VEC(Hierarchy) hierarchies;
         int at[CGROUP_N_CONTROLLERS]; /* index of the hierarchy, -1: this machine has none */
 };

@@ -158,13 +158,14 @@ static int make_parent(const CgroupHost *host, int at, const char *parent, Error
         return 0;
 }
 
-CgroupHost *cgroup_host_new(const char *root, const char *parent, Error *err)
+CgroupHost *cgroup_host_new(const char *root, const char *parent, const char *owner, Error *err)
 {
         AUTOFREE char *path = str_format("%s/proc/self/mountinfo", root);
         AUTO(CgroupHost) *host = mem_new(CgroupHost);
         AUTO(Buf) mounts = { 0 };
         AUTO_STRLIST lines = NULL;
 
+        host->owner = str_dup(owner);
         for (size_t i = 0; i < CGROUP_N_CONTROLLERS; i++)
                 host->at[i] = -1;
         if (file_read(path, MOST_MOUNTS, &mounts, err) < 0)
@@ -186,6 +187,7 @@ CgroupHost *cgroup_host_free(CgroupHost *host)
         for (size_t i = 0; i < host->hierarchies.len; i++)
                 free(host->hierarchies.items[i].dir);
         vec_done(&host->hierarchies);
+        free(host->owner);
         free(host);
         return NULL;
 }
@@ -244,7 +246,7 @@ static Cgroup *new_group(CgroupHost *host, char *name, bool is_part, Error *err)
 
 Cgroup *cgroup_new(CgroupHost *host, const char *name, Error *err)
 {
-        return new_group(host, str_dup(name), false, err);
+        return new_group(host, str_format("%s%s", name, host->owner), false, err);
 }
 
 Cgroup *cgroup_new_part(Cgroup *guest, const char *name, Error *err)

@@ -29,8 +29,11 @@ enum {
 };
 #define CGROUP_NO_LIMIT UINT64_MAX
 
-/* root: "" for this machine, a directory in tests. parent: for example "drover.slice". */
-CgroupHost *cgroup_host_new(const char *root, const char *parent, Error *err);
+/*
+ * root: "" for this machine, a directory in tests. parent: for example "drover.slice". owner: what is put behind the name
+ * of each group, so that daemons on one machine never share one; "" for none.
+ */
+CgroupHost *cgroup_host_new(const char *root, const char *parent, const char *owner, Error *err);
 CgroupHost *cgroup_host_free(CgroupHost *host); /* the groups stay; returns NULL */
 bool cgroup_host_has(const CgroupHost *host, CgroupController controller);
 

@@ -6,6 +6,8 @@ import uuid
 
 import pytest
 
+from live import LiveDaemon
+from mortal import processes
 from waiting import wait_for
 
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
@@ -113,3 +115,24 @@ def test_what_cannot_be_set_fails_the_start_and_says_so(create, daemon):
     said = create("<cputune><emulator_period>100000</emulator_period><emulator_quota>50000</emulator_quota></cputune>")
     assert isinstance(said, str) and "emulator" in said
     wait_for("nothing of it to be left", lambda: not os.listdir(daemon.base / "run/guests"))
+
+
+def test_guests_of_one_uuid_under_two_daemons_have_limits_of_their_own(daemon, tmp_path):
+    """Else what one daemon sets holds for the other's guest as well."""
+    identity, pids, second = str(uuid.uuid4()), [], LiveDaemon()
+    file = tmp_path / "guest.xml"
+    try:
+        for number, owner in enumerate([daemon, second], 2):
+            file.write_text(f"<domain type='qemu'><name>twin</name><uuid>{identity}</uuid><memory unit='MiB'>16</memory>"
+                            f"<cputune><shares>{number}00</shares></cputune><os><type arch='x86_64' machine='pc'>hvm</type></os>"
+                            "</domain>")
+            owner.virsh("create", file, "--paused")
+            pids += set(processes(identity)) - set(pids)
+        assert len(pids) == 2
+        shares = [setting(pid, "cpu", "cpu.shares", "cpu.weight") for pid in pids]
+        assert len(set(shares)) == 2, shares
+        second.virsh("destroy", "twin")
+        assert daemon.virsh("domstate", "twin").strip() == "paused" and processes(identity) == pids[:1]
+    finally:
+        daemon.virsh("destroy", "twin", check=False)
+        second.stop()

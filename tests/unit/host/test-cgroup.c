@@ -46,7 +46,7 @@ static void enter(Machine *m)
 {
         AUTO(Error) err = { 0 };
 
-        m->host = cgroup_host_new(m->root, "drover.slice", &err);
+        m->host = cgroup_host_new(m->root, "drover.slice", "", &err);
         CHECK(m->host);
         m->guest = cgroup_new(m->host, "g1", &err);
         CHECK(m->guest);
@@ -59,6 +59,31 @@ static void end(Machine *m)
         cgroup_free(m->guest);
         cgroup_host_free(m->host);
         CHECK_INT(system(command), 0);
+}
+
+TEST(two_owners_have_groups_of_their_own)
+{
+        AUTO(Error) err = { 0 };
+        CgroupHost *other;
+        Cgroup *same;
+        Machine m;
+
+        begin(&m);
+        put(&m, "proc/self/mountinfo", "30 1 0:26 / /cg rw - cgroup2 cgroup2 rw,nsdelegate\n");
+        put(&m, "cg/cgroup.controllers", "pids\n");
+        put(&m, "cg/drover.slice/g1/pids.max", "max\n");
+        put(&m, "cg/drover.slice/g1-b/pids.max", "max\n");
+        enter(&m);
+        other = cgroup_host_new(m.root, "drover.slice", "-b", &err);
+        CHECK(other);
+        same = cgroup_new(other, "g1", &err);
+        CHECK(same);
+        CHECK_INT(cgroup_set_pids(same, 9, &err), 0);
+        CHECK_STR(get(&m, "cg/drover.slice/g1-b/pids.max"), "9");
+        CHECK_STR(get(&m, "cg/drover.slice/g1/pids.max"), "max\n");
+        cgroup_free(same);
+        cgroup_host_free(other);
+        end(&m);
 }
 
 TEST(v2_settings_go_to_the_unified_files_MEM_09)
