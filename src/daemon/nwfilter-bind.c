@@ -292,14 +292,26 @@ typedef struct Create {
         void *arg;
 } Create;
 
+/* The file is of the binding that did not come about, unless another client made one of the same device meanwhile. */
+static void note_what_stays(NwFilters *f, const char *dev)
+{
+        AUTOFREE char *path = path_of(f, dev);
+        const char *paths[] = { path, NULL };
+        const NwBinding *other = nw_binding_find(f, dev);
+        AUTO(Buf) xml = { 0 };
+
+        if (other && other->by_user) {
+                nw_binding_format(other->def, &xml);
+                file_queue_write(f->files, path, &xml, 0600, false, NULL, NULL);
+        } else {
+                file_queue_remove(f->files, paths, NULL, NULL);
+        }
+}
+
 static void create_end(Create *c, const Error *failure)
 {
-        if (failure) {
-                AUTOFREE char *path = path_of(c->filters, c->def->portdev);
-                const char *paths[] = { path, NULL };
-
-                file_queue_remove(c->filters->files, paths, NULL, NULL);
-        }
+        if (failure)
+                note_what_stays(c->filters, c->def->portdev);
         c->done(c->arg, failure);
         nw_binding_unref(c->def);
         free(c);

@@ -1,9 +1,11 @@
 """Network filters on a lab host: defined, put into force on devices, changed, restored (NET-36 to NET-38)."""
+import concurrent.futures
 import os
 import re
 import signal
 import subprocess
 
+import libvirt
 import pytest
 from packets import arp, dhcp, forwards, frame, ip, ip6, pass_through, send, udp
 from waiting import wait_for
@@ -250,6 +252,29 @@ def test_an_address_is_learned_from_dhcp_only(host, bind):
     pass_through(host, "g2", "g1", [], dhcp(MINE, True, 5, "10.9.0.7", lease_s=8))
     wait_for("a short lease", lambda: "10.9.0.7" in rules(host))
     wait_for("its end", lambda: "10.9.0.7" not in rules(host))
+
+
+def test_two_who_bind_a_device_at_once_leave_one_binding(host):
+    """One is refused, and what it leaves on the disk is the other's: the next daemon has the same in force."""
+    conn = libvirt.open(host.daemon.uri)
+    noted = host.path("/run/drover/nwfilter/p1.xml")
+
+    def create(name):
+        try:
+            conn.nwfilterBindingCreateXML(f"<filterbinding><portdev name='p1'/><mac address='{MINE}'/><filterref filter='{name}'/></filterbinding>")
+        except libvirt.libvirtError:
+            return False
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            made = list(pool.map(create, ["no-mac-spoofing", "no-ip-multicast", "no-mac-broadcast", "allow-arp"]))
+            assert sum(made) == 1
+            name = re.search(r"p1 +(\S+)", host.virsh("nwfilter-binding-list"))[1]
+            wait_for("its note", lambda name=name: noted.exists() and name in noted.read_text())
+            host.virsh("nwfilter-binding-delete", "p1")
+            wait_for("no note", lambda: not noted.exists())
+    conn.close()
 
 
 FLOOD = """
