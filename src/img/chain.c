@@ -187,3 +187,23 @@ Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, co
         }
         return TAKE(top);
 }
+
+int image_look_at_parent(ImageDescription *parent, ImageFormat format, const char *path, ImageCreate *how, Error *err)
+{
+        const char *name = image_format_name(format);
+        AUTO(ImageFile) *file = NULL;
+        AUTOFREE char *below = NULL;
+
+        if (!how->backing_file || (format != IMAGE_FORMAT_VMDK && format != IMAGE_FORMAT_VPC))
+                return 0;
+        if (how->backing_format && !str_eq(how->backing_format, name))
+                return err_set(err, ERR_INVALID_ARG, "Invalid backing file format: %s. Must be %s",
+                               how->backing_format, name);
+        below = image_path_beside(path, how->backing_file, err);
+        file = below ? image_file_open(below, 0, err) : NULL;
+        if (!file || image_describe(file, format, parent, err) < 0)
+                return -1;
+        how->parent_cid = parent->vmdk ? parent->vmdk->cid : UINT32_MAX;
+        how->vpc_parent = parent->vpc;
+        return 0;
+}

@@ -26,3 +26,9 @@ Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, co
 ImageFile *image_chain_file(const char *path, unsigned flags, const ChainPolicy *policy, Error *err);
 /* A name in an image's header, as a path: relative ones are beside the image, names of NBD exports stay. Owned; NULL: neither. */
 char *image_path_beside(const char *image_path, const char *name, Error *err);
+/*
+ * An image that is made on top of a vmdk or vpc image notes what that is, and can stand on no other format. Blocks. What
+ * how points to afterwards is in *parent, which the caller owns: keep it until the image is made.
+ */
+int image_look_at_parent(ImageDescription *parent, ImageFormat format, const char *path, ImageCreate *how,
+                         Error *err);

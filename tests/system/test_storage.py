@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import pathlib
 import signal
@@ -74,7 +75,7 @@ def test_a_directory_pool_through_its_whole_life(storage):
     assert storage.virsh("pool-list", "--name").split() == ["p"]
     info = dict(line.split(":", 1) for line in storage.virsh("pool-info", "p", "--bytes").splitlines() if ":" in line)
     room = os.statvfs(storage.dir)
-    assert int(info["Capacity"]) == room.f_blocks * room.f_frsize
+    assert int(info["Capacity"]) == room.f_blocks * room.f_frsize == int(info["Allocation"]) + int(info["Available"])
     assert info["State"].strip() == "running" and info["Persistent"].strip() == "yes"
     storage.virsh("pool-autostart", "p")
     assert "yes" in storage.virsh("pool-list", "--autostart").splitlines()[2]
@@ -149,6 +150,59 @@ def test_a_volume_by_name_path_and_key(storage):
     assert "no storage vol with matching path" in storage.virsh("vol-info", "/nowhere", check=False)
 
 
+def test_what_a_volume_is_stands_in_its_four_lines(storage):
+    """STO-15: a device or a volume of a server is told in the tests of those."""
+    for name, how, kind in (("f", "raw", "file"), ("d", "dir", "dir")):
+        storage.virsh("vol-create-as", "p", name, "1M", "--format", how)
+        lines = [line.split(":", 1) for line in storage.virsh("vol-info", "--pool", "p", name).splitlines() if line]
+        assert [line[0] for line in lines] == ["Name", "Type", "Capacity", "Allocation"]
+        assert [line[1].strip() for line in lines[:2]] == [name, kind]
+
+
+SAMPLE = """<pool type='iscsi'><name>virtimages</name><source><host name='virtlab22.example.com.'/>
+  <device path='iqn.2004-04.com.example:images'/></source><target><path>/dev/disk/by-path</path></target></pool>"""
+
+
+def test_the_sample_of_an_iscsi_pool_is_taken_as_it_stands(storage):
+    """STO-10: with the root's dot behind the host's name; that there is no such host is said when it is started."""
+    storage.virsh("pool-define", write(storage, SAMPLE))
+    shown = ElementTree.fromstring(storage.virsh("pool-dumpxml", "virtimages"))
+    assert shown.find("source/host").get("name") == "virtlab22.example.com."
+    assert shown.find("source/device").get("path") == "iqn.2004-04.com.example:images"
+    assert shown.findtext("target/path") == "/dev/disk/by-path"
+    storage.virsh("pool-undefine", "virtimages")
+
+
+@pytest.mark.parametrize(("name", "below"), [("qcow2", "raw"), ("qcow", "raw"), ("vmdk", "vmdk")])
+def test_volumes_with_a_backing_store_show_what_stands_below(storage, name, below):
+    """STO-23: in every format that has them and is made; a copy of one stands on the same."""
+    subprocess.run(["qemu-img", "create", "-q", "-f", below, storage.dir / "base", "4M"], check=True)
+    subprocess.run(["qemu-io", "-f", below, "-c", "write -P 7 1M 64k", storage.dir / "base"], check=True, capture_output=True)
+    storage.virsh("pool-refresh", "p")
+    storage.virsh("vol-create-as", "p", "top", "4M", "--format", name, "--backing-vol", "base", "--backing-vol-format", below)
+    storage.virsh("vol-clone", "top", "copy", "--pool", "p")
+    for volume in ("top", "copy"):
+        shown = storage.volume(volume)
+        assert shown.findtext("backingStore/path") == f"{storage.dir}/base" and shown.find("target/format").get("type") == name
+        subprocess.run(["qemu-img", "compare", "-f", name, "-F", below, storage.dir / volume, storage.dir / "base"], check=True,
+                       capture_output=True)
+
+
+def test_what_a_format_cannot_stand_on_is_refused(storage):
+    """STO-23: QEMU would not open it; nothing is left of it."""
+    storage.virsh("vol-create-as", "p", "base", "4M", "--format", "raw")
+    said = storage.virsh("vol-create-as", "p", "top", "4M", "--format", "vmdk", "--backing-vol", "base", "--backing-vol-format", "raw",
+                         check=False)
+    assert "Invalid backing file format: raw. Must be vmdk" in said and os.listdir(storage.dir) == ["base"]
+
+
+def test_tables_are_laid_out_in_advance_where_that_is_asked_for(storage):
+    """STO-23: the guest's clusters have their places before it writes to them."""
+    storage.virsh("vol-create-as", "p", "laid", "64M", "--format", "qcow2", "--prealloc-metadata")
+    mapped = subprocess.run(["qemu-img", "map", "--output=json", storage.dir / "laid"], capture_output=True, text=True, check=True)
+    assert sum(piece["length"] for piece in json.loads(mapped.stdout) if "offset" in piece) == 64 << 20
+
+
 def test_sparse_and_preallocated_volumes_are_told_apart(storage):
     """STO-28."""
     storage.virsh("vol-create-as", "p", "sparse", "4M", "--allocation", "0")
@@ -169,6 +223,7 @@ def test_clones_hold_the_same_and_keep_their_backing_store(storage):
     subprocess.run(["qemu-io", "-c", "write -P 7 1M 64k", "-f", "qcow2", top], check=True, capture_output=True)
     storage.virsh("vol-clone", "top", "copy", "--pool", "p")
     assert storage.volume("copy").findtext("backingStore/path") == str(base)
+    assert storage.virsh("vol-key", "copy", "p").strip() == str(copy) != storage.virsh("vol-key", "top", "p").strip()
     subprocess.run(["qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", top, copy], check=True, capture_output=True)
     assert copy.stat().st_blocks * 512 < 1 << 20  # what stands below was not copied
     made = "<volume><name>flat</name><capacity>1</capacity><target><format type='raw'/></target></volume>"

@@ -112,27 +112,6 @@ static int make_files(NewImage *made, ImageFormat format, ImageCreate *how, cons
         return 0;
 }
 
-/* An image on top of a vmdk or vpc image notes what that is. */
-static int look_at_parent(NewImage *made, ImageFormat format, const char *path, ImageCreate *how, Error *err)
-{
-        const char *name = image_format_name(format);
-        AUTO(ImageFile) *file = NULL;
-        AUTOFREE char *below = NULL;
-
-        if (!how->backing_file || (format != IMAGE_FORMAT_VMDK && format != IMAGE_FORMAT_VPC))
-                return 0;
-        if (how->backing_format && !str_eq(how->backing_format, name))
-                return err_set(err, ERR_INVALID_ARG, "Invalid backing file format: %s. Must be %s",
-                               how->backing_format, name);
-        below = image_path_beside(path, how->backing_file, err);
-        file = below ? image_file_open(below, 0, err) : NULL;
-        if (!file || image_describe(file, format, &made->parent, err) < 0)
-                return -1;
-        how->parent_cid = made->parent.vmdk ? made->parent.vmdk->cid : UINT32_MAX;
-        how->vpc_parent = made->parent.vpc;
-        return 0;
-}
-
 static int attach_files(NewImage *made, Image *image, Error *err)
 {
         for (size_t i = 0; i < made->n_files; i++) {
@@ -178,7 +157,8 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
         how->path = path;
         in_place = in_place || path_is_device(path);
         if (make_data_file(made, how, in_place, policy, err) < 0 ||
-            look_at_parent(made, format, path, how, err) < 0 || make_files(made, format, how, policy, err) < 0)
+            image_look_at_parent(&made->parent, format, path, how, err) < 0 ||
+            make_files(made, format, how, policy, err) < 0)
                 return NULL;
         file = in_place ? image_chain_file(path, FILE_WRITE | FILE_CREATE, policy, err)
                         : make_temporary(made->path, &made->temporary, policy, err);

@@ -168,6 +168,7 @@ static int lay_out(const VolumeMake *make, ImageFile *file, ImageFormat format, 
                             .lazy_refcounts = target->features && target->features->lazy_refcounts,
                             .extended_l2 = target->features && target->features->extended_l2,
                             .preallocation = make->metadata ? PREALLOCATE_METADATA : PREALLOCATE_OFF };
+        AUTO(ImageDescription) parent = { 0 };
         char cipher[64];
 
         set_encryption(make, format, &how, cipher);
@@ -181,6 +182,8 @@ static int lay_out(const VolumeMake *make, ImageFile *file, ImageFormat format, 
                         return err_set(err, ERR_CONFIG_UNSUPPORTED, "a raw volume cannot have a backing store");
                 how.backing_file = want->backing->path;
                 how.backing_format = want->backing->format ?: "raw";
+                if (image_look_at_parent(&parent, format, target->path, &how, err) < 0)
+                        return -1;
         }
         if (image_create(file, format, &how, err) < 0)
                 return -1;
