@@ -6,11 +6,15 @@ import os
 import pathlib
 import shutil
 import subprocess
+import uuid
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from loops import loop_device
 from mortal import MortalDaemon, sweep
+from waiting import wait_for
+
+from lab import payload
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("parted"), reason="disk pools need root and parted")
 MIB = 1 << 20
@@ -109,6 +113,29 @@ def test_a_guest_that_would_get_a_partitioned_disk_is_defined_with_a_warning(dis
         disk.virsh("undefine", name)
     said = disk.daemon.said()
     assert f"disk 'vda' is all of '{disk.device}', which has partitions" in said and f"all of '{disk.node()}'" not in said
+
+
+GUEST = """<domain type='qemu'><name>part</name><uuid>{uuid}</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices><controller type='usb' model='none'/><memballoon model='none'/><serial type='file'><source path='{beats}'/></serial>
+    <disk type='volume'><driver name='qemu' type='raw'/><source pool='d' volume='{volume}'/><target dev='vda' bus='virtio'/></disk>
+  </devices></domain>"""
+
+
+def test_a_guest_runs_on_a_partition(disk, tmp_path):
+    """STO-14, STO-27: the same definition as for a file; the device is QEMU's meanwhile, and is given back."""
+    disk.virsh("pool-build", "d")
+    disk.virsh("pool-start", "d")
+    disk.make(1, "8M")
+    disk.virsh("vol-upload", disk.name(), payload.build(4, 1, 10), "--pool", "d")
+    before, beats = disk.node().stat().st_uid, disk.daemon.base / "beats"
+    (tmp_path / "guest.xml").write_text(GUEST.format(uuid=uuid.uuid4(), beats=beats, volume=disk.name()))
+    disk.virsh("create", tmp_path / "guest.xml")
+    wait_for("the guest has read its disk", lambda: beats.exists() and "beat" in beats.read_text(errors="replace"))
+    assert disk.node().stat().st_uid != before
+    assert "is disk 'vda' of the running guest 'part'" in disk.remove(check=False)
+    disk.virsh("destroy", "part")
+    wait_for("the device is given back", lambda: disk.node().stat().st_uid == before)
 
 
 # --- killed at each of its acts ---
