@@ -202,6 +202,24 @@ static int check_plug(const Network *net, const NetworkPortDef *def, Error *err)
                               net->name);
 }
 
+/* The status file holds them all: one that got too large would be of no use to the next daemon. */
+static int check_room(const Network *net, const NetworkPortDef *def, Error *err)
+{
+        enum { MOST_MADE = 1024, LARGEST = 4096 };
+        AUTO(Buf) text = { 0 };
+
+        if (net->made.len >= MOST_MADE)
+                return err_set(err, ERR_OPERATION_INVALID,
+                               "clients have made %d ports on network '%s', which is as many as can be", MOST_MADE,
+                               net->name);
+        network_port_def_format(def, &text);
+        if (text.len > LARGEST)
+                return err_set(err, ERR_INVALID_ARG,
+                               "the description of a port has %d bytes at most, and this one would have %zu", LARGEST,
+                               text.len);
+        return 0;
+}
+
 int network_port_make(Network *net, NetworkPortDef *def, Error *err)
 {
         AUTO(Arena) *arena = arena_new();
@@ -217,7 +235,7 @@ int network_port_make(Network *net, NetworkPortDef *def, Error *err)
                         return err_set(err, ERR_NETWORK_PORT_EXIST, "a port with UUID %s is on network '%s' already",
                                        uuid_format(&def->uuid, text), net->name);
         }
-        if (def->plug_type && check_plug(net, def, err) < 0)
+        if (check_room(net, def, err) < 0 || (def->plug_type && check_plug(net, def, err) < 0))
                 return -1;
         nic = interface_of(net, def, def->head.arena);
         if ((def->plug_type ? network_port_settings(net->live, nic, def->head.arena, err)

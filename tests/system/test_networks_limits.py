@@ -138,6 +138,8 @@ def test_ports_are_made_for_others_and_outlive_the_daemon(host):
     for number, rate, plug, says in ((0, 10, "", "is on network 'shared' already"), (1, 3500, "", "overcommit 'average'"),
                                      (1, 10, "<plug type='bridge' bridge='br0'/>", "has no place like the <plug>")):
         assert says in make_port(host, number, rate, plug).stderr
+    host.write_file("/root/port.xml", PORT.format(uuid=PORTS[2], floor=1, plug="").replace("router", 5000 * "r"))
+    assert "4096 bytes at most" in host.run(["virsh", "-c", "qemu:///system", "net-port-create", "shared", "/root/port.xml"], check=False).stderr
     assert make_port(host, 1, 2000, "<plug type='network' bridge='shared0'/>").returncode == 0
     host.daemon.kill()
     host.daemon.start()
