@@ -188,8 +188,21 @@ static void blocks_forget(Qcow2 *q)
         q->blocks_held = 0;
 }
 
+/* After a header that could not be written: this one is, before anything rests on which table it names. */
+static int header_settle(Qcow2 *q, Error *err)
+{
+        if (!q->header_unsure)
+                return 0;
+        if (qcow2_header_store(q, err) < 0 || qcow2_sync(q, err) < 0)
+                return -1;
+        q->header_unsure = false;
+        return 0;
+}
+
 int qcow2_refcounts_write(Qcow2 *q, bool *wrote, Error *err)
 {
+        if (header_settle(q, err) < 0)
+                return -1;
         for (uint32_t i = 0; i < q->reftable_entries; i++) {
                 if (!q->blocks[i].dirty)
                         continue;
@@ -270,7 +283,7 @@ static int reftable_switch(Qcow2 *q, uint64_t index, uint64_t n_blocks, uint64_t
         if (reftable_write(q, err) < 0 || qcow2_sync(q, err) < 0)
                 return -1;
         if (qcow2_header_store(q, err) < 0) {
-                q->broken = true; /* nobody knows which table it names now */
+                q->header_unsure = true; /* both tables are on the disk and good as long as neither is changed */
                 return -1;
         }
         return qcow2_sync(q, err);

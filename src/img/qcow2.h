@@ -81,6 +81,7 @@ typedef struct Qcow2 {
         bool unsynced;            /* counts or new tables were written and not flushed since */
         bool begun;               /* what a first write must settle in the header is settled */
         bool broken;              /* nobody knows what of the tables is on disk: nothing more is written */
+        bool header_unsure;       /* it may name a refcount table that we gave up: written again before any count */
         bool filling;             /* tables are made one after the other, and not come back to */
 
         struct Qcow2Bitmaps *bitmaps; /* owned; NULL: not asked for yet. Written when the image is closed */
