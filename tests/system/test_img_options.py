@@ -37,6 +37,36 @@ create -6 new 1M
 create --nonsense new 1M
 create new -1M
 create new 1M -q
+create -f qcow2 -o ? new
+create -f vmdk -o help new
+create -o help -f nonsense new
+create -f qcow2 -o help,cluster_size=4k new 1M
+create -f qcow2 -o size=2M new
+create -f qcow2 -o size=2M new 1M
+create -f qcow2 -o preallocation=nonsense new 1M
+create -f qcow2 -o compat=v2 new 1M
+create -f qcow2 -o compat=2 new 1M
+create -f qcow2 -o refcount_bits=3 new 1M
+create -f qcow2 -o compat=0.10,lazy_refcounts=on new 1M
+create -f qcow2 -o compat=0.10,compression_type=zstd new 1M
+create -f qcow2 -o extended_l2=on,cluster_size=4k new 1M
+create -f qcow2 -o data_file_raw=on new 1M
+create -f qcow2 -o lazy_refcounts new 1M
+create -f qcow2 -b base.qcow2 -F nonsense new
+create -f qcow2 -F qcow2 new 1M
+create -f qcow2 -b base.qcow2 -F qcow2 new 512k
+create -f raw -b base.qcow2 -F qcow2 new
+create -f qcow2 new 513
+create new 8E
+create new 16E
+create -f vmdk -o adapter_type=nonsense new 1M
+create -f vhdx -o log_size=1000 new 1M
+create -f parallels -o cluster_size=1000 new 1M
+create -f luks new 1M
+create --object secret,id=s new 1M
+create --object secret,id=s,data=x,file=y new 1M
+create --object secret,data=x new 1M
+create --object qom-type=secret,id=s,data=x new 1M
 info
 info raw
 info -f raw raw
@@ -53,6 +83,13 @@ info --image-opts driver=qcow2,file.driver=file,file.filename=a.qcow2,read-only=
 info --image-opts -f qcow2 driver=qcow2,file.filename=a.qcow2
 info gone
 info a.qcow2 raw
+info --help
+info json:{{"driver":"raw","file.filename":"raw"}}
+info json:{{"driver":"nonsense"}}
+info json:{{
+info --image-opts raw
+info --image-opts file.filename=a.qcow2
+info --image-opts driver=qcow2,file.filename=a.qcow2,nonsense=1
 check a.qcow2
 check -q -f qcow2 a.qcow2
 check -f raw raw
@@ -66,6 +103,10 @@ check -T none a.qcow2
 check -T nonsense a.qcow2
 check gone
 check
+check --image-opts driver=qcow2,file.filename=a.qcow2
+check -r all -U a.qcow2
+check -r all -f raw raw
+check -p a.qcow2
 convert
 convert raw
 convert raw new
@@ -127,6 +168,22 @@ convert -O raw raw raw new
 convert -U -O raw raw new
 convert gone new
 convert -f qcow2 raw new
+convert -O qcow2 -o ? raw new
+convert -O qcow2 -o preallocation=metadata raw new
+convert -O qcow2 -o backing_file=gone raw new
+convert -O vdi -c raw new
+convert -S 512 -O raw raw new
+convert -S -1 -O raw raw new
+convert -r -1 -O raw raw new
+convert -l one -l two -O raw a.qcow2 new
+convert -l one -O raw a.qcow2 plain.qcow2 new
+convert -l one -O raw raw new
+convert -B base.qcow2 -F qcow2 -O raw a.qcow2 new
+convert -B base.qcow2 -F nonsense -O qcow2 a.qcow2 new
+convert -6 -O raw raw new
+convert -e -O raw raw new
+convert -n -O qcow2 base.qcow2 base.qcow2
+convert -O qcow2 raw raw
 commit a.qcow2
 commit -q -f qcow2 a.qcow2
 commit -d a.qcow2
@@ -139,6 +196,10 @@ commit -r 100M a.qcow2
 commit plain.qcow2
 commit raw
 commit
+commit --image-opts driver=qcow2,file.filename=a.qcow2
+commit -r nonsense a.qcow2
+commit -b ./base.qcow2 a.qcow2
+commit -U a.qcow2
 compare raw raw
 compare raw plain.qcow2
 compare -s raw raw
@@ -153,6 +214,9 @@ compare -U raw raw
 compare raw
 compare raw gone
 compare --image-opts driver=raw,file.filename=raw driver=raw,file.filename=raw
+compare -f nonsense raw raw
+compare raw raw raw
+compare -r raw raw
 map a.qcow2
 map --output=json a.qcow2
 map --output=nonsense a.qcow2
@@ -163,6 +227,9 @@ map -U a.qcow2
 map -f qcow2 a.qcow2
 map -f qcow2 raw
 map
+map -s 2M a.qcow2
+map -l 0 a.qcow2
+map -s 1 -l 1 --output=json a.qcow2
 measure --size 1M
 measure --size 1M -O qcow2
 measure -O qcow2 raw
@@ -177,6 +244,12 @@ measure -U -O qcow2 raw
 measure -f raw -O qcow2 raw
 measure --size nonsense
 measure
+measure -O qcow2 -o help
+measure --size 1M -l one
+measure --size 1M -f raw
+measure --size 0 -O qcow2
+measure -O qcow2 raw raw
+measure -O qcow2 gone
 rebase -b base.qcow2 -F qcow2 a.qcow2
 rebase -b "" a.qcow2
 rebase -u -b gone -F qcow2 a.qcow2
@@ -192,6 +265,10 @@ rebase -b base.qcow2 -F nonsense a.qcow2
 rebase -b base.qcow2 -F qcow2 raw
 rebase a.qcow2
 rebase
+rebase -u -b base.qcow2 a.qcow2
+rebase -b "" plain.qcow2
+rebase -b a.qcow2 -F qcow2 a.qcow2
+rebase -b "" gone
 resize plain.qcow2 2M
 resize plain.qcow2 +1M
 resize plain.qcow2 -512k
@@ -209,6 +286,15 @@ resize plain.qcow2
 resize plain.qcow2 0
 resize --image-opts driver=qcow2,file.filename=plain.qcow2 +1M
 resize
+resize plain.qcow2 1M
+resize plain.qcow2 -1
+resize --shrink plain.qcow2 -2M
+resize --shrink plain.qcow2 -1M
+resize plain.qcow2 + 1M
+resize plain.qcow2 +1E
+resize --preallocation=falloc -f raw raw 2M
+resize --shrink base.qcow2 512k
+resize -f qcow2 raw 2M
 snapshot a.qcow2
 snapshot -l a.qcow2
 snapshot -c two plain.qcow2
@@ -224,6 +310,11 @@ snapshot -U -l a.qcow2
 snapshot -U -c two plain.qcow2
 snapshot -l --image-opts driver=qcow2,file.filename=a.qcow2
 snapshot
+snapshot -c one plain.qcow2
+snapshot -d "" plain.qcow2
+snapshot -a one -d one plain.qcow2
+snapshot -l a.qcow2 raw
+snapshot -l old.qcow2
 amend -o compat=0.10 plain.qcow2
 amend -o compat=1.1 old.qcow2
 amend -o lazy_refcounts=on plain.qcow2
@@ -238,6 +329,12 @@ amend -o help -f qcow2
 amend -o size=2M raw
 amend plain.qcow2
 amend
+amend -o ? -f qcow2
+amend -o refcount_bits=3 base.qcow2
+amend -o lazy_refcounts=on old.qcow2
+amend -o compat=nonsense base.qcow2
+amend -o preallocation=full plain.qcow2
+amend -o size=512k base.qcow2
 bitmap --add plain.qcow2 new
 bitmap --add -g 4k -f qcow2 plain.qcow2 new
 bitmap --add --disable plain.qcow2 new
@@ -248,6 +345,18 @@ bitmap --merge b a.qcow2 b
 bitmap a.qcow2 b
 bitmap --add a.qcow2
 bitmap --add raw new
+bitmap --enable a.qcow2 b
+bitmap --add --disable --enable plain.qcow2 new
+bitmap --add -g 1000 plain.qcow2 new
+bitmap --add -g 4G plain.qcow2 new
+bitmap --add a.qcow2 b
+bitmap --add old.qcow2 b
+bitmap --merge b -b a.qcow2 -F qcow2 --add plain.qcow2 n2
+bitmap --merge b -b a.qcow2 plain.qcow2 b
+bitmap -b a.qcow2 --add plain.qcow2 n2
+bitmap -F qcow2 --add plain.qcow2 n2
+bitmap -g 4k --clear a.qcow2 b
+bitmap --add plain.qcow2 n2 extra
 dd if=raw of=new
 dd bs=4k count=2 skip=1 if=raw of=new
 dd -f raw -O qcow2 if=raw of=new
@@ -259,6 +368,14 @@ dd bs=nonsense if=raw of=new
 dd nonsense=1 if=raw of=new
 dd if=gone of=new
 dd
+dd -f qcow2 if=raw of=new
+dd bs=1M count=0 if=raw of=new
+dd bs=1M skip=2 if=raw of=new
+dd bs=3 count=5 if=raw of=new
+dd count=-1 if=raw of=new
+dd if= of=new
+dd seek=1 if=raw of=new
+dd if=raw of=new conv=notrunc
 bench -c 10 raw
 bench -c 10 -d 4 -s 4k -f raw raw
 bench -c 10 -w --flush-interval=5 -f raw raw
@@ -274,6 +391,14 @@ bench -c 10 -q -f raw raw
 bench -c 10 -U -f raw raw
 bench -c nonsense raw
 bench
+bench -c 0 raw
+bench -c 10 -d nonsense raw
+bench -c 10 -w --pattern=256 -f raw raw
+bench -c 10 --flush-interval=5 -f raw raw
+bench -c 10 -w --no-drain -f raw raw
+bench -c 10 -i native -f raw raw
+bench -c 10 -f qcow2 raw
+bench -c 10 -s 2M -f raw raw
 nonsense
 --help
 --version

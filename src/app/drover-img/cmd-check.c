@@ -113,6 +113,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         }
         if (r < 0)
                 return -1;
+        if (args->repair != REPAIR_NONE && args->source.policy.no_locks)
+                return err_set(err, ERR_INVALID_ARG, "force-share=on can only be used with read-only images");
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 

@@ -7,6 +7,7 @@
 #include "img/rebase.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 typedef struct Args {
         Source source;
@@ -49,6 +50,15 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
 
+/* By this path, or by another one to the same file. */
+static bool is_named(const Image *image, const char *path)
+{
+        struct stat a, b;
+
+        return str_eq(image_name(image), path) || (stat(image_name(image), &a) == 0 && stat(path, &b) == 0 &&
+                                                   a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+}
+
 static Image *find_base(const Args *args, Image *image, Error *err)
 {
         AUTOFREE char *wanted = args->base ? image_path_beside(image_name(image), args->base, err) : NULL;
@@ -56,7 +66,7 @@ static Image *find_base(const Args *args, Image *image, Error *err)
 
         if (args->base && !wanted)
                 return NULL;
-        while (base && wanted && !str_eq(image_name(base), wanted) && !str_eq(image_name(base), args->base))
+        while (base && wanted && !is_named(base, wanted) && !is_named(base, args->base))
                 base = image_backing(base);
         if (!base && args->base)
                 err_set(err, ERR_INVALID_ARG, "Did not find '%s' in the backing chain of '%s'", args->base,
@@ -119,6 +129,7 @@ static int run(int argc, char **argv)
         /* The file that is written is named by the image. */
         if (r == 0)
                 r = confine((const char *[]){ "/", NULL }, &err);
+        complain_of_lost_pages(1);
         if (r == 0)
                 r = commit(&args, argv[optind], &err);
         return r < 0 ? complain_err(&err) : 0;

@@ -10,15 +10,13 @@
 #include "img/compare.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
 
 enum { EXIT_SAME, EXIT_DIFFERENT, EXIT_TROUBLE };
 
 typedef struct Args {
         Source a, b;
-        bool strict, quiet, show_progress;
+        bool strict, quiet, show_progress, unknown;
 } Args;
 
 static int parse(int argc, char **argv, Args *args, Error *err)
@@ -41,6 +39,7 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                         args->strict = true;
                         break;
                 default:
+                        args->unknown = true;
                         return err_set(err, ERR_INVALID_ARG, "an option of compare is not known");
                 }
         }
@@ -112,29 +111,16 @@ static int compare(const Args *args, char **names, Error *err)
         return EXIT_SAME;
 }
 
-/* Images are looked at where they stand in the page cache. */
-static void on_lost_page(int number)
-{
-        static const char text[] =
-                "drover-img: an image was cut short, or could not be read, while it was compared\n";
-
-        ssize_t said = write(STDERR_FILENO, text, sizeof(text) - 1);
-
-        (void)number, (void)said;
-        _exit(EXIT_TROUBLE);
-}
-
 static int run(int argc, char **argv)
 {
-        struct sigaction lost = { .sa_handler = on_lost_page };
         Args args = { .a.policy = policy_usual(), .b.policy = policy_usual() };
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
-        bool usage = r < 0 && argc - optind != 2;
+        bool usage = r < 0 && (args.unknown || argc - optind != 2);
 
         if (r == 0)
                 r = confine(NULL, &err);
-        sigaction(SIGBUS, &lost, NULL);
+        complain_of_lost_pages(EXIT_TROUBLE);
         if (r == 0)
                 r = compare(&args, argv + optind, &err);
         if (r < 0)

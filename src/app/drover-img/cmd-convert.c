@@ -163,6 +163,8 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 return err_set(err, ERR_INVALID_ARG, "Use of --skip-broken-bitmaps requires --bitmaps");
         if (args->bitmaps && argc - optind > 2)
                 return err_set(err, ERR_INVALID_ARG, "Copying bitmaps only possible with single source");
+        if (args->snapshot && argc - optind > 2)
+                return err_set(err, ERR_INVALID_ARG, "No support for concatenating multiple snapshot");
         if (args->target_opts && !args->no_create)
                 return err_set(err, ERR_INVALID_ARG, "--target-image-opts requires use of -n flag");
         if (args->target_opts && args->format)
@@ -177,11 +179,15 @@ static int parse(int argc, char **argv, Args *args, Error *err)
 /* A new target: what it shall be like. */
 static int plan(Args *args, ImageFormat format, uint64_t size, ImageCreate *how, Error *err)
 {
+        ImageFormat known;
+
         *how = (ImageCreate){ .size = size, .backing_file = args->backing, .backing_format = args->backing_format };
         if (options_apply(&args->options, format, how, err) < 0)
                 return -1;
         if (how->backing_file && !how->backing_format)
                 return err_set(err, ERR_INVALID_ARG, "backing format must be specified (-F)");
+        if (how->backing_format && image_format_from_name(how->backing_format, &known, err) < 0)
+                return -1;
         if (args->copy.compress && how->encrypt)
                 return err_set(err, ERR_INVALID_ARG, "Compression and encryption not supported at the same time");
         if (args->copy.compress && how->data_file_name)

@@ -92,6 +92,10 @@ static int create(Args *args, const char *path, const char *size, Error *err)
             options_apply(&args->options, format, &how, err) < 0 || confine_to_new(path, how.data_file_name, err) < 0)
                 return -1;
         sized |= options_find(&args->options, "size") != NULL;
+        if (size && options_find(&args->options, "size"))
+                return err_set(err, ERR_INVALID_ARG, "%s: The image size must be specified only once", path);
+        if (how.backing_format && !how.backing_file)
+                return err_set(err, ERR_INVALID_ARG, "%s: Backing format cannot be used without backing file", path);
         if (size && size_from_text(size, "image size", &how.size, err) < 0)
                 return -1;
         if (how.backing_file && look_at_backing(args, path, &how, sized, err) < 0)

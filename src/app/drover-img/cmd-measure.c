@@ -52,6 +52,10 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         }
         if (r < 0)
                 return -1;
+        if (argc - optind > 1)
+                return err_set(err, ERR_INVALID_ARG, "At most one filename argument is allowed.");
+        if (args->size && (args->snapshot || args->source.format || args->source.image_opts))
+                return err_set(err, ERR_INVALID_ARG, "--image-opts, -f, and -l require a filename argument.");
         if ((args->size != NULL) == (optind < argc))
                 return err_set(err, ERR_INVALID_ARG, "Either --size N or one filename must be specified");
         return 0;

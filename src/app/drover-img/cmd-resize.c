@@ -64,13 +64,13 @@ static int resize(const Args *args, const char *argument, Error *err)
 
         if (!image || new_size(args->size, image_size(image), &size, err) < 0)
                 return -1;
-        size = (size + 511) & ~511ULL;
         if (size < image_size(image) && !args->shrink)
                 return err_set(
                         err, ERR_OPERATION_INVALID,
                         "Use the --shrink option to perform a shrink operation.\n"
                         "drover-img: warning: Shrinking an image will delete all data beyond the shrunken image's "
                         "end. Before performing such an operation, make sure there is no important data there.");
+        size = (size + 511) & ~511ULL;
         if (size <= image_size(image) && args->room != PREALLOCATE_OFF)
                 return err_set(err, ERR_INVALID_ARG, "Preallocation can only be used for growing images");
         if (image_resize(image, size, args->room, err) < 0 || image_flush(image, err) < 0 ||

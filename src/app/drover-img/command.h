@@ -31,6 +31,11 @@ int complain_err(const Error *err);
 void print_named(const char *before, const char *name, const char *after);
 /* An option or an argument was wrong: getopt_long() or the caller has said how. Returns 1. */
 int complain_usage(const char *command);
+/*
+ * Images are looked at where they stand in the page cache: says that one was cut short, or could not be read, and ends the
+ * program with this status, should that happen.
+ */
+void complain_of_lost_pages(int status);
 
 /* "10G", "1.5k", "4096": bytes, or -1 with the sentence. */
 int size_from_text(const char *text, const char *what, uint64_t *ret, Error *err);

@@ -13,6 +13,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -59,6 +60,24 @@ int complain_usage(const char *command)
 {
         fprintf(stderr, "Try 'drover-img --help' for more information about %s\n", command);
         return 1;
+}
+
+static int status_of_lost_page;
+
+static void on_lost_page(int number)
+{
+        static const char text[] =
+                "drover-img: an image was cut short, or could not be read, while it was looked at\n";
+        ssize_t said = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+        (void)number, (void)said;
+        _exit(status_of_lost_page);
+}
+
+void complain_of_lost_pages(int status)
+{
+        status_of_lost_page = status;
+        sigaction(SIGBUS, &(struct sigaction){ .sa_handler = on_lost_page }, NULL);
 }
 
 int size_from_text(const char *text, const char *what, uint64_t *ret, Error *err)

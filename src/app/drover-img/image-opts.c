@@ -223,7 +223,10 @@ Image *image_opts_open(const Source *source, const char *text, unsigned flags, E
         if (parse(source, text, &options, err) < 0)
                 return NULL;
         image = open_node(source, &options, "", flags, err);
-        unused = image && !source->policy.skip_backing ? options_unused(&options) : NULL;
+        for (size_t i = 0; i < options.len && source->policy.skip_backing; i++)
+                if (str_starts(options.items[i].name, "backing."))
+                        options_take(&options, options.items[i].name);
+        unused = image ? options_unused(&options) : NULL;
         if (unused) {
                 err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the image option '%s' is not supported", unused->name);
                 return NULL;
