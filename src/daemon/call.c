@@ -349,7 +349,7 @@ void call_new(ServerClient *client, const Frame *frame)
                 return;
         }
         if (needs_definitions(call))
-                def_load_wait(call->driver->loading, begin, call);
+                def_load_wait(call->driver->loading, true, begin, call);
         else
                 begin(call);
 }

@@ -2,7 +2,8 @@
  * daemon/def-load.c - reading the definitions that there may be thousands of
  *
  * A batch of entries is a worker's while its task is under way and the loop's before and after, so nothing is locked. One
- * worker reads as long as nobody waits: clients and loop have the other processors. As soon as somebody does, more help.
+ * worker reads, and not at once, as long as nobody waits: clients and loop have the processors. As soon as somebody does,
+ * more of them read.
  */
 #include "daemon/def-load.h"
 
@@ -27,6 +28,7 @@ enum {
         BATCH = 32, /* a worker looks between two whether it is to stop, and the loop takes over so many at once */
         MOST_WORKERS = 3,   /* of those that the daemon has: files are written meanwhile */
         TURNS_AT_ONCE = 16, /* of those that waited */
+        QUIET_MS = 100,     /* clients that come with the daemon have the processors first */
 };
 
 typedef struct Entry {
@@ -59,21 +61,22 @@ struct DefLoad {
         char *index_path, *facts;
         char **names;
         Entry *entries;
-        size_t n, next; /* the first that no batch has had */
-        bool stale;     /* the index is to be written */
-        bool has_read;  /* something since clients were let in */
+        size_t n, given; /* to batches, or read before */
+        bool stale;      /* the index is to be written */
 
         WorkerPool *pool; /* NULL: not going on yet */
         Loop *loop;
         void (*done)(void *arg);
         void *done_arg;
+        Task *task; /* the index, or the end */
+        Buf index;
+        Timer *rest;          /* until the rest is read */
         VEC(Batch *) batches; /* under way */
+        bool hurried;         /* somebody waits */
         bool all_there;
         VEC(Waiter) waiters;
         size_t served; /* of the waiters */
-        Idle *serving; /* those who wait, or the beginning of it all */
-        Task *indexing;
-        Buf index;
+        Idle *next;    /* some of the waiters, or the beginning */
         atomic_bool stop;
 };
 
@@ -236,56 +239,41 @@ DefLoad *def_load_new(DefStore *store, const DefReader *reader, void *arg, const
 
 /* --- afterwards: those who wait --- */
 
-static void on_serve(void *arg)
+static void trim(void *data UNUSED)
+{
+        malloc_trim(0); /* reading took more than it left */
+}
+
+static void on_trimmed(void *data)
+{
+        DefLoad *load = data;
+
+        load->task = task_free(load->task, NULL);
+        load->done(load->done_arg); /* may free the load */
+}
+
+static void on_next(void *arg)
 {
         DefLoad *load = arg;
 
-        load->serving = idle_free(load->serving);
+        load->next = idle_free(load->next);
         for (unsigned i = 0; i < TURNS_AT_ONCE && load->served < load->waiters.len; i++) {
                 Waiter waiter = load->waiters.items[load->served++];
 
                 waiter.fn(waiter.arg);
         }
         if (load->served < load->waiters.len)
-                load->serving = idle_new(load->loop, on_serve, load);
+                load->next = idle_new(load->loop, on_next, load);
+        else if (load->rest) /* a thread that had nothing to do would only take memory */
+                load->task = task_new(load->pool, trim, on_trimmed, load);
         else
                 load->done(load->done_arg); /* may free the load */
 }
 
-/* --- afterwards: the index --- */
-
-static void write_index(void *data)
+static void complete(DefLoad *load)
 {
-        DefLoad *load = data;
-
-        malloc_trim(0); /* reading took more than it left */
-        if (!load->stale)
-                return;
-        def_index_begin(&load->index, load->facts);
-        for (size_t i = 0; i < load->n; i++) {
-                const Entry *entry = &load->entries[i];
-
-                if (entry->settled)
-                        def_index_put(&load->index,
-                                      &(IndexRow){ .name = entry->name, .uuid = entry->uuid, .stamp = entry->stamp });
-        }
-        def_index_end(&load->index);
-}
-
-static void on_written(void *arg UNUSED, const Error *failure)
-{
-        if (failure)
-                log_warning("the next start will take longer: %s", failure->text);
-}
-
-static void on_index(void *data)
-{
-        DefLoad *load = data;
-
-        load->indexing = task_free(load->indexing, NULL);
-        if (load->index.len)
-                file_queue_write(load->store->files, load->index_path, &load->index, 0600, true, on_written, NULL);
-        load->serving = idle_new(load->loop, on_serve, load);
+        load->all_there = true;
+        load->next = idle_new(load->loop, on_next, load);
 }
 
 /* --- afterwards: the rest --- */
@@ -310,54 +298,46 @@ static void take_over(DefLoad *load, Entry *entry)
                 return;
         }
         load->reader->withdraw(load->arg, &entry->announced_uuid);
-        load->stale = true;
         add(load, entry);
 }
 
 static void on_batch(void *data);
 
-/* On to the next entry that must be read. */
-static void skip_read(DefLoad *load)
+/* Is there an entry that no batch has had? */
+static bool find_more(DefLoad *load)
 {
-        while (load->next < load->n && !load->entries[load->next].announced)
-                load->next++;
+        while (load->given < load->n && !load->entries[load->given].announced)
+                load->given++;
+        return load->given < load->n;
 }
 
-static bool begin_batch(DefLoad *load)
+static void begin_batch(DefLoad *load)
 {
-        Batch *batch;
+        Batch *batch = mem_new(Batch);
 
-        skip_read(load);
-        if (load->next == load->n)
-                return false;
-        batch = mem_new(Batch);
-        *batch = (Batch){ .load = load, .first = load->next, .end = MIN(load->n, load->next + BATCH) };
-        load->next = batch->end;
-        load->has_read = true;
+        *batch = (Batch){ .load = load, .first = load->given, .end = MIN(load->n, load->given + BATCH) };
+        load->given = batch->end;
         vec_push(&load->batches, batch);
         batch->task = task_new(load->pool, read_batch, on_batch, batch);
-        return true;
 }
 
 static size_t workers_wanted(const DefLoad *load)
 {
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-        return load->waiters.len && processors > 1 ? MIN((size_t)processors, (size_t)MOST_WORKERS) : 1;
+        return load->hurried && processors > 1 ? MIN((size_t)processors, (size_t)MOST_WORKERS) : 1;
 }
 
-static void go_on(DefLoad *load)
+static void read_more(void *arg)
 {
-        while (load->batches.len < workers_wanted(load) && begin_batch(load))
-                ;
-        if (load->batches.len)
+        DefLoad *load = arg;
+
+        if (load->stop || load->all_there)
                 return;
-        load->all_there = true;
-        /* a thread that had nothing to do would only take memory */
-        if (load->has_read || load->stale)
-                load->indexing = task_new(load->pool, write_index, on_index, load);
-        else
-                load->serving = idle_new(load->loop, on_serve, load);
+        while (load->batches.len < workers_wanted(load) && find_more(load))
+                begin_batch(load);
+        if (!load->batches.len)
+                complete(load);
 }
 
 static void on_batch(void *data)
@@ -372,17 +352,61 @@ static void on_batch(void *data)
         vec_remove_item(&load->batches, batch);
         task_free(batch->task, NULL);
         free(batch);
-        if (!load->stop)
-                go_on(load);
+        read_more(load);
 }
 
-static void on_going_on(void *arg)
+static void read_rest(DefLoad *load)
+{
+        if (find_more(load))
+                load->rest = timer_new(load->loop, load->hurried ? 0 : QUIET_MS, read_more, load);
+        else
+                complete(load);
+}
+
+/* --- afterwards: the index; what was announced it knows already --- */
+
+static void write_index(void *data)
+{
+        DefLoad *load = data;
+
+        def_index_begin(&load->index, load->facts);
+        for (size_t i = 0; i < load->n; i++) {
+                const Entry *entry = &load->entries[i];
+
+                if (entry->settled)
+                        def_index_put(&load->index,
+                                      &(IndexRow){ .name = entry->name, .uuid = entry->uuid, .stamp = entry->stamp });
+        }
+        def_index_end(&load->index);
+}
+
+static void on_written(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_warning("the next start will take longer: %s", failure->text);
+}
+
+static void on_index(void *data)
+{
+        DefLoad *load = data;
+
+        load->task = task_free(load->task, NULL);
+        file_queue_write(load->store->files, load->index_path, &load->index, 0600, true, on_written, NULL);
+        if (!load->stop)
+                read_rest(load);
+}
+
+static void on_begin(void *arg)
 {
         DefLoad *load = arg;
 
-        load->serving = idle_free(load->serving);
-        if (!load->stop)
-                go_on(load);
+        load->next = idle_free(load->next);
+        if (load->stop)
+                return;
+        if (load->stale)
+                load->task = task_new(load->pool, write_index, on_index, load);
+        else
+                read_rest(load);
 }
 
 /* On a turn of the loop: what the start itself still does, like giving memory back, is not done by two at once. */
@@ -392,7 +416,7 @@ void def_load_go_on(DefLoad *load, WorkerPool *pool, Loop *loop, void (*done)(vo
         load->loop = loop;
         load->done = done;
         load->done_arg = arg;
-        load->serving = idle_new(loop, on_going_on, load);
+        load->next = idle_new(loop, on_begin, load);
 }
 
 bool def_load_is_complete(const DefLoad *load)
@@ -400,11 +424,14 @@ bool def_load_is_complete(const DefLoad *load)
         return load->all_there;
 }
 
-void def_load_wait(DefLoad *load, void (*fn)(void *arg), void *arg)
+void def_load_wait(DefLoad *load, bool hurry, void (*fn)(void *arg), void *arg)
 {
         vec_push(&load->waiters, ((Waiter){ fn, arg }));
-        if (load->batches.len && !load->stop)
-                go_on(load);
+        if (!hurry || load->hurried)
+                return;
+        load->hurried = true;
+        if (load->rest)
+                timer_set(load->rest, 0);
 }
 
 /* --- the end --- */
@@ -425,7 +452,8 @@ DefLoad *def_load_free(DefLoad *load)
         }
         vec_done(&load->waiters);
         vec_done(&load->batches);
-        idle_free(load->serving);
+        idle_free(load->next);
+        timer_free(load->rest);
         for (size_t i = 0; i < load->n; i++) {
                 if (load->entries[i].def)
                         load->reader->drop(load->entries[i].def);

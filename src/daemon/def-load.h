@@ -39,12 +39,15 @@ typedef struct DefReader {
  */
 DefLoad *def_load_new(DefStore *store, const DefReader *reader, void *arg, const char *index_path, const char *facts,
                       Error *err);
-/* Clients are let in: read the rest, then bring the index up to date. done() comes on a later turn. */
+/* Clients are let in: bring the index up to date, then read the rest. done() comes on a later turn. */
 void def_load_go_on(DefLoad *load, WorkerPool *pool, Loop *loop, void (*done)(void *arg), void *arg);
 /* All definitions are there. */
 bool def_load_is_complete(const DefLoad *load);
-/* Before that: fn(arg) when they are, a few each turn, in the order asked for. done() comes after the last. */
-void def_load_wait(DefLoad *load, void (*fn)(void *arg), void *arg);
+/*
+ * Before that: fn(arg) when they are, a few each turn, in the order asked for; done() comes after the last. hurry: a
+ * client waits, so they are read at once and with more than one processor.
+ */
+void def_load_wait(DefLoad *load, bool hurry, void (*fn)(void *arg), void *arg);
 /* The daemon ends: nothing more is begun. */
 void def_load_stop(DefLoad *load);
 /* With no worker at it. Those that still wait get their turn; they see that the daemon ends. Returns NULL. */

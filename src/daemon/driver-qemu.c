@@ -182,7 +182,7 @@ static void on_networks(void *arg)
         QemuDriver *qemu = arg;
 
         if (qemu->driver->loading && !def_load_is_complete(qemu->driver->loading))
-                def_load_wait(qemu->driver->loading, autostart_unless_over, qemu);
+                def_load_wait(qemu->driver->loading, false, autostart_unless_over, qemu);
         else
                 qemu_autostart(qemu);
 }

@@ -117,7 +117,7 @@ static void host_init(Host *host)
         host->etc = str_format("%s/etc", host->dir);
         host->index = str_format("%s/index", host->dir);
         CHECK(dir_make(host->etc, 0700, NULL) == 0);
-        host->loop = loop_new(NULL);
+        host->loop = loop_new_fake(NULL);
         host->pool = worker_pool_new(host->loop, 2, NULL);
         host->files = file_queue_new(host->pool);
         host->store = def_store_new(host->files, host->etc);
@@ -164,8 +164,10 @@ static void start(Host *host, const char *facts)
 static void go_on(Host *host)
 {
         def_load_go_on(host->load, host->pool, host->loop, on_done, host);
-        while (!host->done)
-                CHECK(loop_turn(host->loop, -1, NULL) >= 0);
+        while (!host->done) {
+                CHECK(loop_turn(host->loop, 10, NULL) >= 0);
+                loop_advance(host->loop, 10);
+        }
         CHECK(def_load_is_complete(host->load));
 }
 
@@ -391,7 +393,7 @@ TEST(whoever_waits_gets_his_turn_when_all_is_there)
         index_all(&host);
         start(&host, "facts");
         for (int i = 0; i < 50; i++)
-                def_load_wait(host.load, on_waited, &host);
+                def_load_wait(host.load, true, on_waited, &host);
         CHECK(host.waited == 0);
         go_on(&host);
         CHECK(host.waited == 50 && host.defined == 200);
@@ -406,9 +408,10 @@ TEST(an_end_while_definitions_are_read_loses_nothing)
         put_many(&host);
         index_all(&host);
         start(&host, "facts");
-        def_load_wait(host.load, on_waited, &host);
+        def_load_wait(host.load, true, on_waited, &host);
         def_load_go_on(host.load, host.pool, host.loop, on_done, &host);
         CHECK(loop_turn(host.loop, -1, NULL) >= 0);
+        loop_advance(host.loop, 1); /* some are being read now */
         def_load_stop(host.load);
         host.pool = worker_pool_free(host.pool);
         CHECK(host.waited == 0);
@@ -423,7 +426,7 @@ TEST(an_end_comes_also_when_there_is_nothing_to_read)
 
         host_init(&host);
         start(&host, "facts");
-        def_load_wait(host.load, on_waited, &host);
+        def_load_wait(host.load, true, on_waited, &host);
         go_on(&host);
         CHECK(host.waited == 1 && !has_index(&host));
         host_done(&host);
