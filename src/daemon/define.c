@@ -25,7 +25,8 @@ static DomainDef *parse(Driver *driver, const char *xml, unsigned flags, Uuid *r
         for (size_t i = 0; i < warnings.list.len; i++)
                 log_warning("guest '%s': %s", def->name, warnings.list.items[i]);
         domain_def_keep_warnings(def, &warnings);
-        return TAKE(def);
+        return domain_def_copy(
+                def); /* packed again: completing takes a block for a few bytes, and there may be thousands */
 }
 
 DomainDef *define_parse(Driver *driver, const char *xml, bool validate, bool inactive, Error *err)
