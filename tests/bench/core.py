@@ -73,6 +73,7 @@ class Bench:
         self.rounds = rounds
         self.missed = 0
         libvirt.registerErrorHandler(lambda *_: None, None)
+        os.sync()  # pages of a program that was just built, and is not on the disk yet, would count as its private memory
 
     def __enter__(self):
         self.lab = Lab()
