@@ -27,7 +27,7 @@ enum {
         MOST_DEPTH = 64,
         MOST_CONTAINERS = 128 << 10, /* json-c spends 350 bytes on an empty array: bound them apart from bytes */
         MOST_RAW = 1 << 20,
-        READ_SIZE = 64 << 10,
+        READ_SIZE = 16 << 10, /* on the stack, whose pages stay */
         READS_A_TURN = 4,
 };
 
