@@ -48,7 +48,8 @@ def test_a_client_that_knows_no_parameters_moves_a_guest(pair):
         dom.abortJobFlags(0)
         move.join()
         assert ended == [libvirt.VIR_ERR_OPERATION_ABORTED]
-        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+        wait_for("the other is rid of it", lambda: guests_of(pair.b, "--all") == [])
+        wait_for("it runs on", lambda: state_of(pair.a, "g") == "running")
         assert dom.migrate(target, libvirt.VIR_MIGRATE_LIVE, None, None, 0).name() == "g"
         check_moved(pair, pulse)
         target.close()
