@@ -284,15 +284,27 @@ static char *path_of(const NwFilters *f, const char *dev)
         return str_format("%s/%s.xml", f->run_dir, dev);
 }
 
-typedef struct Create {
+struct NwCreate {
         NwFilters *filters;
         NwBindingDef *def;
         NwBind *bind;
         NwDone *done;
         void *arg;
-} Create;
+};
 
-/* The file is of the binding that did not come about, unless another client made one of the same device meanwhile. */
+static bool is_being_made(const NwFilters *f, const char *dev)
+{
+        for (size_t i = 0; i < f->creating.len; i++) {
+                if (str_eq(f->creating.items[i]->def->portdev, dev))
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * The file is of the binding that did not come about, unless another client made one of the same device meanwhile, or is
+ * about to: that one has written its file, or will.
+ */
 static void note_what_stays(NwFilters *f, const char *dev)
 {
         AUTOFREE char *path = path_of(f, dev);
@@ -303,13 +315,14 @@ static void note_what_stays(NwFilters *f, const char *dev)
         if (other && other->by_user) {
                 nw_binding_format(other->def, &xml);
                 file_queue_write(f->files, path, &xml, 0600, false, NULL, NULL);
-        } else {
+        } else if (!is_being_made(f, dev)) {
                 file_queue_remove(f->files, paths, NULL, NULL);
         }
 }
 
-static void create_end(Create *c, const Error *failure)
+static void create_end(NwCreate *c, const Error *failure)
 {
+        vec_remove_item(&c->filters->creating, c);
         if (failure)
                 note_what_stays(c->filters, c->def->portdev);
         c->done(c->arg, failure);
@@ -324,7 +337,7 @@ static void on_created(void *arg, const Error *failure)
 
 static void on_noted(void *arg, const Error *failure)
 {
-        Create *c = arg;
+        NwCreate *c = arg;
         NwBind *bind = mem_new(NwBind);
         AUTO(Error) err = { 0 };
         Buf text = { 0 };
@@ -350,7 +363,7 @@ void nw_binding_create(NwFilters *f, NwBindingDef *taken, NwDone *done, void *ar
         AUTO(Error) err = { 0 };
         Buf xml = { 0 };
         AUTOFREE char *path = path_of(f, def->portdev);
-        Create *c;
+        NwCreate *c;
 
         if (nw_binding_find(f, def->portdev))
                 err_set(&err, ERR_OPERATION_FAILED, "binding '%s' already exists", def->portdev);
@@ -361,8 +374,9 @@ void nw_binding_create(NwFilters *f, NwBindingDef *taken, NwDone *done, void *ar
                 return;
         }
         nw_binding_format(def, &xml);
-        c = mem_new(Create);
-        *c = (Create){ .filters = f, .def = TAKE(def), .done = done, .arg = arg };
+        c = mem_new(NwCreate);
+        *c = (NwCreate){ .filters = f, .def = TAKE(def), .done = done, .arg = arg };
+        vec_push(&f->creating, c);
         file_queue_write(f->files, path, &xml, 0600, false, on_noted, c);
 }
 

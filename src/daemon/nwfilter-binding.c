@@ -414,5 +414,6 @@ void nw_bindings_free(NwFilters *f)
         for (size_t i = 0; i < f->bindings.len; i++)
                 nw_binding_free(f->bindings.items[i]);
         vec_done(&f->bindings);
+        vec_done(&f->creating);
         nft_table_free(f->table);
 }

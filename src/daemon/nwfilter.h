@@ -21,6 +21,7 @@
 typedef struct Driver Driver;
 typedef struct NwFilters NwFilters;
 typedef struct NwBind NwBind;
+typedef struct NwCreate NwCreate;
 typedef struct NwLearner NwLearner;
 typedef void NwDone(void *arg, const Error *failure);
 
@@ -67,6 +68,7 @@ struct NwFilters {
         JobSlot *jobs; /* changes of filters follow one another */
         NftTable *table;
         VEC(NwBinding *) bindings;
+        VEC(NwCreate *) creating; /* bindings that clients are making */
         char *run_dir, *state_dir;
 };
 

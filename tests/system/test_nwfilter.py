@@ -255,7 +255,9 @@ def test_an_address_is_learned_from_dhcp_only(host, bind):
 
 
 def test_two_who_bind_a_device_at_once_leave_one_binding(host):
-    """One is refused, and what it leaves on the disk is the other's: the next daemon has the same in force."""
+    """Whoever is refused leaves the file of the one that is there, which the next daemon has in force.
+
+    One is refused for its filter, before another has its turn."""
     conn = libvirt.open(host.daemon.uri)
     noted = host.path("/run/drover/nwfilter/p1.xml")
 
@@ -268,7 +270,7 @@ def test_two_who_bind_a_device_at_once_leave_one_binding(host):
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for _ in range(5):
-            made = list(pool.map(create, ["no-mac-spoofing", "no-ip-multicast", "no-mac-broadcast", "allow-arp"]))
+            made = list(pool.map(create, ["no-such-filter", "no-mac-spoofing", "no-mac-broadcast", "allow-arp"]))
             assert sum(made) == 1
             name = re.search(r"p1 +(\S+)", host.virsh("nwfilter-binding-list"))[1]
             wait_for("its note", lambda name=name: noted.exists() and name in noted.read_text())
