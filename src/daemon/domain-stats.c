@@ -140,7 +140,7 @@ static void put_block_figures(const Put *p, unsigned i, const BlockFigures *b)
         put_number(p, prefix, i, VIR_DOMAIN_STATS_BLOCK_SUFFIX_FL_REQS, b->fl_reqs);
         put_number(p, prefix, i, VIR_DOMAIN_STATS_BLOCK_SUFFIX_FL_TIMES, b->fl_ns);
         if (b->has_sizes) {
-                put_number(p, prefix, i, VIR_DOMAIN_STATS_BLOCK_SUFFIX_ALLOCATION, b->allocation);
+                put_number(p, prefix, i, VIR_DOMAIN_STATS_BLOCK_SUFFIX_ALLOCATION, b->highest);
                 put_number(p, prefix, i, VIR_DOMAIN_STATS_BLOCK_SUFFIX_CAPACITY, b->capacity);
                 put_number(p, prefix, i, VIR_DOMAIN_STATS_BLOCK_SUFFIX_PHYSICAL, b->physical);
         }

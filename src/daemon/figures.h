@@ -32,8 +32,12 @@ typedef struct BlockFigures {
         const char *path;   /* NULL: none */
         int backing_index;  /* 0: the disk itself; others are below it */
         uint64_t rd_reqs, rd_bytes, rd_ns, wr_reqs, wr_bytes, wr_ns, fl_reqs, fl_ns;
-        bool has_sizes;
-        uint64_t allocation, capacity, physical;
+        uint64_t highest;   /* how far into its image has been written since QEMU opened it */
+        bool has_sizes;     /* what follows is known */
+        bool is_file;       /* not a device, or on a server */
+        uint64_t capacity;  /* what the guest sees */
+        uint64_t physical;  /* what the image takes: of a file what is allocated, else all of it */
+        uint64_t length;    /* of the file or device */
         uint64_t threshold; /* 0: none is set */
 } BlockFigures;
 

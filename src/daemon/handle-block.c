@@ -55,10 +55,12 @@ static int add_up(const Call *call, const char *name, BlockFigures *ret, Error *
                 ret->wr_ns += b->wr_ns;
                 ret->fl_reqs += b->fl_reqs;
                 ret->fl_ns += b->fl_ns;
+                ret->highest = b->highest;
                 ret->has_sizes = b->has_sizes;
-                ret->allocation = b->allocation;
+                ret->is_file = b->is_file;
                 ret->capacity = b->capacity;
                 ret->physical = b->physical;
+                ret->length = b->length;
         }
         return 0;
 }
@@ -195,9 +197,9 @@ static void on_sizes(void *arg)
         if (err_is_set(&err))
                 call_fail(call, &err);
         else
-                call_reply(call, &(WireDomainGetBlockInfoRet){ .allocation = b.allocation,
+                call_reply(call, &(WireDomainGetBlockInfoRet){ .allocation = b.is_file ? b.physical : b.highest,
                                                                .capacity = b.capacity,
-                                                               .physical = b.physical });
+                                                               .physical = b.length });
 }
 
 int handle_domain_get_block_info(Call *call, const WireDomainGetBlockInfoArgs *args, Error *err)

@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/disk-sizes.h"
 #include "daemon/figures.h"
 #include "daemon/qemu-driver.h"
 #include "host/process.h"
@@ -21,7 +22,8 @@ typedef struct Collecting {
         DriverDone *done;
         void *arg;
         unsigned waiting;
-        Error failure; /* the first */
+        uint64_t changes; /* qmp_client_changes() when sizes were asked for */
+        Error failure;    /* the first */
 } Collecting;
 
 static void settle(Collecting *c, const Error *failure)
@@ -140,7 +142,7 @@ static void ask_balloon(Collecting *c, QmpClient *qmp)
         qmp_qom_get(qmp, &(QmpQomGet){ .path = path, .property = "guest-stats" }, got_balloon, c);
 }
 
-/* --- disks: one row for each of the definition; counters and sizes come in two answers --- */
+/* --- disks: one row for each of the definition --- */
 
 static void list_disks(const DomainDef *def, Figures *ret)
 {
@@ -182,6 +184,8 @@ static void got_counters(void *arg, const QmpBlockStats *stats, size_t n, const 
                         b->wr_ns = s->wr_total_time_ns;
                         b->fl_reqs = s->flush_operations;
                         b->fl_ns = s->flush_total_time_ns;
+                        b->highest = stats[i].parent ? stats[i].parent->stats.wr_highest_offset
+                                                     : s->wr_highest_offset;
                 }
         }
         if (!failure)
@@ -192,22 +196,27 @@ static void got_counters(void *arg, const QmpBlockStats *stats, size_t n, const 
 static void got_sizes(void *arg, const QmpBlockNode *nodes, size_t n, const Error *failure)
 {
         Collecting *c = arg;
-        const DomainDef *def = c->dom->live;
+        QemuRun *run = qemu_run(c->dom);
 
-        for (uint32_t d = 0; !failure && def && d < def->n_disks; d++) {
-                AUTOFREE char *node = qemu_disk_node(def, def->disks[d]);
-                BlockFigures *b = find_disk(c->ret, def->disks[d]);
+        if (!failure && run && c->dom->live) {
+                bool unchanged = qmp_client_changes(guest_qmp(run->guest)) == c->changes;
 
-                for (size_t i = 0; b && node && i < MIN(n, MOST_LISTED); i++) {
-                        if (!str_eq(nodes[i].node_name, node))
-                                continue;
-                        b->has_sizes = true;
-                        b->capacity = nodes[i].image.virtual_size;
-                        b->allocation = b->physical = nodes[i].image.actual_size;
-                        b->threshold = nodes[i].write_threshold;
-                }
+                run->sizes = disk_sizes_learn(run->sizes, guest_pid(run->guest), unchanged ? c->changes : 0,
+                                              c->dom->live, nodes, n, c->ret);
         }
         settle(c, failure);
+}
+
+static void ask_disks(Collecting *c, QemuRun *run, QmpClient *qmp)
+{
+        list_disks(c->dom->live, c->ret);
+        c->waiting++;
+        qmp_query_blockstats(qmp, &(QmpQueryBlockstats){ 0 }, got_counters, c);
+        c->changes = qmp_client_changes(qmp);
+        if (disk_sizes_give(run->sizes, guest_pid(run->guest), c->changes, c->ret))
+                return;
+        c->waiting++;
+        qmp_query_named_block_nodes(qmp, &(QmpQueryNamedBlockNodes){ .has_flat = true, .flat = true }, got_sizes, c);
 }
 
 static void got_iothreads(void *arg, const QmpIoThread *threads, size_t n, const Error *failure)
@@ -277,13 +286,8 @@ void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, vo
                 measure_memory(guest, ret);
         if (qmp && what & FIGURES_BALLOON)
                 ask_balloon(c, qmp);
-        if (qmp && what & FIGURES_BLOCKS && dom->live->n_disks) {
-                list_disks(dom->live, ret);
-                c->waiting += 2;
-                qmp_query_blockstats(qmp, &(QmpQueryBlockstats){ 0 }, got_counters, c);
-                qmp_query_named_block_nodes(qmp, &(QmpQueryNamedBlockNodes){ .has_flat = true, .flat = true },
-                                            got_sizes, c);
-        }
+        if (qmp && what & FIGURES_BLOCKS && dom->live->n_disks)
+                ask_disks(c, qemu_run(dom), qmp);
         if (qmp && what & FIGURES_IOTHREADS) {
                 c->waiting++;
                 qmp_query_iothreads(qmp, got_iothreads, c);

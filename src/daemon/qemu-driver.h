@@ -22,6 +22,7 @@ typedef struct Autostart Autostart;
 typedef struct ClockSave ClockSave;
 typedef struct ConsoleUse ConsoleUse;
 typedef struct DefStore DefStore;
+typedef struct DiskSizes DiskSizes;
 typedef struct Drop Drop;
 typedef struct Dump Dump;
 typedef struct Gift Gift;
@@ -112,6 +113,7 @@ typedef struct QemuRun {
         char *moving_nonce, *moving_peer;
         uint32_t moving_flags;
         bool moving_was_running;
+        DiskSizes *sizes;     /* NULL: not asked for yet */
         int64_t clock_base_s; /* adjustment of the clock with which QEMU was started */
 } QemuRun;
 

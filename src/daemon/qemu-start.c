@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/advice.h"
+#include "daemon/disk-sizes.h"
 #include "daemon/nwfilter.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
@@ -71,6 +72,7 @@ void qemu_run_let_go(QemuRun *run)
         image_uses_done(&run->images);
         interrupted_free(run->interrupted);
         guest_free(run->guest);
+        disk_sizes_free(run->sizes);
         free(run->image);
         free(run->nonce);
         free(run->moving_nonce);

@@ -8,14 +8,19 @@
 
 enum { LARGEST_TABLE = 16 * 1024 * 1024 };
 
-static bool is_shared_type(const char *type)
-{
-        static const char *const types[] = { "nfs",   "nfs4",   "cifs",      "smb3",   "gfs2",
-                                             "ocfs2", "ceph",   "afs",       "lustre", "fuse.glusterfs",
-                                             "gpfs",  "beegfs", "fuse.ceph", "9p",     "virtiofs" };
+static const char *const shared_types[] = { "nfs",   "nfs4",   "cifs",      "smb3",   "gfs2",
+                                            "ocfs2", "ceph",   "afs",       "lustre", "fuse.glusterfs",
+                                            "gpfs",  "beegfs", "fuse.ceph", "9p",     "virtiofs",
+                                            NULL };
+/* Of these the kernel has what it tells of a file in memory. */
+static const char *const prompt_types[] = {
+        "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "devtmpfs", NULL
+};
 
-        for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-                if (str_eq(type, types[i]))
+static bool is_one_of(const char *const *types, const char *type)
+{
+        for (; *types; types++) {
+                if (str_eq(type, *types))
                         return true;
         }
         return false;
@@ -46,11 +51,11 @@ static void put_octet(const char **at, Buf *ret)
 }
 
 /* A line of mountinfo: "id parent dev root MOUNTPOINT options [optional] - TYPE source options" */
-bool file_system_is_shared_in(const char *mountinfo, const char *path)
+static bool is_on_one_of(const char *const *types, const char *mountinfo, const char *path)
 {
         AUTO_STRLIST lines = str_split(mountinfo, "\n");
         size_t longest = 0;
-        bool shared = false;
+        bool found = false;
 
         for (char **line = lines; *line; line++) {
                 AUTO_STRLIST words = str_split(*line, " ");
@@ -66,19 +71,39 @@ bool file_system_is_shared_in(const char *mountinfo, const char *path)
                 /* later mounts cover earlier ones of the same place */
                 if (is_below(path, buf_text(&mount)) && mount.len >= longest) {
                         longest = mount.len;
-                        shared = is_shared_type(words[dash + 1]);
+                        found = is_one_of(types, words[dash + 1]);
                 }
         }
-        return shared;
+        return found;
+}
+
+bool file_system_is_shared_in(const char *mountinfo, const char *path)
+{
+        return is_on_one_of(shared_types, mountinfo, path);
+}
+
+bool file_system_is_prompt_in(const char *mountinfo, const char *path)
+{
+        return is_on_one_of(prompt_types, mountinfo, path);
+}
+
+static bool read_mounts(Buf *ret)
+{
+        return file_read("/proc/self/mountinfo", LARGEST_TABLE, ret, NULL) == 0;
 }
 
 bool file_system_is_shared(const char *path)
 {
         AUTO(Buf) table = { 0 };
 
-        if (file_read("/proc/self/mountinfo", LARGEST_TABLE, &table, NULL) < 0)
-                return false;
-        return file_system_is_shared_in(buf_text(&table), path);
+        return read_mounts(&table) && file_system_is_shared_in(buf_text(&table), path);
+}
+
+bool file_system_is_prompt(const char *path)
+{
+        AUTO(Buf) table = { 0 };
+
+        return read_mounts(&table) && file_system_is_prompt_in(buf_text(&table), path);
 }
 
 /* The first word of a line of exports: in quotes where it holds blanks. Returns what comes after it. */

@@ -14,6 +14,14 @@ bool file_system_is_shared(const char *path);
 /* The same with the mount table's text given; for tests. */
 bool file_system_is_shared_in(const char *mountinfo, const char *path);
 
+/*
+ * Does looking at the file of this path never wait for a disk, a server or another process? From the mount table, too; the
+ * path must go through no links. True of the common file systems of local disks, and of devices.
+ */
+bool file_system_is_prompt(const char *path);
+/* The same with the mount table's text given; for tests. */
+bool file_system_is_prompt_in(const char *mountinfo, const char *path);
+
 /* Does this host export the path itself (NFS: MIG-20)? From /var/lib/nfs/etab and /etc/exports. */
 bool file_system_is_exported(const char *path);
 /* The same with the text of such a file given; for tests. */

@@ -56,6 +56,7 @@ struct QmpClient {
         QmpOut out;
         VEC(QmpCall *) calls;
         uint64_t next_id;
+        uint64_t changes;
         unsigned busy;
         bool open, closing, freed;
 };
@@ -202,6 +203,7 @@ static void take_message(QmpClient *qmp, json_object *message)
         json_object *id = qmp_json_get(message, "id");
 
         if (event) {
+                qmp->changes++;
                 if (qmp->hooks.event)
                         qmp->hooks.event(qmp->arg, event, message);
         } else if (id) {
@@ -430,7 +432,7 @@ QmpClient *qmp_client_new(Loop *loop, Fd fd, const QmpHooks *hooks, void *arg)
 {
         QmpClient *qmp = mem_new(QmpClient);
 
-        *qmp = (QmpClient){ .loop = loop, .fd = -1, .hooks = *hooks, .arg = arg, .next_id = 1 };
+        *qmp = (QmpClient){ .loop = loop, .fd = -1, .hooks = *hooks, .arg = arg, .next_id = 1, .changes = 1 };
         qmp->tokener = json_tokener_new_ex(MOST_DEPTH);
         json_tokener_set_flags(qmp->tokener, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
         qmp->deadline = timer_new(loop, 0, on_deadline, qmp);
@@ -462,6 +464,16 @@ bool qmp_client_is_open(const QmpClient *qmp)
         return qmp->open;
 }
 
+uint64_t qmp_client_changes(const QmpClient *qmp)
+{
+        return qmp->changes;
+}
+
+static bool only_asks(const char *command)
+{
+        return str_starts(command, "query-") || str_eq(command, "qom-get");
+}
+
 /* Register a call; its text is sent by the caller. due UINT64_MAX marks one that never left us. */
 static QmpCall *call_new(QmpClient *qmp, const char *name, QmpDeliver *deliver, void (*done)(void), void *arg)
 {
@@ -471,6 +483,8 @@ static QmpCall *call_new(QmpClient *qmp, const char *name, QmpDeliver *deliver, 
                 .qmp = qmp, .id = qmp->next_id++, .name = str_dup(name), .deliver = deliver, .done = done, .arg = arg
         };
         call->due_ms = qmp->open ? loop_now_ms(qmp->loop) + QMP_DEADLINE_MS : UINT64_MAX;
+        if (!only_asks(name))
+                qmp->changes++;
         vec_push(&qmp->calls, call);
         if (!qmp->open && !qmp->failing)
                 qmp->failing = idle_new(qmp->loop, on_failing, qmp);

@@ -48,6 +48,11 @@ QmpClient *qmp_client_free(QmpClient *qmp);
 /* QEMU is known to be gone: all calls that are pending fail now, and what their owners ask then fails, too. */
 void qmp_client_fail_calls(QmpClient *qmp); /* NULL is fine */
 bool qmp_client_is_open(const QmpClient *qmp);
+/*
+ * A number from 1 on that is another one as soon as anything may have changed in QEMU: a command has been sent that does
+ * more than ask, or an event has come. What QEMU answered to a question stays true while it is the same as before it.
+ */
+uint64_t qmp_client_changes(const QmpClient *qmp);
 
 /*
  * Send a command. deliver() runs once, on a later turn of the loop. The call is owned by the client and

@@ -54,6 +54,28 @@ def test_sizes_errors_and_growth(daemon, dom):
         dom.blockResize("vdb", 0)
 
 
+def sizes(dom):
+    """By domstats: of each disk the end of what was written, what the guest sees, and what it takes on the host."""
+    stats = dom.connect().domainListGetStats([dom], libvirt.VIR_DOMAIN_STATS_BLOCK)[0][1]
+    return [tuple(stats[f"block.{i}.{what}"] for what in ("allocation", "capacity", "physical")) for i in range(stats["block.count"])]
+
+
+def test_sizes_are_those_of_the_moment(daemon, dom):
+    """What QEMU said earlier is used again only as long as it is true."""
+    second = daemon.base / "second"
+    for _ in range(2):
+        written, capacity, physical = sizes(dom)[1]
+        assert physical == second.stat().st_blocks * 512
+        assert dom.blockInfo("vdb") == [capacity, physical, second.stat().st_size]
+    shell(dom, b"dd if=/dev/urandom of=/dev/vdb bs=1M count=3 seek=4 conv=fsync; echo wrote-$((2+2))", b"wrote-4")
+    later = sizes(dom)[1]
+    assert later[0] > 3 * MIB and later[0] >= written and later[1] == capacity
+    assert physical < later[2] == second.stat().st_blocks * 512
+    daemon.virsh("blockresize", "g", "vdb", f"{capacity + MIB}B")
+    assert sizes(dom)[1][1] == capacity + MIB
+    assert sizes(dom)[0] == (sizes(dom)[0][0], 8 * MIB, (daemon.base / "disk").stat().st_blocks * 512)
+
+
 def test_a_threshold_is_told_when_it_is_crossed(daemon, dom):
     events = []
     dom.connect().domainEventRegisterAny(dom, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD,

@@ -18,6 +18,22 @@ TEST(a_path_is_on_what_was_mounted_above_it_last)
         CHECK(file_system_is_shared_in(table, "/srv/my images/disk"));
 }
 
+TEST(only_local_file_systems_that_are_known_answer_at_once)
+{
+        static const char table[] = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+                                    "21 20 0:40 / /srv rw,nosuid shared:1 - nfs4 server:/export rw\n"
+                                    "22 20 0:41 / /home rw - fuse.sshfs host: rw\n"
+                                    "23 20 0:5 / /dev rw - devtmpfs udev rw\n"
+                                    "24 20 0:42 / /srv/local rw - strange /dev/sdb rw\n";
+
+        CHECK(file_system_is_prompt_in(table, "/var/lib/disk"));
+        CHECK(file_system_is_prompt_in(table, "/dev/vg/disk"));
+        CHECK(!file_system_is_prompt_in(table, "/srv/disk"));
+        CHECK(!file_system_is_prompt_in(table, "/home/disk"));
+        CHECK(!file_system_is_prompt_in(table, "/srv/local/disk"));
+        CHECK(!file_system_is_prompt_in("", "/var/lib/disk"));
+}
+
 TEST(exported_is_what_is_below_an_exported_directory_MIG_20)
 {
         static const char exports[] = "# a comment with /var in it\n"
