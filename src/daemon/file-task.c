@@ -88,9 +88,7 @@ static int append(const Change *change, Error *err)
 
 static int remove_path(const char *path, Error *err)
 {
-        struct stat st;
-
-        return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? dir_remove(path, err) : file_remove_durable(path, err);
+        return str_ends(path, "/") ? dir_remove(path, err) : file_remove_durable(path, err);
 }
 
 /* On a worker; touches nothing but the change. */

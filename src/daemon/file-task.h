@@ -28,7 +28,10 @@ void file_queue_write(FileQueue *queue, const char *path, Buf *content, mode_t m
 /* Behind what the file holds, in one piece; not synced. One that is not there is not made. */
 void file_queue_append(FileQueue *queue, const char *path, Buf *content,
                        void (*done)(void *arg, const Error *failure), void *arg);
-/* Remove each path, a directory with the files in it; those that are not there are fine. paths ends with NULL. */
+/*
+ * Remove each path; those that are not there are fine. One that ends with "/" is a directory, which goes with the files in
+ * it. paths ends with NULL.
+ */
 void file_queue_remove(FileQueue *queue, const char *const *paths, void (*done)(void *arg, const Error *failure),
                        void *arg);
 /* A symbolic link to target, synced, in place of what was there. */

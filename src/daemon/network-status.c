@@ -60,7 +60,8 @@ void network_status_save(NetworkRun *run, NetworkDone *done, void *arg)
 void network_status_remove(NetworkRun *run, NetworkDone *done, void *arg)
 {
         AUTOFREE char *path = status_path(run);
-        const char *paths[] = { run->files_dir, path, NULL };
+        AUTOFREE char *dir = str_format("%s/", run->files_dir);
+        const char *paths[] = { dir, path, NULL };
 
         file_queue_remove(run->host->files, paths, done, arg);
 }
