@@ -9,7 +9,10 @@
 #include "host/process-file.h"
 #include "qemu/command-line.h"
 
-enum { MOST_NODES = 4096 };
+enum {
+        MOST_NODES = 4096,
+        MOST_DISKS = 8, /* finding the file of one takes the loop a part of a millisecond; of more, QEMU is asked */
+};
 
 typedef struct DiskSize {
         char *target;
@@ -85,7 +88,7 @@ DiskSizes *disk_sizes_learn(DiskSizes *known, pid_t pid, uint64_t changes, const
 {
         disk_sizes_free(known);
         known = mem_new(DiskSizes);
-        *known = (DiskSizes){ .changes = changes, .complete = true };
+        *known = (DiskSizes){ .changes = changes, .complete = def->n_disks <= MOST_DISKS };
         for (uint32_t d = 0; d < def->n_disks; d++) {
                 const DiskDef *disk = def->disks[d];
                 AUTOFREE char *name = qemu_disk_node(def, disk), *file_name = qemu_disk_file_node(def, disk);

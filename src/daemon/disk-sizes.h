@@ -21,6 +21,9 @@ typedef struct DiskSizes DiskSizes;
  */
 DiskSizes *disk_sizes_learn(DiskSizes *known, pid_t pid, uint64_t changes, const DomainDef *def,
                             const QmpBlockNode *nodes, size_t n_nodes, Figures *figures);
-/* Puts the sizes into figures; false, and none there, when QEMU has to be asked. known may be NULL. Does not block. */
+/*
+ * Puts the sizes into figures; false when QEMU has to be asked, whose answer then replaces what was put. known may be NULL.
+ * Does not block.
+ */
 bool disk_sizes_give(const DiskSizes *known, pid_t pid, uint64_t changes, Figures *figures);
 DiskSizes *disk_sizes_free(DiskSizes *known); /* returns NULL */

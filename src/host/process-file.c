@@ -14,7 +14,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-enum { BYTES_A_BLOCK = 512, MOST_FDS = 65536 };
+enum { BYTES_A_BLOCK = 512, MOST_FDS = 512 };
 
 static bool look(pid_t pid, int fd, ProcessFile *ret, ProcessFileSize *ret_size)
 {
