@@ -6,6 +6,7 @@
  */
 #include "daemon/def-index.h"
 
+#include "base/hash.h"
 #include "base/str.h"
 
 #include <inttypes.h>
@@ -38,14 +39,10 @@ bool file_stamp_is_settled(const FileStamp *stamp, int64_t now_ns)
         return stamp->ctime_ns < now_ns - ticks_ns;
 }
 
-/* FNV-1a: against accidents, not against somebody who can write here. */
+/* Against accidents, not against somebody who can write here. */
 static uint64_t hash(const char *text, size_t len)
 {
-        uint64_t h = 0xcbf29ce484222325ULL;
-
-        for (size_t i = 0; i < len; i++)
-                h = (h ^ (unsigned char)text[i]) * 0x100000001b3ULL;
-        return h;
+        return hash_fnv1a(HASH_FNV1A_EMPTY, text, len);
 }
 
 /* --- reading --- */

@@ -2,6 +2,7 @@
  * daemon/driver-qemu.c - the QEMU driver: its environment, and the acts on a guest
  */
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -124,18 +125,15 @@ static void make_paths(QemuDriver *qemu)
 
 /*
  * Guests' groups are named by UUID. A daemon that is not the host's own may have guests of the same UUIDs, whose groups it
- * must not change or kill: "-" and a number (FNV-1a) that its run directory gives.
+ * must not change or kill: "-" and a number that its run directory gives.
  */
 static char *cgroup_owner(const char *run_dir)
 {
         AUTOFREE char *path = realpath(run_dir, NULL);
-        uint64_t hash = 0xcbf29ce484222325;
 
         if (!path || str_eq(path, "/run/drover"))
                 return str_dup("");
-        for (const char *at = path; *at; at++)
-                hash = (hash ^ (unsigned char)*at) * 0x100000001b3;
-        return str_format("-%016llx", (unsigned long long)hash);
+        return str_format("-%016llx", (unsigned long long)hash_fnv1a(HASH_FNV1A_EMPTY, path, strlen(path)));
 }
 
 static int make_environment(QemuDriver *qemu, Error *err)

@@ -13,6 +13,8 @@
  */
 #include "qemu/save-image.h"
 
+#include "base/hash.h"
+
 #include <string.h>
 
 static const char magic[8] = { 'D', 'R', 'S', 'A', 'V', 'E', 'D', '\n' };
@@ -51,14 +53,14 @@ static uint64_t get_u64(const uint8_t *at)
         return get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
 }
 
-/* FNV-1a: finds accidents, and a head that was edited by hand. */
+/* Finds accidents, and a head that was edited by hand; the sum itself counts as zeros. */
 static uint64_t sum_of(const uint8_t *head, size_t n)
 {
-        uint64_t sum = 0xcbf29ce484222325;
+        static const uint8_t zero[AT_ZERO - AT_SUM];
+        uint64_t sum = hash_fnv1a(HASH_FNV1A_EMPTY, head, AT_SUM);
 
-        for (size_t i = 0; i < n; i++)
-                sum = (sum ^ (i >= AT_SUM && i < AT_ZERO ? 0 : head[i])) * 0x100000001b3;
-        return sum;
+        sum = hash_fnv1a(sum, zero, sizeof(zero));
+        return hash_fnv1a(sum, head + AT_ZERO, n - AT_ZERO);
 }
 
 static uint32_t round_up(uint32_t n)
