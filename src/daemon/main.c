@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
 #include "daemon/server.h"
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum { MOST_TURN_US = 5000 };
@@ -192,6 +192,14 @@ static void on_slow_turn(void *arg UNUSED, uint64_t cpu_us, const char *doing)
                     doing ?: "something that is no call");
 }
 
+static void tell_manager(const char *state)
+{
+        AUTO(Error) err = { 0 };
+
+        if (service_notify(state, &err) < 0)
+                log_warning("%s", err.text);
+}
+
 static int serve(Options *options, Config *config, Error *err)
 {
         AUTO(Config) *own_config = config;
@@ -213,13 +221,13 @@ static int serve(Options *options, Config *config, Error *err)
         options->dirs = (DaemonDirs){ 0 };
         if (!daemon)
                 return -1;
-        sd_notify(0, "READY=1");
+        tell_manager("READY=1");
         log_info("droverd %s is ready", DROVER_VERSION);
         malloc_trim(0); /* reading the definitions and the capabilities took more than they need */
         loop_watch_turns(loop, MOST_TURN_US, on_slow_turn, NULL);
         if (loop_run(loop, err) < 0)
                 return -1;
-        sd_notify(0, "STOPPING=1");
+        tell_manager("STOPPING=1");
         log_info("droverd ends; guests go on");
         return 0;
 }

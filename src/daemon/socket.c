@@ -9,17 +9,18 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/service.h"
 #include "base/str.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #define LIBVIRT_DIR "/run/libvirt"
@@ -230,22 +231,21 @@ static int open_tcp(const Daemon *daemon, ListenSockets *ret, Error *err)
 /* Sockets that systemd opened for us; a name that ends in "-ro" is read-only. 1: there were some. */
 static int take_passed(ListenSockets *ret, Error *err)
 {
-        char **names = NULL;
-        int n = sd_listen_fds_with_names(1, &names);
+        uint32_t n = service_count_sockets();
 
-        if (n < 0)
-                return err_errno(err, -n, "cannot take the sockets that systemd passes");
-        for (int i = 0; i < n; i++) {
+        for (uint32_t i = 0; i < n; i++) {
+                AUTOFREE char *name = service_socket_name(i);
                 struct sockaddr_un address = { 0 };
                 socklen_t len = sizeof(address);
-                int fd = SD_LISTEN_FDS_START + i;
-                bool readonly = str_ends(names[i], "-ro");
+                int fd = SERVICE_FIRST_FD + (int)i;
+                bool readonly = str_ends(name, "-ro");
 
+                if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+                        return err_errno(err, errno, "cannot take the sockets that systemd passes");
                 if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.sun_family == AF_UNIX)
                         readonly = readonly || str_ends(address.sun_path, "-ro");
                 vec_push(ret, ((ListenSocket){ .fd = fd, .readonly = readonly }));
         }
-        str_list_free(names);
         return n > 0;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "app/drover-nbd/listen.h"
 
+#include "base/service.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { FIRST_PASSED = 3, MOST_PASSED = 16, BACKLOG = 128 };
+enum { MOST_PASSED = 16, BACKLOG = 128 };
 
 static int put_listening(Sockets *sockets, Fd *fd, const char *name, Error *err)
 {
@@ -99,18 +100,6 @@ static int open_tcp(Sockets *sockets, const ServeOptions *o, Error *err)
         return r;
 }
 
-/* As systemd says it: how many sockets there are from descriptor 3 on. */
-static uint32_t count_passed(void)
-{
-        const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-        uint32_t number, n;
-
-        if (!pid || !count || str_to_u32(pid, &number) < 0 || number != (uint32_t)getpid() ||
-            str_to_u32(count, &n) < 0)
-                return 0;
-        return n;
-}
-
 static int take_passed(Sockets *sockets, uint32_t n, const ServeOptions *o, Error *err)
 {
         if (o->socket_path || o->port || o->address || o->use_stdin)
@@ -120,7 +109,7 @@ static int take_passed(Sockets *sockets, uint32_t n, const ServeOptions *o, Erro
         if (n > MOST_PASSED)
                 return err_set(err, ERR_INVALID_ARG, "%u sockets were passed in, %d can be listened on", n,
                                MOST_PASSED);
-        for (int fd = FIRST_PASSED; fd < FIRST_PASSED + (int)n; fd++) {
+        for (int fd = SERVICE_FIRST_FD; fd < SERVICE_FIRST_FD + (int)n; fd++) {
                 int listens = 0;
                 socklen_t size = sizeof(listens);
 
@@ -147,7 +136,7 @@ static int check_stdin(Error *err)
 
 int sockets_open(Sockets *sockets, const ServeOptions *o, Error *err)
 {
-        uint32_t passed = count_passed();
+        uint32_t passed = service_count_sockets();
 
         *sockets = (Sockets){ 0 };
         if (passed)
