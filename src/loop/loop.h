@@ -26,7 +26,7 @@ Loop *loop_new_fake(Error *err);
 Loop *loop_free(Loop *loop);          /* what is still pending must be freed before; returns NULL */
 int loop_run(Loop *loop, Error *err); /* until loop_stop() */
 void loop_stop(Loop *loop);
-/* One turn: wait for at most timeout_ms (-1: for ever) and dispatch. 1: something ran, 0: nothing, -1. */
+/* One turn, of one callback; waits for at most timeout_ms (-1: for ever). 1: it ran, 0: there was none, -1. */
 int loop_turn(Loop *loop, int timeout_ms, Error *err);
 /*
  * Tell when one turn - one callback - took more CPU time than this; short turns before it may add up to an eighth of it.
@@ -35,9 +35,8 @@ int loop_turn(Loop *loop, int timeout_ms, Error *err);
 void loop_watch_turns(Loop *loop, uint64_t most_us, void (*slow)(void *arg, uint64_t cpu_us, const char *doing),
                       void *arg);
 void loop_say_what(Loop *loop, const char *doing); /* a text that outlives the turn */
-uint64_t loop_now_ms(const Loop *loop);            /* monotonic */
+uint64_t loop_now_ms(const Loop *loop);            /* monotonic; within a turn, when it began */
 void loop_advance(Loop *loop, uint64_t ms);        /* fake clock only: timers that come due run in order */
-struct sd_event *loop_sd_event(Loop *loop);        /* for libraries that attach themselves (sd-bus) */
 
 /* Runs once, ms from now. timer_set() arms it again, also from its callback; the handle stays the owner's. */
 Timer *timer_new(Loop *loop, uint64_t ms, void (*fn)(void *arg), void *arg);
@@ -46,13 +45,17 @@ void timer_stop(Timer *timer);
 bool timer_is_armed(const Timer *timer);
 Timer *timer_free(Timer *timer); /* returns NULL */
 
-/* events and revents are EPOLLIN, EPOLLOUT, ...; errors and hang-ups are always reported. fd stays the caller's. */
+/*
+ * events and revents are EPOLLIN, EPOLLOUT, ...; errors and hang-ups are always reported, and everything as long as it is
+ * so. fd stays the caller's, who closes it after its watch is freed. EPOLLET among the events is for watch_drained().
+ */
 Watch *watch_new(Loop *loop, int fd, uint32_t events, void (*fn)(void *arg, uint32_t revents), void *arg);
 void watch_set_events(Watch *watch, uint32_t events);
 /*
- * From the watch's own function: nothing is left to read, so what comes next is an event of its own and the descriptor
- * need not be asked again, which saves a system call. A stream shows it by a read that gave less than it had room for,
- * with EPOLLRDHUP among the events and not among revents: an end that came with the data would be no event of its own.
+ * From the function of a watch with EPOLLET: nothing is left to read, so what comes next is an event of its own and the
+ * descriptor need not be asked again, by the kernel when it looks next or by a system call of ours. A stream shows it by a
+ * read that gave less than it had room for, with EPOLLRDHUP among the events and not among revents: an end that came with
+ * the data would be no event of its own.
  */
 void watch_drained(Watch *watch);
 Watch *watch_free(Watch *watch);

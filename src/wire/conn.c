@@ -70,7 +70,7 @@ Conn *conn_new(Loop *loop, Fd fd, const ConnHooks *hooks, void *arg)
 
         *conn = (Conn){ .loop = loop, .fd = fd, .hooks = hooks, .arg = arg, .frame_limit = FRAME_MAX };
         conn->events = READING;
-        conn->watch = watch_new(loop, fd, READING, on_ready, conn);
+        conn->watch = watch_new(loop, fd, READING | EPOLLET, on_ready, conn);
         conn->heard_ms = loop_now_ms(loop);
         return conn;
 }
@@ -178,7 +178,7 @@ static void update_events(Conn *conn)
         if (conn->closed || events == conn->events)
                 return;
         conn->events = events;
-        watch_set_events(conn->watch, events);
+        watch_set_events(conn->watch, events | EPOLLET);
 }
 
 /* --- sending --- */

@@ -56,64 +56,57 @@ TEST(a_turn_that_takes_too_much_cpu_time_is_told_and_others_are_not)
         CHECK_STR(trace, "aspinningb");
 }
 
-TEST(timers_run_in_the_order_they_come_due)
-{
-        AUTO(Loop) *loop = loop_new_fake(NULL);
-        AUTO(Timer) *late = timer_new(loop, 20, note, b);
-        AUTO(Timer) *early = timer_new(loop, 10, note, a);
-        AUTO(Timer) *never = timer_new(loop, 15, note, x);
+typedef struct Calls {
+        Loop *loop;
+        Idle *first, *second, *third;
+} Calls;
 
-        trace[0] = '\0';
-        timer_stop(never);
-        loop_advance(loop, 9);
-        CHECK_STR(trace, "");
-        loop_advance(loop, 11);
-        CHECK_STR(trace, "ab");
-        CHECK(!timer_is_armed(early));
-        CHECK(!timer_is_armed(late));
+static void call_two_more(void *arg)
+{
+        Calls *calls = arg;
+
+        strcat(trace, "1");
+        calls->second = idle_new(calls->loop, note, b);
+        calls->first = idle_free(calls->first);
 }
 
-typedef struct Pipe {
-        int ends[2];
-        int reads;
-        Watch *watch;
-} Pipe;
-
-static void on_readable(void *arg, uint32_t revents)
-{
-        Pipe *p = arg;
-        char c;
-
-        CHECK(revents & (EPOLLIN | EPOLLHUP));
-        p->reads++;
-        if (read(p->ends[0], &c, 1) == 0)
-                p->watch = watch_free(p->watch);
-}
-
-TEST(a_descriptor_has_a_turn_for_as_long_as_it_is_ready)
+TEST(an_idle_call_runs_once_after_what_was_pending_and_may_free_itself)
 {
         AUTO(Loop) *loop = loop_new(NULL);
-        Pipe p = { 0 };
+        Calls calls = { .loop = loop };
 
-        CHECK_INT(pipe2(p.ends, O_CLOEXEC), 0);
-        p.watch = watch_new(loop, p.ends[0], EPOLLIN, on_readable, &p);
-        CHECK_INT(write(p.ends[1], "abc", 3), 3);
-        for (int i = 1; i <= 3; i++) {
+        trace[0] = '\0';
+        calls.first = idle_new(loop, call_two_more, &calls);
+        calls.third = idle_new(loop, note, a);
+        for (int i = 0; i < 3; i++)
                 CHECK_INT(loop_turn(loop, -1, NULL), 1);
-                CHECK_INT(p.reads, i);
-        }
+        CHECK_STR(trace, "1ab");
         CHECK_INT(loop_turn(loop, 0, NULL), 0);
-        watch_set_events(p.watch, 0);
-        CHECK_INT(write(p.ends[1], "d", 1), 1);
-        CHECK_INT(loop_turn(loop, 0, NULL), 0);
-        watch_set_events(p.watch, EPOLLIN);
+        idle_free(calls.second);
+        idle_free(calls.third);
+}
+
+static void cancel_two(void *arg)
+{
+        Calls *calls = arg;
+
+        calls->second = idle_free(calls->second);
+        calls->third = idle_free(calls->third);
+}
+
+TEST(an_idle_call_that_another_frees_does_not_run)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        Calls calls = { .loop = loop };
+
+        trace[0] = '\0';
+        calls.first = idle_new(loop, cancel_two, &calls);
+        calls.second = idle_new(loop, note, x);
+        calls.third = idle_new(loop, note, x);
         CHECK_INT(loop_turn(loop, -1, NULL), 1);
-        CHECK_INT(p.reads, 4);
-        close(p.ends[1]);
-        CHECK_INT(loop_turn(loop, -1, NULL), 1);
-        CHECK(!p.watch);
         CHECK_INT(loop_turn(loop, 0, NULL), 0);
-        close(p.ends[0]);
+        CHECK_STR(trace, "");
+        idle_free(calls.first);
 }
 
 typedef struct Work {

@@ -1,0 +1,57 @@
+/*
+ * loop/signal.c - signals as turns of the loop
+ *
+ * Each watch has a descriptor of its own, so that freeing one changes nothing for the others. The signal stays blocked
+ * for the process: one that comes later must not end it by default.
+ */
+#include "base/fd.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct SignalWatch {
+        Fd fd;
+        Watch *watch;
+        void (*fn)(void *arg);
+        void *arg;
+};
+
+static void on_signal(void *arg, uint32_t revents UNUSED)
+{
+        SignalWatch *watch = arg;
+        struct signalfd_siginfo info;
+
+        if (read(watch->fd, &info, sizeof(info)) == sizeof(info))
+                watch->fn(watch->arg);
+}
+
+SignalWatch *signal_watch_new(Loop *loop, int signum, void (*fn)(void *arg), void *arg, Error *err)
+{
+        AUTO(SignalWatch) *watch = mem_new(SignalWatch);
+        sigset_t set;
+
+        *watch = (SignalWatch){ .fd = -1, .fn = fn, .arg = arg };
+        sigemptyset(&set);
+        if (sigaddset(&set, signum) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+            (watch->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+                err_errno(err, errno, "cannot watch signal %d", signum);
+                return NULL;
+        }
+        watch->watch = watch_new(loop, watch->fd, EPOLLIN, on_signal, watch);
+        return TAKE(watch);
+}
+
+SignalWatch *signal_watch_free(SignalWatch *watch)
+{
+        if (!watch)
+                return NULL;
+        watch_free(watch->watch);
+        fd_close(&watch->fd);
+        free(watch);
+        return NULL;
+}
