@@ -38,8 +38,10 @@ typedef struct StartOptions {
         bool bypass_cache;
         bool force_boot; /* a managed save image is thrown away, not restored */
         bool reset_nvram;
-        bool incoming;       /* wait for a migration; the guest is not announced as started */
-        bool postcopy;       /* ... and may come in post-copy */
+        bool incoming;     /* wait for a migration; the guest is not announced as started */
+        bool postcopy;     /* ... and may come in post-copy */
+        const char *nonce; /* ... of this migration, or NULL; noted before there is a QEMU */
+        uint32_t coming_flags;
         const char *image;   /* the save image that its state will come from, or NULL; incoming is set */
         bool managed_image;  /* which goes once the guest runs */
         ServerClient *owner; /* destroy the guest when this client leaves, or NULL */

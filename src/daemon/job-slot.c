@@ -145,6 +145,12 @@ void job_claim(JobSlot *slot, JobType type, const char *guest, JobClaim **ret,
         serve(slot);
 }
 
+void job_claim_become(JobClaim *claim, JobType type)
+{
+        claim->type = type;
+        claim->since_ms = loop_now_ms(claim->slot->loop);
+}
+
 JobClaim *job_claim_free(JobClaim *claim)
 {
         JobSlot *slot;

@@ -24,6 +24,11 @@ JobSlot *job_slot_free(JobSlot *slot); /* idle; returns NULL */
  */
 void job_claim(JobSlot *slot, JobType type, const char *guest, JobClaim **ret,
                void (*settled)(void *arg, const Error *refused), void *arg);
+/*
+ * A claim that was granted becomes one of another type: nobody comes in between. Who waits is looked at when the slot is next
+ * let go of or asked for.
+ */
+void job_claim_become(JobClaim *claim, JobType type);
 /* Give the slot back, or stop waiting without a word. Others may be granted before this returns. */
 JobClaim *job_claim_free(JobClaim *claim);
 

@@ -246,10 +246,6 @@ static void on_incoming_started(void *arg, const Error *failure)
                 return;
         }
         qemu_run(m->dom)->migration = m;
-        str_replace(&qemu_run(m->dom)->nonce, m->nonce);
-        qemu_run(m->dom)->unrun = waits_for_finish(m);
-        qemu_run(m->dom)->coming_flags = m->flags;
-        qemu_status_save(m->dom);
         nw_learned_take(m->dom, &m->learned);
         n = migrate_capabilities(m, caps);
         m->query = qmp_migrate_set_capabilities(
@@ -278,6 +274,8 @@ static void on_claimed(void *arg, const Error *refused)
         p->options.paused = true;
         p->options.runs_when_arrived = !waits_for_finish(m);
         p->options.postcopy = m->flags & VIR_MIGRATE_POSTCOPY;
+        p->options.nonce = m->nonce;
+        p->options.coming_flags = m->flags;
         qemu_start(m->dom, TAKE(p->def), &p->options, on_incoming_started, p);
 }
 

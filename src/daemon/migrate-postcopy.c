@@ -9,6 +9,7 @@
 #include "daemon/migrate-finish.h"
 #include "daemon/migrate-ports.h"
 #include "daemon/migrate-source.h"
+#include "daemon/migrate-transfer.h"
 
 /* --- states --- */
 
@@ -70,6 +71,22 @@ Migration *migrate_find_broken(const Domain *dom, MigrateSide side, Error *err)
         return NULL;
 }
 
+/* QEMU would do it as soon as the last byte was sent, and before we have heard of that. */
+static int check_resume_on_the_way(const Migration *m, Error *err)
+{
+        if (m->transfer && transfer_is_handing_over(m->transfer))
+                return err_set(
+                        err, ERR_OPERATION_INVALID,
+                        "guest '%s' is being handed to the other host at this moment and cannot be resumed here",
+                        m->dom->name);
+        if (m->recovered)
+                return err_set(err, ERR_RESOURCE_BUSY,
+                               "guest '%s' was moving to another host when an earlier droverd ended; what became of "
+                               "that is being found out",
+                               m->dom->name);
+        return 0;
+}
+
 int migrate_check_resume(const Domain *dom, Error *err)
 {
         QemuRun *run = dom->driver->ops == &driver_qemu_ops ? qemu_run(dom) : NULL;
@@ -80,11 +97,16 @@ int migrate_check_resume(const Domain *dom, Error *err)
         if (migrate_is_torn(m) || (m->completed && !m->asking))
                 return err_set(err, ERR_OPERATION_INVALID,
                                "guest '%s' has been handed to the other host and cannot be resumed here", dom->name);
-        if (m->completed && m->asked_in_vain && !m->waiting && !m->driven_here) {
-                log_warning("guest '%s': a person says that it goes on here; the other host is not asked any more",
-                            dom->name);
-                migration_free(m);
-        }
+        if (!m->completed)
+                return check_resume_on_the_way(m, err);
+        if (!m->asked_in_vain || m->waiting || m->driven_here)
+                return err_set(err, ERR_RESOURCE_BUSY,
+                               "guest '%s' was sent completely and the other host is being asked whether it runs it; "
+                               "wait for its answer",
+                               dom->name);
+        log_warning("guest '%s': a person says that it goes on here; the other host is not asked any more",
+                    dom->name);
+        migration_free(m);
         return 0;
 }
 
@@ -220,5 +242,5 @@ void migrate_recover_incoming(Domain *dom)
         m->nonce = str_dup(qemu_run(dom)->nonce);
         m->postcopy = true;
         m->resumed_us = 1; /* when is not known any more */
-        job_claim(dom->jobs, JOB_MIGRATION_IN, dom->name, &m->claim, on_claimed, m);
+        qemu_status_claim(qemu_run(dom), JOB_MIGRATION_IN, &m->claim, on_claimed, m);
 }

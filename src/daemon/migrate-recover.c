@@ -149,5 +149,5 @@ void migrate_recover(Domain *dom, const char *nonce, const char *peer, uint32_t 
         m->ask = str_dup(peer);
         m->was_running = was_running;
         m->recovered = true;
-        job_claim(dom->jobs, JOB_MIGRATION_OUT, dom->name, &m->claim, on_claimed, m);
+        qemu_status_claim(qemu_run(dom), JOB_MIGRATION_OUT, &m->claim, on_claimed, m);
 }

@@ -111,7 +111,7 @@ void migrate_recover_coming(Domain *dom)
         m->nonce = str_dup(run->nonce);
         m->runs_by_itself = !run->unrun;
         m->arrived = guest_state(run->guest) == GUEST_PAUSED;
-        job_claim(dom->jobs, JOB_MIGRATION_IN, dom->name, &m->claim, on_claimed, m);
+        qemu_status_claim(qemu_run(dom), JOB_MIGRATION_IN, &m->claim, on_claimed, m);
 }
 
 static void on_ended(void *arg UNUSED, const Error *failure)

@@ -18,7 +18,8 @@ struct Transfer {
         Fd fd;
         Uri *uri;
         Dial *dial;
-        QmpCall *call; /* what the current step waits for */
+        QmpCall *call;    /* what the current step waits for */
+        StatusNote *note; /* that it moves, on its way to the disk */
         QmpCall *query;
         QmpCall *postcopy; /* that QEMU is to switch to it */
         Timer *poll;

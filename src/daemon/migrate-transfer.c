@@ -44,6 +44,38 @@ void transfer_drop_calls(Transfer *t)
         pace_done(&t->pace);
 }
 
+/* --- the note --- */
+
+static void on_noted(void *arg, const Error *failure)
+{
+        Transfer *t = arg;
+        AUTO(Error) err = { 0 };
+
+        t->note = NULL;
+        if (failure)
+                err_set(&err, ERR_OPERATION_FAILED,
+                        "that guest '%s' moves cannot be written down (%s); it stays here", t->migration->dom->name,
+                        failure->text);
+        job_resume(t->job, failure ? &err : NULL);
+}
+
+/* A daemon that comes back must know that the guest was moving, or it would let it run beside its copy. */
+static StepResult note_move(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+
+        t->note = qemu_status_note(t->migration->dom, on_noted, t);
+        return STEP_WAIT;
+}
+
+static StepResult forget_note(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+
+        t->note = status_note_free(t->note);
+        return STEP_DONE;
+}
+
 /* --- capabilities and parameters --- */
 
 static StepResult set_capabilities(void *state, Job *job UNUSED, Error *err UNUSED)
@@ -320,6 +352,7 @@ static StepResult nothing(void *state UNUSED, Job *job UNUSED, Error *err UNUSED
 static const JobStep steps[] = {
         /* name             run               undo            ask   deadline */
         { "keep-running", nothing, resume_here, NULL, 0 },
+        { "note-move", note_move, forget_note, NULL, 0 },
         { "set-capabilities", set_capabilities, NULL, NULL, 30 },
         { "set-parameters", set_parameters, NULL, NULL, 30 },
         { "check-parameters", check_parameters, NULL, NULL, 30 },
@@ -418,7 +451,6 @@ Transfer *transfer_start(Migration *migration, const char *host, int port, int n
         Transfer *t = transfer_new(migration, host, port, nbd_port, fd, done, arg);
 
         migration->stats.began_ms = loop_now_ms(t->loop);
-        qemu_status_save(migration->dom); /* a daemon that comes back must know that the guest was moving */
         t->job = job_new(t->loop, &kind, t);
         job_start(t->job);
         return t;
@@ -442,6 +474,7 @@ Transfer *transfer_free(Transfer *t)
         if (!t)
                 return NULL;
         transfer_drop_calls(t);
+        status_note_free(t->note);
         timer_free(t->poll);
         dial_free(t->dial);
         uri_free(t->uri);

@@ -162,6 +162,12 @@ void qemu_collect(Domain *dom, unsigned what, Figures *ret, DriverDone *done, vo
 char *qemu_balloon_path(const DomainDef *def);
 
 /* qemu-status.c: what is needed to find a running guest again. */
+/*
+ * While a guest is found again: the slot goes from that to the job which the guest was in, and nobody who waits comes in
+ * between. As job_claim().
+ */
+void qemu_status_claim(QemuRun *run, JobType type, JobClaim **ret, void (*settled)(void *arg, const Error *refused),
+                       void *arg);
 void qemu_status_save(Domain *dom); /* soon */
 /* done (may be NULL) comes when it is written, or cannot be; the guest is active. */
 void qemu_status_save_then(Domain *dom, DriverDone *done, void *arg);

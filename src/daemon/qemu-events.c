@@ -76,7 +76,7 @@ static void on_changed(void *arg, GuestState from, GuestState to, GuestCause cau
         QemuRun *run = arg;
         Domain *dom = run->dom;
 
-        if (run->start_done || run->adopting || from == GUEST_STARTING)
+        if (run->start_done || (run->adopting && from != GUEST_LOST) || from == GUEST_STARTING)
                 return; /* told when the start is done */
         if (from == GUEST_LOST && !found_again(run, to))
                 return;

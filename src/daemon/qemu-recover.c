@@ -259,8 +259,7 @@ static void on_helper_gone(void *arg)
 
 static void settle_file(Interrupted *i)
 {
-        job_claim(i->run->dom->jobs, i->facts.saving ? JOB_SAVE : JOB_DUMP, i->run->dom->name, &i->claim, on_claimed,
-                  NULL);
+        qemu_status_claim(i->run, i->facts.saving ? JOB_SAVE : JOB_DUMP, &i->claim, on_claimed, NULL);
         if (i->facts.helper_pid > 0)
                 i->helper = process_adopt(i->run->qemu->env.loop, (pid_t)i->facts.helper_pid,
                                           (uint64_t)i->facts.helper_start, on_helper_gone, i, NULL);
@@ -279,7 +278,7 @@ bool interrupted_settle(Interrupted *i)
         if (!has_run(i)) {
                 log_info("guest '%s' was being %s when an earlier droverd ended; that is undone", i->run->dom->name,
                          i->facts.restoring ? "restored" : "started");
-                job_claim(i->run->dom->jobs, JOB_START, i->run->dom->name, &i->claim, on_claimed, NULL);
+                qemu_status_claim(i->run, JOB_START, &i->claim, on_claimed, NULL);
                 end(i, VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_EVENT_STOPPED_FAILED);
                 return true;
         }

@@ -474,6 +474,9 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
 
         run->options = *options;
         run->image = str_dup(options->image);
+        run->nonce = str_dup(options->nonce);
+        run->unrun = options->nonce && !options->runs_when_arrived;
+        run->coming_flags = options->coming_flags;
         run->start_done = done;
         run->start_arg = arg;
         def->id = dom->id;

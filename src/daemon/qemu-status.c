@@ -265,7 +265,19 @@ static void take_state(QemuRun *run)
         }
 }
 
-void qemu_status_found(QemuRun *run)
+void qemu_status_claim(QemuRun *run, JobType type, JobClaim **ret, void (*settled)(void *arg, const Error *refused),
+                       void *arg)
+{
+        if (!run->adopting) {
+                job_claim(run->dom->jobs, type, run->dom->name, ret, settled, arg);
+                return;
+        }
+        *ret = TAKE(run->adopting);
+        job_claim_become(*ret, type);
+        settled(arg, NULL);
+}
+
+static void take_up(QemuRun *run)
 {
         Domain *dom = run->dom;
 
@@ -290,6 +302,18 @@ void qemu_status_found(QemuRun *run)
         hook_tell_found(run->qemu, dom->live);
 }
 
+void qemu_status_found(QemuRun *run)
+{
+        AUTO(Domain) *dom = domain_ref(run->dom);
+
+        /* who waits for the guest comes when all is known of it: one that has moved must not be resumed here meanwhile */
+        job_slot_hold(dom->jobs);
+        take_up(run);
+        if (qemu_run(dom) == run)
+                run->adopting = job_claim_free(run->adopting);
+        job_slot_let_go(dom->jobs);
+}
+
 static void on_adopted(void *arg, const Error *failure)
 {
         QemuRun *run = arg;
@@ -298,10 +322,11 @@ static void on_adopted(void *arg, const Error *failure)
                 report_lost(run, run->dom->state, failure->text);
                 return;
         }
-        run->adopting = job_claim_free(run->adopting);
         /* a QEMU that does not answer has its guest all the same, in the state it was in; it is found when it does */
         if (guest_state(run->guest) != GUEST_LOST)
                 qemu_status_found(run);
+        else if (!run->moving_nonce) /* whether one that was moving may run here nobody says before that */
+                run->adopting = job_claim_free(run->adopting);
 }
 
 static void on_claimed(void *arg UNUSED, const Error *refused UNUSED)

@@ -174,3 +174,26 @@ TEST(nobody_is_let_in_while_the_slot_is_held)
         leave(&b);
         end();
 }
+
+/* A guest that is found again in the middle of a move: who has waited for it comes behind that. */
+TEST(a_job_may_become_another_with_nobody_in_between)
+{
+        Asker found = { 0 }, save = { 0 }, pause = { 0 };
+
+        begin();
+        ask(&found, JOB_ADOPT);
+        ask(&save, JOB_SAVE);
+        ask(&pause, JOB_PAUSE);
+        job_slot_hold(slot);
+        job_claim_become(found.claim, JOB_MIGRATION_OUT);
+        CHECK_INT(job_slot_running(slot, true), JOB_MIGRATION_OUT);
+        CHECK(!save.granted && !pause.granted);
+        job_slot_let_go(slot);
+        CHECK(!save.granted && pause.granted);
+        CHECK_STR(save.refused.text,
+                  "guest 'g' is busy with a migration to another host; wait for it, or abort it (domjobabort)");
+        leave(&pause);
+        leave(&save);
+        leave(&found);
+        end();
+}

@@ -1,0 +1,253 @@
+"""What people and other clients do to a guest while it moves: resume it, destroy it, move it elsewhere or back, take its name.
+
+Whatever that is, the guest never runs twice and is never lost (MIG-07; architecture, concurrency 6).
+"""
+import contextlib
+import re
+import signal
+import struct
+
+import frames
+import pytest
+from test_migrate_handover import BEGIN, LIVE, NONE, PAUSED, Mover, deaf, has_arrived, is_connected, runs_on_a_alone, runs_on_b_alone
+from test_migrate_refusals import TO_B, check_moved, guests_of, running, state_of
+from waiting import wait_for
+
+from lab import domains
+from lab.paths import LabError
+from lab.services import SOCKET
+
+QEMU = "qemu-system-x86_64"
+RESUME, GET_STATE = 28, 212
+ASK_PORT = 49215  # the last port of the range
+TO_A = "qemu+tcp://a/system"
+
+
+def status_of(host):
+    return host.path("/run/drover/qemu/g.status")
+
+
+@contextlib.contextmanager
+def unwritable(host):
+    """What becomes of the guest cannot be written down there, as on a full disk."""
+    status = status_of(host)
+    kept = status.with_suffix(".kept")
+    status.rename(kept)
+    status.mkdir()
+    yield
+    status.rmdir()
+    kept.rename(status)
+
+
+@pytest.mark.limit(120)
+def test_nobody_resumes_a_guest_whose_fate_is_being_asked_about(pair):
+    """It runs there, and would run twice."""
+    with running(pair) as pulse:
+        mover = Mover(pair).perform()
+        wait_for("it has arrived", lambda: has_arrived(pair))
+        with deaf(pair.b):
+            mover.leave()
+            wait_for("b is asked", lambda: is_connected(pair.b, ASK_PORT))
+            with pytest.raises(LabError, match="the other host is being asked whether it runs it"):
+                pair.a.virsh("resume", "g")
+            assert state_of(pair.a, "g") == "paused"
+        runs_on_b_alone(pair, pulse)
+
+
+@pytest.mark.limit(120)
+def test_nobody_resumes_a_guest_while_its_rest_is_on_its_way(pair):
+    """QEMU would do so the moment it has sent the last byte, and before its daemon has heard of that."""
+    with running(pair) as pulse:
+        mover = Mover(pair, mib_s=1).prepare().start()
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        pair.b.kill(QEMU, signal.SIGSTOP)  # reads nothing: the rest stays on its way
+        pair.a.virsh("migrate-setmaxdowntime", "g", "100000")
+        wait_for("it stands still", lambda: state_of(pair.a, "g") == "paused")
+        with pytest.raises(LabError, match="is being handed to the other host at this moment"):
+            pair.a.virsh("resume", "g")
+        pair.b.kill(QEMU, signal.SIGCONT)
+        assert mover.performed().status == frames.OK
+        mover.leave()
+        runs_on_b_alone(pair, pulse)
+
+
+@pytest.mark.limit(180)
+@pytest.mark.parametrize("lost", [False, True], ids=["soon", "late"])
+def test_a_resume_that_waits_for_a_new_daemon_comes_after_what_that_finds(pair, lost):
+    """The guest has moved. Its QEMU answers the new daemon only when somebody has already asked for it to be resumed."""
+    with running(pair) as pulse:
+        mover = Mover(pair).perform()
+        wait_for("it has arrived", lambda: has_arrived(pair))
+        pair.daemon_a.kill()
+        mover.leave()
+        pair.a.kill(QEMU, signal.SIGSTOP)
+        pair.daemon_a.start()
+        if lost:
+            wait_for("the daemon has given up", lambda: "cannot be reached for now" in pair.daemon_a.log.read_text())
+        link = frames.Wire(pair.a.path(SOCKET), "qemu:///system")
+        link.send(frames.frame(RESUME, mover.domain, serial=99))
+        assert link.call(GET_STATE, mover.domain + struct.pack(">I", 0)).status == frames.OK  # and so RESUME waits
+        pair.a.kill(QEMU, signal.SIGCONT)
+        answer = link.answer()
+        assert re.search("what became of that is being found out|being asked|no domain|not running", answer.error()[2])
+        runs_on_b_alone(pair, pulse)
+        link.socket.close()
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("options", [[], ["--p2p"]], ids=["managed", "p2p"])
+def test_a_move_that_cannot_be_written_down_is_not_begun(pair, options):
+    """A daemon that comes back would let the guest run beside its copy. Either side; and it can move after all."""
+    with running(pair) as pulse:
+        with unwritable(pair.a):
+            with pytest.raises(LabError, match="that guest 'g' moves cannot be written down .*g.status"):
+                pair.a.virsh("migrate", "--live", *options, "g", TO_B)
+            assert state_of(pair.a, "g") == "running"
+            wait_for("b is rid of it", lambda: guests_of(pair.b, "--all") == [])
+        status_of(pair.b).mkdir()
+        with pytest.raises(LabError, match="g.status"):
+            pair.a.virsh("migrate", "--live", *options, "g", TO_B)
+        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == [] and not pair.b.processes(QEMU)
+        status_of(pair.b).rmdir()
+        pair.a.virsh("migrate", "--live", *options, "g", TO_B)
+        check_moved(pair, pulse)
+
+
+@pytest.mark.limit(180)
+def test_two_clients_move_a_guest_to_two_hosts_at_once(pair):
+    """One of them does, the other hears why not, and nothing of the guest is left where it did not go."""
+    pair.c = pair.lab.host("c", kvm=True)
+    daemon = pair.c.droverd({"listen_tcp": 1, "auth_tcp": "none"})
+    with running(pair) as pulse:
+        moves = [pair.a.popen(["virsh", "-q", "migrate", "--live", *options, "g", f"qemu+tcp://{name}/system"],
+                              stderr=-1, text=True) for name, options in (("b", []), ("c", ["--p2p"]))]
+        said = [move.communicate(timeout=120)[1] for move in moves]
+        assert sorted(move.returncode != 0 for move in moves) == [False, True], said
+        assert "busy with a migration" in "".join(said), said
+        where = [host for host in (pair.a, pair.b, pair.c) if guests_of(host, "--all")]
+        assert where == [pair.b if moves[0].returncode == 0 else pair.c] and state_of(where[0], "g") == "running"
+        assert sum(len(host.processes(QEMU)) for host in (pair.a, pair.b, pair.c)) == 1
+        right, line = pulse.verify()
+        assert right, line
+    assert daemon.stop() == 0, daemon.tail()
+
+
+@pytest.mark.limit(180)
+def test_one_begin_serves_one_destination(pair):
+    """A client that prepares two hosts for one move: the guest goes to one of them, the other gives it up."""
+    pair.c = pair.lab.host("c", kvm=True)
+    daemon = pair.c.droverd({"listen_tcp": 1, "auth_tcp": "none"})
+    with running(pair) as pulse:
+        mover = Mover(pair).prepare()
+        other = frames.Wire(pair.c.path(SOCKET), "qemu:///system")
+        assert other.call(214, mover.preparing()).status == frames.OK
+        mover.start()
+        assert mover.performed().status == frames.OK
+        other.socket.close()
+        wait_for("c is rid of it", lambda: guests_of(pair.c, "--all") == [] and not pair.c.processes(QEMU))
+        assert mover.finish(False).status == frames.OK
+        mover.confirm(False)
+        assert mover.source.answer().status == frames.OK
+        mover.leave()
+        runs_on_b_alone(pair, pulse)
+    assert daemon.stop() == 0, daemon.tail()
+
+
+@pytest.mark.limit(180)
+def test_back_again_before_the_first_move_is_confirmed(pair):
+    """The source still has what was sent: it takes nothing back until that is settled."""
+    with running(pair) as pulse:
+        mover = Mover(pair).perform()
+        assert mover.finish(False).status == frames.OK
+        for options in ([], ["--p2p"]):
+            with pytest.raises(LabError, match="already (active|running)|is active"):
+                pair.b.virsh("migrate", "--live", *options, "g", TO_A)
+            assert state_of(pair.b, "g") == "running" and state_of(pair.a, "g") == "paused"
+        mover.confirm(False)
+        assert mover.source.answer().status == frames.OK
+        mover.leave()
+        check_moved(pair, pulse)
+        pair.b.virsh("migrate", "--live", "--p2p", "g", TO_A)
+        runs_on_a_alone(pair, pulse)
+
+
+@pytest.mark.limit(180)
+def test_a_name_that_comes_between_is_refused(pair):
+    """From prepare on the name and the UUID are taken at the destination: by definition, start, or a new name for another."""
+    with running(pair) as pulse:
+        pair.b.write_file("/root/other.xml", domains.bare("other"))
+        pair.b.virsh("define", "/root/other.xml")
+        mover = Mover(pair).prepare()
+        pair.b.write_file("/root/clash.xml", domains.bare("g"))
+        for words in (["define", "/root/clash.xml"], ["create", "/root/clash.xml"], ["domrename", "other", "g"]):
+            with pytest.raises(LabError, match="already|busy"):
+                pair.b.virsh(*words)
+        for words in (["resume", "g"], ["reset", "g"], ["shutdown", "g"], ["save", "g", "/root/g.save"], ["setmem", "g", "16M"]):
+            with pytest.raises(LabError, match="busy with a migration from another host"):
+                pair.b.virsh(*words)
+        mover.start()
+        assert mover.performed().status == frames.OK
+        assert mover.finish(False).status == frames.OK
+        mover.confirm(False)
+        assert mover.source.answer().status == frames.OK
+        mover.leave()
+        assert guests_of(pair.a, "--all") == [] and state_of(pair.b, "g") == "running"
+        right, line = pulse.verify()
+        assert right, line
+
+
+@pytest.mark.limit(180)
+@pytest.mark.parametrize("phase", ["prepared", "sending", "arrived"])
+def test_a_guest_destroyed_where_it_goes_to_before_it_ran_there_goes_on_at_home(pair, phase):
+    with running(pair) as pulse:
+        mover = Mover(pair, LIVE | PAUSED, mib_s=1 if phase == "sending" else 0).prepare()
+        if phase != "prepared":
+            mover.start()
+        if phase == "sending":
+            wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        elif phase == "arrived":
+            assert mover.performed().status == frames.OK
+            wait_for("it has arrived", lambda: has_arrived(pair))
+        pair.b.virsh("destroy", "g")
+        if phase == "prepared":
+            mover.start()
+        if phase != "arrived":
+            assert mover.performed().status == frames.ERROR
+        else:
+            assert mover.finish(False).status == frames.ERROR
+            mover.confirm(True)
+            assert mover.source.answer().status == frames.OK
+        mover.leave()
+        runs_on_a_alone(pair, pulse)
+
+
+@pytest.mark.limit(180)
+def test_a_guest_destroyed_where_it_ran_does_not_go_on_at_home(pair):
+    """What it wrote there is on its disks: the memory that was sent is its past. A person may say that this does not matter."""
+    with running(pair) as pulse:
+        mover = Mover(pair).perform()
+        wait_for("it has arrived", lambda: has_arrived(pair))
+        wait_for("it runs", lambda: state_of(pair.b, "g") == "running")
+        pair.b.virsh("destroy", "g")
+        assert mover.finish(False).status == frames.ERROR
+        mover.confirm(True)
+        assert "stays paused here" in mover.source.answer().error()[2]
+        mover.leave()
+        assert state_of(pair.a, "g") == "paused"
+        pair.a.virsh("resume", "g")
+        pulse.wait("^beat", 60, pulse.mark())
+        pair.a.virsh("destroy", "g")
+
+
+@pytest.mark.limit(120)
+def test_a_second_client_cannot_begin_what_one_has_begun(pair):
+    with running(pair) as pulse:
+        mover = Mover(pair).begin()
+        other = Mover(pair)
+        answer = other.source.call(BEGIN, other.domain + NONE + other.flags + NONE + other.limit)
+        assert "busy with a migration" in answer.error()[2]
+        other.leave()
+        mover.leave()
+        wait_for("the move is over", lambda: "None" in pair.a.virsh("domjobinfo", "g"))
+        pair.a.virsh("migrate", "--live", "g", TO_B)
+        check_moved(pair, pulse)
