@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 
@@ -20,6 +21,26 @@ def run(program, *args, code=0):
     done = subprocess.run([program, *map(str, args)], capture_output=True, text=True, timeout=300)
     assert done.returncode == code, f"{program} {' '.join(map(str, args))}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def is_sanitized(program):
+    with open(program, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
+def within(mib, seconds=None):
+    """How a child that is limited is started: in memory, and in processor time, which is no longer on a busy machine.
+
+    ASan reserves address space without end, so a program built with it is held to its limits of what is used instead.
+    """
+    def limit():
+        if seconds:
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        if not sanitized:
+            resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+    sanitized = is_sanitized(OURS)
+    options = f"{os.environ.get('ASAN_OPTIONS', '')}:max_allocation_size_mb={mib}:hard_rss_limit_mb={mib}:exitcode=99"
+    return {"preexec_fn": limit, "env": {**os.environ, **({"ASAN_OPTIONS": options} if sanitized else {})}}
 
 
 def ours(*args, code=0):

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from img_makers import bochs, cloop, cow, differencing_vhdx, differencing_vpc, dmg
-from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock
+from img_tools import OURS, failing, fill, info, io, needs_stock, ours, stock, within
 
 pytestmark = needs_stock
 
@@ -266,7 +266,7 @@ def test_what_is_wrong_in_a_header_is_named_in_little_time_and_memory(tmp_path, 
         bad.write_bytes(broken)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([OURS, "info", "-f", format, bad], capture_output=True, text=True,
-                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (320 << 20, 320 << 20)))
+                              **within(320))
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 1 and re.search(f"{field} at offset [0-9]+ ", done.stderr), (field, value, done)
         assert spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime < 1
@@ -283,7 +283,7 @@ def test_any_bytes_in_a_header_cost_little(tmp_path, format):
         bad.write_bytes(broken)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([OURS, "info", "--untrusted", "-f", format, bad], capture_output=True, text=True,
-                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (320 << 20, 320 << 20)))
+                              **within(320))
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode in (0, 1), (at, done)
         assert spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime < 1
