@@ -169,7 +169,7 @@ static int change_one(Qcow2 *q, const ImageBitmapChange *change, Error *err)
 int qcow2_bitmap_change(Image *image, const ImageBitmapChange *change, Error *err)
 {
         Qcow2 *q = qcow2_of(image);
-        int r = qcow2_begin_writing(q, err);
+        int r = qcow2_begin_bitmaps(q, err);
 
         if (r < 0)
                 return -1;

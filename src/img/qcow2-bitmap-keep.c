@@ -1,11 +1,12 @@
 /*
  * img/qcow2-bitmap-keep.c - bitmaps that follow what is written
  *
- * Before the first change of an image its bitmaps are loaded, and those that
- * follow are marked "in use" on disk, which every reader takes for "do not
- * trust": so they stay when the writer dies. A writer that closes the image
- * writes bits, tables and directory to new clusters and switches to them with
- * one write of the header's first sector.
+ * Before the first change of what an image shows its bitmaps are loaded, and
+ * those that follow are marked "in use" on disk, which every reader takes for
+ * "do not trust": so they stay when the writer dies. A writer that closes the
+ * image writes bits, tables and directory to new clusters and switches to them
+ * with one write of the header's first sector. Who changes bitmaps only needs no
+ * marks: until that write the old ones are true.
  */
 #include "img/qcow2-bitmap.h"
 
@@ -31,32 +32,56 @@ static int mark_in_use(Qcow2 *q, const Qcow2Bitmap *bitmap, Error *err)
 int qcow2_bitmaps_begin(Qcow2 *q, Error *err)
 {
         Qcow2Bitmaps *list = mem_new(Qcow2Bitmaps);
-        bool wrote = false;
-        int r = qcow2_bitmaps_read(q, list, err);
 
-        for (size_t i = 0; i < list->len && r == 0; i++) {
-                Qcow2Bitmap *bitmap = &list->items[i];
-
-                if (!follows(bitmap))
-                        continue;
-                r = mark_in_use(q, bitmap, err);
-                wrote = true;
-                /* What cannot be read stays marked; a repair goes on, others stop before they change anything. */
-                if (r == 0 && qcow2_bitmap_load(q, bitmap, q->h.size, q->image->checking ? NULL : err) < 0) {
-                        r = q->image->checking ? 0 : -1;
-                        bitmap->flags |= QCOW2_BITMAP_IN_USE;
-                }
-                if (bitmap->bits)
-                        bitmap->changed = true;
-        }
-        if (r == 0 && wrote)
-                r = image_file_flush(q->file, err);
-        if (r < 0) {
+        if (qcow2_bitmaps_read(q, list, err) < 0) {
                 qcow2_bitmaps_done(list);
                 free(list);
                 return -1;
         }
         q->bitmaps = list;
+        return 0;
+}
+
+/* As they are on disk: one that was switched off or removed since would be trusted there when the writer dies. */
+static int mark_all(Qcow2 *q, Error *err)
+{
+        Qcow2Bitmaps list = { 0 };
+        bool wrote = false;
+        int r = qcow2_bitmaps_read(q, &list, err);
+
+        for (size_t i = 0; i < list.len && r == 0; i++) {
+                if (!follows(&list.items[i]))
+                        continue;
+                r = mark_in_use(q, &list.items[i], err);
+                wrote = true;
+        }
+        if (r == 0 && wrote)
+                r = image_file_flush(q->file, err);
+        qcow2_bitmaps_done(&list);
+        return r;
+}
+
+int qcow2_bitmaps_follow(Qcow2 *q, Error *err)
+{
+        if (q->following)
+                return 0;
+        if (mark_all(q, err) < 0)
+                return -1;
+        for (size_t i = 0; i < q->bitmaps->len; i++) {
+                Qcow2Bitmap *bitmap = &q->bitmaps->items[i];
+
+                if (!follows(bitmap))
+                        continue;
+                /* What cannot be read stays marked; a repair goes on, others stop before they change anything. */
+                if (qcow2_bitmap_load(q, bitmap, q->h.size, q->image->checking ? NULL : err) < 0) {
+                        if (!q->image->checking)
+                                return -1;
+                        bitmap->flags |= QCOW2_BITMAP_IN_USE;
+                }
+                if (bitmap->bits)
+                        bitmap->changed = true;
+        }
+        q->following = true;
         return 0;
 }
 

@@ -162,10 +162,6 @@ static int begin_writing(Qcow2 *q, Error *err)
 {
         uint64_t known = QCOW2_BITMAPS | QCOW2_RAW_EXTERNAL_DATA, was = q->h.autoclear;
 
-        if (q->h.incompatible & QCOW2_EXTERNAL_DATA && !q->image->data_file)
-                return err_set(err, ERR_OPERATION_INVALID, "'%s': its data file was not opened", q->file->name);
-        if (!q->bitmaps && qcow2_bitmaps_begin(q, err) < 0)
-                return -1;
         if (q->h.autoclear & ~known) {
                 q->h.autoclear &= known;
                 if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0) {
@@ -176,19 +172,35 @@ static int begin_writing(Qcow2 *q, Error *err)
         return qcow2_refcounts_load(q, err);
 }
 
-int qcow2_begin_writing(Qcow2 *q, Error *err)
+static int begin(Qcow2 *q, bool follow, Error *err)
 {
         int r = 0;
 
         pthread_mutex_lock(&q->lock);
         if (q->broken)
                 r = err_set(err, ERR_OPERATION_FAILED, "'%s': an earlier write of its tables failed", q->file->name);
+        else if (q->h.incompatible & QCOW2_EXTERNAL_DATA && !q->image->data_file)
+                r = err_set(err, ERR_OPERATION_INVALID, "'%s': its data file was not opened", q->file->name);
+        if (r == 0 && !q->bitmaps)
+                r = qcow2_bitmaps_begin(q, err);
+        if (r == 0 && follow)
+                r = qcow2_bitmaps_follow(q, err);
         if (r == 0 && !q->begun) {
                 r = begin_writing(q, err);
                 q->begun = r == 0;
         }
         pthread_mutex_unlock(&q->lock);
         return r;
+}
+
+int qcow2_begin_writing(Qcow2 *q, Error *err)
+{
+        return begin(q, true, err);
+}
+
+int qcow2_begin_bitmaps(Qcow2 *q, Error *err)
+{
+        return begin(q, false, err);
 }
 
 static size_t pack(Image *image, const void *data, void *packed)

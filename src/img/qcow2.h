@@ -85,6 +85,7 @@ typedef struct Qcow2 {
         bool filling;             /* tables are made one after the other, and not come back to */
 
         struct Qcow2Bitmaps *bitmaps; /* owned; NULL: not asked for yet. Written when the image is closed */
+        bool following;               /* those that follow what is written are loaded, and marked on disk */
         pthread_mutex_t dirtying;     /* guards the bits of those that follow what is written */
 } Qcow2;
 
@@ -171,6 +172,8 @@ int qcow2_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, E
 int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
 /* Settle in the header what a first change of the content makes untrue. */
 int qcow2_begin_writing(Qcow2 *q, Error *err);
+/* The same when only bitmaps are going to change. */
+int qcow2_begin_bitmaps(Qcow2 *q, Error *err);
 int qcow2_amend(Image *image, const ImageCreate *how, Error *err);
 int qcow2_create(ImageFile *file, const ImageCreate *how, Error *err);
 /* qcow2-crypt.c */
@@ -193,8 +196,9 @@ int qcow2_snapshot_apply(Image *image, const char *name, Error *err);
 int qcow2_snapshot_delete(Image *image, const char *name, Error *err);
 int qcow2_snapshot_show(Image *image, const char *name, Error *err);
 int qcow2_make_empty(Image *image, Error *err);
-/* qcow2-bitmap-keep.c; lock held: load the bitmaps, and mark those that follow what is written as in use. */
+/* qcow2-bitmap-keep.c; lock held: which there are; then those that follow what is written are loaded, and marked as in use. */
 int qcow2_bitmaps_begin(Qcow2 *q, Error *err);
+int qcow2_bitmaps_follow(Qcow2 *q, Error *err);
 void qcow2_bitmaps_touch(Qcow2 *q, uint64_t offset, uint64_t length);
 /* Before the size changes: what they need is taken; after it: they have the new size, or the old one. */
 int qcow2_bitmaps_resize(Qcow2 *q, uint64_t old, uint64_t size, Error *err);
