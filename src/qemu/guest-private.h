@@ -64,6 +64,9 @@ void guest_take_chardevs(Guest *guest, const QmpChardev *chardevs, size_t n);
 void guest_set_channel(Guest *guest, const char *alias, bool open);
 /* The process is gone, or was never there: everybody who waits is told. */
 void guest_end(Guest *guest);
+/* Who asked for its end. They are the caller's: what they set off may go on for longer than the guest is there. */
+GuestWaiters guest_take_stoppers(Guest *guest);
+void guest_tell(GuestWaiters *waiters, const Error *why); /* and empties the list */
 void guest_on_event(void *arg, const char *name, struct json_object *json);
 void guest_forget_facts(Guest *guest);
 

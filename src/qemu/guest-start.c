@@ -31,18 +31,21 @@ static void finish_adoption(Guest *guest)
                 finish(guest, NULL);
 }
 
-/* Take everything down and say why. */
+/* Take everything down and say why. Who asked for the end of what was only starting has it, too. */
 static void fail(Guest *guest)
 {
+        GuestWaiters stoppers = guest_take_stoppers(guest);
         AUTO(Error) why = { 0 };
 
         err_move(&why, &guest->failure);
+        guest->kill_timer = timer_free(guest->kill_timer);
         guest->qmp = qmp_client_free(guest->qmp);
         guest->process = guest_process_free(guest->process);
         guest->adopting = false;
         guest->retry = timer_free(guest->retry);
         guest_set_state(guest, GUEST_OFF, GUEST_CAUSE_FAILED);
         finish(guest, &why);
+        guest_tell(&stoppers, NULL);
 }
 
 /*

@@ -322,8 +322,7 @@ bool guest_act_on_end(Guest *guest, const DomainDef *def, GuestCause cause, bool
 
 /* The end. */
 
-/* They are the caller's: what they set off may go on for longer than the guest is there. */
-static GuestWaiters take_stoppers(Guest *guest)
+GuestWaiters guest_take_stoppers(Guest *guest)
 {
         GuestWaiters waiters = guest->stopping;
 
@@ -331,7 +330,7 @@ static GuestWaiters take_stoppers(Guest *guest)
         return waiters;
 }
 
-static void tell(GuestWaiters *waiters, const Error *why)
+void guest_tell(GuestWaiters *waiters, const Error *why)
 {
         for (size_t i = 0; i < waiters->len; i++)
                 waiters->items[i].done(waiters->items[i].arg, why);
@@ -352,8 +351,8 @@ static void on_kill_timer(void *arg)
         }
         err_set(&err, ERR_OPERATION_TIMEOUT, "QEMU of the guest '%s' (process %d) has not ended yet", guest->name,
                 guest_pid(guest));
-        waiters = take_stoppers(guest);
-        tell(&waiters, &err);
+        waiters = guest_take_stoppers(guest);
+        guest_tell(&waiters, &err);
 }
 
 void guest_stop(Guest *guest, GuestStop how, GuestDone *done, void *arg)
@@ -402,7 +401,7 @@ void guest_end(Guest *guest)
         guest->adopting = false;
         guest->kill_timer = timer_free(guest->kill_timer);
         /* who asked for the end is told when it is one for everybody: the owner puts things right first, and frees us */
-        waiters = take_stoppers(guest);
+        waiters = guest_take_stoppers(guest);
         guest->hooks.ended(guest->arg, cause);
-        tell(&waiters, NULL);
+        guest_tell(&waiters, NULL);
 }

@@ -60,7 +60,7 @@ static void await(Bench *b, const bool *what)
         b->answered = false;
 }
 
-static void start(Bench *b, const char *transcript)
+static void begin(Bench *b, const char *transcript)
 {
         static const GuestHooks hooks = { .changed = on_changed, .end_of_run = on_end_of_run, .ended = on_ended };
         AUTOFREE char *path = NULL;
@@ -88,6 +88,11 @@ static void start(Bench *b, const char *transcript)
         b->guest = guest_new(&b->env, "g", &b->uuid, &hooks, b);
         if (guest_start(b->guest, &line, &(GuestStartOptions){ 0 }, on_done, b, &err) < 0)
                 fail_msg("%s", err.text);
+}
+
+static void start(Bench *b, const char *transcript)
+{
+        begin(b, transcript);
         await(b, &b->answered);
 }
 
@@ -150,6 +155,26 @@ TEST(a_start_that_fails_says_why_and_leaves_nothing)
                 }
                 finish(&b);
         }
+}
+
+static void on_stopped(void *arg, const Error *failure)
+{
+        *(bool *)arg = !failure;
+}
+
+TEST(who_ends_a_guest_that_is_only_starting_is_told_of_its_end)
+{
+        bool stopped = false;
+        Bench b;
+
+        if (!getenv("DROVER_LOG"))
+                skip();
+        begin(&b, "");
+        guest_stop(b.guest, GUEST_STOP_HARD, on_stopped, &stopped);
+        await(&b, &b.answered);
+        CHECK(b.failure.text && !guest_is_active(b.guest));
+        CHECK(stopped);
+        finish(&b);
 }
 
 TEST(a_qemu_that_dies_is_a_crash_and_what_was_asked_of_it_unknown)
