@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -53,7 +52,10 @@ static _Noreturn void give_up(int report, char step, int errnum)
         _exit(127);
 }
 
-/* Move every descriptor out of the way of the target numbers, then put them there. */
+/*
+ * Move every descriptor out of the way of the target numbers, then put them there. All others are closed now, not by
+ * exec: one that prepares may hang with a disk, and would keep clients and monitors connected that the daemon let go.
+ */
 static void arrange_fds(const ChildSpec *spec, int *report)
 {
         enum { FIRST_FREE = 64, MOST = 64 };
@@ -75,7 +77,8 @@ static void arrange_fds(const ChildSpec *spec, int *report)
                 if (dup2(moved[i], spec->fds[i].at) < 0)
                         give_up(*report, 'f', errno);
         }
-        syscall(SYS_close_range, FIRST_FREE, ~0U, CLOSE_RANGE_CLOEXEC);
+        syscall(SYS_close_range, FIRST_FREE, *report - 1, 0);
+        syscall(SYS_close_range, *report + 1, ~0U, 0);
 }
 
 static _Noreturn void run_child(const ChildSpec *spec, int report)

@@ -6,6 +6,7 @@
 #include "loop/worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -372,4 +373,39 @@ TEST(a_child_that_prepares_slowly_does_not_hold_up_the_loop)
                 close(ends[0]);
                 close(ends[1]);
         }
+}
+
+TEST(a_child_that_prepares_keeps_nothing_of_its_parent_open)
+{
+        enum { HIGH = 200 }; /* as in a daemon with many clients */
+        static const char *const argv[] = { "true", NULL };
+        AUTO(Loop) *loop = loop_new(NULL);
+        int told[2], others[2], in_child = 3;
+        ChildFd fds[] = { { .at = 3 } };
+        ChildSpec spec = { .argv = argv,
+                           .fds = fds,
+                           .n_fds = 1,
+                           .prepare = hold_until_told,
+                           .prepare_arg = &in_child,
+                           .started = note_start };
+        AUTO(Child) *child = NULL;
+        char byte;
+
+        CHECK_INT(pipe2(told, O_CLOEXEC), 0);
+        CHECK_INT(pipe2(others, O_CLOEXEC), 0);
+        CHECK_INT(dup3(others[1], HIGH, O_CLOEXEC), HIGH);
+        fds[0].fd = told[0];
+        trace[0] = '\0';
+        child = child_new(loop, &spec, note_exit, NULL, NULL);
+        CHECK(child);
+        close(others[1]);
+        close(HIGH);
+        CHECK_INT(poll(&(struct pollfd){ .fd = others[0], .events = POLLIN }, 1, 20 * 1000), 1);
+        CHECK_INT(read(others[0], &byte, 1), 0); /* nobody holds the other end */
+        CHECK_INT(write(told[1], "y", 1), 1);
+        while (!strstr(trace, "exited"))
+                loop_turn(loop, -1, NULL);
+        close(others[0]);
+        close(told[0]);
+        close(told[1]);
 }
