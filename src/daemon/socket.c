@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,7 +27,11 @@
 #define LIBVIRT_DIR "/run/libvirt"
 #define SOCKET_NAME "libvirt-sock"
 
-enum { LARGEST_TABLE = 64 * 1024 * 1024 };
+enum {
+        LARGEST_TABLE = 64 * 1024 * 1024,
+        LOOKS = 100, /* until a socket counts as somebody's */
+        LOOK_EVERY_MS = 20,
+};
 
 /* Is a socket bound to this path, in this network namespace? */
 static int is_bound(const char *path, bool *ret, Error *err)
@@ -50,6 +55,22 @@ static int is_bound(const char *path, bool *ret, Error *err)
                         bound += strlen("/var");
                 if (bound && str_eq(bound, path))
                         *ret = true;
+        }
+        return 0;
+}
+
+/*
+ * A daemon that was killed while it forked leaves a child that has its sockets until it gets to run, and nobody accepts
+ * from them: the next daemon may come before that.
+ */
+static int is_taken(const char *path, bool *ret, Error *err)
+{
+        for (unsigned i = 0; i < LOOKS; i++) {
+                if (is_bound(path, ret, err) < 0)
+                        return -1;
+                if (!*ret)
+                        return 0;
+                poll(NULL, 0, LOOK_EVERY_MS);
         }
         return 0;
 }
@@ -129,11 +150,11 @@ static int open_unix(const Daemon *daemon, const char *dir, const char *name, bo
 {
         AUTOFREE char *path = str_format("%s/%s%s", dir, name, readonly ? "-ro" : "");
         AUTO(Fd) fd = -1;
-        bool bound;
+        bool taken;
 
-        if (is_bound(path, &bound, err) < 0)
+        if (is_taken(path, &taken, err) < 0)
                 return -1;
-        if (bound)
+        if (taken)
                 return err_set(err, ERR_OPERATION_INVALID, "another daemon listens on '%s'", path);
         if (dir_make(dir, 0755, err) < 0)
                 return -1;

@@ -4,18 +4,23 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import stat
 import subprocess
+import threading
 
 import frames
 import libvirt
+import procfs
 import pytest
 from droverd import BARE, Droverd, find_program, free_port, networks_of
 from frames import OK, Wire, string
 from procfs import descriptors
+from waiting import wait_for
 
 from lab import debs
 
+SYS_POLL = 7  # of x86-64
 EARLY = "max_clients = 20\nmin_workers = 5\nmax_workers = 20\nprio_workers = 5\nmax_requests = 20\nmax_client_requests = 5\n"
 LATER = "max_clients = 5000\nmax_queued_clients = 1000\nmax_anonymous_clients = 20\nmin_workers = 5\nmax_workers = 20\nprio_workers = 5\n"
 ADMIN = "".join(f"admin_{key} = 5\n" for key in ("min_workers", "max_workers", "max_clients", "max_queued_clients", "max_client_requests"))
@@ -127,6 +132,25 @@ def test_a_daemon_that_cannot_listen_makes_and_starts_nothing(tmp_path, text):
     refused(tmp_path, text, "default_network = 0\ndefault_pool = 1\n")
     left = [path for word in ("etc", "state", "run") for path in (tmp_path / word).rglob("*") if not path.is_dir()]
     assert {path.name for path in left} <= {"droverd.conf", "droverd.pid"}, left
+
+
+def test_a_socket_that_a_killed_daemons_child_still_has_is_waited_for(start):
+    """A child that was forked and has not run yet keeps the sockets of the daemon that forked it for a moment."""
+    daemon = start("")
+    before = daemon.process
+    before.kill()
+    before.wait()
+    os.unlink(daemon.socket())
+    child = socket.socket(socket.AF_UNIX)
+    child.bind(daemon.socket())
+    starting = threading.Thread(target=daemon.start)
+    starting.start()
+    wait_for("another daemon", lambda: daemon.process is not before)
+    waits = lambda: procfs.read(f"/proc/{daemon.process.pid}/syscall").startswith(f"{SYS_POLL} ".encode())
+    wait_for("it waits, or gives up", lambda: waits() or daemon.process.poll() is not None)
+    child.close()
+    starting.join()
+    assert libvirt.open(daemon.uri()).isAlive()
 
 
 def test_changes_apply_after_a_restart(start):
