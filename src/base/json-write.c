@@ -23,15 +23,45 @@ static size_t sequence_len(const char *s)
         return n;
 }
 
-static void put_quoted(Buf *buf, const char *s)
+/* The code point of a sequence of n bytes. */
+static uint32_t code_point(const char *s, size_t n)
+{
+        uint32_t c = (unsigned char)s[0] & (n == 1 ? 0x7f : 0x7fu >> n);
+
+        for (size_t i = 1; i < n; i++)
+                c = c << 6 | ((unsigned char)s[i] & 0x3f);
+        return c;
+}
+
+/* The characters that QEMU writes in another way than as they are: by a letter, or by their number. */
+static bool put_escape(Buf *buf, uint32_t c)
+{
+        static const char letters[] = "btnvfr"; /* from 8 on; JSON has no v */
+
+        if (c >= 8 && c <= 13 && c != 11)
+                buf_format(buf, "\\%c", letters[c - 8]);
+        else if (c >= 0x10000)
+                buf_format(buf, "\\u%04X\\u%04X", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 0x3ff));
+        else if (c < 0x20 || c >= 0x7f)
+                buf_format(buf, "\\u%04X", c);
+        else
+                return false;
+        return true;
+}
+
+static void put_quoted(const JsonWriter *w, Buf *buf, const char *s)
 {
         buf_put_char(buf, '"');
         while (*s) {
                 size_t n = sequence_len(s);
 
                 if (n == 0) {
-                        buf_put_text(buf, "\\ufffd");
+                        buf_put_text(buf, w->pretty ? "\\uFFFD" : "\\ufffd");
                         s++;
+                        continue;
+                }
+                if (w->pretty && put_escape(buf, code_point(s, n))) {
+                        s += n;
                         continue;
                 }
                 if (*s == '"' || *s == '\\') {
@@ -47,14 +77,22 @@ static void put_quoted(Buf *buf, const char *s)
         buf_put_char(buf, '"');
 }
 
+static void put_new_line(JsonWriter *w)
+{
+        if (w->pretty)
+                buf_format(&w->buf, "\n%*s", (int)w->depth * 4, "");
+}
+
 static void put_key(JsonWriter *w, const char *key)
 {
         if (w->comma)
                 buf_put_text(&w->buf, ",");
+        if (w->depth)
+                put_new_line(w);
         w->comma = true;
         if (key) {
-                put_quoted(&w->buf, key);
-                buf_put_char(&w->buf, ':');
+                put_quoted(w, &w->buf, key);
+                buf_put_text(&w->buf, w->pretty ? ": " : ":");
         }
 }
 
@@ -63,10 +101,13 @@ static void open_with(JsonWriter *w, const char *key, char bracket)
         put_key(w, key);
         buf_put_char(&w->buf, bracket);
         w->comma = false;
+        w->depth++;
 }
 
 static void close_with(JsonWriter *w, char bracket)
 {
+        w->depth--;
+        put_new_line(w);
         buf_put_char(&w->buf, bracket);
         w->comma = true;
 }
@@ -96,7 +137,7 @@ void json_put_text(JsonWriter *w, const char *key, const char *value)
         if (!value)
                 return;
         put_key(w, key);
-        put_quoted(&w->buf, value);
+        put_quoted(w, &w->buf, value);
 }
 
 void json_put_format(JsonWriter *w, const char *key, const char *fmt, ...)
@@ -159,6 +200,7 @@ const char *json_text(const JsonWriter *w)
 char *json_take(JsonWriter *w)
 {
         w->comma = false;
+        w->depth = 0;
         return buf_take(&w->buf);
 }
 
@@ -166,4 +208,5 @@ void json_writer_done(JsonWriter *w)
 {
         buf_done(&w->buf);
         w->comma = false;
+        w->depth = 0;
 }

@@ -17,7 +17,9 @@
 
 typedef struct JsonWriter {
         Buf buf;
-        bool comma; /* something stands before in this object or array */
+        bool comma;     /* something stands before in this object or array */
+        bool pretty;    /* set by the caller: laid out and escaped as QEMU's programs do it, for people to read */
+        unsigned depth; /* objects and arrays that are open */
 } JsonWriter;
 
 void json_open_object(JsonWriter *w, const char *key);

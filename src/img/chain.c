@@ -69,6 +69,8 @@ static int attach_files(Image *image, unsigned flags, const ChainPolicy *policy,
 
                 if (!path || authorise(policy, image_name(image), path, err) < 0)
                         return -1;
+                if (policy->headers_only && image_format(image) == IMAGE_FORMAT_QCOW2)
+                        continue;
                 file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
                 if (!file)
                         return -1;

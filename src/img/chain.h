@@ -12,6 +12,7 @@ typedef struct ChainPolicy {
         bool untrusted;     /* refuse images that name other files */
         bool probe_unnamed; /* guess the format of a backing file whose format is not recorded */
         bool skip_backing;  /* open the image alone */
+        bool headers_only;  /* of qcow2: what holds the data need not be there; nothing may be read */
         bool skip_flush;    /* cache mode unsafe */
         bool may_connect;   /* names of NBD exports are opened too */
         bool direct, sync;  /* cache modes none, directsync; writethrough */

@@ -443,18 +443,18 @@ int image_snapshot_create(Image *image, const ImageSnapshot *what, Error *err)
         return image->driver->snapshot_create(image, what, err);
 }
 
-int image_snapshot_apply(Image *image, const char *name_or_id, Error *err)
+int image_snapshot_apply(Image *image, const char *id_or_name, Error *err)
 {
         if (!image->driver->snapshot_apply)
                 return no_snapshots(image, err);
-        return image->driver->snapshot_apply(image, name_or_id, err);
+        return image->driver->snapshot_apply(image, id_or_name, err);
 }
 
-int image_snapshot_show(Image *image, const char *name_or_id, Error *err)
+int image_snapshot_show(Image *image, const char *id_or_name, Error *err)
 {
         if (!image->driver->snapshot_show)
                 return no_snapshots(image, err);
-        return image->driver->snapshot_show(image, name_or_id, err);
+        return image->driver->snapshot_show(image, id_or_name, err);
 }
 
 int image_make_empty(Image *image, Error *err)
@@ -465,11 +465,11 @@ int image_make_empty(Image *image, Error *err)
         return image->driver->make_empty(image, err);
 }
 
-int image_snapshot_delete(Image *image, const char *name_or_id, Error *err)
+int image_snapshot_delete(Image *image, const char *name, Error *err)
 {
         if (!image->driver->snapshot_delete)
                 return no_snapshots(image, err);
-        return image->driver->snapshot_delete(image, name_or_id, err);
+        return image->driver->snapshot_delete(image, name, err);
 }
 
 int image_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)

@@ -222,11 +222,11 @@ void image_snapshots_done(ImageSnapshots *snapshots);
 /* name is the only field of `what` that must be set; the id is chosen. */
 int image_snapshot_create(Image *image, const ImageSnapshot *what, Error *err);
 /* Read the snapshot's content from now on; the image must be open for reading only. */
-int image_snapshot_show(Image *image, const char *name_or_id, Error *err);
+int image_snapshot_show(Image *image, const char *id_or_name, Error *err);
 /* Give up all the image itself holds, so that its backing image shows everywhere. */
 int image_make_empty(Image *image, Error *err);
-int image_snapshot_apply(Image *image, const char *name_or_id, Error *err);
-int image_snapshot_delete(Image *image, const char *name_or_id, Error *err);
+int image_snapshot_apply(Image *image, const char *id_or_name, Error *err);
+int image_snapshot_delete(Image *image, const char *name, Error *err); /* an id is not looked for, as QEMU does not */
 
 /* Empty where the format has none. */
 int image_bitmaps(Image *image, ImageBitmaps *ret, Error *err);

@@ -259,15 +259,21 @@ static void choose_id(const ImageSnapshots *list, ImageSnapshot *s)
         s->id = str_format("%llu", (unsigned long long)(highest + 1));
 }
 
-static ImageSnapshot *find(const ImageSnapshots *list, const char *name)
+static ImageSnapshot *find_by_name(const ImageSnapshots *list, const char *name)
 {
         for (size_t i = 0; i < list->len; i++)
                 if (str_eq(list->items[i].name, name))
                         return &list->items[i];
-        for (size_t i = 0; i < list->len; i++)
-                if (str_eq(list->items[i].id, name))
-                        return &list->items[i];
         return NULL;
+}
+
+/* Ids go first, as they do for QEMU. */
+static ImageSnapshot *find(const ImageSnapshots *list, const char *id_or_name)
+{
+        for (size_t i = 0; i < list->len; i++)
+                if (str_eq(list->items[i].id, id_or_name))
+                        return &list->items[i];
+        return find_by_name(list, id_or_name);
 }
 
 static int refuse_external(const Qcow2 *q, Error *err)
@@ -398,7 +404,7 @@ int qcow2_snapshot_delete(Image *image, const char *name, Error *err)
 
         if (qcow2_snapshots_read(q, &list, err) < 0)
                 return -1;
-        s = find(&list, name);
+        s = find_by_name(&list, name);
         if (!s)
                 err_set(err, ERR_NO_DOMAIN_SNAPSHOT, "Could not delete snapshot '%s': snapshot not found", name);
         else

@@ -98,7 +98,7 @@ static void change_more(Image *image)
                 if (snapshots.len)
                         image_snapshot_apply(image, snapshots.items[0].id, NULL);
                 if (snapshots.len)
-                        image_snapshot_delete(image, snapshots.items[0].id, NULL);
+                        image_snapshot_delete(image, snapshots.items[0].name, NULL);
                 image_snapshots_done(&snapshots);
         }
         image_resize(image, image_size(image) / 2 / 512 * 512, PREALLOCATE_OFF, NULL);

@@ -24,6 +24,18 @@ IMAGES = {
     "packed": "convert -c -O qcow2 filled packed",
     "over": "create -f qcow2 -b v3 -F qcow2 over 4M",
     "overraw": "create -f qcow2 -b filled -F raw overraw",
+    "third": "create -f qcow2 -b over -F qcow2 third",
+    "narrow": "create -f qcow2 -o refcount_bits=1,cluster_size=512 narrow 3M",
+    "huge": "create -f qcow2 -o cluster_size=2M huge 2P",
+    "orphan": "create -u -f qcow2 -b gone -F qcow2 orphan 1M",
+    "lostdata": "create -f qcow2 -o data_file=lost.raw lostdata 1M",
+    "over.qcow": "create -f qcow -b filled -F raw over.qcow",
+    "over.qed": "create -f qed -b filled -F raw over.qed",
+    "two.vmdk": "convert -O vmdk -o subformat=twoGbMaxExtentSparse filled two.vmdk",
+    "twoflat.vmdk": "convert -O vmdk -o subformat=twoGbMaxExtentFlat filled twoflat.vmdk",
+    "fixed.vpc": "convert -O vpc -o subformat=fixed filled fixed.vpc",
+    "fixed.vhdx": "convert -O vhdx -o subformat=fixed filled fixed.vhdx",
+    "empty": "create -f raw empty 0",
     "data": "create -f qcow2 -o data_file=data.raw,data_file_raw=on data 3M",
     "locked": "create -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=100 locked 3M",
     "luks": "create -f luks -o key-secret=s,iter-time=100 luks 3M",
@@ -36,8 +48,12 @@ IMAGES = {
     "vpc": "convert -O vpc filled vpc",
     "vhdx": "convert -O vhdx filled vhdx",
     "parallels": "convert -O parallels filled parallels",
+    "over.vmdk": "create -f vmdk -b vmdk -F vmdk over.vmdk",
 }
 QCOW2 = ("v3", "plain", "v2", "zstd", "over", "overraw", "data")
+# Where we know more: vhdx's blocks stand somewhere, and the files of qcow and vpc images can be checked.
+MAPPED_BY_US = ("vhdx", "fixed.vhdx")
+CHECKED_BY_US = ("qcow", "over.qcow", "vpc", "fixed.vpc")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +81,9 @@ def files(tmp_path_factory):
         out.write((place / "plain").read_bytes())
         out.seek(2 * 65536 + 2 * 5)
         out.write(b"\0\0")
+    (place / "lost.raw").unlink()
+    (place / "cut").write_bytes((place / "v3").read_bytes()[:100000])
+    (place / "junk").write_bytes(b"QFI\xfb" + b"\xff" * 600)
     return place
 
 
@@ -87,61 +106,40 @@ def both(place, *words):
 
 
 def same_json(mine, theirs):
-    assert mine[0] == theirs[0], (mine, theirs)
-    assert json.loads(mine[1]) == json.loads(theirs[1])
+    """The same keys in the same order, laid out in the same way."""
+    assert mine[:2] == theirs[:2]
+    assert not mine[1] or json.loads(mine[1])
 
 
-def says_no_less(mine, theirs):
-    """Every line of stock in its order, or every key: of formats that stock tells less of than we do."""
-    assert mine[0] == theirs[0], (mine, theirs)
-    if theirs[1].startswith("{"):
-        mine, theirs = json.loads(mine[1]), json.loads(theirs[1])
-        assert {key: mine.get(key) for key in theirs} == theirs
-    else:
-        lines = iter(mine[1].splitlines())
-        assert all(line in lines for line in theirs[1].splitlines()), (mine[1], theirs[1])
-
-
-@pytest.mark.parametrize("name", [*IMAGES, "leaking", "corrupt"])
+@pytest.mark.parametrize("name", [*IMAGES, "leaking", "corrupt", "cut", "junk", "missing"])
 def test_info_says_the_same(files, name):
-    if name == "parallels":
-        says_no_less(*both(files, "info", "--output=json", name))
-        says_no_less(*both(files, "info", name))
-        return
     same_json(*both(files, "info", "--output=json", name))
     mine, theirs = both(files, "info", name)
     assert mine[:2] == theirs[:2]
 
 
-@pytest.mark.parametrize("name", ["over", "overraw", "v3"])
+@pytest.mark.parametrize("name", ["over", "overraw", "v3", "third", "orphan", "over.vmdk", "over.qcow", "over.qed"])
 def test_info_of_a_chain_says_the_same(files, name):
     same_json(*both(files, "info", "--backing-chain", "--output=json", name))
     mine, theirs = both(files, "info", "--backing-chain", name)
     assert mine[:2] == theirs[:2]
 
 
-@pytest.mark.parametrize("name", [*IMAGES, "leaking", "corrupt"])
+@pytest.mark.parametrize("name", [*IMAGES, "leaking", "corrupt", "cut", "junk", "missing"])
 def test_check_says_the_same(files, name):
     opened = [*SECRET, "--image-opts", f"driver=qcow2,file.filename={name},encrypt.key-secret=s"] if name == "locked" else [name]
     if name == "luks":
         opened = [*SECRET, "--image-opts", f"driver=luks,file.filename={name},key-secret=s"]
     mine, theirs = both(files, "check", *opened)
     if theirs[0] == 63 and mine[0] == 0:  # we check formats that stock does not
-        assert name in ("qcow", "vpc")
+        assert name in CHECKED_BY_US
         return
-    says_more = name in ("qed", "vdi", "vmdk", "stream.vmdk", "flat.vmdk", "vhdx")
-    if says_more:
-        says_no_less(mine, theirs)
-    else:
-        assert mine[:2] == theirs[:2]
+    assert mine[:2] == theirs[:2]
     mine, theirs = both(files, "check", "--output=json", *opened)
-    if says_more or not theirs[1]:
-        says_no_less(mine, theirs)
-    else:
-        same_json(mine, theirs)
+    assert mine[:2] == theirs[:2]
 
 
-@pytest.mark.parametrize("name", [name for name in IMAGES if name not in ("locked", "luks", "vhdx")])
+@pytest.mark.parametrize("name", [name for name in IMAGES if name not in ("locked", "luks", *MAPPED_BY_US)])
 def test_map_says_the_same(files, name):
     same_json(*both(files, "map", "--output=json", name))
     same_json(*both(files, "map", "--output=json", "-s", "50k", "-l", "1M", name))

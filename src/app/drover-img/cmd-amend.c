@@ -109,7 +109,7 @@ static int run(int argc, char **argv)
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
 
-        args.source.policy.skip_backing = true;
+        args.source.policy.skip_backing = args.source.policy.untrusted || options_find(&args.options, "backing_file");
         if (r == 0 && options_help_wanted(&args.options)) {
                 r = options_help(args.source.format ?: "raw", &err);
                 options_done(&args.options);

@@ -26,7 +26,24 @@ static void say(void *arg, const char *text)
         remark("%s", text);
 }
 
-/* As qemu-img has it: what is 0 is left out. */
+/* Of which formats qemu-img tells where the image ends, and how much is allocated; of those it cannot check we tell all. */
+static void leave_out(ImageFormat format, ImageCheck *found)
+{
+        switch (format) {
+        case IMAGE_FORMAT_QCOW2:
+        case IMAGE_FORMAT_PARALLELS:
+        case IMAGE_FORMAT_QCOW:
+        case IMAGE_FORMAT_VPC:
+                return;
+        default:
+                found->image_end_offset = 0;
+        }
+        if (format != IMAGE_FORMAT_QED)
+                found->total_clusters = found->allocated_clusters = found->fragmented_clusters =
+                        found->compressed_clusters = 0;
+}
+
+/* As qemu-img has it, in its order too: what is 0 is left out. */
 static void put_number(JsonWriter *w, const char *name, uint64_t value)
 {
         if (value)
@@ -35,21 +52,21 @@ static void put_number(JsonWriter *w, const char *name, uint64_t value)
 
 static void print_json(Image *image, const char *argument, const ImageCheck *found)
 {
-        AUTO(JsonWriter) w = { 0 };
+        AUTO(JsonWriter) w = { .pretty = true };
 
         json_open_object(&w, NULL);
         put_number(&w, "image-end-offset", found->image_end_offset);
-        put_number(&w, "corruptions", found->corruptions);
-        put_number(&w, "leaks", found->leaks);
-        put_number(&w, "corruptions-fixed", found->corruptions_fixed);
-        put_number(&w, "leaks-fixed", found->leaks_fixed);
-        put_number(&w, "total-clusters", found->total_clusters);
-        json_put_u64(&w, "check-errors", found->check_errors);
-        put_number(&w, "allocated-clusters", found->allocated_clusters);
-        put_number(&w, "fragmented-clusters", found->fragmented_clusters);
         put_number(&w, "compressed-clusters", found->compressed_clusters);
+        put_number(&w, "total-clusters", found->total_clusters);
+        put_number(&w, "corruptions", found->corruptions);
+        put_number(&w, "corruptions-fixed", found->corruptions_fixed);
+        json_put_u64(&w, "check-errors", found->check_errors);
+        put_number(&w, "leaks", found->leaks);
+        put_number(&w, "leaks-fixed", found->leaks_fixed);
+        put_number(&w, "allocated-clusters", found->allocated_clusters);
         json_put_text(&w, "filename", argument);
         json_put_text(&w, "format", image_format_name(image_format(image)));
+        put_number(&w, "fragmented-clusters", found->fragmented_clusters);
         json_close_object(&w);
         puts(json_text(&w));
 }
@@ -146,7 +163,8 @@ static int check(const Args *args, const char *argument, Error *err)
                                "    %" PRIu64 " corruptions\n\nDouble checking the fixed image now...\n",
                                found.leaks_fixed, found.corruptions_fixed);
         }
-        if (args->json)
+        leave_out(image_format(image), &found);
+        if (args->json && !args->source.quiet)
                 print_json(image, argument, &found);
         else if (!args->source.quiet)
                 print_human(&found);
@@ -159,7 +177,9 @@ static int run(int argc, char **argv)
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
 
-        args.source.policy.skip_backing = true;
+        /* An image that has lost its backing file is no whole one, as for qemu-img; only what names nobody else is trusted
+         * needs nobody else. */
+        args.source.policy.skip_backing = args.source.policy.untrusted;
         if (r == 0)
                 r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)

@@ -69,6 +69,21 @@ static int compare_allocation(Image *a, Image *b, uint64_t length, Comparison *r
         return 0;
 }
 
+/* As qemu-img does it: a difference is told by its sector, and that of the sizes when what both have is the same. */
+static void print_result(const Image *a, const Image *b, const Comparison *content, const Comparison *allocation)
+{
+        uint64_t common = MIN(image_size(a), image_size(b));
+
+        if (image_size(a) != image_size(b) && (content->same || content->differs_at >= common))
+                printf("Warning: Image size mismatch!\n");
+        if (!content->same)
+                printf("Content mismatch at offset %" PRIu64 "!\n", content->differs_at / 512 * 512);
+        else if (!allocation->same)
+                printf("Strict mode: Offset %" PRIu64 " block status mismatch!\n", allocation->differs_at);
+        else
+                printf("Images are identical.\n");
+}
+
 static int compare(const Args *args, char **names, Error *err)
 {
         AUTO(Image) *a = source_open(&args->a, names[0], 0, err);
@@ -93,22 +108,11 @@ static int compare(const Args *args, char **names, Error *err)
         progress_begin(&progress, args->show_progress && !args->quiet, "nothing was found out");
         if (image_compare(a, b, length, progress_report, &progress, &result, err) < 0)
                 return -1;
-        progress_end(&progress);
-        if (!result.same) {
-                if (!args->quiet)
-                        printf("Content mismatch at offset %" PRIu64 "!\n", result.differs_at);
-                return EXIT_DIFFERENT;
-        }
-        if (!allocation.same) {
-                if (!args->quiet)
-                        printf("Strict mode: Offset %" PRIu64 " block status mismatch!\n", allocation.differs_at);
-                return EXIT_DIFFERENT;
-        }
-        if (image_size(a) != image_size(b) && !args->quiet)
-                printf("Warning: Image size mismatch!\n");
+        progress_done(&progress, result.same && allocation.same);
         if (!args->quiet)
-                printf("Images are identical.\n");
-        return EXIT_SAME;
+                print_result(a, b, &result, &allocation);
+        progress_end_line(&progress);
+        return result.same && allocation.same ? EXIT_SAME : EXIT_DIFFERENT;
 }
 
 static int run(int argc, char **argv)

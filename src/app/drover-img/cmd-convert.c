@@ -244,6 +244,7 @@ static int copy_all(Args *args, Image **sources, size_t n, Image *to, Progress *
                 args->copy.length = image_size(sources[i]);
                 args->copy.at = at;
                 args->copy.progress = progress_report;
+                progress->base = at;
                 args->copy.progress_arg = progress;
                 if (find_common_backing(args, sources[i], to, &args->copy.until, err) < 0 ||
                     image_copy(sources[i], to, &args->copy, err) < 0)
@@ -307,6 +308,7 @@ static int convert_to(Args *args, Image **sources, size_t n, const char *path, E
                 args->copy.salvaged = tell_nothing;
         progress_begin(&progress, args->show_progress && !args->source.quiet,
                        made.temporary ? "nothing was kept" : "a part of the target has been written");
+        progress.whole = total;
         if (args->bitmaps && check_bitmaps(sources[0], to, args->skip_broken, err) < 0)
                 return -1;
         if (copy_all(args, sources, n, to, &progress, err) < 0)

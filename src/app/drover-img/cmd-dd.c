@@ -76,6 +76,8 @@ static int dd(const Args *args, Error *err)
         end = image_size(from);
         if (args->counted && args->count <= end / args->block)
                 end = args->count * args->block;
+        if (args->skip > end / args->block)
+                complain("%s: cannot skip to specified offset", args->in);
         skip = args->skip > end / args->block ? end : args->skip * args->block;
         how.size = end - skip;
         to = new_image_make(&made, args->out, format, &how, false, &policy, err);

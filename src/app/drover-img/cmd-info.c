@@ -167,6 +167,12 @@ static bool is_local(const Image *image)
         return image_file_fd(image_file(image)) >= 0;
 }
 
+/* QEMU's driver of this format cannot be asked for clusters, nor whether the image was closed. */
+static bool tells_layout(const Image *image)
+{
+        return image_format(image) != IMAGE_FORMAT_PARALLELS;
+}
+
 static void print_human(Image *image, const ImageSnapshots *list)
 {
         const ImageDescription *about = image_description(image);
@@ -178,7 +184,7 @@ static void print_human(Image *image, const ImageSnapshots *list)
                is_local(image) ? size_to_text(image_disk_usage(image), disk) : "unavailable");
         if (about->encrypted)
                 printf("encrypted: yes\n");
-        if (about->cluster_size)
+        if (about->cluster_size && tells_layout(image))
                 printf("cluster_size: %" PRIu64 "\n", about->cluster_size);
         if (about->dirty)
                 printf("cleanly shut down: no\n");
@@ -249,12 +255,13 @@ static void put_vmdk(JsonWriter *w, Image *image, const VmdkDescription *vmdk)
         json_close_object(w);
 }
 
-static void put_luks(JsonWriter *w, const LuksHeader *h)
+static void put_luks(JsonWriter *w, const LuksHeader *h, const char *format)
 {
         json_put_text(w, "ivgen-alg", cipher_iv_name(h->spec.iv));
         json_put_text(w, "hash-alg", digest_name(h->digest));
         json_put_text(w, "cipher-alg", cipher_name(h->spec.kind));
         json_put_text(w, "uuid", h->uuid);
+        json_put_text(w, "format", format);
         if (h->spec.iv_digest)
                 json_put_text(w, "ivgen-hash-alg", digest_name(h->spec.iv_digest));
         json_put_text(w, "cipher-mode", cipher_mode_name(h->spec.mode));
@@ -305,8 +312,9 @@ static void put_encryption(JsonWriter *w, const Image *image)
                 return;
         json_open_object(w, "encrypt");
         if (image_luks(image))
-                put_luks(w, image_luks(image));
-        json_put_text(w, "format", image_luks(image) ? "luks" : "aes");
+                put_luks(w, image_luks(image), "luks");
+        else
+                json_put_text(w, "format", "aes");
         json_close_object(w);
 }
 
@@ -320,7 +328,7 @@ static void put_specific(JsonWriter *w, Image *image)
                 json_open_object(w, "format-specific");
                 json_put_text(w, "type", "luks");
                 json_open_object(w, "data");
-                put_luks(w, image_luks(image));
+                put_luks(w, image_luks(image), NULL);
                 json_close_object(w);
                 json_close_object(w);
         }
@@ -333,8 +341,8 @@ static void put_specific(JsonWriter *w, Image *image)
         json_put_text(w, "compression-type", about->zstd ? "zstd" : "zlib");
         if (about->version > 2)
                 json_put_bool(w, "lazy-refcounts", about->lazy_refcounts);
-        json_put_u64(w, "refcount-bits", about->refcount_bits);
         put_bitmaps(w, image);
+        json_put_u64(w, "refcount-bits", about->refcount_bits);
         put_encryption(w, image);
         if (about->version > 2) {
                 if (about->data_files.len) {
@@ -353,25 +361,27 @@ static void put_image(JsonWriter *w, Image *image, const ImageSnapshots *list)
         const ImageDescription *about = image_description(image);
 
         json_open_object(w, NULL);
+        if (about->backing_file)
+                json_put_text(w, "backing-filename-format", about->backing_format);
         put_snapshots(w, list);
         json_put_u64(w, "virtual-size", image_size(image));
         json_put_text(w, "filename", image_name(image));
-        if (about->cluster_size)
+        if (about->cluster_size && tells_layout(image))
                 json_put_u64(w, "cluster-size", about->cluster_size);
         json_put_text(w, "format", image_format_name(about->format));
         if (is_local(image))
                 json_put_u64(w, "actual-size", image_disk_usage(image));
-        if (about->encrypted)
-                json_put_bool(w, "encrypted", true);
         put_specific(w, image);
         if (about->backing_file) {
                 AUTOFREE char *full = image_path_beside(image_name(image), about->backing_file, NULL);
 
                 json_put_text(w, "full-backing-filename", full);
                 json_put_text(w, "backing-filename", about->backing_file);
-                json_put_text(w, "backing-filename-format", about->backing_format);
         }
-        json_put_bool(w, "dirty-flag", about->dirty);
+        if (about->encrypted)
+                json_put_bool(w, "encrypted", true);
+        if (tells_layout(image))
+                json_put_bool(w, "dirty-flag", about->dirty);
         json_close_object(w);
 }
 
@@ -434,13 +444,13 @@ static int parse(int argc, char **argv, Args *args, Error *err)
 static int run(int argc, char **argv)
 {
         Args args = { .source.policy = policy_usual() };
-        AUTO(JsonWriter) w = { 0 };
+        AUTO(JsonWriter) w = { .pretty = true };
         AUTO(Error) err = { 0 };
 
         if (parse(argc, argv, &args, &err) < 0)
                 return complain_err(&err);
         args.source.policy.skip_backing = !args.chain;
-        args.source.headers_only = true;
+        args.source.headers_only = args.source.policy.headers_only = true;
         if (args.chain)
                 json_open_array(&w, NULL);
         if (confine(NULL, &err) < 0 || show(&args, argv[optind], &w, &err) < 0)

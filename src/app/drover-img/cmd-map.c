@@ -105,8 +105,13 @@ static int map(const Args *args, const char *argument, Error *err)
         }
         if (print(&p, err) < 0)
                 return -1;
+        /* Where there is nothing qemu-img prints one row that says so. */
+        if (args->json && !p.printed)
+                printf("[{ \"start\": %" PRIu64 ", \"length\": 0, \"depth\": 0, \"present\": false, \"zero\": false, "
+                       "\"data\": false}",
+                       args->start);
         if (args->json)
-                puts(p.printed ? "]" : "[]");
+                puts("]");
         return 0;
 }
 

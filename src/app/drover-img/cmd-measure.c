@@ -71,6 +71,9 @@ static int measure(Args *args, const char *argument, Error *err)
         if (image_format_from_name(args->format ?: "raw", &format, err) < 0 ||
             options_apply(&args->options, format, &how, err) < 0)
                 return -1;
+        if ((format == IMAGE_FORMAT_LUKS || how.encrypt) && !how.luks.secret)
+                return err_set(err, ERR_INVALID_ARG, "Parameter '%skey-secret' is required for cipher",
+                               how.encrypt ? "encrypt." : "");
         if (args->size && size_from_text(args->size, "image size", &how.size, err) < 0)
                 return -1;
         if (argument) {
@@ -81,13 +84,13 @@ static int measure(Args *args, const char *argument, Error *err)
         if (image_measure(from, format, &how, &room, err) < 0)
                 return -1;
         if (args->json) {
-                AUTO(JsonWriter) w = { 0 };
+                AUTO(JsonWriter) w = { .pretty = true };
 
                 json_open_object(&w, NULL);
-                json_put_u64(&w, "required", room.required);
-                json_put_u64(&w, "fully-allocated", room.fully_allocated);
                 if (room.has_bitmaps)
                         json_put_u64(&w, "bitmaps", room.bitmaps);
+                json_put_u64(&w, "required", room.required);
+                json_put_u64(&w, "fully-allocated", room.fully_allocated);
                 json_close_object(&w);
                 puts(json_text(&w));
         } else {

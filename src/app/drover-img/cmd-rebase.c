@@ -80,6 +80,7 @@ static int rebase(Args *args, const char *argument, Error *err)
 {
         AUTO(Image) *image = NULL;
         ImageFormat checked;
+        Progress progress;
 
         args->source.policy.skip_backing = args->source.headers_only = args->unsafe;
         if (args->backing_format && image_format_from_name(args->backing_format, &checked, err) < 0)
@@ -99,6 +100,10 @@ static int rebase(Args *args, const char *argument, Error *err)
                                args->backing);
         if (!args->unsafe && move_content(args, image, err) < 0)
                 return -1;
+        if (args->unsafe) {
+                progress_begin(&progress, args->show_progress && !args->source.quiet, "");
+                progress_end(&progress);
+        }
         if (image_set_backing_name(image, *args->backing ? args->backing : NULL, args->backing_format, err) < 0)
                 return -1;
         return image_close(TAKE(image), err);

@@ -70,6 +70,9 @@ static int resize(const Args *args, const char *argument, Error *err)
                         "Use the --shrink option to perform a shrink operation.\n"
                         "drover-img: warning: Shrinking an image will delete all data beyond the shrunken image's "
                         "end. Before performing such an operation, make sure there is no important data there.");
+        /* A file's end is where it is; a format counts sectors. */
+        if (size % 512 && image_format(image) != IMAGE_FORMAT_RAW)
+                return err_set(err, ERR_INVALID_ARG, "The new size must be a multiple of 512");
         size = (size + 511) & ~511ULL;
         if (size <= image_size(image) && args->room != PREALLOCATE_OFF)
                 return err_set(err, ERR_INVALID_ARG, "Preallocation can only be used for growing images");

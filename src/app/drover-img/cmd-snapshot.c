@@ -10,7 +10,7 @@
 
 typedef struct Args {
         Source source;
-        char what; /* a, c, d or l */
+        char what; /* a, c, d or l; 0: only see that the image can be opened */
         char *name;
 } Args;
 
@@ -29,9 +29,7 @@ static int parse(int argc, char **argv, Args *args, Error *err)
         }
         if (r < 0)
                 return -1;
-        if (!args->what)
-                args->what = 'l';
-        if (args->what != 'l' && args->source.policy.no_locks)
+        if (args->what && args->what != 'l' && args->source.policy.no_locks)
                 return err_set(err, ERR_INVALID_ARG, "force-share=on can only be used with read-only images");
         return optind + 1 == argc ? 0 : err_set(err, ERR_INVALID_ARG, "Expecting one image file name");
 }
@@ -68,12 +66,15 @@ static int change(Image *image, const Args *args, Error *err)
 
 static int snapshot(const Args *args, const char *argument, Error *err)
 {
-        AUTO(Image) *image = source_open(&args->source, argument, args->what == 'l' ? 0 : IMAGE_WRITE, err);
+        AUTO(Image) *image = source_open(&args->source, argument, args->what && args->what != 'l' ? IMAGE_WRITE : 0,
+                                         err);
 
         if (!image)
                 return -1;
         if (args->what == 'l')
                 return list(image, err);
+        if (!args->what)
+                return 0;
         return change(image, args, err) < 0 ? -1 : image_close(TAKE(image), err);
 }
 
@@ -83,7 +84,7 @@ static int run(int argc, char **argv)
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
 
-        args.source.policy.skip_backing = true;
+        args.source.policy.skip_backing = args.source.policy.untrusted;
         if (r == 0)
                 r = confine_to_image(&args.source, argv[optind], &err);
         if (r == 0)

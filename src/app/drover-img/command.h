@@ -165,12 +165,16 @@ typedef struct Progress {
         const char *left; /* when it is interrupted: what then is left, for the error */
         double begun, last;
         int percent_x100;
+        uint64_t base, whole; /* what is reported is a part of this, behind `base`; whole 0: it is all */
 } Progress;
 /* From here to progress_end() SIGINT and the like make progress_report() fail; before and after they end the program. */
 void progress_begin(Progress *progress, bool shown, const char *left);
 /* A function for CopyOptions.progress. */
 int progress_report(void *progress, uint64_t done, uint64_t total, Error *err);
 void progress_end(Progress *progress);
+/* The same in two steps: what is printed between them stands on a terminal below the bar, else behind it. */
+void progress_done(Progress *progress, bool whole);
+void progress_end_line(const Progress *progress);
 void interrupt_catch(void);
 /* A signal that ends the program removes what of this has no name yet; NULL: there is nothing. */
 void interrupt_removes(NewImage *made);

@@ -44,11 +44,23 @@ static const Command *find(const char *name)
         return NULL;
 }
 
+/* Behind the command, or behind all else. */
+static bool asks_for_help(int argc, char **argv)
+{
+        const char *last = argv[argc - 1];
+
+        for (int i = 1; i < argc; i++)
+                if (str_eq(argv[i], "--"))
+                        return false;
+        return argc > 1 &&
+               (str_eq(argv[1], "-h") || str_eq(argv[1], "--help") || str_eq(last, "-h") || str_eq(last, "--help"));
+}
+
 static int run(const Command *command, int argc, char **argv)
 {
         int status;
 
-        if (!command->helps_itself && argc > 1 && (str_eq(argv[1], "-h") || str_eq(argv[1], "--help"))) {
+        if (!command->helps_itself && asks_for_help(argc, argv)) {
                 help_of(command);
                 return 0;
         }

@@ -61,13 +61,22 @@ static double now(void)
         return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* A line that no terminal sees, as qemu-img prints it. */
+static void print_share(int percent_x100)
+{
+        printf("    (%d.%02d/100%%)\r", percent_x100 / 100, percent_x100 % 100);
+        fflush(stdout);
+}
+
 void progress_begin(Progress *progress, bool shown, const char *left)
 {
         struct sigaction action = { .sa_handler = on_question, .sa_flags = SA_RESTART };
 
-        *progress = (Progress){ .shown = shown, .left = left, .begun = now(), .percent_x100 = -1 };
+        *progress = (Progress){ .shown = shown, .left = left, .begun = now() };
         stops_between_steps = 1;
         sigaction(SIGUSR1, &action, NULL);
+        if (shown && !isatty(STDOUT_FILENO))
+                print_share(0);
 }
 
 /* "1:02:03", or "2:03" below an hour. */
@@ -107,9 +116,8 @@ static void show(Progress *progress, int percent, uint64_t done, uint64_t total)
                         return;
                 progress->last = at;
                 draw(progress, done, total, at);
-        } else if (percent / 100 != progress->percent_x100 / 100 || progress->percent_x100 < 0) {
-                printf("    (%.2f/100%%)\r", (double)percent / 100);
-                fflush(stdout);
+        } else if (percent / 100 != progress->percent_x100 / 100 || percent == 10000) {
+                print_share(percent);
         }
         progress->percent_x100 = percent;
 }
@@ -117,7 +125,11 @@ static void show(Progress *progress, int percent, uint64_t done, uint64_t total)
 int progress_report(void *arg, uint64_t done, uint64_t total, Error *err)
 {
         Progress *progress = arg;
-        int percent = total ? (int)((double)done / (double)total * 10000) : 10000;
+        int percent;
+
+        done += progress->base;
+        total = progress->whole ?: total;
+        percent = total ? (int)((double)done / (double)total * 10000 + 0.5) : 10000;
 
         if (interrupted)
                 return err_set(err, ERR_OPERATION_ABORTED, "interrupted by signal %d: %s", (int)interrupted,
@@ -130,12 +142,30 @@ int progress_report(void *arg, uint64_t done, uint64_t total, Error *err)
         return 0;
 }
 
-void progress_end(Progress *progress)
+void progress_done(Progress *progress, bool whole)
 {
+        bool terminal = isatty(STDOUT_FILENO);
+
         stops_between_steps = 0;
         if (!progress->shown)
                 return;
-        if (progress->percent_x100 < 10000 || !isatty(STDOUT_FILENO))
-                printf("    (100.00/100%%)\r");
-        printf("\n");
+        if (whole && progress->percent_x100 < 10000)
+                print_share(10000);
+        if (terminal)
+                printf("\n");
+}
+
+void progress_end_line(const Progress *progress)
+{
+        if (progress->shown && !isatty(STDOUT_FILENO))
+                printf("\n");
+}
+
+void progress_end(Progress *progress)
+{
+        /* Once for the last bytes, and once for all that follows them. */
+        if (progress->shown && progress->percent_x100 == 10000 && !isatty(STDOUT_FILENO))
+                print_share(10000);
+        progress_done(progress, true);
+        progress_end_line(progress);
 }

@@ -25,6 +25,27 @@ TEST(commas_and_keys_are_put_where_json_wants_them)
                                  "\"none\":null,\"half\":0.5,\"id\":\"disk3\"}");
 }
 
+TEST(text_for_people_is_laid_out_as_qemu_does_it)
+{
+        AUTO(JsonWriter) w = { .pretty = true };
+
+        json_open_array(&w, NULL);
+        json_open_object(&w, NULL);
+        json_put_text(&w, "name", "a\"\n\t\x7f\x01\xc3\xa4\xf0\x9f\x98\x80\xff");
+        json_open_array(&w, "flags");
+        json_put_text(&w, NULL, "auto");
+        json_put_u64(&w, NULL, 1);
+        json_close_array(&w);
+        json_open_object(&w, "none");
+        json_close_object(&w);
+        json_close_object(&w);
+        json_close_array(&w);
+        CHECK_STR(json_text(&w),
+                  "[\n    {\n        \"name\": \"a\\\"\\n\\t\\u007F\\u0001\\u00E4\\uD83D\\uDE00\\uFFFD\",\n"
+                  "        \"flags\": [\n            \"auto\",\n            1\n        ],\n"
+                  "        \"none\": {\n        }\n    }\n]");
+}
+
 TEST(text_is_escaped_and_broken_utf8_replaced)
 {
         AUTO(JsonWriter) w = { 0 };
