@@ -288,6 +288,7 @@ int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, 
         TaskSpec spec = { .words = { "delete" } };
         Volume *volume;
         Change *change;
+        size_t n = 2;
         Pool *pool;
 
         if (call_check_flags(call, args->flags, VIR_STORAGE_VOL_DELETE_ZEROED | VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS,
@@ -299,9 +300,11 @@ int handle_storage_vol_delete(Call *call, const WireStorageVolDeleteArgs *args, 
         change->removes = true;
         spec.words[1] = change->name;
         if (args->flags & VIR_STORAGE_VOL_DELETE_ZEROED) {
-                spec.words[2] = "zeroed";
-                spec.words[3] = volume->def->target.path;
+                spec.words[n++] = "zeroed";
+                spec.words[n++] = volume->def->target.path;
         }
+        if (args->flags & VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS)
+                spec.words[n] = "snapshots";
         return run(change, &spec, err);
 }
 

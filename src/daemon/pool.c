@@ -210,20 +210,23 @@ static void become_inactive(Pool *pool)
         pool_drop_volumes(pool);
 }
 
+static void log_unnoted(const Pool *pool, const Error *failure)
+{
+        log_error("storage pool '%s': %s; a restarted droverd will not know whether it runs", pool->name,
+                  failure->text);
+}
+
 /* The pool is what the caller was promised, whether its note could be changed or not. */
 static void check_noted(Pool *pool, const Error *failure)
 {
         pool->changing = false;
         if (failure)
-                log_error("storage pool '%s': %s; a restarted droverd will not know whether it runs", pool->name,
-                          failure->text);
+                log_unnoted(pool, failure);
 }
 
-static void on_noted(void *arg, const Error *failure)
+static void started(Change *change)
 {
-        Change *change = arg;
-
-        check_noted(change->pool, failure);
+        change->pool->changing = false;
         pool_tell(change->pool, VIR_STORAGE_POOL_EVENT_STARTED);
         change_end(change, NULL);
 }
@@ -248,7 +251,7 @@ static void on_started(void *arg, const Error *failure)
                 return;
         }
         if (!failure) {
-                note_status(pool, true, on_noted, change);
+                started(change);
                 return;
         }
         err_copy(&change->failure, failure);
@@ -257,22 +260,41 @@ static void on_started(void *arg, const Error *failure)
         note_status(pool, false, on_failure_noted, change);
 }
 
-void pool_start(Pool *pool, DriverDone *done, void *arg)
+/*
+ * Noted before anything is done: a daemon that is killed while a server makes mount wait leaves a pool that the next one
+ * takes up, and finds to run or not once mount has ended.
+ */
+static void on_noted(void *arg, const Error *failure)
 {
-        Change *change = change_new(pool, done, arg);
+        Change *change = arg;
+        Pool *pool = change->pool;
         AUTO(Error) err = { 0 };
 
-        if (!pool->live)
-                pool->live = pool_def_ref(pool->config);
-        pool->changing = true;
-        if (!pool->storage->program) {
-                pool->capacity = pool->available = (uint64_t)IMAGINARY_BYTES_GIB << 30;
-                on_started(change, NULL);
+        if (failure)
+                log_unnoted(pool, failure);
+        if (pool->storage->ending) {
+                err_set(&err, ERR_OPERATION_ABORTED, "droverd ends");
+                change_end(change, &err);
                 return;
         }
         pool->serve = pool_serve_new(pool, true, on_started, change, &err);
         if (!pool->serve)
                 on_started(change, &err);
+}
+
+void pool_start(Pool *pool, DriverDone *done, void *arg)
+{
+        Change *change = change_new(pool, done, arg);
+
+        if (!pool->live)
+                pool->live = pool_def_ref(pool->config);
+        pool->changing = true;
+        if (pool->storage->program) {
+                note_status(pool, true, on_noted, change);
+                return;
+        }
+        pool->capacity = pool->available = (uint64_t)IMAGINARY_BYTES_GIB << 30;
+        started(change);
 }
 
 static void on_stop_noted(void *arg, const Error *failure)
@@ -291,7 +313,6 @@ static void on_stopped(void *arg, const Error *failure)
 {
         Change *change = arg;
         Pool *pool = change->pool;
-        AUTO(Error) err = { 0 };
 
         if (pool->storage->ending) {
                 change_end(change, failure);
@@ -299,9 +320,9 @@ static void on_stopped(void *arg, const Error *failure)
         }
         if (failure) {
                 /* it is as it was; somebody must look after it again */
-                pool->serve = pool_serve_new(pool, false, on_started, change, &err);
-                if (!pool->serve)
-                        on_started(change, &err);
+                pool->changing = false;
+                pool_watch(pool);
+                change_end(change, failure);
                 return;
         }
         become_inactive(pool);

@@ -553,6 +553,9 @@ def test_a_pool_on_a_partition_is_made_mounted_and_unmounted(storage, device):
     assert os.path.ismount(target)
     storage.virsh("vol-create-as", "f", "v", "1M")
     assert (target / "v").stat().st_size == 1 << 20
+    with open(target / "v", "rb"):
+        assert "busy" in storage.virsh("pool-destroy", "f", check=False)
+        assert storage.virsh("pool-info", "f").split()[5] == "running" and "v" in storage.virsh("vol-list", "f")
     storage.virsh("pool-destroy", "f")
     assert not os.path.ismount(target) and not list(target.iterdir())
 

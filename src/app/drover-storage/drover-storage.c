@@ -109,8 +109,7 @@ static int do_serve(char **args, Error *err)
         AUTO(PoolDef) *pool = NULL;
         const StorageBackend *backend;
 
-        storage_mark_tools(-1);
-        storage_await_tools(LOCK_FD);
+        storage_await_tools();
         if (read_pool(&pool, &backend, err) < 0)
                 return -1;
         return serve(pool, backend, has_word(args, "start"), has_word(args, "busy"), err);
@@ -127,8 +126,10 @@ static int do_pool(char **args, Error *err)
                 return -1;
         if (str_eq(args[0], "build"))
                 return backend->build ? backend->build(pool, flags, err) : 0;
-        if (str_eq(args[0], "stop"))
+        if (str_eq(args[0], "stop")) {
+                storage_await_tools(); /* what a daemon that is gone began to mount is there then, or is not */
                 return backend->stop ? backend->stop(pool, err) : 0;
+        }
         if (!backend->unbuild)
                 return err_set(err, ERR_NO_SUPPORT, "pools of type '%s' are not deleted", pool_type_text(pool->type));
         return backend->unbuild(pool, err);
@@ -287,7 +288,11 @@ static int do_delete(char **args, Error *err)
         if (!backend->remove)
                 return err_set(err, ERR_NO_SUPPORT, "volumes of a pool of type '%s' are not deleted",
                                pool_type_text(pool->type));
-        if (args[1] && (check_has_room(pool, backend, args[2], err) < 0 || volume_wipe(args[2], WIPE_ZERO, err) < 0))
+        if (str_eq(args[1], "zeroed") &&
+            (check_has_room(pool, backend, args[2], err) < 0 || volume_wipe(args[2], WIPE_ZERO, err) < 0))
+                return -1;
+        if (has_word(args + 1, "snapshots") && backend->remove_snapshots &&
+            backend->remove_snapshots(pool, args[0], err) < 0)
                 return -1;
         return backend->remove(pool, args[0], err);
 }

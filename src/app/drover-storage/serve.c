@@ -206,6 +206,7 @@ int serve(const PoolDef *pool, const StorageBackend *backend, bool starts, bool 
                 return err_set(err, ERR_OPERATION_INVALID, "storage pool '%s' is not active", pool->name);
         if (starts && backend->start && backend->start(pool, err) < 0)
                 return -1;
+        storage_unmark_tools(); /* what only looks goes with us */
         /* what cannot be removed yet is no volume all the same, and tried again next time */
         if (backend->tidy && !busy)
                 backend->tidy(pool, NULL);

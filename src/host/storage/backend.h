@@ -63,6 +63,8 @@ typedef struct StorageBackend {
         int (*finish)(const PoolDef *pool, const VolumeDef *wanted, const StorageRoom *room, Error *err);
         int (*remove_room)(const PoolDef *pool, const char *name, Error *err);
         int (*remove)(const PoolDef *pool, const char *name, Error *err);
+        /* Snapshots that keep it from being removed; NULL: they go with it. */
+        int (*remove_snapshots)(const PoolDef *pool, const char *name, Error *err);
         /* NULL: volumes of directories know how, others stay as large as they are. */
         int (*resize)(const PoolDef *pool, const VolumeDef *volume, uint64_t bytes, Error *err);
         /* Sources that could be pools, for those that can be told; spec: where to look, may be NULL. */
@@ -93,12 +95,14 @@ void storage_set_runner(StorageRunner *runner, void *arg);
         storage_ask((const char *const[]){ __VA_ARGS__, NULL }, (out), (status), (err))
 
 /*
- * A program that changes a table is not killed with the daemon, as the table might be half written; it goes on alone. With
- * a file that belongs to the pool marked, it holds a lock on that until it ends, and who looks at the pool next waits for
- * it (STO-19). A descriptor that is not open: nothing is marked, nobody is waited for. The latter closes it.
+ * A program that changes a table is not killed with the daemon, as the table might be half written; nor is one that mounts.
+ * It goes on alone. With a file that belongs to the pool marked, a lock on that is held until it ends, and who looks at the
+ * pool next waits for it (STO-19). A descriptor that is not open: nothing is marked, nobody is waited for. What is run after
+ * the mark is gone, with its descriptor, holds up nobody.
  */
 void storage_mark_tools(int fd);
-void storage_await_tools(int fd);
+void storage_await_tools(void);
+void storage_unmark_tools(void);
 
 /*
  * What the pool's <auth> logs in with; one process has one pool, and is told before anything is done with it. Copied. A

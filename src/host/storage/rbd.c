@@ -189,6 +189,12 @@ static int remove_image(const PoolDef *pool, const char *name, Error *err)
         return RUN(pool, "rbd", NULL, err, "rm", "--no-progress", "--pool", pool->source->name, "--image", name);
 }
 
+static int remove_snapshots(const PoolDef *pool, const char *name, Error *err)
+{
+        return RUN(pool, "rbd", NULL, err, "snap", "purge", "--no-progress", "--pool", pool->source->name, "--image",
+                   name);
+}
+
 static int resize_image(const PoolDef *pool, const VolumeDef *volume, uint64_t bytes, Error *err)
 {
         AUTOFREE char *size = size_text(bytes);
@@ -204,5 +210,6 @@ const StorageBackend storage_rbd = {
         .create = create_image,
         .remove_room = remove_image,
         .remove = remove_image,
+        .remove_snapshots = remove_snapshots,
         .resize = resize_image,
 };

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,22 +58,20 @@ void storage_mark_tools(int fd)
         tools_lock = fcntl(fd, F_GETFD) < 0 ? -1 : fd;
 }
 
-void storage_await_tools(int fd)
+void storage_unmark_tools(void)
 {
-        while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
-                ;
-        close(fd);
+        if (tools_lock >= 0)
+                close(tools_lock);
+        tools_lock = -1;
 }
 
-/* What is open in a program that it is not to have; the lock it holds for as long as it runs. */
-static void close_others(void)
+void storage_await_tools(void)
 {
-        if (tools_lock < 0) {
-                close_range(3, ~0U, 0);
+        if (tools_lock < 0)
                 return;
-        }
-        dup2(tools_lock, 3);
-        close_range(4, ~0U, 0);
+        while (flock(tools_lock, LOCK_EX) < 0 && errno == EINTR)
+                ;
+        flock(tools_lock, LOCK_UN);
 }
 
 static bool reads_key(const char *const *argv)
@@ -102,10 +102,37 @@ static void become(const char *const *argv, int out, int err)
         dup2(reads_key(argv) ? key_file : null, STDIN_FILENO);
         dup2(out, STDOUT_FILENO);
         dup2(err, STDERR_FILENO);
-        close_others();
+        close_range(3, ~0U, 0); /* what is open here it is not to have */
         execvpe(argv[0], (char *const *)argv, (char *const *)env);
         dprintf(STDERR_FILENO, "cannot run '%s': %m\n", argv[0]);
-        _exit(127);
+        _exit(NOT_RUN);
+}
+
+/*
+ * Holds the lock for as long as the program runs, whoever else ends, and ends as it did. The program itself has no lock:
+ * what mounts may leave a process behind that goes on for as long as the mount is there.
+ */
+static void guard(const char *const *argv, int out, int err)
+{
+        pid_t pid = fork();
+        int status;
+
+        if (pid == 0)
+                become(argv, out, err);
+        if (pid < 0) {
+                dprintf(err, "cannot run '%s': %m\n", argv[0]);
+                _exit(NOT_RUN);
+        }
+        dup2(tools_lock, STDIN_FILENO);
+        close_range(1, ~0U, 0);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        if (WIFSIGNALED(status)) {
+                prctl(PR_SET_DUMPABLE, 0); /* the program has left its own core, where one is wanted */
+                signal(WTERMSIG(status), SIG_DFL);
+                raise(WTERMSIG(status));
+        }
+        _exit(WEXITSTATUS(status));
 }
 
 /* Both pipes to their ends; what is over the limits is read and thrown away. false: that was some of its output. */
@@ -172,7 +199,7 @@ static int ask(const char *const *argv, Buf *out, int *status, Buf *complaint, E
                 flock(tools_lock, LOCK_SH);
         pid = fork();
         if (pid == 0)
-                become(argv, out_ends[1], err_ends[1]);
+                (tools_lock < 0 ? become : guard)(argv, out_ends[1], err_ends[1]);
         close(out_ends[1]);
         close(err_ends[1]);
         if (pid > 0)

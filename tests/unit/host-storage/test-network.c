@@ -87,12 +87,14 @@ TEST(images_of_a_ceph_pool_are_made_resized_and_removed)
                 { "rbd " AT "create --size 2 --pool rbd --image v", NULL, 0 },
                 { "rbd " AT "resize --no-progress --size 1 --pool rbd --image v --allow-shrink", NULL, 0 },
                 { "rbd " AT "resize --no-progress --size 8 --pool rbd --image v", NULL, 0 },
+                { "rbd " AT "snap purge --no-progress --pool rbd --image v", NULL, 0 },
                 { "rbd " AT "rm --no-progress --pool rbd --image v", NULL, 0 },
                 DONE });
         MUST(storage_rbd.create(pool, wanted, &room, &err));
         CHECK_NULL(room.path);
         MUST(storage_rbd.resize(pool, wanted, 1 << 20, &err));
         MUST(storage_rbd.resize(pool, wanted, 8 << 20, &err));
+        MUST(storage_rbd.remove_snapshots(pool, "v", &err));
         MUST(storage_rbd.remove(pool, "v", &err));
         all_was_run();
 }

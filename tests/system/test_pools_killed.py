@@ -1,0 +1,102 @@
+"""A daemon killed while a server makes mount wait: the next one finds what became of it, and mounts nothing a second time (STO-11, STO-19)."""
+import os
+import signal
+
+import pytest
+from waiting import wait_for
+
+from lab.hosts import Lab
+
+VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
+WHAT, TARGET = "nfs.example:/srv/images", "/srv/images"
+SLOW = f"""#!/bin/sh
+echo "$@" >> /run/mounts
+until [ -e /run/go ]; do sleep 0.1; done
+[ $(cat /run/go) = yes ] || {{ echo mount: access denied >&2; exit 32; }}
+exec /run/mount.real -t tmpfs {WHAT} {TARGET}
+"""
+POOL = f"""<pool type='netfs'><name>n</name><source><host name='nfs.example'/><dir path='/srv/images'/><format type='nfs'/></source>
+  <target><path>{TARGET}</path></target></pool>"""
+
+
+@pytest.fixture(scope="module", name="host")
+def fixture_host():
+    if os.geteuid() != 0:
+        pytest.skip("lab hosts need root")
+    with Lab() as lab:
+        host = lab.host("a")
+        host.run(["sh", "-c", f"mkdir -p {TARGET} /srv/other && cp /usr/bin/mount /run/mount.real"])
+        host.write_file("/run/mount.sh", SLOW, 0o755)
+        host.write_file("/root/n.xml", POOL)
+        host.run(["mount", "--bind", "/run/mount.sh", "/usr/bin/mount"])
+        host.daemon = host.droverd({"storage_timeout": 2})
+        yield host
+        if host.daemon.running:
+            assert host.daemon.stop() == 0, host.daemon.tail()
+        assert "Sanitizer" not in host.daemon.log.read_text(errors="replace"), host.daemon.tail()
+
+
+@pytest.fixture(name="killed", params=["pool-start n", "pool-create /root/n.xml"])
+def fixture_killed(host, request):
+    """Killed in the middle of the start of a pool that is defined, and of one that is not; with the next daemon there."""
+    if "start" in request.param:
+        host.virsh("pool-define", "/root/n.xml")
+    client = host.popen([*VIRSH, *request.param.split()])
+    wait_for("mount to be run", lambda: host.path("/run/mounts").exists())
+    host.daemon.stop(signal.SIGKILL)
+    assert client.wait(60) != 0
+    host.daemon.start()
+    yield host
+    for words in (["pool-destroy", "n"], ["pool-undefine", "n"]):
+        host.run([*VIRSH, *words], check=False)
+    for name in ("go", "mounts"):
+        if host.path(f"/run/{name}").exists():
+            os.unlink(host.path(f"/run/{name}"))
+    assert mounts(host) == [] and names(host, "--all") == []
+
+
+def mounts(host):
+    return [line for line in host.run(["cat", "/proc/mounts"]).stdout.splitlines() if line.startswith(f"{WHAT} {TARGET} ")]
+
+
+def names(host, *flags):
+    return host.virsh("pool-list", "--name", *flags).split()
+
+
+def refused(host, *words):
+    done = host.run([*VIRSH, *words], check=False)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+def test_it_runs_when_mount_comes_through(killed):
+    """Nobody else waits for it meanwhile."""
+    assert names(killed) == ["n"] and "already active" in refused(killed, "pool-create", "/root/n.xml")
+    killed.virsh("pool-create-as", "d", "dir", "--target", "/srv/other")
+    killed.virsh("pool-destroy", "d")
+    assert "storage pool 'n' is not responding" in refused(killed, "pool-refresh", "n") and mounts(killed) == []
+    killed.write_file("/run/go", "yes")
+    wait_for("the pool to answer", lambda: killed.run([*VIRSH, "pool-refresh", "n"], check=False).returncode == 0)
+    killed.virsh("vol-create-as", "n", "v", "1M")
+    assert len(mounts(killed)) == 1 and killed.read_file("/run/mounts").count("\n") == 1
+    killed.virsh("pool-destroy", "n")
+    assert mounts(killed) == []
+
+
+def test_it_is_inactive_when_mount_fails(killed):
+    killed.write_file("/run/go", "no")
+    wait_for("the pool to be inactive", lambda: names(killed) == [])
+    assert mounts(killed) == [] and killed.read_file("/run/mounts").count("\n") == 1
+    if names(killed, "--all"):
+        assert "mount: access denied" in refused(killed, "pool-start", "n")
+        killed.write_file("/run/go", "yes")
+        killed.virsh("pool-start", "n")
+        assert len(mounts(killed)) == 1
+
+
+def test_what_is_stopped_before_mount_has_ended_is_not_mounted_later(killed):
+    end = killed.popen([*VIRSH, "pool-destroy", "n"])
+    wait_for("the end to be asked for", lambda: names(killed) == [])
+    assert end.poll() is None
+    killed.write_file("/run/go", "yes")
+    assert end.wait(60) == 0 and mounts(killed) == []
