@@ -4,6 +4,7 @@
  * A change is an edit that is made on copies first; only when it is valid on
  * each does anything happen.
  */
+#include "base/log.h"
 #include "daemon/handlers.h"
 #include "daemon/network-act.h"
 #include "model/metadata.h"
@@ -42,22 +43,46 @@ static int edit_targets(NetworkAct *act, uint32_t flags, NetworkEdit *edit, Erro
 
 /* --- sections --- */
 
+/* The change in force is nowhere again, unless that fails too. */
+static void on_taken_back(void *arg, const Error *failure)
+{
+        NetworkAct *act = arg;
+
+        if (failure)
+                log_error("network '%s': a change that could not be saved stays in force: %s", act->net->name,
+                          failure->text);
+        else
+                network_set_live(act->net, TAKE(act->live));
+        network_act_end(act, &act->failure);
+}
+
 static void on_config_updated(void *arg, const Error *failure)
 {
         NetworkAct *act = arg;
 
+        if (failure && act->live) {
+                err_copy(&act->failure, failure);
+                network_act_ops(act)->change(act->net, act->live, on_taken_back, act);
+                return;
+        }
         if (!failure)
                 network_set_config(act->net, TAKE(act->def));
         network_act_end(act, failure);
 }
 
-/* What is in force first, then what the next start uses: a change that is refused leaves both as they were. */
+/*
+ * What is in force first, then what the next start uses: a change that is refused leaves both as they were. act->live is
+ * what was in force before from here on.
+ */
 static void on_live_updated(void *arg, const Error *failure)
 {
         NetworkAct *act = arg;
+        NetworkDef *new = act->live;
 
-        if (!failure && act->live)
-                network_set_live(act->net, TAKE(act->live));
+        if (!failure && new) {
+                act->live = network_def_ref(act->net->live);
+                network_set_live(act->net, new);
+        }
         if (failure || !act->def)
                 network_act_end(act, failure);
         else

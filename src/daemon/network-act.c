@@ -20,6 +20,7 @@ void network_act_end(void *arg, const Error *failure)
         network_unref(act->net);
         network_def_unref(act->def);
         network_def_unref(act->live);
+        err_done(&act->failure);
         free(act);
 }
 

@@ -15,6 +15,7 @@ struct NetworkAct {
         Network *net;
         JobClaim *claim;
         NetworkDef *def, *live; /* new ones, or NULL */
+        Error failure;          /* what the call is answered with when its change was taken back */
         bool is_new;
         bool replies_network; /* the answer says which network it is */
         int (*run)(NetworkAct *act, Error *err);

@@ -14,6 +14,7 @@
 #include "host/net.h"
 #include "host/nft-chains.h"
 
+#include <linux/netfilter.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -303,7 +304,7 @@ int network_host_load(Driver *driver, FileQueue *files, void (*settled)(void *ar
                 network_find(driver, "default")->is_missed = true;
         network_links_settle_forwarding(host);
         /* a network that was on its way when the last daemon ended may have left rules, and none is there that needs them */
-        if (any_has_rules(host) || nft_has_table(NET_RULES_TABLE))
+        if (any_has_rules(host) || nft_has_table(NFPROTO_INET, NET_RULES_TABLE))
                 net_rules_rebuild(host->rules, NULL, NULL);
         autostart(host);
         return 0;

@@ -25,6 +25,7 @@ typedef struct NetworkHost {
         NetRules *rules;
         char *run_dir, *state_dir;
         const char *user;           /* whom dnsmasq becomes; static or of the configuration */
+        bool loading;               /* which networks are active is not known yet */
         unsigned starting;          /* networks that are started with the host */
         void (*settled)(void *arg); /* called once when none of these is left */
         void *settled_arg;

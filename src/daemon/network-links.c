@@ -167,7 +167,7 @@ void network_links_settle_forwarding(NetworkHost *host)
 {
         const Registry *all = host->driver->networks;
 
-        for (size_t i = 0; i < ARRAY_LEN(forward_switches); i++) {
+        for (size_t i = 0; !host->loading && i < ARRAY_LEN(forward_switches); i++) {
                 AUTOFREE char *mark = forward_mark(host, i);
                 AUTO(Error) err = { 0 };
                 bool needed = false;

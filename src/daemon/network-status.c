@@ -5,7 +5,8 @@
  * how long the descriptions of the ports are that clients made, then these, and
  * its live definition. It is written before anything is made on the machine.
  * A network that was on its way is undone, one that was active goes on: its
- * bridge is told by its address, its server by pid and start time.
+ * bridge is told by its address, its server by pid and start time. A file that
+ * cannot be read still says by its name which network it was about.
  * RUN/network/UUID/ with its server's files goes before the status file does.
  */
 #include "base/file.h"
@@ -15,11 +16,13 @@
 #include "daemon/network-host.h"
 #include "daemon/registry.h"
 #include "host/dnsmasq.h"
+#include "host/net.h"
 #include "model/network-port.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -146,6 +149,11 @@ static Network *find_or_add(NetworkHost *host, const NetworkDef *def)
         return net ?: network_add(host->driver, def->name, &def->uuid);
 }
 
+static bool is_there(const NetworkDef *def)
+{
+        return !network_has_own_bridge(def) || network_links_are_there(def);
+}
+
 /* Everything of it that is there goes, as after a failed start. */
 static void undo(NetworkRun *run, NetworkPhase phase)
 {
@@ -204,12 +212,87 @@ static int load_one(NetworkHost *host, const char *path, Error *err)
                 return err_set(err, ERR_INTERNAL, "another file is about the same network");
         network_set_live(net, TAKE(def));
         run = network_run_new(host, net);
-        if (status.phase == NETWORK_ACTIVE &&
-            (!network_has_own_bridge(net->live) || network_links_are_there(net->live)))
+        if (status.phase == NETWORK_ACTIVE && is_there(net->live))
                 go_on(run, &status);
         else
                 undo(run, status.phase);
         return 0;
+}
+
+/* --- files that cannot be read --- */
+
+/* The bridge that the server's configuration names, when there is one: a definition to remove it by. */
+static NetworkDef *find_left(const NetworkHost *host, const char *uuid, Error *err)
+{
+        AUTOFREE char *path = str_format("%s/%s/conf", host->run_dir, uuid), *address = NULL;
+        char name[IFNAMSIZ] = "";
+        AUTO(NetworkDef) *def = NULL;
+        AUTO(Buf) conf = { 0 };
+        AUTO(Buf) mac = { 0 };
+        AUTO(Buf) xml = { 0 };
+        const char *line;
+
+        if (file_read(path, LARGEST_STATUS, &conf, err) < 0)
+                return NULL;
+        line = strstr(buf_text(&conf), "\ninterface=");
+        if (!line || sscanf(line, "\ninterface=%15s", name) != 1 || net_link_check_name(name, NULL) < 0 ||
+            !net_link_is_bridge(name)) {
+                err_set(err, ERR_INTERNAL, "nothing is left of it");
+                return NULL;
+        }
+        address = str_format("/sys/class/net/%s/address", name);
+        if (file_read(address, MAC_TEXT_LEN + 1, &mac, err) < 0)
+                return NULL;
+        buf_format(&xml, "<network><name>%s</name><uuid>%s</uuid><bridge name='%s'/><mac address='%.*s'/></network>",
+                   uuid, uuid, name, MAC_TEXT_LEN, buf_text(&mac));
+        return network_def_parse(buf_text(&xml), xml.len, 0, &def, NULL, err) < 0 ? NULL : TAKE(def);
+}
+
+/*
+ * A network whose definition is kept and whose bridge is there goes on as the definition says, for its guests are on it;
+ * what was changed in force only, and ports of clients, are lost. Of any other there is what its server serves, at most,
+ * and that is removed.
+ */
+static int rescue(NetworkHost *host, const char *uuid, Error *err)
+{
+        AUTO(NetworkDef) *left = NULL;
+        Network *net;
+        Uuid is;
+
+        if (uuid_parse(uuid, &is) < 0)
+                return err_set(err, ERR_INTERNAL, "it names no network");
+        net = registry_find_uuid(host->driver->networks, &is);
+        if (net && net->run)
+                return err_set(err, ERR_INTERNAL, "another file is about the same network");
+        if (net && net->config && is_there(net->config)) {
+                network_set_live(net, network_def_copy(net->config));
+                go_on(network_run_new(host, net), &(Status){ .head = "", .ports = "" });
+                network_status_save(net->run, NULL, NULL);
+                return 0;
+        }
+        left = find_left(host, uuid, err);
+        if (!left)
+                return -1;
+        net = net ?: network_add(host->driver, left->name, &is);
+        network_set_live(net, TAKE(left));
+        undo(network_run_new(host, net), NETWORK_ACTIVE);
+        return 0;
+}
+
+static void load_file(NetworkHost *host, const char *name)
+{
+        AUTOFREE char *path = str_format("%s/%s", host->run_dir, name);
+        AUTOFREE char *uuid = str_dup_n(name, strlen(name) - strlen(".status"));
+        AUTO(Error) unread = { 0 };
+        AUTO(Error) why = { 0 };
+
+        if (load_one(host, path, &unread) == 0)
+                return;
+        log_error("'%s' cannot be read: %s", path, unread.text);
+        if (rescue(host, uuid, &why) == 0)
+                return;
+        log_error("'%s' is removed: %s", path, why.text);
+        unlink(path);
 }
 
 int network_status_load(NetworkHost *host, Error *err)
@@ -218,16 +301,13 @@ int network_status_load(NetworkHost *host, Error *err)
 
         if (!dir)
                 return err_errno(err, errno, "cannot open '%s'", host->run_dir);
+        host->loading = true;
         for (struct dirent *entry; (entry = readdir(dir));) {
-                AUTOFREE char *path = str_format("%s/%s", host->run_dir, entry->d_name);
-                AUTO(Error) why = { 0 };
-
-                if (str_ends(entry->d_name, ".status") && load_one(host, path, &why) < 0) {
-                        log_error("'%s' is removed: %s", path, why.text);
-                        unlink(path);
-                }
+                if (str_ends(entry->d_name, ".status"))
+                        load_file(host, entry->d_name);
         }
         closedir(dir);
+        host->loading = false;
         return 0;
 }
 

@@ -11,10 +11,12 @@
 #include "daemon/driver.h"
 #include "daemon/nwfilter-learn.h"
 #include "host/net.h"
+#include "host/nft-chains.h"
 #include "model/def.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <unistd.h>
 
 enum { LARGEST_BINDING = 1024 * 1024 };
@@ -404,7 +406,8 @@ int nw_bindings_load(NwFilters *f, Error *err)
                 }
         }
         closedir(dir);
-        if (f->bindings.len)
+        /* the last of an earlier daemon may have gone with its device */
+        if (f->bindings.len || nft_has_table(NFPROTO_BRIDGE, NW_RULES_TABLE_NAME))
                 nft_table_rebuild(f->table, NULL, NULL);
         return 0;
 }

@@ -99,6 +99,7 @@ int nft_dropping_chains(Arena *arena, NftChain **ret, size_t *ret_n, Error *err)
 }
 
 typedef struct TableSearch {
+        uint8_t family; /* NFPROTO_* */
         const char *name;
         bool found;
 } TableSearch;
@@ -111,16 +112,16 @@ static int see_table(const struct nlmsghdr *message, void *arg)
 
         mnl_attr_for_each(attr, message, sizeof(*info))
         {
-                if (info->nfgen_family == NFPROTO_INET && mnl_attr_get_type(attr) == NFTA_TABLE_NAME &&
+                if (info->nfgen_family == search->family && mnl_attr_get_type(attr) == NFTA_TABLE_NAME &&
                     mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0 && str_eq(mnl_attr_get_str(attr), search->name))
                         search->found = true;
         }
         return MNL_CB_OK;
 }
 
-bool nft_has_table(const char *name)
+bool nft_has_table(uint8_t family, const char *name)
 {
-        TableSearch search = { .name = name };
+        TableSearch search = { .family = family, .name = name };
 
         netlink_dump_filter(NFT_MSG_GETTABLE, NULL, see_table, &search);
         return search.found;

@@ -20,5 +20,5 @@ typedef struct NftChain {
  * Only root may ask. Chains of the old iptables are not among them.
  */
 int nft_dropping_chains(Arena *arena, NftChain **ret, size_t *ret_n, Error *err);
-/* Is there a table of that name (family inet)? Who may not ask is told no. */
-bool nft_has_table(const char *name);
+/* Is there a table of that name in the family NFPROTO_*? Who may not ask is told no. */
+bool nft_has_table(uint8_t family, const char *name);

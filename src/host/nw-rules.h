@@ -14,7 +14,8 @@
 #include "base/vec.h"
 #include "model/nwfilter.h"
 
-#define NW_RULES_TABLE "bridge drover_filters"
+#define NW_RULES_TABLE_NAME "drover_filters"
+#define NW_RULES_TABLE      "bridge " NW_RULES_TABLE_NAME
 
 /* Values of variables; in an arena. */
 typedef struct NwVar {

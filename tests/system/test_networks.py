@@ -225,6 +225,70 @@ def test_a_server_on_its_way_is_waited_for(host, network):
     os.unlink(host.path("/run/go"))
 
 
+@pytest.mark.parametrize("room", ["remount,bind,ro", None])
+def test_a_change_that_cannot_be_kept_is_not_in_force_either(host, network, room):
+    """NET-10 and net-update: the call fails, and both definitions, the files of the server and what it answers are as before."""
+    network("u", "<ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.6'/></dhcp></ip>")
+    files, place = host.path(f"/run/drover/network/{host.virsh('net-uuid', 'u').strip()}"), "/etc/drover/network"
+    before = [ET.tostring(defined(host, "u", *flags)) for flags in ([], ["--inactive"])]
+    served = (files / "conf").read_text()
+    if room:
+        shell(host, f"mount --bind {place} {place} && mount -o {room} {place}")
+    else:
+        shell(host, f"cp -a {place} /run/kept && mount -t tmpfs -o size=64k full {place} && cp -a /run/kept/. {place}; rm -r /run/kept; "
+              f"dd if=/dev/zero of={place}/fill bs=4k 2> /dev/null || :")
+    try:
+        for section, element in (("dns-txt", "<txt name='t' value='v'/>"), ("ip-dhcp-host", "<host mac='52:54:00:00:00:09' ip='10.66.0.9'/>")):
+            said = refused(host, "net-update", "u", "add", section, element, "--live", "--config")
+            assert ("Read-only file system" if room else "No space left") in said, said
+            assert [ET.tostring(defined(host, "u", *flags)) for flags in ([], ["--inactive"])] == before
+            assert (files / "conf").read_text() == served
+            assert b"52:54:00:00:00:09" not in b"".join(map(procfs.read, procfs.files(files)))
+        host.virsh("net-update", "u", "add", "dns-txt", "<txt name='t' value='v'/>", "--live")
+    finally:
+        host.run(["umount", place])
+    host.virsh("net-update", "u", "add", "dns-txt", "<txt name='t' value='v'/>", "--config")
+    assert all(defined(host, "u", *flags).find("dns/txt") is not None for flags in ([], ["--inactive"]))
+    wait_for("two servers", lambda: len(servers(host)) == 2)
+
+
+def test_a_network_of_the_hosts_functions_is_kept_and_not_started(host, network):
+    """'hostdev named': defined, described and removed as any other; what it would take is said when it is to start."""
+    network("functions", "<forward mode='hostdev' managed='yes'><address type='pci' domain='0' bus='1' slot='2' function='3'/></forward>", start=False)
+    forward = defined(host, "functions").find("forward")
+    assert forward.attrib == {"mode": "hostdev", "managed": "yes"} and forward.find("address").get("slot") == "0x02"
+    assert "mode 'hostdev') cannot be started so far" in refused(host, "net-start", "functions")
+    host.write_file("/root/functions.xml", "<network><name>f2</name><forward mode='hostdev'><pf dev='lo'/></forward></network>")
+    assert "drover gives out no virtual functions" in refused(host, "net-create", "/root/functions.xml")
+    assert "f2" not in host.virsh("net-list", "--all", "--name").split() and "inactive" in host.virsh("net-list", "--inactive")
+    host.virsh("net-undefine", "functions")
+
+
+def test_a_status_that_cannot_be_read_leaves_no_network_behind(host, network):
+    """One that is defined goes on, with its server and rules; one that is not is removed with all that it had."""
+    before, others = links(host), set(servers(host))
+    network("kept", "<forward/><ip address='10.66.0.1' prefix='24'/>")
+    host.write_file("/root/passing.xml", "<network><name>passing</name><forward/><ip address='10.67.0.1' prefix='24'/></network>")
+    host.virsh("net-create", "/root/passing.xml")
+    bridges = {name: defined(host, name).find("bridge").get("name") for name in ("kept", "passing")}
+    assert links(host) == before | set(bridges.values())
+    paths = [host.path(f"/run/drover/network/{host.virsh('net-uuid', name).strip()}.status") for name in bridges]
+    host.daemon.stop(signal.SIGKILL)
+    for path in paths:
+        path.write_text("phase act")
+    host.daemon.start()
+    assert set(host.virsh("net-list", "--name").split()) == {"default", "kept"}
+    wait_for("one bridge and one server", lambda: links(host) == before | {bridges["kept"]} and len(set(servers(host)) - others) == 1)
+    wait_for("rules of one network", lambda: bridges["passing"] not in shell(host, "nft list table inet drover"))
+    assert bridges["kept"] in shell(host, "nft list table inet drover") and not paths[1].exists() and forwarding(host)[0] == "1"
+    wait_for("a whole status", lambda: "phase active" in status_of(host, "kept"))
+    host.daemon.stop(signal.SIGKILL)
+    host.daemon.start()
+    assert "kept" in host.virsh("net-list", "--name").split()
+    host.virsh("net-destroy", "kept")
+    assert links(host) == before and set(servers(host)) == others
+
+
 def status_of(host, name):
     """Nothing once it is stopped."""
     return procfs.read(host.path(f"/run/drover/network/{host.virsh('net-uuid', name).strip()}.status")).decode()
@@ -378,8 +442,8 @@ def test_what_is_noted_about_a_network_outlives_the_daemon(host, network):
 
 
 def test_a_network_that_was_on_its_way_is_undone(host, network):
-    """A daemon killed in the middle of a start: what there was of it is removed, and it can be started."""
-    network("half", "<ip address='10.66.0.1' prefix='24'/>")
+    """A daemon killed in the middle of a start: what there was of it is removed, and it can be started; other networks go on."""
+    network("half", "<forward/><ip address='10.66.0.1' prefix='24'/>")
     uuid = host.virsh("net-uuid", "half").strip()
     status = host.path(f"/run/drover/network/{uuid}.status")
     host.daemon.stop(signal.SIGKILL)
@@ -387,6 +451,7 @@ def test_a_network_that_was_on_its_way_is_undone(host, network):
     host.daemon.start()
     bridge = defined(host, "half").find("bridge").get("name")
     wait_for("nothing to be left", lambda: bridge not in links(host) and not status.exists() and len(servers(host)) == 1)
+    assert forwarding(host)[0] == "1"
     host.virsh("net-start", "half")
 
 

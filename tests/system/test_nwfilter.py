@@ -210,6 +210,23 @@ def test_rules_are_put_back_and_found_again(host, bind):
     assert pass_through(host, "g1", "g2", SPOOFED, sentinel) == []
 
 
+def test_a_binding_stays_until_it_is_deleted_though_its_device_goes(host, bind):
+    """As in libvirt 9.0: the next device of that name is under its rules; a restarted daemon forgets it when there is none."""
+    for how in ("delete", "restart"):
+        host.ip("tuntap add passing mode tap")
+        assert bind("passing", "clean-traffic", [("IP", "10.9.0.5")]).returncode == 0
+        host.ip("link delete passing")
+        assert "passing" in host.virsh("nwfilter-binding-list") and "passing" in rules(host)
+        if how == "delete":
+            host.ip("tuntap add passing mode tap")
+            assert "already exists" in bind("passing", "clean-traffic", [("IP", "10.9.0.6")]).stderr
+            host.virsh("nwfilter-binding-delete", "passing")
+            host.ip("link delete passing")
+        else:
+            restart(host, signal.SIGKILL)
+        wait_for("it to be gone", lambda: "passing" not in host.virsh("nwfilter-binding-list") + rules(host))
+
+
 def test_a_daemon_killed_while_it_changes_rules_has_the_old_or_the_new(host, bind):
     """kill -9 between a filter's being asked for and its being kept: what is shown is what is in force."""
     versions = ["<filterref filter='clean-traffic'/>",
