@@ -5,7 +5,8 @@
  * compared with the one before, so that an event always names what
  * nodedev-list shows, or showed. A worker looks. Nobody is asked while nobody
  * listens, and a host on which devices come and go all the time is looked at
- * seldom.
+ * seldom. A device that only changed its state, as a disk of another size or a
+ * drive with another medium, is told of as it comes, when it is on that list.
  */
 #include "daemon/node-events.h"
 
@@ -78,7 +79,8 @@ static bool is_heard(const NodeEvents *events)
 {
         const EventHub *hub = events->driver->events;
 
-        return event_has_listeners(hub, WIRE_CLASS_NODE_DEVICE, VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE);
+        return event_has_listeners(hub, WIRE_CLASS_NODE_DEVICE, VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE) ||
+               event_has_listeners(hub, WIRE_CLASS_NODE_DEVICE, VIR_NODE_DEVICE_EVENT_ID_UPDATE);
 }
 
 static void look_free(void *data)
@@ -99,11 +101,24 @@ static void look_now(void *data)
         look->took_ms = cpu_ms() - began_ms;
 }
 
-static void on_something(void *arg)
+static void tell_update(const NodeEvents *events, const char *path)
+{
+        for (size_t i = 0; i < events->known.n; i++) {
+                const NodeDevice *device = &events->known.items[i];
+
+                if (str_eq(device->path, path))
+                        event_emit(events->driver->events, WIRE_CLASS_NODE_DEVICE, VIR_NODE_DEVICE_EVENT_ID_UPDATE,
+                                   NULL, &(WireNodeDeviceEventUpdateMsg){ .dev = { .name = device->name } });
+        }
+}
+
+static void on_something(void *arg, const char *changed)
 {
         NodeEvents *events = arg;
 
-        if (events->looking)
+        if (changed)
+                tell_update(events, changed);
+        else if (events->looking)
                 events->again = true;
         else if (!timer_is_armed(events->soon))
                 timer_set(events->soon, SOON_MS + SHARE * events->took_ms);
@@ -124,7 +139,7 @@ static void on_looked(void *data)
         tell_difference(events, &known, &events->known, VIR_NODE_DEVICE_EVENT_DELETED);
         tell_difference(events, &events->known, &known, VIR_NODE_DEVICE_EVENT_CREATED);
         if (events->again)
-                on_something(events);
+                on_something(events, NULL);
         events->again = false;
 }
 
@@ -179,7 +194,7 @@ void node_events_give_devices(Driver *driver, Arena *arena, const NodeDevices *d
         }
         events->arena = arena;
         events->known = *devices;
-        on_something(events); /* what the kernel told of while they were read is in them, or not */
+        on_something(events, NULL); /* what the kernel told of while they were read is in them, or not */
 }
 
 NodeEvents *node_events_free(NodeEvents *events)

@@ -1,8 +1,8 @@
 /*
- * host/device-watch.c - the kernel says when devices come, go or change their names
+ * host/device-watch.c - the kernel says when devices come, go, change their names or their state
  *
- * Its messages begin with what happened, as "add@/devices/...". Which device it
- * was is not read from them: whoever wants to know looks at /sys.
+ * Its messages begin with what happened, as "add@/devices/...". Which device
+ * came or went is not read from them: whoever wants to know looks at /sys.
  */
 #include "host/device-watch.h"
 
@@ -16,53 +16,69 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FROM_KERNEL = 1, LONGEST_VERB = 16 };
+enum { FROM_KERNEL = 1, LONGEST = 2048 };
+
+#define CHANGE "change@"
+#define SYSFS  "/sys"
 
 struct DeviceWatch {
         Fd fd;
         Watch *watch;
-        void (*happened)(void *arg);
+        DeviceHappened *happened;
         void *arg;
 };
 
-/* One message; 1: it is of interest, 0: it is not, -1: there is none, with errno. */
-static int read_message(Fd fd)
+typedef enum Message { MESSAGE_NONE = -1, MESSAGE_OTHER, MESSAGE_DIFFERENT, MESSAGE_CHANGE } Message;
+
+/* One message, as text in ret; none: errno says why. */
+static Message read_message(Fd fd, char ret[LONGEST])
 {
         static const char *const verbs[] = { "add@", "remove@", "move@" };
-        char verb[LONGEST_VERB] = "";
         struct sockaddr_nl from = { 0 };
         socklen_t len = sizeof(from);
         /* the rest of it is thrown away */
-        ssize_t n = recvfrom(fd, verb, sizeof(verb) - 1, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+        ssize_t n = recvfrom(fd, ret, LONGEST - 1, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
 
         if (n < 0)
-                return -1;
-        verb[n] = '\0';
-        for (size_t i = 0; i < ARRAY_LEN(verbs) && from.nl_pid == 0; i++) {
-                if (str_starts(verb, verbs[i]))
-                        return 1;
+                return MESSAGE_NONE;
+        ret[n] = '\0';
+        if (from.nl_pid != 0)
+                return MESSAGE_OTHER;
+        for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+                if (str_starts(ret, verbs[i]))
+                        return MESSAGE_DIFFERENT;
         }
-        return 0;
+        return str_starts(ret, CHANGE) ? MESSAGE_CHANGE : MESSAGE_OTHER;
+}
+
+static void tell_changed(const DeviceWatch *w, const char *message)
+{
+        AUTOFREE char *path = str_format(SYSFS "%s", message + strlen(CHANGE));
+
+        w->happened(w->arg, path);
 }
 
 static void on_message(void *arg, uint32_t revents UNUSED)
 {
         enum { MOST_A_TURN = 256 };
         DeviceWatch *w = arg;
+        char text[LONGEST];
         bool any = false;
 
         for (int i = 0; i < MOST_A_TURN; i++) {
-                int r = read_message(w->fd);
+                Message message = read_message(w->fd, text);
 
-                any = any || r > 0 || (r < 0 && errno == ENOBUFS);
-                if (r < 0 && errno != EINTR && errno != ENOBUFS)
+                any = any || message == MESSAGE_DIFFERENT || (message == MESSAGE_NONE && errno == ENOBUFS);
+                if (message == MESSAGE_CHANGE)
+                        tell_changed(w, text);
+                else if (message == MESSAGE_NONE && errno != EINTR && errno != ENOBUFS)
                         break;
         }
         if (any)
-                w->happened(w->arg);
+                w->happened(w->arg, NULL);
 }
 
-DeviceWatch *device_watch_new(Loop *loop, void (*happened)(void *arg), void *arg, Error *err)
+DeviceWatch *device_watch_new(Loop *loop, DeviceHappened *happened, void *arg, Error *err)
 {
         struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = FROM_KERNEL };
         AUTO(DeviceWatch) *w = mem_new(DeviceWatch);

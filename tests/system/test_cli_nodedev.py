@@ -135,6 +135,22 @@ def test_devices_that_come_and_go_are_told_of(elsewhere):
 
 
 @pytest.mark.parametrize("program", [DROVER, "virsh"])
+def test_a_device_whose_state_changed_is_told_of(elsewhere, program):
+    """As udev's 'change' in libvirt: by the name that the list has, to who listens for that and for nothing else."""
+    elsewhere.ip("link", "add", "u0", "address", "52:54:00:00:00:03", "type", "veth", "peer", "name", "v0")
+    words = [program, "-c", elsewhere.uri(driver="qemu"), "nodedev-event", "--event", "update"]
+    waiting = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**ENVIRONMENT, **native.environment(words)})
+
+    def told():
+        """When it listens is not said."""
+        subprocess.run([*elsewhere.around(), "sh", "-c", "echo change > /sys/class/net/u0/uevent"], check=True)
+        return select.select([waiting.stdout], [], [], 1)[0]
+    wait_for("an event", told)
+    assert waiting.communicate(timeout=PATIENCE_S)[0].startswith("event 'update' for node device net_u0_52_54_00_00_00_03")
+    elsewhere.ip("link", "delete", "u0")
+
+
+@pytest.mark.parametrize("program", [DROVER, "virsh"])
 def test_both_print_what_comes(elsewhere, program):
     words = [program, "-c", elsewhere.uri(driver="qemu"), "nodedev-event", "--event", "lifecycle"]
     waiting = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**ENVIRONMENT, **native.environment(words)})
