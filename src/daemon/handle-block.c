@@ -163,6 +163,15 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
                                                                   .physical = top->length_bytes });
 }
 
+/* A drive without a medium. */
+static int check_not_empty(const DiskDef *disk, Error *err)
+{
+        return disk->type == DISK_TYPE_FILE && !disk->source.path
+                       ? err_set(err, ERR_INVALID_ARG, "disk '%s' does not currently have a source assigned",
+                                 disk->target_dev)
+                       : 0;
+}
+
 /* 0 when somebody looks. */
 static int look_at_sizes(Call *call, const Domain *dom, const char *name, Error *err)
 {
@@ -175,12 +184,8 @@ static int look_at_sizes(Call *call, const Domain *dom, const char *name, Error 
         *s = (SizeLook){ .call = call, .def = domain_def_copy(dom->config) };
         call_keep(call, s, drop_size_look);
         disk = find_in(dom, s->def, name, err);
-        if (!disk)
+        if (!disk || check_not_empty(disk, err) < 0)
                 return -1;
-        if (disk->type == DISK_TYPE_FILE && !disk->source.path) { /* an empty drive */
-                call_reply(call, &(WireDomainGetBlockInfoRet){ 0 });
-                return 0;
-        }
         s->look = image_look_new(qemu_driver(call_driver(call)), s->def, disk, on_looked, s, err);
         return s->look ? 0 : -1;
 }
@@ -192,9 +197,8 @@ static void on_sizes(void *arg)
         AUTO(Error) err = { 0 };
         BlockFigures b;
 
-        /* an empty drive has no size */
-        add_up(call, args->path, &b, &err);
-        if (err_is_set(&err))
+        /* an empty drive has no size; its <source> has an index, which lets clients ask that would give up at an error */
+        if (add_up(call, args->path, &b, &err) < 0)
                 call_fail(call, &err);
         else
                 call_reply(call, &(WireDomainGetBlockInfoRet){ .allocation = b.is_file ? b.physical : b.highest,
