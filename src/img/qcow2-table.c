@@ -1,10 +1,10 @@
 /*
  * img/qcow2-table.c - L1 and L2 tables in memory, and the order in which they reach the disk
  *
- * qcow2_commit() keeps the promise of qcow2.h: counts and new tables, flush,
- * then changed tables and the L1 entries, flush. What could not be written,
- * as on a full disk, stays marked and is written by the next commit. A flush
- * that failed ends all writing: nobody knows what of it is on the disk.
+ * qcow2_commit() keeps the promise of qcow2.h: data, counts and new tables,
+ * flush, then changed tables and the L1 entries, flush. What could not be
+ * written, as on a full disk, stays marked and is written by the next commit. A
+ * flush that failed ends all writing: nobody knows what of it is on the disk.
  */
 #include "img/qcow2.h"
 
@@ -118,6 +118,15 @@ int qcow2_sync(Qcow2 *q, Error *err)
         return 0;
 }
 
+/* What the tables will say the data file holds, also what was carried over from below. */
+static int sync_data(Qcow2 *q, Error *err)
+{
+        if (!q->image->data_file || image_file_flush(q->image->data_file, err) == 0)
+                return 0;
+        q->broken = true;
+        return -1;
+}
+
 int qcow2_commit(Qcow2 *q, Error *err)
 {
         bool wrote = false, tables = tables_are_dirty(q);
@@ -130,6 +139,8 @@ int qcow2_commit(Qcow2 *q, Error *err)
         q->unsynced |= wrote;
         if (r < 0 || !tables)
                 return r;
+        if (sync_data(q, err) < 0)
+                return -1;
         /* After half a write of the L1 table it may show new tables already: counts come before what is in them. */
         if (q->l1_torn && q->unsynced && qcow2_sync(q, err) < 0)
                 return -1;
@@ -322,24 +333,32 @@ int qcow2_header_store(Qcow2 *q, Error *err)
         return r;
 }
 
+/* Without the lock, so that others can go on meanwhile. */
+static int flush_unlocked(Qcow2 *q, ImageFile *file, Error *err)
+{
+        if (image_file_flush(file, err) == 0)
+                return 0;
+        pthread_mutex_lock(&q->lock);
+        q->broken = true;
+        pthread_mutex_unlock(&q->lock);
+        return -1;
+}
+
 int qcow2_flush_all(Qcow2 *q, Error *err)
 {
         bool wrote = false, to_reap;
         int r;
 
+        /* Once more in commit, when tables changed: then it has little left to do. */
+        if (q->image->data_file && flush_unlocked(q, q->image->data_file, err) < 0)
+                return -1;
         pthread_mutex_lock(&q->lock);
         r = qcow2_commit(q, err);
         to_reap = q->unlinked.len;
         pthread_mutex_unlock(&q->lock);
         if (r < 0)
                 return -1;
-        if (image_file_flush(q->file, err) < 0) {
-                pthread_mutex_lock(&q->lock);
-                q->broken = true;
-                pthread_mutex_unlock(&q->lock);
-                return -1;
-        }
-        if (q->image->data_file && image_file_flush(q->image->data_file, err) < 0)
+        if (flush_unlocked(q, q->file, err) < 0)
                 return -1;
         if (!to_reap)
                 return 0;

@@ -390,3 +390,102 @@ TEST(a_commit_that_is_cut_off_leaves_a_sound_base_below_an_overlay_that_shows_th
         image_file_close(file);
         free_bases();
 }
+
+/* --- an external data file --- */
+
+enum { WRITE_SIZE = 512, WRITES = 6, WIDE = 65536 };
+
+/* Opened over a base that shows old_bytes, from what was left of both of its files. */
+static Image *over_with_data(ImageFile *file, ImageFile *data, unsigned flags)
+{
+        AUTO(Error) err = { 0 };
+        Image *image = image_open(file, IMAGE_FORMAT_QCOW2, flags, &err);
+
+        CHECK_STR(err.text ?: "", "");
+        CHECK_INT(image_attach(image, 0, data, NULL), 0);
+        image_set_backing(image, below("old"));
+        return image;
+}
+
+static void check_both_left(const ImageFile *file, const ImageFile *data, size_t moment, unsigned seed)
+{
+        size_t cut = memory_file_changes_before(file, moment), data_cut = memory_file_changes_before(data, moment);
+        AUTO(Image) *left = over_with_data(memory_file_after_crash(file, cut, seed),
+                                           memory_file_after_crash(data, data_cut, seed + 1), IMAGE_CHECKING);
+        AUTOFREE uint8_t *view = view_of(left), *written = mem_alloc(WRITE_SIZE);
+
+        for (unsigned i = 0; i < WRITES; i++) {
+                size_t start = (size_t)i * 2 * WIDE, at = start + 20000, end = start + 2 * WIDE;
+
+                memset(written, 'a' + (int)i, WRITE_SIZE);
+                CHECK_MEM(view + start, old_bytes + start, at - start);
+                if (memcmp(view + at, old_bytes + at, WRITE_SIZE) != 0)
+                        CHECK_MEM(view + at, written, WRITE_SIZE);
+                CHECK_MEM(view + at + WRITE_SIZE, old_bytes + at + WRITE_SIZE, end - at - WRITE_SIZE);
+        }
+}
+
+/* A write of a few sectors takes the rest of its cluster along: that is on the disk before the image says that it has it. */
+TEST(a_data_file_holds_what_the_tables_say_it_holds_after_a_power_failure)
+{
+        ImageFile *file = memory_file_new(NULL, 0), *data = memory_file_new(NULL, 0);
+        ImageCreate how = { .size = SIZE,
+                            .cluster_size = WIDE,
+                            .data_file_name = "data",
+                            .data_file = data,
+                            .backing_file = "old",
+                            .backing_format = "raw" };
+        AUTOFREE uint8_t *written = mem_alloc(WRITE_SIZE);
+        AUTO(Error) err = { 0 };
+        size_t began;
+        Image *image;
+
+        make_bases();
+        CHECK_STR(image_create(file, IMAGE_FORMAT_QCOW2, &how, &err) < 0 ? err.text : "", "");
+        image = over_with_data(file, data, IMAGE_WRITE);
+        memory_file_record(file);
+        memory_file_record(data);
+        began = memory_file_moment();
+        for (unsigned i = 0; i < WRITES; i++) {
+                memset(written, 'a' + (int)i, WRITE_SIZE);
+                CHECK_INT(image_write(image, (uint64_t)i * 2 * WIDE + 20000, written, WRITE_SIZE, NULL), 0);
+                if (i % 2)
+                        CHECK_INT(image_flush(image, NULL), 0);
+        }
+        CHECK_INT(image_flush(image, NULL), 0);
+        for (size_t moment = began; moment <= memory_file_moment(); moment++)
+                for (unsigned seed = 0; seed < SEEDS; seed++)
+                        check_both_left(file, data, moment, seed * 7919);
+        CHECK_INT(image_close(image, NULL), 0);
+        free_bases();
+}
+
+/* What a failed flush of the data file leaves there nobody knows: no table says so, and nothing more is written. */
+TEST(a_data_file_that_cannot_be_flushed_ends_all_writing)
+{
+        ImageFile *file = memory_file_new(NULL, 0), *data = memory_file_new(NULL, 0);
+        ImageCreate how = { .size = SIZE,
+                            .cluster_size = WIDE,
+                            .data_file_name = "data",
+                            .data_file = data,
+                            .backing_file = "old",
+                            .backing_format = "raw" };
+        Image *image;
+        size_t before;
+
+        make_bases();
+        CHECK_INT(image_create(file, IMAGE_FORMAT_QCOW2, &how, NULL), 0);
+        image = over_with_data(file, data, IMAGE_WRITE);
+        CHECK_INT(image_write(image, 0, "first", 5, NULL), 0);
+        CHECK_INT(image_flush(image, NULL), 0);
+        CHECK_INT(image_write(image, 2 * WIDE, "second", 6, NULL), 0);
+        memory_file_record(file);
+        before = memory_file_changes(file);
+        memory_file_fail_change(data, 0);
+        CHECK_INT(image_flush(image, NULL), -1);
+        CHECK_INT(image_flush(image, NULL), -1);
+        CHECK_INT(image_write(image, 4 * WIDE, "third", 5, NULL), -1);
+        CHECK_INT(memory_file_changes(file), before);
+        image_free(image);
+        free_bases();
+}
