@@ -64,7 +64,7 @@ Watch *watch_free(Watch *watch);
 Idle *idle_new(Loop *loop, void (*fn)(void *arg), void *arg);
 Idle *idle_free(Idle *idle);
 
-/* Blocks the signal for the process and reports it here. */
+/* Blocks the signal for this thread and reports it here. Freed, the signal does again what it did before. */
 SignalWatch *signal_watch_new(Loop *loop, int signum, void (*fn)(void *arg), void *arg, Error *err);
 SignalWatch *signal_watch_free(SignalWatch *watch);
 

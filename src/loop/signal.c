@@ -17,6 +17,8 @@
 struct SignalWatch {
         Fd fd;
         Watch *watch;
+        sigset_t set; /* this one signal */
+        bool blocks;  /* it is, because of us */
         void (*fn)(void *arg);
         void *arg;
 };
@@ -33,12 +35,17 @@ static void on_signal(void *arg, uint32_t revents UNUSED)
 SignalWatch *signal_watch_new(Loop *loop, int signum, void (*fn)(void *arg), void *arg, Error *err)
 {
         AUTO(SignalWatch) *watch = mem_new(SignalWatch);
-        sigset_t set;
+        sigset_t before;
 
         *watch = (SignalWatch){ .fd = -1, .fn = fn, .arg = arg };
-        sigemptyset(&set);
-        if (sigaddset(&set, signum) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
-            (watch->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
+        sigemptyset(&watch->set);
+        if (sigaddset(&watch->set, signum) < 0 || sigprocmask(SIG_BLOCK, &watch->set, &before) < 0) {
+                err_errno(err, errno, "cannot watch signal %d", signum);
+                return NULL;
+        }
+        watch->blocks = !sigismember(&before, signum);
+        watch->fd = signalfd(-1, &watch->set, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (watch->fd < 0) {
                 err_errno(err, errno, "cannot watch signal %d", signum);
                 return NULL;
         }
@@ -48,9 +55,16 @@ SignalWatch *signal_watch_new(Loop *loop, int signum, void (*fn)(void *arg), voi
 
 SignalWatch *signal_watch_free(SignalWatch *watch)
 {
+        struct signalfd_siginfo info;
+
         if (!watch)
                 return NULL;
         watch_free(watch->watch);
+        /* one that came too late to be reported was meant for the watch */
+        while (watch->fd >= 0 && read(watch->fd, &info, sizeof(info)) == sizeof(info))
+                ;
+        if (watch->blocks)
+                sigprocmask(SIG_UNBLOCK, &watch->set, NULL);
         fd_close(&watch->fd);
         free(watch);
         return NULL;

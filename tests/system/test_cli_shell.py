@@ -3,12 +3,14 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 
 import pytest
 from cli import DROVER, ENVIRONMENT, drover, virsh
 from droverd import Droverd
+from waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,20 @@ def test_output_that_cannot_be_written_ends_with_1(uri, command):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([DROVER, "-c", uri, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1 and done.stderr == "error: the output cannot be written completely\n", done
+
+
+def test_the_interrupt_key_does_again_what_it_did_before_a_command_that_waited(uri):
+    """The command takes it for itself while it waits for events; the shell that goes on does not."""
+    shell = subprocess.Popen([DROVER, "-c", uri], stdin=-1, stdout=-1, text=True, bufsize=1, env=ENVIRONMENT)
+    try:
+        shell.stdin.write("event --event lifecycle --timeout 1\ndomstate test\n")
+        while "running" not in shell.stdout.readline():
+            assert shell.poll() is None
+        shell.send_signal(signal.SIGINT)
+        assert shell.wait(PATIENCE_S) == -signal.SIGINT
+    finally:
+        shell.kill()
+        shell.communicate()
 
 
 def test_a_reader_that_goes_away_is_not_complained_about(uri):
