@@ -23,6 +23,7 @@ static const int endings[ENDINGS] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
 
 typedef struct Console {
         Session *session;
+        const WireDomain *dom;
         ClientStream *stream;
         Watch *input; /* NULL: of a file, or ended */
         SignalWatch *signals[ENDINGS];
@@ -52,6 +53,19 @@ static void finished(void *arg, const Error *failure)
         console->finished = true;
 }
 
+static void tell_escape(const Session *s, const WireDomain *dom)
+{
+        unsigned char key = (unsigned char)s->escape;
+
+        out_print(s->out, "Connected to domain '%s'\n", dom->name);
+        if (key < ' ')
+                out_print(s->out, "Escape character is ^%c (Ctrl + %c)\n", key + '@', key + '@');
+        else
+                out_print(s->out, "Escape character is %c\n", key);
+        fflush(stdout);
+}
+
+/* The guest's first bytes may have come with the answer, and follow at once. */
 static void opened(void *arg, ClientReply *reply)
 {
         Console *console = arg;
@@ -60,6 +74,8 @@ static void opened(void *arg, ClientReply *reply)
         if (reply->failure) {
                 err_copy(&console->failure, reply->failure);
                 console->finished = true;
+        } else {
+                tell_escape(console->session, console->dom);
         }
 }
 
@@ -136,10 +152,10 @@ static int run_until(Console *console, const bool *flag, Error *err)
         return 0;
 }
 
-static int open_console(Console *console, const WireDomain *dom, const char *device, uint32_t flags, Error *err)
+static int open_console(Console *console, const char *device, uint32_t flags, Error *err)
 {
         const WireProc *proc = wire_proc_find(WIRE_PROGRAM_REMOTE, WIRE_PROC_DOMAIN_OPEN_CONSOLE);
-        WireDomainOpenConsoleArgs call = { *dom, device, flags };
+        WireDomainOpenConsoleArgs call = { *console->dom, device, flags };
 
         console->stream = client_stream_new(console->session->client, proc, &call, &stream_hooks, opened, console);
         if (run_until(console, &console->opened, err) < 0)
@@ -157,18 +173,6 @@ static int serve(Console *console, Error *err)
         if (run_until(console, &console->finished, err) < 0)
                 return -1;
         return err_is_set(&console->failure) ? err_move(err, &console->failure) : 0;
-}
-
-static void tell_escape(const Session *s, const WireDomain *dom)
-{
-        unsigned char key = (unsigned char)s->escape;
-
-        out_print(s->out, "Connected to domain '%s'\n", dom->name);
-        if (key < ' ')
-                out_print(s->out, "Escape character is ^%c (Ctrl + %c)\n", key + '@', key + '@');
-        else
-                out_print(s->out, "Escape character is %c\n", key);
-        fflush(stdout);
 }
 
 static void killed(Console *console, int signum)
@@ -216,11 +220,8 @@ static int watch_signals(Console *console, Error *err)
 static int serve_raw(Console *console, const struct termios *before, Error *err)
 {
         struct termios raw = *before;
-        sigset_t mask;
-        int result;
+        int result = watch_signals(console, err);
 
-        sigprocmask(SIG_BLOCK, NULL, &mask);
-        result = watch_signals(console, err);
         if (result == 0) {
                 cfmakeraw(&raw);
                 tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
@@ -229,7 +230,6 @@ static int serve_raw(Console *console, const struct termios *before, Error *err)
         }
         for (size_t i = 0; i < ENDINGS; i++)
                 console->signals[i] = signal_watch_free(console->signals[i]);
-        sigprocmask(SIG_SETMASK, &mask, NULL);
         if (console->killed_by)
                 raise(console->killed_by);
         return result;
@@ -237,18 +237,16 @@ static int serve_raw(Console *console, const struct termios *before, Error *err)
 
 int console_run(Session *s, const WireDomain *dom, const char *device, uint32_t flags, Error *err)
 {
-        Console console = { .session = s };
+        Console console = { .session = s, .dom = dom };
         bool terminal = isatty(STDIN_FILENO);
         struct termios before;
         int result;
 
         if (terminal && tcgetattr(STDIN_FILENO, &before) < 0)
                 return err_errno(err, errno, "unable to get tty attributes");
-        result = open_console(&console, dom, device, flags, err);
-        if (result == 0) {
-                tell_escape(s, dom);
+        result = open_console(&console, device, flags, err);
+        if (result == 0)
                 result = terminal ? serve_raw(&console, &before, err) : serve(&console, err);
-        }
         stop_input(&console);
         client_stream_free(console.stream);
         err_done(&console.failure);
