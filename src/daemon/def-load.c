@@ -421,7 +421,7 @@ void def_load_go_on(DefLoad *load, WorkerPool *pool, Loop *loop, void (*done)(vo
 
 bool def_load_is_complete(const DefLoad *load)
 {
-        return load->all_there;
+        return load->all_there && load->served == load->waiters.len;
 }
 
 void def_load_wait(DefLoad *load, bool hurry, void (*fn)(void *arg), void *arg)

@@ -41,10 +41,10 @@ DefLoad *def_load_new(DefStore *store, const DefReader *reader, void *arg, const
                       Error *err);
 /* Clients are let in: bring the index up to date, then read the rest. done() comes on a later turn. */
 void def_load_go_on(DefLoad *load, WorkerPool *pool, Loop *loop, void (*done)(void *arg), void *arg);
-/* All definitions are there. */
+/* All definitions are there, and nobody waits for them any more: whoever comes now passes no one. */
 bool def_load_is_complete(const DefLoad *load);
 /*
- * Before that: fn(arg) when they are, a few each turn, in the order asked for; done() comes after the last. hurry: a
+ * Before that: fn(arg) when they are there, a few each turn, in the order asked for; done() comes after the last. hurry: a
  * client waits, so they are read at once and with more than one processor.
  */
 void def_load_wait(DefLoad *load, bool hurry, void (*fn)(void *arg), void *arg);

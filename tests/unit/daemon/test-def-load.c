@@ -400,6 +400,30 @@ TEST(whoever_waits_gets_his_turn_when_all_is_there)
         host_done(&host);
 }
 
+/* Sixteen have their turn at a time: one who comes between does not pass those that came before him. */
+TEST(nobody_passes_those_who_wait_already)
+{
+        bool came_between = false;
+        Host host;
+
+        host_init(&host);
+        put_many(&host);
+        index_all(&host);
+        start(&host, "facts");
+        for (int i = 0; i < 50; i++)
+                def_load_wait(host.load, true, on_waited, &host);
+        def_load_go_on(host.load, host.pool, host.loop, on_done, &host);
+        while (!host.done) {
+                CHECK(loop_turn(host.loop, 10, NULL) >= 0);
+                loop_advance(host.loop, 10);
+                if (host.waited == 16 || host.waited == 32)
+                        CHECK(!def_load_is_complete(host.load));
+                came_between |= host.waited > 0 && host.waited < 50;
+        }
+        CHECK(came_between && host.waited == 50 && def_load_is_complete(host.load));
+        host_done(&host);
+}
+
 TEST(an_end_while_definitions_are_read_loses_nothing)
 {
         Host host;
