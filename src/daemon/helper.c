@@ -27,6 +27,8 @@ struct Helper {
         Loop *loop;
         Child *child;
         Pipe out, err;
+        Timer *patience; /* NULL: it may take its time */
+        unsigned patience_ms;
         int status;
         bool ended, numbered;
         void (*done)(void *arg, Buf *said, const Error *failure);
@@ -44,6 +46,7 @@ Helper *helper_free(Helper *helper)
         if (!helper)
                 return NULL;
         child_free(helper->child);
+        timer_free(helper->patience);
         pipe_close(&helper->out);
         pipe_close(&helper->err);
         buf_done(&helper->out.text);
@@ -76,6 +79,7 @@ static void finish(Helper *helper)
         AUTOFREE char *complaint = NULL;
 
         helper->out.text = (Buf){ 0 };
+        helper->patience = timer_free(helper->patience);
         if (helper->status) {
                 complaint = str_dup(buf_text(&helper->err.text));
                 complaint[strcspn(complaint, "\n")] = '\0';
@@ -101,6 +105,8 @@ static void on_readable(void *arg, uint32_t revents UNUSED)
 
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
                 return;
+        if (pipe->helper->patience)
+                timer_set(pipe->helper->patience, pipe->helper->patience_ms);
         if (n > 0 && pipe->text.len + (size_t)n <= pipe->most) {
                 buf_grow(&pipe->text, (size_t)n);
                 return;
@@ -116,6 +122,21 @@ static void on_ended(void *arg, int status)
         helper->ended = true;
         helper->status = status;
         maybe_finish(helper);
+}
+
+/* It waits for storage or a server. Killed, it changes nothing more once the kernel lets it go. */
+static void on_late(void *arg)
+{
+        Helper *helper = arg;
+        AUTO(Error) late = { 0 };
+        AUTO(Buf) said = helper->out.text;
+
+        helper->out.text = (Buf){ 0 };
+        helper->child = child_free(helper->child);
+        pipe_close(&helper->out);
+        pipe_close(&helper->err);
+        err_set(&late, ERR_OPERATION_TIMEOUT, "no answer within %u s", helper->patience_ms / 1000);
+        helper->done(helper->arg, &said, &late);
 }
 
 static int pipe_open(Helper *helper, Pipe *pipe, size_t most, Fd *writer, Error *err)
@@ -148,6 +169,8 @@ static int start(Helper *helper, const HelperSpec *spec, Error *err)
         for (size_t i = 0; i < spec->n_fds && child.n_fds < MOST_FDS; i++)
                 fds[child.n_fds++] = spec->fds[i];
         helper->child = child_new(helper->loop, &child, on_ended, helper, err);
+        if (helper->child && helper->patience_ms)
+                helper->patience = timer_new(helper->loop, helper->patience_ms, on_late, helper);
         return helper->child ? 0 : -1;
 }
 
@@ -156,7 +179,9 @@ Helper *helper_new(Loop *loop, const HelperSpec *spec, void (*done)(void *arg, B
 {
         Helper *helper = mem_new(Helper);
 
-        *helper = (Helper){ .loop = loop, .numbered = spec->numbered, .done = done, .arg = arg };
+        *helper = (Helper){
+                .loop = loop, .numbered = spec->numbered, .patience_ms = spec->patience_ms, .done = done, .arg = arg
+        };
         helper->out.fd = helper->err.fd = -1;
         if (start(helper, spec, err) < 0)
                 return helper_free(helper);

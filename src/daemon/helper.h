@@ -13,11 +13,13 @@ typedef struct HelperSpec {
         const ChildFd *fds;      /* what it gets besides standard error; the caller's */
         size_t n_fds;
         size_t most_output; /* collect its output up to this; 0: fds say where it goes */
+        /* How long it may say nothing; then it is killed and has failed with ERR_OPERATION_TIMEOUT. 0: for ever. */
+        unsigned patience_ms;
         /* Lines on standard error are "NUMBER sentence", with the error's code. */
         bool numbered;
 } HelperSpec;
 
-/* done() once, when the process ended; said is its output and its own. The helper may be freed there. */
+/* done() once, when the process ended or was given up; said is its output and its own. The helper may be freed there. */
 Helper *helper_new(Loop *loop, const HelperSpec *spec, void (*done)(void *arg, Buf *said, const Error *failure),
                    void *arg, Error *err);
 pid_t helper_pid(const Helper *helper);

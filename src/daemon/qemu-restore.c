@@ -241,7 +241,6 @@ enum {
 
 typedef struct Look {
         Helper *helper;
-        Timer *patience; /* while the helper reads */
         Driver *driver;
         const char *other_xml;
         bool head_only;
@@ -260,7 +259,6 @@ typedef struct Look {
 static void look_free(Look *look)
 {
         helper_free(look->helper);
-        timer_free(look->patience);
         hook_free(look->hook);
         free(look->said);
         buf_done(&look->head);
@@ -354,7 +352,13 @@ static void on_head(void *arg, Buf *said, const Error *failure)
         look->head = *said;
         *said = (Buf){ 0 };
         look->helper = helper_free(look->helper);
-        look->patience = timer_free(look->patience);
+        if (failure && failure->code == ERR_OPERATION_TIMEOUT) {
+                err_set(&look->err, ERR_OPERATION_TIMEOUT,
+                        "the save image could not be read within %d s: its storage does not answer",
+                        PATIENCE_MS / 1000);
+                answer(look);
+                return;
+        }
         if (failure || save_image_parse(look->head.data, look->head.len, &look->image, &look->err) < 0) {
                 look->done(look->arg, NULL, NULL, failure ?: &look->err);
                 look_free(look);
@@ -368,18 +372,15 @@ static void on_head(void *arg, Buf *said, const Error *failure)
         }
 }
 
-static void on_late(void *arg)
-{
-        Look *look = arg;
-
-        err_set(&look->err, ERR_OPERATION_TIMEOUT,
-                "the save image could not be read within %d s: its storage does not answer", PATIENCE_MS / 1000);
-        answer(look);
-}
-
 static int look_at(QemuDriver *qemu, const char *path, const Look *wanted, Error *err)
 {
-        SaveHelperSpec spec = { .verb = "show", .path = path, .in = -1, .out = -1, .head = -1, .commit = -1 };
+        SaveHelperSpec spec = { .verb = "show",
+                                .path = path,
+                                .patience_ms = PATIENCE_MS,
+                                .in = -1,
+                                .out = -1,
+                                .head = -1,
+                                .commit = -1 };
         Look *look = mem_new(Look);
 
         *look = *wanted;
@@ -389,7 +390,6 @@ static int look_at(QemuDriver *qemu, const char *path, const Look *wanted, Error
                 look_free(look);
                 return -1;
         }
-        look->patience = timer_new(qemu->env.loop, PATIENCE_MS, on_late, look);
         return 0;
 }
 
@@ -421,6 +421,16 @@ static void on_edited(void *arg, Buf *said UNUSED, const Error *failure)
 
         helper_free(edit.helper);
         free(arg);
+        if (failure && failure->code == ERR_OPERATION_TIMEOUT) {
+                AUTO(Error) late = { 0 };
+
+                err_set(&late, ERR_OPERATION_TIMEOUT,
+                        "the save image was not changed within %d s: its storage does not answer; it is whole, as it "
+                        "was or as asked",
+                        PATIENCE_MS / 1000);
+                edit.done(edit.arg, &late);
+                return;
+        }
         edit.done(edit.arg, failure);
 }
 
@@ -429,7 +439,9 @@ int qemu_save_edit(QemuDriver *qemu, const char *path, const SaveImage *image, D
 {
         AUTO(Buf) text = { 0 };
         AUTO(Fd) head = -1;
-        SaveHelperSpec spec = { .verb = "edit", .path = path, .in = -1, .out = -1, .commit = -1 };
+        SaveHelperSpec spec = {
+                .verb = "edit", .path = path, .patience_ms = PATIENCE_MS, .in = -1, .out = -1, .commit = -1
+        };
         Edit *edit;
 
         if (save_image_format(image, &text, err) < 0 || helper_text_fd(&text, &head, err) < 0)

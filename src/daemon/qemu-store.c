@@ -202,7 +202,6 @@ typedef struct Removal {
         Domain *dom; /* referenced */
         unsigned flags;
         Helper *helper;
-        Timer *patience;
         DriverDone *done;
         void *arg;
 } Removal;
@@ -213,7 +212,6 @@ static void go_on(Removal *r, const Error *failure)
         AUTO(Domain) *dom = r->dom;
 
         helper_free(r->helper);
-        timer_free(r->patience);
         if (failure)
                 r->done(r->arg, failure);
         else
@@ -226,7 +224,12 @@ static void on_variables(void *arg, Buf *said, const Error *failure)
         Removal *r = arg;
         AUTO(Error) err = { 0 };
 
-        if (failure) {
+        if (failure && failure->code == ERR_OPERATION_TIMEOUT) {
+                err_set(&err, ERR_OPERATION_TIMEOUT,
+                        "the storage of the UEFI variables of domain '%s' did not answer within %d s; --keep-nvram "
+                        "leaves them alone",
+                        r->dom->name, PATIENCE_MS / 1000);
+        } else if (failure) {
                 err_copy(&err, failure);
                 err_prefix(&err, "the UEFI variables of domain '%s'", r->dom->name);
         } else if (str_eq(buf_text(said), "yes")) {
@@ -238,24 +241,13 @@ static void on_variables(void *arg, Buf *said, const Error *failure)
         go_on(r, err_is_set(&err) ? &err : NULL);
 }
 
-static void on_late(void *arg)
-{
-        Removal *r = arg;
-        AUTO(Error) late = { 0 };
-
-        err_set(&late, ERR_OPERATION_TIMEOUT,
-                "the storage of the UEFI variables of domain '%s' did not answer within %d s; --keep-nvram leaves "
-                "them alone",
-                r->dom->name, PATIENCE_MS / 1000);
-        go_on(r, &late);
-}
-
 void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, void *arg)
 {
         QemuDriver *qemu = qemu_driver(dom->driver);
         bool remove = undefine_flags & VIR_DOMAIN_UNDEFINE_NVRAM;
         SaveHelperSpec spec = { .verb = remove ? "remove" : "find",
                                 .path = dom->config->os.nvram,
+                                .patience_ms = PATIENCE_MS,
                                 .in = -1,
                                 .out = -1,
                                 .head = -1,
@@ -270,7 +262,6 @@ void qemu_store_remove(Domain *dom, unsigned undefine_flags, DriverDone *done, v
         r = mem_new(Removal);
         *r = (Removal){ .dom = domain_ref(dom), .flags = undefine_flags, .done = done, .arg = arg };
         r->helper = save_helper_new(qemu, &spec, on_variables, r, &err);
-        r->patience = timer_new(qemu->env.loop, PATIENCE_MS, on_late, r);
         if (!r->helper)
                 go_on(r, &err);
 }

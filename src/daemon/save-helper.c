@@ -19,6 +19,7 @@ Helper *save_helper_new(QemuDriver *qemu, const SaveHelperSpec *spec,
         ChildFd fds[ARRAY_LEN(wanted)];
         HelperSpec helper = { .argv = spec->argv ?: argv,
                               .fds = fds,
+                              .patience_ms = spec->patience_ms,
                               .most_output = spec->out < 0 ? MOST_OUTPUT : 0 };
 
         for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {

@@ -9,6 +9,7 @@ typedef struct SaveHelperSpec {
         const char *verb, *path;
         const char *const *argv; /* another program than drover-save; NULL: that one */
         bool direct;
+        unsigned patience_ms;      /* as a helper's */
         int in, out, head, commit; /* descriptors it gets, the caller's; -1: none. out -1: it is collected */
 } SaveHelperSpec;
 

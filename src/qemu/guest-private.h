@@ -40,6 +40,7 @@ struct Guest {
         GuestWaiter starting; /* done NULL: none */
         GuestStartOptions options;
         unsigned unanswered; /* questions asked while it starts */
+        bool executed;       /* the process that starts has become QEMU */
         bool adopting;       /* a QEMU that runs is asked everything: found by a new daemon, or reached again */
         Error failure;
         Timer *start_deadline;

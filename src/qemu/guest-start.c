@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-enum { START_MS = 120 * 1000, ADOPT_MS = 20 * 1000, END_MS = 5 * 1000 };
+enum { READY_MS = 60 * 1000, START_MS = 120 * 1000, ADOPT_MS = 20 * 1000, END_MS = 5 * 1000 };
 
 /* The last act of a function: done() may free the guest. */
 static void finish(Guest *guest, const Error *failure)
@@ -71,7 +71,13 @@ static void on_deadline(void *arg)
         Guest *guest = arg;
         AUTO(Error) late = { 0 };
 
-        err_set(&late, ERR_OPERATION_TIMEOUT, "QEMU of the guest '%s' does not answer on its monitor", guest->name);
+        if (!guest->adopting && !guest->executed)
+                err_set(&late, ERR_OPERATION_TIMEOUT,
+                        "the files of the guest '%s' were not ready for QEMU within %d s: their storage does not answer",
+                        guest->name, READY_MS / 1000);
+        else
+                err_set(&late, ERR_OPERATION_TIMEOUT, "QEMU of the guest '%s' does not answer on its monitor",
+                        guest->name);
         if (!guest->adopting) {
                 give_up(guest, &late);
                 return;
@@ -361,6 +367,9 @@ static void on_started(void *arg, const Error *why)
         if (why) {
                 err_copy(&guest->failure, why);
                 fail(guest);
+        } else if (guest->starting.done && !err_is_set(&guest->failure)) {
+                guest->executed = true;
+                timer_set(guest->start_deadline, START_MS);
         }
 }
 
@@ -393,6 +402,7 @@ static void on_ended(void *arg)
 }
 
 static const GuestProcessHooks process_hooks = { .started = on_started, .ended = on_ended };
+
 void guest_expect_postcopy(Guest *guest)
 {
         guest->urgent = true;
@@ -408,7 +418,8 @@ static void begin(Guest *guest, Fd monitor, GuestDone *done, void *arg, bool ado
         guest->adopting = adopting;
         guest->unanswered = 0;
         guest->qmp = qmp_client_new(guest->env->loop, monitor, &qmp_hooks, guest);
-        guest->start_deadline = timer_new(guest->env->loop, adopting ? ADOPT_MS : START_MS, on_deadline, guest);
+        guest->start_deadline = timer_new(guest->env->loop, adopting ? ADOPT_MS : READY_MS, on_deadline, guest);
+        guest->executed = false;
         guest->retry_ms = 0;
         guest_set_state(guest, GUEST_STARTING, GUEST_CAUSE_ASKED);
 }

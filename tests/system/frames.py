@@ -39,9 +39,11 @@ class Wire:
     """One connection."""
 
     def __init__(self, path, open_uri=None):
-        self.socket = socket.socket(socket.AF_UNIX)
+        """path: of a UNIX socket, or a host and a port."""
+        remote = isinstance(path, tuple)
+        self.socket = socket.socket(socket.AF_INET if remote else socket.AF_UNIX)
         self.socket.settimeout(PATIENCE_S)
-        self.socket.connect(str(path))
+        self.socket.connect(path if remote else str(path))
         self.serial = 0
         if open_uri is not None:
             assert self.call(AUTH_LIST).status == OK

@@ -4,7 +4,7 @@
  *      drover-save write PATH [direct]    0: state from QEMU  3: head  4: "c" commits, its end does not
  *      drover-save show  PATH             1: the head, checked
  *      drover-save read  PATH [direct]    1: the state
- *      drover-save edit  PATH             3: another head for the same state
+ *      drover-save edit  PATH             3: another head for the same state  1: a dot now and then, while it goes on
  *      drover-save dump  PATH [direct]    0: what becomes of the file  4: "c" commits, its end does not
  *      drover-save file  PATH             4: the file is sent, for others to write; then as above
  *      drover-save find  PATH             1: "yes" or "no": is something there?
@@ -33,7 +33,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEAD_FD = 3, COMMIT_FD = 4, CHUNK = 1 << 20 };
+enum { HEAD_FD = 3, COMMIT_FD = 4, CHUNK = 1 << 20, TELL_EVERY = 64 };
 
 /* A file that is being made: without a name, or with one that nobody asks for. */
 typedef struct NewFile {
@@ -146,9 +146,18 @@ static int write_head(int fd, const Buf *head, Error *err)
         return fd_write_all(fd, head->data, head->len, err);
 }
 
-/* Copy the state behind the head; data is a CHUNK, aligned. */
-static int write_state(int from, int to, char *data, uint64_t *ret_bytes, Error *err)
+/* So far it is on the disk: who waits for us hears that we do something, and the last sync will not take long. */
+static int tell(int to, Error *err)
 {
+        if (fdatasync(to) < 0)
+                return err_errno(err, errno, "cannot write the guest's state");
+        return fd_write_all(STDOUT_FILENO, ".", 1, err);
+}
+
+/* Copy the state behind the head; data is a CHUNK, aligned. tells: say now and then that it goes on. */
+static int write_state(int from, int to, char *data, bool tells, uint64_t *ret_bytes, Error *err)
+{
+        unsigned chunks = 0;
         size_t got;
 
         *ret_bytes = 0;
@@ -160,6 +169,8 @@ static int write_state(int from, int to, char *data, uint64_t *ret_bytes, Error 
                 if (fd_write_all(to, data, got, err) < 0)
                         return -1;
                 *ret_bytes += got;
+                if (tells && ++chunks % TELL_EVERY == 0 && tell(to, err) < 0)
+                        return -1;
         } while (got == CHUNK);
         return 0;
 }
@@ -184,7 +195,7 @@ static int do_write(const char *path, bool direct, char *data, Error *err)
             write_head(file.fd, &head, err) < 0)
                 return -1;
         go_direct(file.fd, direct);
-        if (write_state(STDIN_FILENO, file.fd, data, &image.state_bytes, err) < 0)
+        if (write_state(STDIN_FILENO, file.fd, data, false, &image.state_bytes, err) < 0)
                 return err_prefix(err, "'%s'", path);
         if (await_commit(err) < 0)
                 return -1;
@@ -201,7 +212,7 @@ static int do_dump(const char *path, bool direct, char *data, Error *err)
         if (new_file_open(&file, path, err) < 0)
                 return -1;
         go_direct(file.fd, direct);
-        if (write_state(STDIN_FILENO, file.fd, data, &bytes, err) < 0)
+        if (write_state(STDIN_FILENO, file.fd, data, false, &bytes, err) < 0)
                 return err_prefix(err, "'%s'", path);
         return await_commit(err) < 0 ? -1 : new_file_commit(&file, err);
 }
@@ -302,7 +313,7 @@ static int do_edit(const char *path, char *data, Error *err)
 
         if (read_head(&image, &head, err) < 0 || open_image(path, &old, &old_image, &old_head, err) < 0 ||
             new_file_open(&file, path, err) < 0 || write_head(file.fd, &head, err) < 0 ||
-            write_state(old, file.fd, data, &copied, err) < 0)
+            write_state(old, file.fd, data, true, &copied, err) < 0)
                 return -1;
         if (copied != image.state_bytes)
                 return err_set(err, ERR_OPERATION_FAILED, "'%s' changed meanwhile", path);
