@@ -3,6 +3,7 @@ import grp
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import stat
@@ -21,6 +22,7 @@ from waiting import wait_for
 from lab import debs
 
 SYS_POLL = 7  # of x86-64
+OPERATING = pathlib.Path(__file__).resolve().parents[2] / "docs/operating.md"
 EARLY = "max_clients = 20\nmin_workers = 5\nmax_workers = 20\nprio_workers = 5\nmax_requests = 20\nmax_client_requests = 5\n"
 LATER = "max_clients = 5000\nmax_queued_clients = 1000\nmax_anonymous_clients = 20\nmin_workers = 5\nmax_workers = 20\nprio_workers = 5\n"
 ADMIN = "".join(f"admin_{key} = 5\n" for key in ("min_workers", "max_workers", "max_clients", "max_queued_clients", "max_client_requests"))
@@ -287,3 +289,57 @@ def test_a_flood_of_large_calls_takes_little_memory(start):
     assert other.call(frames.GET_HOSTNAME).status == OK
     grown = resident_kib(daemon.process.pid) - before
     assert grown < 64 << 10
+
+
+def answers(wire):
+    """Is there an answer, once the daemon has turned to others?"""
+    return bool(select.select([wire.socket], [], [], 0)[0])
+
+
+def asks(address):
+    """One more connection, whose first call waits for its answer."""
+    wire = Wire(address)
+    wire.send(frames.frame(frames.AUTH_LIST, serial=1))
+    return wire
+
+
+def test_clients_of_all_sockets_are_counted_together(start):
+    """CFG-02: one over the limit is not served until another leaves, whichever socket either came by."""
+    port = free_port()
+    daemon = start(f'max_clients = 3\nlisten_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n')
+    places = [daemon.socket(), daemon.socket(readonly=True), ("127.0.0.1", port)]
+    inside = [Wire(place, "test:///default") for place in places]
+    for place in places:
+        late = asks(place)
+        for _ in range(3):
+            assert all(wire.lives() for wire in inside)
+        assert not answers(late)
+        inside.pop(0).socket.close()
+        assert late.answer().status == OK
+        assert late.call(frames.OPEN, frames.struct.pack(">I", 1) + string("test:///default") + bytes(4)).status == OK
+        inside.append(late)
+
+
+def test_those_who_say_nothing_keep_out_nobody_who_is_in(start):
+    """CFG-04, CFG-13: with two strangers a third waits outside; whoever is known is served as ever."""
+    daemon = start("max_anonymous_clients = 2\n")
+    known = [Wire(daemon.socket(), "test:///default") for _ in range(5)]
+    strangers = [Wire(daemon.socket()) for _ in range(2)]
+    late = [asks(daemon.socket()) for _ in range(20)]
+    for wire in known * 3:
+        assert wire.lives()
+    assert not any(answers(wire) for wire in late)
+    strangers[0].socket.close()
+    for wire in late:  # one place is enough for all of them: each has it until it is known
+        assert wire.answer().status == OK
+    strangers[1].socket.close()
+    assert all(wire.lives() for wire in known)
+
+
+def test_the_sample_of_the_file_advises_on_limits():
+    """CFG-13: more clients are more exposure, and another key bounds it. CFG-12: the early guide's set is there to be taken."""
+    sample = pathlib.Path(find_program()).parent / "gen/daemon/droverd.conf"
+    said = " ".join(line.lstrip("# ") for line in sample.read_text().splitlines())
+    advice = said[:said.index("max_clients = 5000")].rpartition("Client connections over all sockets")[2]
+    assert "denial of service" in advice and "max_anonymous_clients" in advice
+    assert EARLY.replace("\n", " ").strip() in " ".join(OPERATING.read_text().split())
