@@ -112,6 +112,8 @@ def test_a_port_is_made_and_deleted_as_with_virsh(uri, tmp_path):
 
 def test_names_of_networks_are_completed(uri):
     assert drover(uri, "complete network de", "-q").out == "default\n"
+    assert drover(uri, "complete interface l", "-q").out == "lo\n"
+    assert drover(uri, "complete pool nosuch", "-q").out == ""
 
 
 def test_a_definition_is_edited(uri, tmp_path):

@@ -10,7 +10,7 @@
 
 #include <strings.h>
 
-#define ARG_INTERFACE "INTERFACE  interface of the host: name or MAC address\n"
+#define ARG_INTERFACE "INTERFACE:IFACE  interface of the host: name or MAC address\n"
 
 static int find_interface(Session *s, const char *text, WireInterface *ret, Error *err)
 {

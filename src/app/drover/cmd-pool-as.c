@@ -119,7 +119,7 @@ static int pool_create_as(Session *s, const Args *args, Error *err)
 
 #define ARGS_AS                                                                                                      \
         "NAME                       its name\n"                                                                      \
-        "TYPE{" POOL_KINDS "}       kind: " POOL_KINDS "\n"                                                          \
+        "TYPE{" POOL_KINDS "}       kind of pool\n"                                                                  \
         "[--print-xml]              show the definition, do nothing\n"                                               \
         "[--source-host HOST]       server\n"                                                                        \
         "[--source-path PATH]       directory on the server\n"                                                       \

@@ -54,13 +54,13 @@ static int find_sources_as(Session *s, const Args *args, Error *err)
         return print_sources(s, args, buf_text(&where), err);
 }
 
-#define ARG_KIND "TYPE{" POOL_KINDS "}  kind: " POOL_KINDS "\n"
+#define ARG_KIND "TYPE{" POOL_KINDS "}  kind of pool\n"
 
 const Command pool_sources_commands[] = {
         { .name = "find-storage-pool-sources",
           .group = GROUP_STORAGE,
           .args = ARG_KIND "[--srcSpec FILE]  where to look: a <source>, XML",
-          .summary = "what could be a storage pool of this kind",
+          .summary = "list what could be a storage pool of this kind",
           .text = "Volume groups, exports, targets, volumes of a server: what is found can stand as <source> in a "
                   "definition.",
           .run = find_sources },
@@ -69,7 +69,7 @@ const Command pool_sources_commands[] = {
           .args = ARG_KIND "[--host HOST]       server to ask\n"
                            "[--port PORT]       its port\n"
                            "[--initiator IQN]   our iSCSI name",
-          .summary = "what could be a storage pool of this kind, at a server",
+          .summary = "list what could be a storage pool of this kind, at a server",
           .run = find_sources_as },
         { 0 },
 };

@@ -3,6 +3,7 @@
  */
 #include "app/drover/commands.h"
 #include "app/drover/help.h"
+#include "app/drover/names.h"
 #include "app/drover/session.h"
 #include "app/drover/shell.h"
 #include "app/drover/xml.h"
@@ -144,20 +145,8 @@ static int connect_to(Session *s, const Args *args, Error *err)
 static int complete(Session *s, const Args *args, Error *err UNUSED)
 {
         const char *prefix = arg_text(args, "prefix") ?: "";
-        AUTO_STRLIST words = NULL;
+        AUTO_STRLIST words = names_of_kind(s, arg_text(args, "what"));
 
-        if (str_eq(arg_text(args, "what"), "domain"))
-                words = session_guest_names(s);
-        else if (str_eq(arg_text(args, "what"), "network"))
-                words = session_network_names(s);
-        else if (str_eq(arg_text(args, "what"), "nwfilter"))
-                words = session_filter_names(s);
-        else if (str_eq(arg_text(args, "what"), "nodedev"))
-                words = session_device_names(s);
-        else
-                return err_set(err, ERR_INVALID_ARG,
-                               "cannot complete '%s': only 'domain', 'network', 'nwfilter' and 'nodedev'",
-                               arg_text(args, "what"));
         for (char **word = words; word && *word; word++)
                 if (str_starts(*word, prefix))
                         out_print(s->out, "%s\n", *word);
@@ -215,8 +204,8 @@ const Command shell_commands[] = {
           .run = connect_to },
         { .name = "complete",
           .group = GROUP_SHELL,
-          .args = "WHAT{domain,network,nwfilter,nodedev}  what kind of thing\n"
-                  "[PREFIX]                               how the word begins",
+          .args = "WHAT{domain,network,nwfilter,nodedev,pool,interface}  what kind of thing\n"
+                  "[PREFIX]  how the word begins",
           .summary = "print what a word can be completed to",
           .hidden = true,
           .run = complete },

@@ -5,6 +5,7 @@
  * daemon knows (names of guests) it asks `drover complete` for.
  */
 #include "app/drover/help.h"
+#include "app/drover/names.h"
 
 #include "base/str.h"
 
@@ -33,17 +34,9 @@ static const char *source_of(const ArgDef *def)
 {
         if (def->choices)
                 return "words";
-        if (str_eq(def->placeholder, "DOMAIN") || str_eq(def->name, "domain"))
-                return "domain";
-        if (str_eq(def->placeholder, "NETWORK"))
-                return "network";
-        if (str_eq(def->placeholder, "NWFILTER"))
-                return "nwfilter";
-        if (str_eq(def->placeholder, "NODEDEV"))
-                return "nodedev";
         if (str_eq(def->placeholder, "FILE") || str_eq(def->placeholder, "DIR"))
                 return "file";
-        return NULL;
+        return names_kind(def);
 }
 
 static void put_value_rules(const Grammar *grammar, Buf *to)
@@ -100,7 +93,7 @@ static const char machinery[] =
         "    # $1: where words come from, $2: what is typed so far\n"
         "    case $1 in\n"
         "    words:*) local list=${1#words:}; COMPREPLY=($(compgen -W \"${list//,/ }\" -- \"$2\")) ;;\n"
-        "    domain|network|nwfilter|nodedev) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
+        "    domain|network|nwfilter|nodedev|pool|interface) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
         "    file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$2\") ;;\n"
         "    esac\n"
         "}\n"

@@ -5,6 +5,8 @@
 
 #include "base/str.h"
 
+#include <ctype.h>
+
 static void put_synopsis_item(const ArgDef *def, Buf *to)
 {
         const char *value = def->kind == ARG_NUMBER ? "number" : "string";
@@ -35,6 +37,21 @@ void help_synopsis(const Command *command, const Grammar *grammar, Buf *to)
                 put_synopsis_item(grammar_get(grammar, i), to);
 }
 
+void help_choices(const ArgDef *def, Buf *to)
+{
+        if (!def->choices)
+                return;
+        buf_put_text(to, ": one of ");
+        for (const char *c = def->choices; *c; c++)
+                buf_format(to, "%c%s", *c, *c == ',' ? " " : "");
+}
+
+void help_sentence(const char *text, Buf *to)
+{
+        buf_put_char(to, (char)toupper((unsigned char)text[0]));
+        buf_format(to, "%s%s", text + 1, ".");
+}
+
 static void put_option(const ArgDef *def, Buf *to)
 {
         AUTOFREE char *shown = NULL;
@@ -45,7 +62,9 @@ static void put_option(const ArgDef *def, Buf *to)
         else
                 shown = str_format("%s--%s%s <%s>", bracket ? "[" : "", def->name, bracket ? "]" : "",
                                    def->kind == ARG_NUMBER ? "number" : "string");
-        buf_format(to, "    %-15s  %s\n", shown, def->doc);
+        buf_format(to, "    %-15s  %s", shown, def->doc);
+        help_choices(def, to);
+        buf_put_char(to, '\n');
 }
 
 static void put_options_left_out(const Command *command, Buf *to)
@@ -64,7 +83,9 @@ void help_command(const Command *command, Buf *to)
 
         buf_format(to, "  NAME\n    %s - %s\n\n  SYNOPSIS\n    ", command->name, command->summary);
         help_synopsis(command, grammar, to);
-        buf_format(to, "\n\n  DESCRIPTION\n    %s.\n", command->summary);
+        buf_put_text(to, "\n\n  DESCRIPTION\n    ");
+        help_sentence(command->summary, to);
+        buf_put_char(to, '\n');
         if (command->text) {
                 AUTO_STRLIST lines = str_split(command->text, "\n");
 

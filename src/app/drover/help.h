@@ -11,7 +11,9 @@ void help_omitted(const char *name, Buf *to); /* command_omitted() knows it */
 void help_synopsis(const Command *command, const Grammar *grammar, Buf *to);
 void help_group(CommandGroup group, bool with_colon, Buf *to);
 void help_all(Buf *to);
-void help_program(Buf *to); /* drover --help */
+void help_program(Buf *to);                    /* drover --help */
+void help_choices(const ArgDef *def, Buf *to); /* ": one of a, b", where it has choices */
+void help_sentence(const char *text, Buf *to); /* with a capital letter and a full stop */
 
 void man_page(Buf *to);          /* troff */
 void completion_script(Buf *to); /* bash */

@@ -19,6 +19,15 @@ static void put_heading(Buf *to, const char *request, const char *text)
         buf_put_text(to, "\"\n");
 }
 
+static void put_sentence(Buf *to, const char *text)
+{
+        AUTO(Buf) sentence = { 0 };
+
+        help_sentence(text, &sentence);
+        roff_put_text(to, buf_text(&sentence));
+        buf_put_char(to, '\n');
+}
+
 static void put_program_options(Buf *to)
 {
         put_heading(to, ".SH", "Options");
@@ -34,13 +43,14 @@ static void put_program_options(Buf *to)
                 buf_put_text(to, ".TP\n.B ");
                 roff_put_text(to, buf_text(&shown));
                 buf_put_char(to, '\n');
-                roff_put_text(to, option->doc);
-                buf_put_text(to, ".\n");
+                put_sentence(to, option->doc);
         }
 }
 
 static void put_argument(Buf *to, const ArgDef *def)
 {
+        AUTO(Buf) doc = { 0 };
+
         buf_put_text(to, ".TP\n");
         if (def->is_positional) {
                 buf_put_text(to, ".I ");
@@ -57,16 +67,11 @@ static void put_argument(Buf *to, const ArgDef *def)
                 }
         }
         buf_put_char(to, '\n');
-        roff_put_text(to, def->doc);
-        if (def->choices) {
-                buf_put_text(to, ": one of ");
-                roff_put_text(to, def->choices);
-        }
-        if (def->other_name) {
-                buf_put_text(to, "; also spelled \\-\\-");
-                roff_put_text(to, def->other_name);
-        }
-        buf_put_text(to, ".\n");
+        buf_put_text(&doc, def->doc);
+        help_choices(def, &doc);
+        if (def->other_name)
+                buf_format(&doc, "; also spelled --%s", def->other_name);
+        put_sentence(to, buf_text(&doc));
 }
 
 static void put_command(Buf *to, const Command *command)
@@ -79,8 +84,7 @@ static void put_command(Buf *to, const Command *command)
         buf_put_text(to, ".B ");
         roff_put_text(to, buf_text(&synopsis));
         buf_put_text(to, "\n.PP\n");
-        roff_put_text(to, command->summary);
-        buf_put_text(to, ".\n");
+        put_sentence(to, command->summary);
         if (command->text) {
                 roff_put_text(to, command->text);
                 buf_put_char(to, '\n');
@@ -112,7 +116,8 @@ static void put_omissions(Buf *to)
 
 void man_page(Buf *to)
 {
-        buf_put_text(to, ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover manual\"\n");
+        /* no hyphens but those of the words that are to be typed */
+        buf_put_text(to, ".TH DROVER 1 \"\" \"drover " DROVER_VERSION "\" \"drover manual\"\n.nh\n");
         put_heading(to, ".SH", "Name");
         buf_put_text(to, "drover \\- manage virtual machines\n");
         put_heading(to, ".SH", "Synopsis");
@@ -136,9 +141,9 @@ void man_page(Buf *to)
         }
         put_omissions(to);
         put_heading(to, ".SH", "Exit status");
-        buf_format(to, ".TP\n.B %d\nthe command did what it says; of several, the last one did.\n", EXIT_DONE);
+        buf_format(to, ".TP\n.B %d\nThe command did what it says; of several, the last one did.\n", EXIT_DONE);
         buf_format(to,
-                   ".TP\n.B %d\nit failed, was not understood, answers a question with no (cpu\\-compare), or its "
+                   ".TP\n.B %d\nIt failed, was not understood, answers a question with no (cpu\\-compare), or its "
                    "output could not be written; the "
                    "reason is on standard error behind \"error: \". Of a script on standard input, any command "
                    "failed.\n",

@@ -148,62 +148,6 @@ int session_reconnect(Session *session, const char *uri, bool readonly, Error *e
         return session_open(session, err);
 }
 
-char **session_guest_names(Session *session)
-{
-        WireConnectListAllDomainsRet found;
-        char **names;
-
-        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_DOMAINS, &(WireConnectListAllDomainsArgs){ 1, 0 },
-                         &found, NULL) < 0)
-                return NULL;
-        names = mem_new_array(char *, found.n_domains + 1);
-        for (uint32_t i = 0; i < found.n_domains; i++)
-                names[i] = str_dup(found.domains[i].name);
-        return names;
-}
-
-char **session_network_names(Session *session)
-{
-        WireConnectListAllNetworksRet found;
-        char **names;
-
-        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_NETWORKS, &(WireConnectListAllNetworksArgs){ 1, 0 },
-                         &found, NULL) < 0)
-                return NULL;
-        names = mem_new_array(char *, found.n_nets + 1);
-        for (uint32_t i = 0; i < found.n_nets; i++)
-                names[i] = str_dup(found.nets[i].name);
-        return names;
-}
-
-char **session_filter_names(Session *session)
-{
-        WireConnectListAllNwfiltersRet found;
-        char **names;
-
-        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_NWFILTERS, &(WireConnectListAllNwfiltersArgs){ 1, 0 },
-                         &found, NULL) < 0)
-                return NULL;
-        names = mem_new_array(char *, found.n_filters + 1);
-        for (uint32_t i = 0; i < found.n_filters; i++)
-                names[i] = str_dup(found.filters[i].name);
-        return names;
-}
-
-char **session_device_names(Session *session)
-{
-        WireConnectListAllNodeDevicesRet found;
-        char **names;
-
-        if (session_call(session, WIRE_PROC_CONNECT_LIST_ALL_NODE_DEVICES,
-                         &(WireConnectListAllNodeDevicesArgs){ 1, 0 }, &found, NULL) < 0)
-                return NULL;
-        names = mem_new_array(char *, found.n_devices + 1);
-        for (uint32_t i = 0; i < found.n_devices; i++)
-                names[i] = str_dup(found.devices[i].name);
-        return names;
-}
-
 static void input_ready(void *arg, uint32_t revents UNUSED)
 {
         *(bool *)arg = true;

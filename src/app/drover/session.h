@@ -50,11 +50,6 @@ Client *session_connect(Session *session, const char *uri, bool readonly, Error 
 char *session_expand_uri(const char *text);
 /* Drop the connection and open one to this URI; NULL: the default one. */
 int session_reconnect(Session *session, const char *uri, bool readonly, Error *err);
-/* Names of all guests for completion: owned, ends with NULL; NULL when there is no telling. Says nothing. */
-char **session_guest_names(Session *session);
-char **session_network_names(Session *session); /* the same for networks */
-char **session_filter_names(Session *session);  /* and for network filters */
-char **session_device_names(Session *session);  /* and for devices of the host */
 
 /* libedit's idle hook: serve the connection of the session at the prompt until standard input can be read. */
 int session_wait_for_input(void);

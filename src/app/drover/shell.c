@@ -5,6 +5,7 @@
  * completion by libedit; from a pipe or file silently, line by line.
  */
 #include "app/drover/shell.h"
+#include "app/drover/names.h"
 
 #include "base/file.h"
 #include "base/str.h"
@@ -106,10 +107,8 @@ char **shell_complete(Session *session, const char *text, const char *prefix)
         place = *prefix == '-' ? NULL : find_place(grammar, line, n_words);
         if (place && place->choices)
                 add_choices(place, &list, &n, prefix);
-        else if (place && (str_eq(place->name, "domain") || str_eq(place->placeholder, "DOMAIN")))
-                add_names(session_guest_names(session), &list, &n, prefix);
-        else if (place && str_eq(place->placeholder, "NETWORK"))
-                add_names(session_network_names(session), &list, &n, prefix);
+        else if (place && names_kind(place))
+                add_names(names_of_kind(session, names_kind(place)), &list, &n, prefix);
         return list;
 }
 

@@ -17,7 +17,7 @@ TEST(help_of_a_command_has_the_four_sections)
                 .name = "tune",
                 .args = "DOMAIN          guest: name, ID or UUID\n"
                         "SIZE:NUMBER     how much\n"
-                        "[--mode MODE]   how\n"
+                        "[--mode MODE{fast,slow}]   how\n"
                         "[--level=NUMBER]  how far\n"
                         "[--live]        now\n"
                         "[WORD]...       the rest",
@@ -34,12 +34,12 @@ TEST(help_of_a_command_has_the_four_sections)
                   "    tune <domain> <size> [--mode <string>] [--level <number>] [--live] [[--word] <string>]...\n"
                   "\n"
                   "  DESCRIPTION\n"
-                  "    tune a guest.\n"
+                  "    Tune a guest.\n"
                   "\n"
                   "  OPTIONS\n"
                   "    [--domain] <string>  guest: name, ID or UUID\n"
                   "    [--size] <number>  how much\n"
-                  "    --mode <string>  how\n"
+                  "    --mode <string>  how: one of fast, slow\n"
                   "    --level <number>  how far\n"
                   "    --live           now\n"
                   "    [--word] <string>  the rest\n"
