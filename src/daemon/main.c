@@ -7,11 +7,11 @@
 #include "base/service.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/options.h"
 #include "daemon/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,20 +19,6 @@
 #include <unistd.h>
 
 enum { MOST_TURN_US = 5000 };
-
-static const char usage[] = "usage: droverd [OPTION]...\n"
-                            "Run QEMU guests on this host; clients speak the libvirt protocol to it.\n"
-                            "\n"
-                            "  --config-dir DIR  definitions and droverd.conf (/etc/drover)\n"
-                            "  --state-dir DIR   what outlives a boot (" SYSTEM_STATE_DIR ")\n"
-                            "  --run-dir DIR     sockets, what a boot throws away (/run/drover)\n"
-                            "  --log-dir DIR     guests' logs (/var/log/drover)\n"
-                            "  --check-config    read droverd.conf, say what is wrong with it, and end\n"
-                            "  --verbose         log everything\n"
-                            "  --version         say the version, and end\n"
-                            "  --help            this text\n"
-                            "\n"
-                            "droverd stays in the foreground. It ends on SIGTERM or SIGINT; guests go on.\n";
 
 typedef struct Options {
         DaemonDirs dirs;
@@ -51,44 +37,37 @@ DEFINE_AUTO_VALUE(Options, options_done)
 /* -1: go on; else the exit status. */
 static int parse_options(int argc, char **argv, Options *options)
 {
-        static const struct option table[] = {
-                { "config-dir", required_argument, NULL, 'c' },
-                { "state-dir", required_argument, NULL, 's' },
-                { "run-dir", required_argument, NULL, 'r' },
-                { "log-dir", required_argument, NULL, 'l' },
-                { "check-config", no_argument, NULL, 'C' },
-                { "verbose", no_argument, NULL, 'v' },
-                { "version", no_argument, NULL, 'V' },
-                { "help", no_argument, NULL, 'h' },
-                { 0 },
-        };
         int c;
 
-        while ((c = getopt_long(argc, argv, "hvV", table, NULL)) >= 0) {
+        while ((c = getopt_long(argc, argv, option_letters, option_table, NULL)) >= 0) {
                 switch (c) {
-                case 'c':
+                case OPTION_CONFIG_DIR:
                         str_replace(&options->dirs.config, optarg);
                         break;
-                case 's':
+                case OPTION_STATE_DIR:
                         str_replace(&options->dirs.state, optarg);
                         break;
-                case 'r':
+                case OPTION_RUN_DIR:
                         str_replace(&options->dirs.run, optarg);
                         break;
-                case 'l':
+                case OPTION_LOG_DIR:
                         str_replace(&options->dirs.log, optarg);
                         break;
-                case 'C':
+                case OPTION_CHECK_CONFIG:
                         options->check_config = true;
                         break;
-                case 'v':
+                case OPTION_VERBOSE:
                         options->verbose = true;
                         break;
-                case 'V':
+                case OPTION_VERSION:
                         printf("droverd %s\n", DROVER_VERSION);
                         return 0;
-                case 'h':
-                        fputs(usage, stdout);
+                case OPTION_HELP:
+                        printf("usage: droverd [OPTION]...\n"
+                               "Run QEMU guests on this host; clients speak the libvirt protocol to it.\n"
+                               "\n%s\n"
+                               "droverd stays in the foreground. It ends on SIGTERM or SIGINT; guests go on.\n",
+                               option_help);
                         return 0;
                 default:
                         fputs("droverd --help lists the options\n", stderr);

@@ -1,13 +1,17 @@
-"""The systemd units keep guests alive and pass the daemon both sockets."""
+"""The systemd units keep guests alive and pass the daemon both sockets; the manual page is whole."""
 import configparser
+import os
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 
 import pytest
 
-PACKAGING = pathlib.Path(__file__).resolve().parents[2] / "packaging"
+TOP = pathlib.Path(__file__).resolve().parents[2]
+PACKAGING = TOP / "packaging"
 
 
 def unit(name):
@@ -49,3 +53,18 @@ def test_systemd_finds_nothing_to_complain_about(tmp_path):
                           capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if "droverd" in line]
     assert complaints == []
+
+
+def test_the_manual_page_names_every_option_and_key_and_formats_without_a_complaint(tmp_path):
+    subprocess.run([sys.executable, TOP / "tools" / "gen.py", "man", tmp_path], check=True)
+    page = (tmp_path / "droverd.8").read_text().replace("\\-", "-")
+    facts = {name: tomllib.loads((TOP / "facts" / name).read_text()) for name in ("droverd.toml", "config.toml")}
+    for row in facts["droverd.toml"]["option"]:
+        assert f"--{row['name']}" in page
+    for row in facts["config.toml"]["key"]:
+        assert f".B {row['name']}\n" in page
+    if not shutil.which("man"):
+        pytest.skip("no man here")
+    done = subprocess.run(["man", "--warnings=all", "-l", tmp_path / "droverd.8"], capture_output=True, text=True, check=False,
+                          env={**os.environ, "MANWIDTH": "200", "LC_ALL": "C"})
+    assert done.returncode == 0 and done.stderr == "" and "--check-config" in done.stdout
