@@ -135,10 +135,14 @@ int file_remove_durable(const char *path, Error *err)
         return file_sync_directory(path, err);
 }
 
+/* The whole path at once: mostly it is there, or its last part only is not. */
 int dir_make(const char *path, mode_t mode, Error *err)
 {
-        AUTOFREE char *copy = str_dup(path);
+        AUTOFREE char *copy = NULL;
 
+        if (mkdir(path, mode) == 0 || errno == EEXIST)
+                return 0;
+        copy = str_dup(path);
         for (char *p = copy + 1;; p++) {
                 char c = *p;
 

@@ -16,6 +16,7 @@
 
 #include <linux/netfilter.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <unistd.h>
 
 NetworkRun *network_run_new(NetworkHost *host, Network *net)
@@ -168,16 +169,29 @@ static int make_default(NetworkHost *host, bool *ret_made, Error *err)
         return file_write_durable(mark, "", 0, 0600, err);
 }
 
+/*
+ * Packages put such users into the file itself. To ask for one that is nowhere would go through every name service at each
+ * start, whether or not there is a network.
+ */
 static void find_user(NetworkHost *host)
 {
         static const char *const usual[] = { "libvirt-dnsmasq", "dnsmasq", "nobody" };
+        size_t best = ARRAY_LEN(usual) - 1;
+        const struct passwd *user;
+        FILE *file = NULL;
 
         host->user = host->driver->daemon->config->dnsmasq_user;
-        for (size_t i = 0; !host->user && i < ARRAY_LEN(usual); i++) {
-                if (getpwnam(usual[i]))
-                        host->user = usual[i];
+        if (!host->user)
+                file = fopen("/etc/passwd", "re");
+        while (file && best && (user = fgetpwent(file))) {
+                for (size_t i = 0; i < best; i++) {
+                        if (str_eq(user->pw_name, usual[i]))
+                                best = i;
+                }
         }
-        host->user = host->user ?: "nobody";
+        if (file)
+                fclose(file);
+        host->user = host->user ?: usual[best];
 }
 
 static size_t list_ruled(void *arg, Arena *arena, const NetworkDef ***ret)

@@ -33,61 +33,78 @@ enum {
         LOOK_EVERY_MS = 20,
 };
 
-/* Is a socket bound to this path, in this network namespace? */
-static int is_bound(const char *path, bool *ret, Error *err)
+/* What is asked once for all sockets. */
+typedef struct Surroundings {
+        const Config *config;
+        Buf bound; /* the paths that sockets are bound to in this network namespace, a line each */
+        bool has_group;
+        gid_t group; /* that may use the read-write sockets */
+} Surroundings;
+
+static void surroundings_done(Surroundings *s)
+{
+        buf_done(&s->bound);
+}
+DEFINE_AUTO_VALUE(Surroundings, surroundings_done)
+
+static int list_bound(Buf *ret, Error *err)
 {
         AUTO(Buf) table = { 0 };
 
-        *ret = false;
+        buf_clear(ret);
         if (file_read("/proc/net/unix", LARGEST_TABLE, &table, err) < 0)
                 return -1;
         for (char *line = table.data, *end; line && *line; line = end) {
-                char *bound;
+                char *path;
 
                 end = strchr(line, '\n');
                 if (end)
                         *end++ = '\0';
                 else
                         end = line + strlen(line);
-                bound = strchr(line, '/');
+                path = strchr(line, '/');
                 /* /var/run is /run: both spellings are the same file */
-                if (bound && str_starts(bound, "/var/run/"))
-                        bound += strlen("/var");
-                if (bound && str_eq(bound, path))
-                        *ret = true;
+                if (path)
+                        buf_format(ret, "%s\n", path + (str_starts(path, "/var/run/") ? strlen("/var") : 0));
         }
         return 0;
+}
+
+static bool is_bound(const Surroundings *s, const char *path)
+{
+        AUTOFREE char *line = str_format("%s\n", path);
+
+        for (const char *at = s->bound.len ? buf_text(&s->bound) : NULL; at && *at; at = strchr(at, '\n') + 1) {
+                if (str_starts(at, line))
+                        return true;
+        }
+        return false;
 }
 
 /*
  * A daemon that was killed while it forked leaves a child that has its sockets until it gets to run, and nobody accepts
  * from them: the next daemon may come before that.
  */
-static int is_taken(const char *path, bool *ret, Error *err)
+static int is_taken(Surroundings *s, const char *path, bool *ret, Error *err)
 {
-        for (unsigned i = 0; i < LOOKS; i++) {
-                if (is_bound(path, ret, err) < 0)
-                        return -1;
-                if (!*ret)
-                        return 0;
+        for (unsigned i = 0; (*ret = is_bound(s, path)) && i < LOOKS; i++) {
                 poll(NULL, 0, LOOK_EVERY_MS);
+                if (list_bound(&s->bound, err) < 0)
+                        return -1;
         }
         return 0;
 }
 
-/* The group that may use the read-write socket; false: there is none. */
-static bool find_group(const Config *config, gid_t *ret, Error *err)
+static int find_group(Surroundings *s, Error *err)
 {
-        const char *name = config->unix_sock_group ?: "libvirt";
-        struct group *group = getgrnam(name);
+        const char *name = s->config->unix_sock_group ?: "libvirt";
+        const struct group *group = getgrnam(name);
 
-        if (group) {
-                *ret = group->gr_gid;
-                return true;
-        }
-        if (config->unix_sock_group)
-                err_set(err, ERR_CONF_SYNTAX, "unix_sock_group: there is no group '%s'", name);
-        return false;
+        if (!group && s->config->unix_sock_group)
+                return err_set(err, ERR_CONF_SYNTAX, "unix_sock_group: there is no group '%s'", name);
+        s->has_group = group;
+        s->group = group ? group->gr_gid : 0;
+        return 0;
 }
 
 static int parse_mode(const char *key, const char *text, mode_t *ret, Error *err)
@@ -101,20 +118,15 @@ static int parse_mode(const char *key, const char *text, mode_t *ret, Error *err
         return 0;
 }
 
-static int set_access(const char *path, bool readonly, const Config *config, Error *err)
+static int set_access(const char *path, bool readonly, const Surroundings *s, Error *err)
 {
-        AUTO(Error) no_group = { 0 };
-        gid_t gid = 0;
-        bool has_group = find_group(config, &gid, &no_group);
-        const char *mode_text = readonly ? config->unix_sock_ro_perms : config->unix_sock_rw_perms;
-        mode_t mode = has_group ? 0770 : 0700;
+        const char *mode_text = readonly ? s->config->unix_sock_ro_perms : s->config->unix_sock_rw_perms;
+        mode_t mode = s->has_group ? 0770 : 0700;
 
-        if (err_is_set(&no_group))
-                return err_move(err, &no_group);
         if (mode_text &&
             parse_mode(readonly ? "unix_sock_ro_perms" : "unix_sock_rw_perms", mode_text, &mode, err) < 0)
                 return -1;
-        if (has_group && chown(path, (uid_t)-1, gid) < 0)
+        if (s->has_group && chown(path, (uid_t)-1, s->group) < 0)
                 return err_errno(err, errno, "cannot give '%s' to its group", path);
         if (chmod(path, mode) < 0)
                 return err_errno(err, errno, "cannot set the mode of '%s'", path);
@@ -145,14 +157,14 @@ static int bind_unix(const char *path, Fd *ret, Error *err)
         return 0;
 }
 
-static int open_unix(const Daemon *daemon, const char *dir, const char *name, bool readonly, ListenSockets *ret,
+static int open_unix(Surroundings *s, const char *dir, const char *name, bool readonly, ListenSockets *ret,
                      Error *err)
 {
         AUTOFREE char *path = str_format("%s/%s%s", dir, name, readonly ? "-ro" : "");
         AUTO(Fd) fd = -1;
         bool taken;
 
-        if (is_taken(path, &taken, err) < 0)
+        if (is_taken(s, path, &taken, err) < 0)
                 return -1;
         if (taken)
                 return err_set(err, ERR_OPERATION_INVALID, "another daemon listens on '%s'", path);
@@ -161,7 +173,7 @@ static int open_unix(const Daemon *daemon, const char *dir, const char *name, bo
         unlink(path);
         if (bind_unix(path, &fd, err) < 0)
                 return -1;
-        if (set_access(path, readonly, daemon->config, err) < 0) {
+        if (set_access(path, readonly, s, err) < 0) {
                 unlink(path);
                 return -1;
         }
@@ -169,38 +181,37 @@ static int open_unix(const Daemon *daemon, const char *dir, const char *name, bo
         return 0;
 }
 
-static int open_unix_pair(const Daemon *daemon, const char *dir, const char *name, ListenSockets *ret, Error *err)
+static int open_unix_pair(Surroundings *s, const char *dir, const char *name, ListenSockets *ret, Error *err)
 {
-        if (open_unix(daemon, dir, name, false, ret, err) < 0)
+        if (open_unix(s, dir, name, false, ret, err) < 0)
                 return -1;
-        return open_unix(daemon, dir, name, true, ret, err);
+        return open_unix(s, dir, name, true, ret, err);
 }
 
 /* libvirt's own paths: always, never, or when nobody else holds them. */
-static int open_libvirt_pair(const Daemon *daemon, const char *own_dir, ListenSockets *ret, Error *err)
+static int open_libvirt_pair(Surroundings *s, const char *own_dir, ListenSockets *ret, Error *err)
 {
-        bool taken, taken_ro;
-
-        if (daemon->config->libvirt_sockets == 0 || str_eq(own_dir, LIBVIRT_DIR))
+        if (s->config->libvirt_sockets == 0 || str_eq(own_dir, LIBVIRT_DIR))
                 return 0;
-        if (daemon->config->libvirt_sockets < 0) {
-                if (is_bound(LIBVIRT_DIR "/libvirt-sock", &taken, err) < 0 ||
-                    is_bound(LIBVIRT_DIR "/libvirt-sock-ro", &taken_ro, err) < 0)
-                        return -1;
-                if (taken || taken_ro) {
-                        log_info("%s belongs to another daemon; clients reach droverd through %s/libvirt-sock",
-                                 LIBVIRT_DIR, own_dir);
-                        return 0;
-                }
+        if (s->config->libvirt_sockets < 0 &&
+            (is_bound(s, LIBVIRT_DIR "/libvirt-sock") || is_bound(s, LIBVIRT_DIR "/libvirt-sock-ro"))) {
+                log_info("%s belongs to another daemon; clients reach droverd through %s/libvirt-sock", LIBVIRT_DIR,
+                         own_dir);
+                return 0;
         }
-        return open_unix_pair(daemon, LIBVIRT_DIR, SOCKET_NAME, ret, err);
+        return open_unix_pair(s, LIBVIRT_DIR, SOCKET_NAME, ret, err);
 }
 
-/* Where clients look that are told to go to the daemon of QEMU's guests itself ("?mode=direct", CON-60). */
-static int open_direct_pair(const Daemon *daemon, ListenSockets *ret, Error *err)
+static int open_unix_sockets(const Daemon *daemon, ListenSockets *ret, Error *err)
 {
-        return daemon->config->virtqemud_sockets ? open_unix_pair(daemon, LIBVIRT_DIR, "virtqemud-sock", ret, err)
-                                                 : 0;
+        const char *dir = daemon->config->unix_sock_dir ?: daemon->dirs.run;
+        AUTO(Surroundings) s = { .config = daemon->config };
+
+        if (find_group(&s, err) < 0 || list_bound(&s.bound, err) < 0 ||
+            open_unix_pair(&s, dir, SOCKET_NAME, ret, err) < 0 || open_libvirt_pair(&s, dir, ret, err) < 0)
+                return -1;
+        /* where clients look that are told to go to the daemon of QEMU's guests itself ("?mode=direct", CON-60) */
+        return daemon->config->virtqemud_sockets ? open_unix_pair(&s, LIBVIRT_DIR, "virtqemud-sock", ret, err) : 0;
 }
 
 static int parse_address(const Config *config, struct sockaddr_storage *ret, socklen_t *ret_len, Error *err)
@@ -272,13 +283,9 @@ static int take_passed(ListenSockets *ret, Error *err)
 
 int listen_sockets_open(const Daemon *daemon, ListenSockets *ret, Error *err)
 {
-        const char *dir = daemon->config->unix_sock_dir ?: daemon->dirs.run;
         int passed = take_passed(ret, err);
 
-        if (passed < 0)
-                return -1;
-        if (!passed && (open_unix_pair(daemon, dir, SOCKET_NAME, ret, err) < 0 ||
-                        open_libvirt_pair(daemon, dir, ret, err) < 0 || open_direct_pair(daemon, ret, err) < 0))
+        if (passed < 0 || (!passed && open_unix_sockets(daemon, ret, err) < 0))
                 return -1;
         return daemon->config->listen_tcp ? open_tcp(daemon, ret, err) : 0;
 }
