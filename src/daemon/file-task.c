@@ -155,7 +155,7 @@ static void make_now(Change *change)
 static bool concerns(const Change *change, const char *path)
 {
         for (char **p = change->paths; *p; p++) {
-                if (str_eq(*p, path))
+                if (str_eq(*p, path) || (str_ends(*p, "/") && str_starts(path, *p)))
                         return true;
         }
         return false;

@@ -133,3 +133,32 @@ TEST(what_somebody_waits_for_is_made_and_told_each_time)
         CHECK_STR(content_of(a), "fifth");
         CHECK(unlink(a) == 0 && rmdir(dir) == 0);
 }
+
+TEST(what_is_written_into_a_directory_that_goes_is_not_written_before)
+{
+        char dir[] = "/tmp/drover-file-task-XXXXXX";
+        AUTO(Error) err = { 0 };
+        AUTO(Loop) *loop = loop_new(&err);
+        AUTO(WorkerPool) *pool = worker_pool_new(loop, 1, &err);
+        AUTO(FileQueue) *files = file_queue_new(pool);
+        AUTOFREE char *a = NULL, *below = NULL, *beside = NULL, *all = NULL;
+        int n = 0;
+
+        CHECK(mkdtemp(dir) != NULL);
+        a = str_format("%s/a", dir);
+        below = str_format("%s/below/b", dir);
+        beside = str_format("%s/below/c", dir);
+        all = str_format("%s/below/", dir);
+        CHECK_INT(dir_make(all, 0700, &err), 0);
+        hold_the_worker(pool);
+        write_text(files, a, "under way", NULL, NULL);
+        write_text(files, below, "old", NULL, NULL);
+        file_queue_remove(files, (const char *const[]){ all, NULL }, NULL, NULL);
+        file_queue_link(files, beside, "b", count, &n); /* which makes the directory again */
+        write_text(files, below, "new", NULL, NULL);
+        file_queue_append(files, below, &(Buf){ 0 }, count, &n);
+        sem_post(&go);
+        run_until(loop, &n, 2);
+        CHECK_STR(content_of(below), "new");
+        CHECK(unlink(below) == 0 && unlink(beside) == 0 && rmdir(all) == 0 && unlink(a) == 0 && rmdir(dir) == 0);
+}
