@@ -89,6 +89,9 @@ static int answer_with_devices(Call *call, void *state, Error *err)
         const WireConnectNodeDeviceEventRegisterAnyArgs *args = call_args(call);
         Devices *devices = state;
 
+        /* another one may have listened and left meanwhile, and the watch with it */
+        if (node_events_begin(call_driver(call), err) < 0)
+                return -1;
         node_events_give_devices(call_driver(call), TAKE(devices->arena), &devices->all);
         return hear_of_devices(call, args->eventID, err);
 }
