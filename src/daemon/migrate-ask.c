@@ -1,10 +1,13 @@
 /*
  * daemon/migrate-ask.c - where does the guest run?
  *
- * The side that is asked. One line each way: "drover-ask 1 UUID NONCE" asks for the guest back, "drover-take 1 UUID NONCE"
- * says that nobody has it there any more; both are answered by "absent" or "runs". What does not look like that is closed
- * without an answer; so is one that takes longer than ten seconds. The port is kept in the run directory, so that a daemon
- * that was restarted listens where its cookies say.
+ * The side that is asked. One line each way: "drover-ask 1 UUID NONCE BOOT" asks for the guest back, "drover-take 1 UUID NONCE
+ * BOOT" says that nobody has it there any more; both are answered by "absent" or "runs". What does not look like that is
+ * closed without an answer; so is one that takes longer than ten seconds. The port is kept in the run directory, so that a
+ * daemon that was restarted listens where its cookies say.
+ *
+ * What is known of guests that came and ended is in the run directory, which is empty after each boot of the host. BOOT says
+ * of which one the source speaks: of the guests of another one nobody here can say that they did not run.
  */
 #include "daemon/migrate-ask.h"
 
@@ -14,6 +17,7 @@
 #include "base/str.h"
 #include "daemon/migrate-ports.h"
 #include "daemon/migrate-question.h"
+#include "daemon/migrate-source.h"
 #include "daemon/migrate-take.h"
 
 #include <errno.h>
@@ -26,7 +30,7 @@
 enum {
         PATIENCE_MS = 10000,
         LOOK_AGAIN_MS = 20,
-        LONGEST_LINE = 128,
+        LONGEST_LINE = 160,
         MOST_ASKERS = 16,
 };
 
@@ -44,6 +48,7 @@ struct AskServer {
         Driver *driver;
         Fd fd;
         int port;
+        char *boot; /* made with the port and kept with it; "": by an older droverd, which did not know it */
         Watch *watch;
         VEC(Asker *) askers;
 };
@@ -148,13 +153,20 @@ static void take(Asker *asker, Domain *dom)
 }
 
 /* The question is well formed: find out, and make the answer true. */
-static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
+static void decide(Asker *asker, const Uuid *uuid, const char *nonce, const char *boot)
 {
         Domain *dom = domain_list_find_uuid(asker->server->driver->domains, uuid);
         QemuRun *run = dom ? qemu_run(dom) : NULL;
 
         if (!run && has_left(qemu_driver(asker->server->driver), nonce)) {
                 log_warning("a source asked about a guest that came here and has ended; it stays paused there");
+                asker_free(asker);
+                return;
+        }
+        if (!run && !str_eq(boot, asker->server->boot)) {
+                log_warning(
+                        "a source asked about a guest that was to come before this host was booted; whether that ran "
+                        "nobody knows, and it stays paused there");
                 asker_free(asker);
                 return;
         }
@@ -197,17 +209,22 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce)
 
 static void on_line(Asker *asker)
 {
-        char uuid_text[64], nonce[64];
+        char uuid_text[64], nonce[64], boot[64] = "";
         Uuid uuid;
-        int used = 0;
+        int used = 0, more = 0;
 
         asker->takes = str_starts(asker->line.data, QUESTION_TAKE " ");
         if (sscanf(asker->line.data, asker->takes ? QUESTION_TAKE " %60s %60s%n" : QUESTION_ASK " %60s %60s%n",
-                   uuid_text, nonce, &used) != 2 ||
-            asker->line.data[used] != '\n' || uuid_parse(uuid_text, &uuid) < 0)
+                   uuid_text, nonce, &used) != 2) {
+                asker_free(asker);
+                return;
+        }
+        if (asker->line.data[used] == ' ' && sscanf(asker->line.data + used, " %60s%n", boot, &more) == 1)
+                used += more;
+        if (asker->line.data[used] != '\n' || uuid_parse(uuid_text, &uuid) < 0)
                 asker_free(asker);
         else
-                decide(asker, &uuid, nonce);
+                decide(asker, &uuid, nonce, boot);
 }
 
 static void on_again(void *arg)
@@ -271,7 +288,7 @@ static Fd listen_on(int port)
         return fd_take(&fd);
 }
 
-static AskServer *ask_server_new(Driver *driver, int port)
+static AskServer *ask_server_new(Driver *driver, int port, const char *boot)
 {
         AskServer *server;
         Fd fd = listen_on(port);
@@ -279,7 +296,7 @@ static AskServer *ask_server_new(Driver *driver, int port)
         if (fd < 0)
                 return NULL;
         server = mem_new(AskServer);
-        *server = (AskServer){ .driver = driver, .fd = fd, .port = port };
+        *server = (AskServer){ .driver = driver, .fd = fd, .port = port, .boot = str_dup(boot) };
         server->watch = watch_new(driver->daemon->loop, fd, EPOLLIN, on_connect, server);
         return server;
 }
@@ -293,6 +310,7 @@ AskServer *ask_server_free(AskServer *server)
         vec_done(&server->askers);
         watch_free(server->watch);
         fd_close(&server->fd);
+        free(server->boot);
         free(server);
         return NULL;
 }
@@ -306,11 +324,17 @@ void ask_server_restore(QemuDriver *qemu)
 {
         AUTOFREE char *path = port_path(qemu);
         AUTO(Buf) text = { 0 };
+        AUTOFREE char *digits = NULL;
+        const char *boot;
         int32_t port;
 
-        if (access(path, F_OK) < 0 || file_read(path, 16, &text, NULL) < 0 || str_to_i32(buf_text(&text), &port) < 0)
+        if (access(path, F_OK) < 0 || file_read(path, 64, &text, NULL) < 0)
                 return;
-        qemu->ask = ask_server_new(qemu->driver, port);
+        boot = strchr(buf_text(&text), ' ');
+        digits = str_dup_n(buf_text(&text), strcspn(buf_text(&text), " "));
+        if (str_to_i32(digits, &port) < 0)
+                return;
+        qemu->ask = ask_server_new(qemu->driver, port, boot ? boot + 1 : "");
         if (!qemu->ask)
                 log_warning("port %d, where other hosts may ask about migrated guests, is taken", port);
 }
@@ -320,16 +344,17 @@ void migrate_ask_listen(Driver *driver)
         QemuDriver *qemu = qemu_driver(driver);
         const Config *config = driver->daemon->config;
         AUTOFREE char *path = port_path(qemu);
+        AUTOFREE char *boot = migrate_new_nonce();
         AUTO(Buf) text = { 0 };
 
         if (qemu->ask)
                 return;
         /* from the end of the range, where migrations come last */
         for (int port = config->migration_port_max; !qemu->ask && port >= config->migration_port_min; port--)
-                qemu->ask = ask_server_new(driver, port);
+                qemu->ask = ask_server_new(driver, port, boot);
         if (!qemu->ask)
                 return;
-        buf_format(&text, "%d", qemu->ask->port);
+        buf_format(&text, "%d %s", qemu->ask->port, boot);
         file_queue_write(qemu->files, path, &text, 0600, false, NULL, NULL);
 }
 
@@ -338,5 +363,7 @@ char *migrate_ask_address(const Migration *m)
         AUTOFREE char *host = migrate_own_address(m);
         const AskServer *server = qemu_driver(m->dom->driver)->ask;
 
-        return server ? str_format(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, server->port) : NULL;
+        return server ? str_format(strchr(host, ':') ? "[%s]:%d%s%s" : "%s:%d%s%s", host, server->port,
+                                   *server->boot ? "/" : "", server->boot)
+                      : NULL;
 }

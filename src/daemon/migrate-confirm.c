@@ -14,6 +14,9 @@
 #include "daemon/migrate-source.h"
 #include "daemon/server-client.h"
 
+/* STOP may be read late by the daemon, but not by much. */
+enum { CLOCKS_AGREE_MS = 1000 };
+
 /* --- the three ends --- */
 
 static void on_undefined(void *arg, const Error *failure)
@@ -69,14 +72,31 @@ static void tell_pause(const Migration *m)
                  m->dom->name, (unsigned long long)m->stats.downtime_ms, buf_text(&kept));
 }
 
+/*
+ * From the clocks of both hosts, as far as they agree: the guest ran there after it stopped here and before we were told of it.
+ * Else that time is the pause as far as anybody here can tell.
+ */
+static uint64_t pause_ms(const Migration *m, int64_t resumed_us)
+{
+        uint64_t most_ms = loop_now_ms(m->dom->driver->daemon->loop) - m->stopped_ms;
+
+        if (resumed_us >= m->stopped_us && (uint64_t)(resumed_us - m->stopped_us) / 1000 <= most_ms + CLOCKS_AGREE_MS)
+                return (uint64_t)(resumed_us - m->stopped_us) / 1000;
+        log_warning(
+                "guest '%s': the clocks of the two hosts differ by seconds or more; what is said of its pause is how "
+                "long it took until this host heard that it runs there",
+                m->dom->name);
+        return most_ms;
+}
+
 void migrate_leave(Migration *m, int64_t resumed_us, void (*done)(void *arg, const Error *failure), void *arg)
 {
         Domain *dom = m->dom;
         QemuRun *run = qemu_run(dom);
         Leaving *l = mem_new(Leaving);
 
-        if (m->stopped_us && resumed_us >= m->stopped_us) {
-                m->stats.downtime_ms = (uint64_t)(resumed_us - m->stopped_us) / 1000;
+        if (m->stopped_us && resumed_us > MIGRATE_RESUMED_SOMETIME) {
+                m->stats.downtime_ms = pause_ms(m, resumed_us);
                 m->stats.has_downtime = true;
                 tell_pause(m);
         }

@@ -14,6 +14,7 @@
 #include "daemon/migrate-source.h"
 
 enum {
+        MEANT_MS = 5 * 60 * 1000, /* a second word within this time is meant */
         TELL_AGAIN_MS = 10000,
         MOST_TIMES = 8640, /* a day */
 };
@@ -23,6 +24,7 @@ struct Gift {
         char *name, *nonce, *ask;
         Uuid uuid;
         bool undefine;
+        uint64_t warned_ms; /* loop time at which a person heard what starting it here risks; 0: never */
         Question *question;
         Timer *again;
         unsigned times;
@@ -113,6 +115,35 @@ void migrate_give_lost(const QemuRun *run)
 {
         if (run->moving_nonce && run->moving_peer)
                 give(run->qemu, run->dom, run->moving_nonce, run->moving_peer, run->moving_flags);
+}
+
+int migrate_give_check_start(const Domain *dom, Error *err)
+{
+        QemuDriver *qemu = qemu_driver(dom->driver);
+        uint64_t now_ms = loop_now_ms(qemu->env.loop);
+
+        for (size_t i = 0; i < qemu->gifts.len; i++) {
+                Gift *gift = qemu->gifts.items[i];
+
+                if (!uuid_eq(&gift->uuid, &dom->uuid))
+                        continue;
+                if (gift->warned_ms && now_ms - gift->warned_ms <= MEANT_MS) {
+                        log_warning(
+                                "guest '%s': a person says that it starts here; the other host is not told to take "
+                                "what it has of it any more",
+                                dom->name);
+                        gift_free(gift);
+                        return 0;
+                }
+                gift->warned_ms = now_ms;
+                return err_set(
+                        err, ERR_OPERATION_INVALID,
+                        "guest '%s' was sent completely to another host before its QEMU here ended; that host was told to "
+                        "go on with it and has not said whether it does. If both run it, its disks are destroyed. Make sure "
+                        "that it is not there (virsh list --all); then say start once more within %d minutes",
+                        dom->name, MEANT_MS / 60000);
+        }
+        return 0;
 }
 
 void migrate_give_forget(QemuDriver *qemu)

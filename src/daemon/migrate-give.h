@@ -11,4 +11,9 @@
 void migrate_give(const Migration *m);
 /* The same for a guest that was moving when an earlier daemon ended, and has ended since. */
 void migrate_give_lost(const QemuRun *run);
+/*
+ * The guest is to be started here, not by a move. Refused while the other host may be taking it, unless somebody says so
+ * twice: then that host is not told any more.
+ */
+int migrate_give_check_start(const Domain *dom, Error *err);
 void migrate_give_forget(QemuDriver *qemu);

@@ -241,6 +241,6 @@ void migrate_recover_incoming(Domain *dom)
         log_info("guest '%s' had not arrived completely when an earlier droverd ended", dom->name);
         m->nonce = str_dup(qemu_run(dom)->nonce);
         m->postcopy = true;
-        m->resumed_us = 1; /* when is not known any more */
+        m->resumed_us = MIGRATE_RESUMED_SOMETIME;
         qemu_status_claim(qemu_run(dom), JOB_MIGRATION_IN, &m->claim, on_claimed, m);
 }

@@ -177,13 +177,16 @@ void question_new(Question **owner, Loop *loop, const char *kind, const Question
         AUTOFREE char *uri = str_format("tcp:%s", about->ask ?: "");
         AUTOFREE char *host = NULL;
         char uuid[UUID_TEXT_LEN + 1];
+        const char *boot;
         int port = 0;
 
         *q = (Question){
                 .owner = owner, .loop = loop, .fd = -1, .held = about->held, .answered = answered, .arg = arg
         };
         *owner = q;
-        q->text = str_format("%s %s %s\n", kind, uuid_format(about->uuid, uuid), about->nonce);
+        boot = about->ask ? strchr(about->ask, '/') : NULL;
+        q->text = str_format("%s %s %s%s%s\n", kind, uuid_format(about->uuid, uuid), about->nonce, boot ? " " : "",
+                             boot ? boot + 1 : "");
         if (about->ask && migrate_parse_uri(uri, &host, &port, NULL) == 0 && port) {
                 q->uri = mem_new(Uri);
                 *q->uri = (Uri){ .driver = str_dup("qemu"), .transport = URI_TCP, .host = TAKE(host) };

@@ -112,8 +112,10 @@ void transfer_on_event(Transfer *t, const QmpEvent *event, int64_t at_us)
                 transfer_look(t); /* the end of a pass is when figures mean most */
         if (event->type == QMP_EVENT_BLOCK_IO_ERROR)
                 on_io_error(t, &event->block_io_error);
-        if (event->type == QMP_EVENT_STOP)
+        if (event->type == QMP_EVENT_STOP) {
                 t->migration->stopped_us = at_us ? at_us : wall_clock_us();
+                t->migration->stopped_ms = loop_now_ms(t->loop);
+        }
         if (event->type != QMP_EVENT_MIGRATION)
                 return;
         status = event->migration.status;

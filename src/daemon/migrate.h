@@ -68,7 +68,7 @@ typedef struct MigrateDisk {
 typedef struct MigrateCookie {
         char *name, *hostname;
         Uuid uuid, host_uuid;
-        char *ask;          /* destination: host:port where the guest's fate can be asked, or NULL */
+        char *ask;          /* destination: host:port/boot where the guest's fate can be asked, or NULL */
         char *nonce;        /* known to the two daemons only, 32 hex digits; NULL: the other host is not drover */
         int nbd_port;       /* destination: of its NBD server; 0: none */
         int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
@@ -146,6 +146,8 @@ typedef enum MigrateFate {
  */
 void migrate_withdraw(Migration *m, void (*done)(void *arg, MigrateFate fate, const Error *failure), void *arg);
 
+enum { MIGRATE_RESUMED_SOMETIME = 1 }; /* resumed_us: it runs, and when it began to is not known any more */
+
 /* --- the two sides --- */
 
 typedef enum MigrateSide {
@@ -176,6 +178,7 @@ struct Migration {
         uint64_t downtime_ms;   /* 0: the configured first bound */
         Promise promise;        /* outgoing: how long it stands still at most */
         int64_t stopped_us;
+        uint64_t stopped_ms; /* the same in loop time, which nobody sets */
         bool was_running;
         char *ask; /* where the peer can be asked */
         /* incoming */

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "daemon/advice.h"
 #include "daemon/disk-sizes.h"
+#include "daemon/migrate-give.h"
 #include "daemon/nwfilter.h"
 #include "daemon/qemu-act.h"
 #include "daemon/qemu-agent.h"
@@ -488,7 +489,8 @@ void qemu_start(Domain *dom, DomainDef *def, const StartOptions *options, Driver
                 abandon(run, &err);
                 return;
         }
-        if (!options->incoming && advise_on_start(dom, def, "", &err) < 0) {
+        if ((!options->nonce && migrate_give_check_start(dom, &err) < 0) ||
+            (!options->incoming && advise_on_start(dom, def, "", &err) < 0)) {
                 abandon(run, &err);
                 return;
         }

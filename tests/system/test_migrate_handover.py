@@ -97,8 +97,9 @@ class Mover:
         return self.target.call(FINISH, frames.string(self.name) + frames.string(b"") + NONE + NONE + self.flags
                                 + struct.pack(">i", cancelled))
 
-    def confirm(self, cancelled):
-        self.source.send(frames.frame(CONFIRM, self.domain + frames.string(b"") + self.flags + struct.pack(">i", cancelled)))
+    def confirm(self, cancelled, cookie=b""):
+        self.source.send(frames.frame(CONFIRM, self.domain + frames.string(cookie) + self.flags
+                                      + struct.pack(">i", cancelled)))
 
     def leave(self):
         for link in (self.source, self.target):

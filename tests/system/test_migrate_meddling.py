@@ -4,12 +4,13 @@ Whatever that is, the guest never runs twice and is never lost (MIG-07; architec
 """
 import contextlib
 import re
+import shutil
 import signal
 import struct
 
 import frames
 import pytest
-from test_migrate_handover import BEGIN, LIVE, NONE, PAUSED, Mover, deaf, has_arrived, is_connected, runs_on_a_alone, runs_on_b_alone
+from test_migrate_handover import BEGIN, LIVE, NONE, PAUSED, Mover, Reader, deaf, has_arrived, is_connected, runs_on_a_alone, runs_on_b_alone, verify
 from test_migrate_refusals import TO_B, check_moved, guests_of, running, state_of
 from waiting import wait_for
 
@@ -67,6 +68,7 @@ def test_nobody_resumes_a_guest_while_its_rest_is_on_its_way(pair):
             pair.a.virsh("resume", "g")
         pair.b.kill(QEMU, signal.SIGCONT)
         assert mover.performed().status == frames.OK
+        wait_for("it has arrived", lambda: has_arrived(pair))
         mover.leave()
         runs_on_b_alone(pair, pulse)
 
@@ -237,6 +239,78 @@ def test_a_guest_destroyed_where_it_ran_does_not_go_on_at_home(pair):
         pair.a.virsh("resume", "g")
         pulse.wait("^beat", 60, pulse.mark())
         pair.a.virsh("destroy", "g")
+
+
+@pytest.mark.limit(180)
+def test_a_host_that_was_booted_denies_no_guest_that_it_may_have_run(pair):
+    """All that it knew of the guest went with the boot. It ran there and wrote to its disks: it does not go on from its past."""
+    with running(pair) as pulse:
+        mover = Mover(pair).perform()
+        wait_for("it has arrived", lambda: has_arrived(pair))
+        wait_for("it runs", lambda: state_of(pair.b, "g") == "running")
+        pair.daemon_b.kill()
+        pair.b.kill(QEMU)
+        shutil.rmtree(pair.b.path("/run/drover"))
+        mover.leave()
+        wait_for("a asks in vain", lambda: "does not say whether it runs it" in pair.daemon_a.log.read_text())
+        pair.daemon_b.start()
+        with running(pair, "other"):
+            pair.a.virsh("migrate", "--live", "other", TO_B)  # from now on b can be asked again
+            wait_for("a asks again", lambda: "before this host was booted" in pair.daemon_b.log.read_text())
+            assert state_of(pair.a, "g") == "paused"
+            pair.a.virsh("resume", "g")
+            verify(pulse)
+            for host, name in ((pair.a, "g"), (pair.b, "other")):
+                host.virsh("destroy", name)
+
+
+@pytest.mark.limit(180)
+@pytest.mark.parametrize("meant", [False, True], ids=["once", "twice"])
+def test_a_guest_that_is_being_given_away_is_started_only_when_that_is_meant(pair, meant):
+    """Its QEMU here died when all was sent: the other host is told to go on with it, and may do so at any moment."""
+    with running(pair, verb="define") as pulse:
+        mover = Mover(pair, LIVE | PAUSED).perform()
+        wait_for("it has arrived", lambda: has_arrived(pair))
+        pair.a.kill(QEMU)
+        wait_for("a sees it", lambda: guests_of(pair.a) == [])
+        with pytest.raises(LabError, match="that host was told to go on with it.*say start once more"):
+            pair.a.virsh("start", "g")
+        assert state_of(pair.a, "g") == "shut off"
+        if meant:
+            pair.b.virsh("destroy", "g")
+            pair.a.virsh("start", "g")
+        mover.leave()
+        if meant:
+            wait_for("it runs", lambda: state_of(pair.a, "g") == "running")
+            assert guests_of(pair.b, "--all") == []
+            pair.a.virsh("destroy", "g")
+        else:
+            wait_for("b takes it", lambda: "is taken over here" in pair.daemon_b.log.read_text())
+            pair.b.virsh("resume", "g")
+            verify(pulse)
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("hours", [1, -1])
+def test_the_pause_is_told_also_where_the_clocks_of_the_hosts_differ(pair, hours):
+    """As the time until the source heard that the guest runs; never as what the clocks are apart."""
+    with running(pair, verb="define") as pulse:
+        mover = Mover(pair).perform()
+        answer = mover.finish(False)
+        assert answer.status == frames.OK
+        ret = Reader(answer.payload)
+        assert ret.opaque() == b"g"
+        ret.take(16 + 4)
+        cookie = re.sub(rb"resumed-us='(\d+)'", lambda found: b"resumed-us='%d'" % (int(found[1]) + hours * 3600 * 10**6),
+                        ret.opaque())
+        mover.confirm(False, cookie)
+        assert mover.source.answer().status == frames.OK
+        mover.leave()
+        assert "the clocks of the two hosts differ" in pair.daemon_a.log.read_text()
+        told = pair.a.virsh("domjobinfo", "--completed", "g")
+        downtime, whole = (int(re.search(rf"{name}: +(\d+) +ms", told)[1]) for name in ("Total downtime", "Time elapsed"))
+        assert downtime < 600000 and whole < 600000, told
+        check_moved(pair, pulse)
 
 
 @pytest.mark.limit(120)
