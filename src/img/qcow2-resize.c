@@ -56,15 +56,26 @@ static int l1_move(Qcow2 *q, uint32_t n, uint64_t new_size, Error *err)
         return 0;
 }
 
-static int set_size(Qcow2 *q, uint64_t size, Error *err)
+/* Room in the L1 table for a disk of `size`; the header says `new_size` when the table is moved. */
+static int l1_reach(Qcow2 *q, uint64_t size, uint64_t new_size, bool *moved, Error *err)
 {
         uint64_t needed = l1_entries_for(q, size);
 
+        *moved = needed > q->h.l1_size;
         if (needed > QCOW2_MAX_L1_BYTES / 8)
                 return err_set(err, ERR_OVERFLOW, "'%s': %llu bytes are too many for clusters of %llu bytes",
                                q->file->name, (unsigned long long)size, (unsigned long long)q->cluster);
-        if (needed > q->h.l1_size)
-                return l1_move(q, (uint32_t)needed, size, err);
+        return *moved ? l1_move(q, (uint32_t)needed, new_size, err) : 0;
+}
+
+static int set_size(Qcow2 *q, uint64_t size, Error *err)
+{
+        bool moved;
+
+        if (l1_reach(q, size, size, &moved, err) < 0)
+                return -1;
+        if (moved)
+                return 0;
         q->h.size = size;
         return qcow2_header_store(q, err) < 0 ? -1 : image_file_flush(q->file, err);
 }
@@ -153,6 +164,50 @@ static int hide_backing(Image *image, uint64_t from, uint64_t to, Error *err)
         return qcow2_zero(image, from, MIN(below, to) - from, IMAGE_ZERO_UNMAP, err);
 }
 
+static int make_hidden_room(Image *image, uint64_t size, ImagePreallocation room, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        uint64_t old = image->size;
+        bool moved;
+        int r;
+
+        pthread_mutex_lock(&q->lock);
+        r = qcow2_commit(q, err);
+        if (r == 0)
+                r = qcow2_bitmaps_resize(q, old, size, err);
+        if (r == 0)
+                r = l1_reach(q, size, old, &moved, err);
+        qcow2_bitmaps_resized(q, r == 0);
+        if (r == 0)
+                image->size = size;
+        if (r == 0 && room != PREALLOCATE_OFF)
+                r = preallocate(q, old, size, room, err);
+        pthread_mutex_unlock(&q->lock);
+        /* Clusters that were placed hide it; the one that the old end is in is not among them. */
+        if (r == 0)
+                r = hide_backing(image, old, room == PREALLOCATE_OFF ? size : MIN(size, round_up(old, q->cluster)),
+                                 err);
+        return r < 0 ? -1 : qcow2_flush_all(q, err);
+}
+
+/* The backing image goes on behind the old end: what hides it is on the disk before the new size is. */
+static int grow_over_backing(Image *image, uint64_t size, ImagePreallocation room, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        uint64_t old = image->size;
+        int r = make_hidden_room(image, size, room, err);
+
+        if (r == 0) {
+                pthread_mutex_lock(&q->lock);
+                r = set_size(q, size, err);
+                q->broken |= r < 0; /* nobody knows which size is on disk */
+                pthread_mutex_unlock(&q->lock);
+        }
+        if (r < 0)
+                image->size = q->h.size = old;
+        return r;
+}
+
 int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err)
 {
         Qcow2 *q = qcow2_of(image);
@@ -165,6 +220,8 @@ int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
                 return -1;
         if (size < old && cut_off(image, size, err) < 0)
                 return -1;
+        if (size > old && image->backing && image->backing->size > old)
+                return grow_over_backing(image, size, room, err);
         pthread_mutex_lock(&q->lock);
         r = qcow2_commit(q, err);
         if (r == 0)
@@ -177,10 +234,6 @@ int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *er
         if (r == 0 && size > old && room != PREALLOCATE_OFF)
                 r = preallocate(q, old, size, room, err);
         pthread_mutex_unlock(&q->lock);
-        /* Clusters that were placed hide it; the one that the old end is in is not among them. */
-        if (r == 0 && size > old)
-                r = hide_backing(image, old, room == PREALLOCATE_OFF ? size : MIN(size, round_up(old, q->cluster)),
-                                 err);
         return r < 0 ? -1 : qcow2_flush_all(q, err);
 }
 

@@ -24,13 +24,15 @@ typedef struct Act {
         bool damaged; /* what is left may need the same repair again */
 } Act;
 
-/* What may stand below: "old" and "new" differ in some places, "same" shows what the overlay shows. */
-static uint8_t *old_bytes, *new_bytes, *same_bytes;
+/* What may stand below: "old" and "new" differ in some places, "same" shows what the overlay shows, "long" is longer. */
+static uint8_t *old_bytes, *new_bytes, *same_bytes, *long_bytes;
 
 static Image *below(const char *name)
 {
         uint8_t *bytes = str_eq(name, "old") ? old_bytes : str_eq(name, "new") ? new_bytes : same_bytes;
 
+        if (str_eq(name, "long"))
+                return image_open(memory_file_new(long_bytes, LARGER), IMAGE_FORMAT_RAW, 0, NULL);
         CHECK(bytes != same_bytes || strspn(name + 4, ".") + 4 == strlen(name));
         return image_open(memory_file_new(bytes, SIZE), IMAGE_FORMAT_RAW, 0, NULL);
 }
@@ -90,6 +92,11 @@ static int delete_snapshot(Image *image, Error *err)
 static int grow(Image *image, Error *err)
 {
         return image_resize(image, LARGER, PREALLOCATE_METADATA, err);
+}
+
+static int grow_sparsely(Image *image, Error *err)
+{
+        return image_resize(image, LARGER - 7 * 512, PREALLOCATE_OFF, err);
 }
 
 static int shrink(Image *image, Error *err)
@@ -224,6 +231,9 @@ static const Act acts[] = {
         { "snapshot -a", { QCOW2 }, with_snapshot, apply_snapshot, false },
         { "snapshot -d", { QCOW2 }, with_snapshot, delete_snapshot, false },
         { "resize, larger", { QCOW2 }, NULL, grow, false },
+        { "resize, larger, over a longer backing file", { OVERLAY("long") }, NULL, grow, false },
+        { "the same without preallocation", { OVERLAY("long") }, NULL, grow_sparsely, false },
+        { "the same in version 2", { OVERLAY("long"), .version = 2 }, NULL, grow_sparsely, false },
         { "resize, smaller", { QCOW2 }, NULL, shrink, false },
         { "amend compat=0.10", { QCOW2 }, NULL, lower_version, false },
         { "amend compat=1.1", { QCOW2, .version = 2 }, NULL, raise_version, false },
@@ -279,7 +289,7 @@ static void check_left(const Act *act, const ImageFile *file, size_t cut, unsign
                        const uint8_t *after)
 {
         Image *left = opened(memory_file_after_crash(file, cut, seed), IMAGE_WRITE | IMAGE_CHECKING);
-        size_t n = act->act == shrink ? SMALLER : SIZE;
+        size_t n = act->act == shrink ? SMALLER : LARGER; /* behind the end there are zeros */
         AUTO(Error) err = { 0 };
         uint8_t *view;
 
@@ -330,6 +340,8 @@ static void make_bases(void)
         for (size_t i = 0; i < SIZE; i += 50000)
                 memset(new_bytes + i, i % 3 ? 0 : 77, 700);
         same_bytes = mem_dup(old_bytes, SIZE);
+        long_bytes = mem_alloc(LARGER);
+        memset(long_bytes, 'l', LARGER);
         image = image_open(memory_file_new(same_bytes, SIZE), IMAGE_FORMAT_RAW, IMAGE_WRITE, NULL);
         CHECK_INT(plain_data(image, NULL), 0);
         CHECK_INT(image_read(image, 0, same_bytes, SIZE, NULL), 0);
@@ -341,6 +353,7 @@ static void free_bases(void)
         free(TAKE(old_bytes));
         free(TAKE(new_bytes));
         free(TAKE(same_bytes));
+        free(TAKE(long_bytes));
 }
 
 TEST(each_change_that_is_cut_off_at_any_write_has_happened_or_has_not)
