@@ -135,6 +135,8 @@ class Client(threading.Thread):
                 ("undefine", Known(None, False, False))])
         self.doing = f"{act} its own {known}"
         self.own = {known, after}
+        if act == "undefine":
+            self.own.add(known._replace(autostart=False))  # the mark goes first: a later guest of the name must not have it
         if act == "define":
             self.ask(self.conn.defineXML, definition(a, self.identity))
         else:
