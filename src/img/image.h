@@ -59,9 +59,11 @@ typedef struct ImageCreate {
         const char *adapter_type, *hardware_version, *tools_version; /* vmdk */
         bool compat6, zeroed_grain;                                  /* vmdk */
         uint64_t log_size;                                           /* vhdx */
-        bool zero_blocks; /* vhdx: taken, of no effect: what is not written has no block at all */
-        bool encrypt;     /* qcow2: with a LUKS header */
-        LuksOptions luks; /* of that, or of the luks format */
+        bool zero_blocks;          /* vhdx: taken, of no effect: what is not written has no block at all */
+        bool encrypt;              /* qcow2: with a LUKS header */
+        LuksOptions luks;          /* of that, or of the luks format */
+        bool nocow;                /* the file, of btrfs, is written in place */
+        uint64_t extent_size_hint; /* of the file, of XFS; 0: none */
 } ImageCreate;
 
 typedef enum ImageRepair {

@@ -28,7 +28,8 @@ static int store_differences(Rebase *r, uint64_t at, size_t n, Error *err)
 
                 while (to < n && memcmp(r->old + to, r->new + to, MIN(r->unit, n - to)) != 0)
                         to += MIN(r->unit, n - to);
-                if (to > from && bytes_are_zero(r->old + from, to - from)) {
+                /* Without a backing file the format may leave out what is zeros, which would then show the new one. */
+                if (to > from && image_backing(r->image) && bytes_are_zero(r->old + from, to - from)) {
                         if (image_zero(r->image, at + from, to - from, IMAGE_ZERO_UNMAP, err) < 0)
                                 return -1;
                 } else if (to > from && image_write(r->image, at + from, r->old + from, to - from, err) < 0) {
@@ -40,22 +41,38 @@ static int store_differences(Rebase *r, uint64_t at, size_t n, Error *err)
         return 0;
 }
 
+/* What shows below the image: zeros when it stands on nothing. */
+static int map_old(const Rebase *r, uint64_t at, uint64_t n, ImageExtent *ret, Error *err)
+{
+        if (image_backing(r->image))
+                return image_map_chain(image_backing(r->image), NULL, at, n, ret, err);
+        *ret = (ImageExtent){ .start = at, .length = n, .zero = true };
+        return 0;
+}
+
+static int read_old(const Rebase *r, uint64_t at, size_t n, Error *err)
+{
+        if (image_backing(r->image))
+                return image_read(image_backing(r->image), at, r->old, n, err);
+        memset(r->old, 0, n);
+        return 0;
+}
+
 static int rebase_extent(Rebase *r, uint64_t at, uint64_t n, Error *err)
 {
         while (n) {
                 ImageExtent old, new;
                 size_t step;
 
-                if (image_map_chain(image_backing(r->image), NULL, at, n, &old, err) < 0 ||
-                    image_map_chain(r->onto, NULL, at, n, &new, err) < 0)
+                if (map_old(r, at, n, &old, err) < 0 || image_map_chain(r->onto, NULL, at, n, &new, err) < 0)
                         return -1;
                 step = (size_t)MIN(MIN(old.length, new.length), MIN(n, (uint64_t)PIECE));
                 if (!old.zero || !new.zero) {
                         /* Whole units, so that nothing is stored in part. */
                         step = (size_t)MIN(round_up(step, r->unit), n);
                         step = MIN(step, (size_t)PIECE);
-                        if (image_read(image_backing(r->image), at, r->old, step, err) < 0 ||
-                            image_read(r->onto, at, r->new, step, err) < 0 || store_differences(r, at, step, err) < 0)
+                        if (read_old(r, at, step, err) < 0 || image_read(r->onto, at, r->new, step, err) < 0 ||
+                            store_differences(r, at, step, err) < 0)
                                 return -1;
                 }
                 at += step;
@@ -87,9 +104,8 @@ int image_rebase(Image *image, Image *onto, ImageProgress progress, void *arg, E
         Rebase r = { .image = image, .onto = onto };
         int result;
 
-        if (!image_backing(image))
-                return err_set(err, ERR_OPERATION_INVALID, "'%s' has no backing image to be moved from",
-                               image_name(image));
+        if (!image_backing(image) && !onto)
+                return 0;
         if (!onto)
                 return image_copy(image, image,
                                   &(CopyOptions){

@@ -5,8 +5,8 @@
 #include "img/compare.h"
 
 /*
- * Store in the image what its backing image shows and `onto` (NULL: none) would not, so that what the guest sees
- * stays the same. The header is not changed.
+ * Store in the image what its backing image (zeros when there is none) shows and `onto` (NULL: none) would not, so that
+ * what the guest sees stays the same. The header is not changed.
  */
 int image_rebase(Image *image, Image *onto, ImageProgress progress, void *arg, Error *err);
 /* Store what stands in the image above `base` of its chain in `to`, the base opened for writing. rate: bytes/s; 0: any. */

@@ -163,7 +163,7 @@ def test_encrypted_images_grow_shrink_and_keep_snapshots(tmp_path):
 
 def test_measure_counts_the_header(tmp_path):
     raw = fill(tmp_path / "raw", 5 << 20)
-    mine = json.loads(ours("measure", "--output=json", "-O", "luks", "--size", "5G"))
+    mine = json.loads(ours("measure", "--output=json", *SECRET, "-O", "luks", "-o", "key-secret=sec0", "--size", "5G"))
     assert mine == {"required": (5 << 30) + 2068480, "fully-allocated": (5 << 30) + 2068480}
     # stock measures an encrypted qcow2 by making it, and may find itself too slow: it says that of the plain one, and the
     # whole clusters of the header

@@ -139,6 +139,23 @@ def test_only_images_with_a_backing_file_are_rebased_and_the_format_is_noted(tmp
     stock("compare", "-f", "qcow2", "-F", "raw", top, raw)
 
 
+@pytest.mark.parametrize("options", ["compat=1.1", "compat=0.10", "extended_l2=on", "cluster_size=2M", "cluster_size=512"])
+def test_an_image_that_stood_on_nothing_hides_its_new_backing_file(tmp_path, options):
+    """IMG-16: what was zeros stays zeros, also in places that the image has not written."""
+    below, top, before = fill(tmp_path / "below", 9 * MIB), tmp_path / "top", tmp_path / "before"
+    stock("create", "-q", "-f", "qcow2", "-o", options, top, "8M")
+    for act in ("write -P 5 100k 700k", "write -z 2M 100k", "discard 200k 128k", "write -P 6 5M 512"):
+        run("qemu-io", "-f", "qcow2", "-c", act, top)
+    stock("convert", "-f", "qcow2", "-O", "raw", top, before)
+    ours("rebase", "-f", "qcow2", "-b", below, "-F", "raw", top)
+    assert info(top, "qemu-img")["backing-filename"] == str(below)
+    stock("compare", "-f", "qcow2", "-F", "raw", top, before)
+    ours("compare", "-f", "qcow2", "-F", "raw", top, before)
+    stock("check", "-q", "-f", "qcow2", top)
+    ours("rebase", "-f", "qcow2", "-b", "", top)
+    stock("compare", "-f", "qcow2", "-F", "raw", top, before)
+
+
 @pytest.mark.parametrize("format", ["raw", "qcow2"])
 def test_sizes_are_set_added_and_taken_and_a_loss_of_data_is_warned_of(tmp_path, format):
     """IMG-20, IMG-21, IMG-22, IMG-23, CON-16: qcow2 grows and, as raw does, shrinks only when it is asked for with --shrink."""

@@ -36,6 +36,25 @@ static void put_formats(Buf *to)
                 buf_format(to, "%s%s", f ? " " : "", image_format_name(f));
 }
 
+static const struct {
+        const char *name, *help;
+} usual_options[] = {
+        { "-f FMT, -O FMT, -F FMT",
+          "The format of the image, of the one that is made, of the backing file or second image. Without -f it "
+          "is guessed: never let that happen to an image that a guest has written." },
+        { "-o NAME=VALUE,...", "What a new image shall be like; -o help lists what the format takes." },
+        { "-p, -q", "Show how far it is (SIGUSR1 asks for it once); print nothing but errors." },
+        { "-t CACHE, -T CACHE", "The cache mode of what is written, and of what is read." },
+        { "-U", "Share an image that another process has locked; what it shows may change meanwhile." },
+        { "--object TYPE,id=ID,...",
+          "A secret or TLS credentials, also as an object of JSON; --object help lists the types." },
+        { "--image-opts", "The names are options: driver=qcow2,file.filename=PATH,encrypt.key-secret=ID." },
+        { "--output=human|json", "For people, or as qemu-img's JSON." },
+        { "--untrusted",
+          "Refuse an image that names other files or a server, before any of them is opened. What looks at an image's own "
+          "tables only (check, snapshot, amend, bitmap) leaves its backing file alone." },
+};
+
 void about_man_page(Buf *to)
 {
         buf_put_text(to, ".TH DROVER\\-IMG 1 \"\" \"drover " DROVER_VERSION "\" \"drover manual\"\n"
@@ -58,6 +77,14 @@ void about_man_page(Buf *to)
                 buf_put_text(to, ".\n");
                 if (str_eq((*each)->name, "serve"))
                         put_serve_options(to);
+        }
+        buf_put_text(to, ".SH OPTIONS OF MOST COMMANDS\n");
+        for (size_t i = 0; i < ARRAY_LEN(usual_options); i++) {
+                buf_put_text(to, ".TP\n.B ");
+                roff_put_text(to, usual_options[i].name);
+                buf_put_char(to, '\n');
+                roff_put_text(to, usual_options[i].help);
+                buf_put_char(to, '\n');
         }
         buf_put_text(to, ".SH CACHE MODES\n");
         roff_put_text(
@@ -118,7 +145,7 @@ void about_completion(Buf *to)
                      "    local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" options=\n"
                      "    COMPREPLY=()\n"
                      "    if ((COMP_CWORD == 1)); then\n"
-                     "        COMPREPLY=($(compgen -W \"--help --version");
+                     "        COMPREPLY=($(compgen -W \"--help --version --trace man completion");
         for (const Command *const *each = commands; *each; each++)
                 buf_format(to, " %s", (*each)->name);
         buf_put_text(to, "\" -- \"$word\"))\n        return\n    fi\n"
@@ -126,12 +153,15 @@ void about_completion(Buf *to)
                          "    -f|-F|-O|--format) COMPREPLY=($(compgen -W \"");
         put_formats(to);
         buf_put_text(
-                to, "\" -- \"$word\")); return ;;\n"
-                    "    -t|-T|--cache) COMPREPLY=($(compgen -W \"none writeback writethrough directsync unsafe\" -- "
-                    "\"$word\")); return ;;\n"
-                    "    --output) COMPREPLY=($(compgen -W \"human json\" -- \"$word\")); return ;;\n"
-                    "    esac\n"
-                    "    case ${COMP_WORDS[1]} in\n");
+                to,
+                "\" -- \"$word\")); return ;;\n"
+                "    -t|-T|--cache) COMPREPLY=($(compgen -W \"none writeback writethrough directsync unsafe\" -- "
+                "\"$word\")); return ;;\n"
+                "    --preallocation) COMPREPLY=($(compgen -W \"off metadata falloc full\" -- \"$word\")); return ;;\n"
+                "    -r) [[ ${COMP_WORDS[1]} == check ]] && { COMPREPLY=($(compgen -W \"leaks all\" -- \"$word\")); return; } ;;\n"
+                "    --output) COMPREPLY=($(compgen -W \"human json\" -- \"$word\")); return ;;\n"
+                "    esac\n"
+                "    case ${COMP_WORDS[1]} in\n");
         for (const Command *const *each = commands; *each; each++)
                 put_case(to, *each);
         buf_put_text(to, "    esac\n"

@@ -111,7 +111,13 @@ static int run(int argc, char **argv)
 
         args.source.policy.skip_backing = args.source.policy.untrusted || options_find(&args.options, "backing_file");
         if (r == 0 && options_help_wanted(&args.options)) {
-                r = options_help(args.source.format ?: "raw", &err);
+                ImageFormat format = IMAGE_FORMAT_QCOW2;
+
+                r = optind < argc || args.source.format
+                            ? source_format(&args.source, argv[optind], false, &format, &err)
+                            : err_set(&err, ERR_INVALID_ARG, "Expecting one image file name");
+                if (r == 0)
+                        r = options_amend_help(format, &err);
                 options_done(&args.options);
                 return r < 0 ? complain_err(&err) : 0;
         }

@@ -158,7 +158,7 @@ static int run(int argc, char **argv)
 const Command cmd_bitmap = {
         .name = "bitmap",
         .args = "(--merge SOURCE | --add | --remove | --clear | --enable | --disable)... [-b SOURCE_FILE [-F SOURCE_FMT]] "
-                "[-g GRANULARITY] [--object OBJECT] [--image-opts | -f FMT] FILENAME BITMAP",
+                "[-g GRANULARITY] [--object OBJECT] [--image-opts | -f FMT] [--untrusted] FILENAME BITMAP",
         .summary = "Change the dirty bitmaps of an image, one act after the other",
         .run = run,
 };

@@ -137,7 +137,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_commit = {
         .name = "commit",
-        .args = "[--object OBJECT] [--image-opts] [-q] [-f FMT] [-t CACHE] [-b BASE] [-r RATE] [-d] [-p] FILENAME",
+        .args = "[--object OBJECT] [--image-opts] [-q] [-f FMT] [-t CACHE] [-b BASE] [-r RATE] [-d] [-p] [--untrusted] FILENAME",
         .summary = "Move an overlay's content into its backing file",
         .run = run,
 };

@@ -357,7 +357,7 @@ static int run(int argc, char **argv)
         args.target.skip_flush = true; /* qemu-img's default too: -t unsafe */
         r = parse(argc, argv, &args, &err);
         if (r == 0 && options_help_wanted(&args.options))
-                r = options_help(args.format ?: "raw", &err);
+                r = options_help(args.format ?: "raw", optind < argc, &err);
         else if (r == 0)
                 r = convert(&args, argv + optind, (size_t)(argc - optind - 1), argv[argc - 1], &err);
         options_done(&args.options);

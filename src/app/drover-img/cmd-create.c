@@ -123,7 +123,7 @@ static int run(int argc, char **argv)
         int r = parse(argc, argv, &args, &err);
 
         if (r == 0 && options_help_wanted(&args.options)) {
-                r = options_help(args.format ?: "raw", &err);
+                r = options_help(args.format ?: "raw", optind < argc, &err);
                 options_done(&args.options);
                 return r < 0 ? complain_err(&err) : 0;
         }

@@ -115,7 +115,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_dd = {
         .name = "dd",
-        .args = "[--image-opts] [-U] [-f FMT] [-O OUTPUT_FMT] [bs=BLOCK_SIZE] [count=BLOCKS] [skip=BLOCKS] if=INPUT of=OUTPUT",
+        .args = "[--object OBJECT] [--image-opts] [-U] [--untrusted] [-f FMT] [-O OUTPUT_FMT] [bs=BLOCK_SIZE] [count=BLOCKS] [skip=BLOCKS] if=INPUT of=OUTPUT",
         .summary = "Copy blocks of an image, with dd's operands",
         .run = run,
 };

@@ -164,7 +164,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_map = {
         .name = "map",
-        .args = "[--object OBJECT] [--image-opts] [-f FMT] [--start-offset=N] [--max-length=N] [--output=human|json] [-U] "
+        .args = "[--object OBJECT] [--image-opts] [-f FMT] [--start-offset=N] [--max-length=N] [--output=human|json] [-U] [--untrusted] "
                 "FILENAME",
         .summary = "Show where the guest's bytes stand",
         .run = run,

@@ -58,10 +58,6 @@ static int move_content(const Args *args, Image *image, Error *err)
         Source below = { .format = args->backing_format, .policy = args->source.policy };
         Progress progress;
 
-        if (!image_backing(image))
-                return *args->backing ? err_set(err, ERR_OPERATION_UNSUPPORTED,
-                                                "'%s' has no backing file to be moved from", image_name(image))
-                                      : 0;
         if (*args->backing) {
                 path = image_path_beside(image_name(image), args->backing, err);
                 onto = path ? source_open(&below, path, 0, err) : NULL;
@@ -125,7 +121,7 @@ static int run(int argc, char **argv)
 const Command cmd_rebase = {
         .name = "rebase",
         .args = "[--object OBJECT] [--image-opts] [-U] [-q] [-f FMT] [-t CACHE] [-T SRC_CACHE] [-p] [-u] -b BACKING_FILE "
-                "[-F BACKING_FMT] FILENAME",
+                "[-F BACKING_FMT] [--untrusted] FILENAME",
         .summary = "Change the backing file; what the guest sees stays the same, unless -u",
         .run = run,
 };

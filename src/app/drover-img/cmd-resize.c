@@ -99,7 +99,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_resize = {
         .name = "resize",
-        .args = "[--object OBJECT] [--image-opts] [-f FMT] [--preallocation=PREALLOC] [-q] [--shrink] FILENAME [+|-]SIZE",
+        .args = "[--object OBJECT] [--image-opts] [-f FMT] [--preallocation=PREALLOC] [-q] [--shrink] [--untrusted] FILENAME [+|-]SIZE",
         .summary = "Make a disk longer or shorter",
         .run = run,
 };

@@ -94,7 +94,7 @@ static int run(int argc, char **argv)
 
 const Command cmd_snapshot = {
         .name = "snapshot",
-        .args = "[--object OBJECT] [--image-opts] [-U] [-q] [-l | -a SNAPSHOT | -c SNAPSHOT | -d SNAPSHOT] FILENAME",
+        .args = "[--object OBJECT] [--image-opts] [-U] [-q] [-l | -a SNAPSHOT | -c SNAPSHOT | -d SNAPSHOT] [--untrusted] FILENAME",
         .summary = "List, apply, create or delete snapshots inside an image",
         .run = run,
 };

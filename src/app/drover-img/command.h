@@ -24,6 +24,8 @@ extern const Command cmd_amend, cmd_bench, cmd_bitmap, cmd_check, cmd_commit, cm
 
 /* A sentence on stderr; control characters of names that stand in it are made visible. */
 void remark(const char *fmt, ...) PRINTF(1, 2);
+/* As it was called: drover-img, or what a link to it is named. */
+extern const char *program_name;
 /* "drover-img: sentence" on stderr, in the same way; returns 1. */
 int complain(const char *fmt, ...) PRINTF(1, 2);
 int complain_err(const Error *err);
@@ -125,9 +127,10 @@ int authz_add(Options *options, Error *err);
 void tls_creds_wipe(void);
 /* The creation options of a format. Strings stay those of `options`. */
 int options_apply(const Options *options, ImageFormat format, ImageCreate *how, Error *err);
-/* -o help: what the format takes, on stdout. */
+/* -o help: what the format takes, and the file if one is named; what can be changed in an image; on stdout. */
 bool options_help_wanted(const Options *options);
-int options_help(const char *format_name, Error *err);
+int options_help(const char *format_name, bool file_named, Error *err);
+int options_amend_help(ImageFormat format, Error *err);
 /* "Formatting ...": what is being made, as qemu-img says it. */
 void options_announce(const Options *options, const char *path, ImageFormat format, const ImageCreate *how);
 DEFINE_AUTO_VALUE(Options, options_done)

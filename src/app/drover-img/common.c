@@ -17,6 +17,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+const char *program_name = "drover-img";
+
 static void vremark(const char *before, const char *fmt, va_list ap) PRINTF(2, 0);
 static void vremark(const char *before, const char *fmt, va_list ap)
 {
@@ -39,7 +41,8 @@ int complain(const char *fmt, ...)
         va_list ap;
 
         va_start(ap, fmt);
-        vremark("drover-img: ", fmt, ap);
+        fprintf(stderr, "%s: ", program_name);
+        vremark("", fmt, ap);
         va_end(ap);
         return 1;
 }

@@ -13,10 +13,19 @@ const Command *const commands[] = {
         &cmd_measure, &cmd_rebase, &cmd_resize, &cmd_serve,    &cmd_snapshot, NULL,
 };
 
+/* Who calls it qemu-img looks for that name, and for the version whose options and output these are. */
+static void print_version(void)
+{
+        if (str_eq(program_name, "qemu-img"))
+                printf("qemu-img version 7.2.0 (drover-img " DROVER_VERSION ")\n");
+        else
+                printf("drover-img version " DROVER_VERSION "\n");
+}
+
 static void help(void)
 {
-        printf("drover-img version " DROVER_VERSION "\n"
-               "usage: drover-img [standard options] command [command options]\n"
+        print_version();
+        printf("usage: drover-img [standard options] command [command options]\n"
                "Disk images: create, convert, check and change them. Options are those of qemu-img.\n\n"
                "    '-h', '--help'       display this help and exit\n"
                "    '-V', '--version'    output version information and exit\n"
@@ -76,6 +85,8 @@ int main(int argc, char **argv)
         const Command *command;
         const char *name;
 
+        name = argc > 0 ? strrchr(argv[0], '/') : NULL;
+        program_name = name ? name + 1 : argc > 0 ? argv[0] : program_name;
         /* What QEMU's programs trace is of no meaning here. */
         while (argc > 1 && (str_eq(argv[1], "-T") || str_starts(argv[1], "--trace"))) {
                 int words = MIN(argc - 1, strchr(argv[1], '=') ? 1 : 2);
@@ -91,7 +102,7 @@ int main(int argc, char **argv)
                 return 0;
         }
         if (str_eq(name, "-V") || str_eq(name, "--version")) {
-                printf("drover-img version " DROVER_VERSION "\n");
+                print_version();
                 return 0;
         }
         if (str_eq(name, "man") || str_eq(name, "completion")) {

@@ -16,7 +16,9 @@
 #include "img/nbd.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,6 +127,24 @@ static int attach_files(NewImage *made, Image *image, Error *err)
         return 0;
 }
 
+/* What the file system may not know is of no consequence, as with qemu-img. */
+static void set_hints(const ImageFile *file, const ImageCreate *how)
+{
+        struct fsxattr attributes;
+        int fd = image_file_fd(file), flags;
+
+        if (how->nocow && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+                flags |= FS_NOCOW_FL;
+                ioctl(fd, FS_IOC_SETFLAGS, &flags);
+        }
+        if (how->extent_size_hint && how->extent_size_hint <= UINT32_MAX &&
+            ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0) {
+                attributes.fsx_xflags |= FS_XFLAG_EXTSIZE;
+                attributes.fsx_extsize = (uint32_t)how->extent_size_hint;
+                ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
+        }
+}
+
 static int make_data_file(NewImage *made, ImageCreate *how, bool in_place, const ChainPolicy *policy, Error *err)
 {
         AUTOFREE char *path = NULL;
@@ -164,6 +184,8 @@ Image *new_image_make(NewImage *made, const char *path, ImageFormat format, Imag
                         : make_temporary(made->path, &made->temporary, policy, err);
         if (!file)
                 return NULL;
+        if (made->temporary)
+                set_hints(file, how);
         if ((made->temporary && respect_old(made->path, file, policy, err) < 0) ||
             image_create(file, format, how, err) < 0) {
                 image_file_close(file);

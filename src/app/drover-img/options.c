@@ -188,11 +188,21 @@ static const OptionRow rows[] = {
         USUAL(PARALLELS, "cluster_size", UNIT, cluster_size, "1048576", "Parallels image cluster size"),
 };
 
+/* What the file of an image takes, whatever its format is. */
+static const OptionRow file_rows[] = {
+        ROW(RAW, "extent_size_hint", SIZE, extent_size_hint,
+            "In what steps a file of XFS takes room; 0: as it likes"),
+        ROW(RAW, "nocow", BOOL, nocow, "A file of btrfs is written in place"),
+};
+
 static const OptionRow *find_row(ImageFormat format, const char *name)
 {
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (rows[i].format == format && str_eq(rows[i].name, name))
                         return &rows[i];
+        for (size_t i = 0; i < ARRAY_LEN(file_rows); i++)
+                if (str_eq(file_rows[i].name, name))
+                        return &file_rows[i];
         return NULL;
 }
 
@@ -205,6 +215,7 @@ static const char *kind_text(OptionKind kind)
         case OPTION_NUMBER:
                 return "num";
         case OPTION_BOOL:
+        case OPTION_OLD_ENCRYPTION:
                 return "bool (on/off)";
         default:
                 return "str";
@@ -223,24 +234,70 @@ static int by_name(const void *a, const void *b)
         return strcmp((*x)->name, (*y)->name);
 }
 
-int options_help(const char *format_name, Error *err)
+static void print_row(const char *name, const char *kind, const char *help)
 {
-        const OptionRow *listed[ARRAY_LEN(rows)];
+        AUTOFREE char *value = str_format("%s=<%s>", name, kind);
+
+        printf("  %-22s - %s\n", value, help);
+}
+
+int options_help(const char *format_name, bool file_named, Error *err)
+{
+        const OptionRow *listed[ARRAY_LEN(rows) + ARRAY_LEN(file_rows)];
         ImageFormat format;
         size_t n = 0;
 
         if (image_format_from_name(format_name, &format, err) < 0)
                 return -1;
-        printf("Supported %s options:\n", format_name);
+        /* Those of the file are told when it is named; how much room raw takes at once is one of them. */
+        if (file_named)
+                printf("Supported options:\n");
+        else
+                printf("Supported %s options:\n", format_name);
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-                if (rows[i].format == format)
+                if (rows[i].format == format &&
+                    (file_named || format != IMAGE_FORMAT_RAW || rows[i].kind != OPTION_PREALLOCATION))
                         listed[n++] = &rows[i];
+        for (size_t i = 0; i < ARRAY_LEN(file_rows) && file_named; i++)
+                listed[n++] = &file_rows[i];
         qsort(listed, n, sizeof(listed[0]), by_name);
-        for (size_t i = 0; i < n; i++) {
-                char value[64];
+        for (size_t i = 0; i < n; i++)
+                print_row(listed[i]->name, kind_text(listed[i]->kind), listed[i]->help);
+        if (!file_named)
+                printf("\nThe protocol level may support further options.\n"
+                       "Specify the target filename to include those options.\n");
+        return 0;
+}
 
-                snprintf(value, sizeof(value), "%s=<%s>", listed[i]->name, kind_text(listed[i]->kind));
-                printf("  %-22s - %s\n", value, listed[i]->help);
+int options_amend_help(ImageFormat format, Error *err)
+{
+        static const char *const names[] = { "backing_file", "backing_fmt",    "compat",
+                                             "iter-time",    "lazy_refcounts", "size" };
+        static const struct {
+                const char *name, *kind, *help;
+        } keys[] = {
+                { "iter-time", "num", "Time to spend on a password in ms" },
+                { "keyslot", "num", "The one key slot to change" },
+                { "new-secret", "str", "ID of the secret with the password to take in" },
+                { "old-secret", "str", "ID of the secret with the password whose slots are changed" },
+                { "state", "str", "active: take the password in; inactive: shut the slots" },
+        };
+        bool qcow2 = format == IMAGE_FORMAT_QCOW2;
+
+        if (!qcow2 && format != IMAGE_FORMAT_LUKS)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED, "Format driver '%s' does not support option amendment",
+                               image_format_name(format));
+        printf("Amend options for '%s':\n", image_format_name(format));
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                const OptionRow *row = qcow2 ? find_row(format, names[i]) : NULL;
+
+                if (row)
+                        print_row(row->name, kind_text(row->kind), row->help);
+                for (size_t k = 0; k < ARRAY_LEN(keys) && str_eq(names[i], "iter-time"); k++) {
+                        AUTOFREE char *name = str_format("%s%s", qcow2 ? "encrypt." : "", keys[k].name);
+
+                        print_row(name, keys[k].kind, keys[k].help);
+                }
         }
         return 0;
 }
@@ -273,6 +330,8 @@ void options_announce(const Options *options, const char *path, ImageFormat form
         for (size_t i = 0; i < ARRAY_LEN(rows); i++)
                 if (rows[i].format == format)
                         announce_one(&rows[i], options_find(options, rows[i].name), how);
+        for (size_t i = 0; i < ARRAY_LEN(file_rows); i++)
+                announce_one(&file_rows[i], options_find(options, file_rows[i].name), how);
         printf("\n");
 }
 
