@@ -8,6 +8,7 @@
  */
 #include "daemon/qemu-save.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/define.h"
@@ -21,7 +22,7 @@
 
 #define STREAM_FD "drover-save"
 
-enum { LOOK_EVERY_MS = 500 };
+enum { LOOK_EVERY_MS = 500, AGAIN_MS = 100, MOST_RESUMES = 50 };
 
 struct Save {
         Domain *dom;  /* referenced */
@@ -32,6 +33,8 @@ struct Save {
         Fd state;  /* for QEMU; -1 once it has it */
         Fd commit; /* to the helper */
         Timer *look;
+        Timer *again; /* the guest is to go on, and QEMU is not ready for that */
+        unsigned resumes;
         QmpCall *query;
         MigrateStats stats;
         Error failure;
@@ -76,6 +79,7 @@ static void finish(Save *save)
         fd_close(&save->state);
         fd_close(&save->commit);
         timer_free(save->look);
+        timer_free(save->again);
         qmp_call_free(save->query);
         migrate_stats_done(&save->stats);
         free(save->path);
@@ -83,12 +87,36 @@ static void finish(Save *save)
         done(arg, err_is_set(&failure) ? &failure : NULL);
 }
 
-static void on_resumed(void *arg, const Error *failure UNUSED)
+static void let_go_on(void *arg);
+
+/* QEMU says that a migration failed a moment before it can take `cont`: until then it refuses that. */
+static void on_resumed(void *arg, const Error *failure)
+{
+        Save *save = arg;
+        bool refused = failure && !qmp_failure_is_unknown(failure);
+
+        if (refused && ++save->resumes < MOST_RESUMES) {
+                timer_free(save->again);
+                save->again = timer_new(save->run->qemu->env.loop, AGAIN_MS, let_go_on, save);
+                return;
+        }
+        if (refused)
+                log_error("guest '%s' stays paused after a save that failed: %s", save->dom->name, failure->text);
+        save->run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
+        finish(save);
+}
+
+static void let_go_on(void *arg)
 {
         Save *save = arg;
 
-        save->run->resume_reason = VIR_DOMAIN_RUNNING_UNPAUSED;
-        finish(save);
+        if (!save->run || !save->was_running || guest_state(save->run->guest) != GUEST_PAUSED ||
+            !guest_qmp(save->run->guest)) {
+                finish(save);
+                return;
+        }
+        save->run->resume_reason = VIR_DOMAIN_RUNNING_SAVE_CANCELED;
+        guest_resume(save->run->guest, on_resumed, save);
 }
 
 /* The first failure counts. QEMU is let finish with the stream before the guest goes on. */
@@ -99,15 +127,8 @@ static void give_up(Save *save, const Error *why)
         save->helper = helper_free(save->helper);
         fd_close(&save->commit);
         fd_close(&save->state);
-        if (save->sending || save->asking)
-                return;
-        if (!save->run || !save->was_running || guest_state(save->run->guest) != GUEST_PAUSED ||
-            !guest_qmp(save->run->guest)) {
-                finish(save);
-                return;
-        }
-        save->run->resume_reason = VIR_DOMAIN_RUNNING_SAVE_CANCELED;
-        guest_resume(save->run->guest, on_resumed, save);
+        if (!save->sending && !save->asking)
+                let_go_on(save);
 }
 
 static void ignore(void *arg UNUSED, const Error *failure UNUSED)

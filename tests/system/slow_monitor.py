@@ -1,5 +1,6 @@
 """Between droverd and a QEMU's monitor: commands that come late to QEMU, as they do on a busy machine."""
 import array
+import json
 import os
 import socket
 import threading
@@ -41,8 +42,7 @@ class SlowMonitor:
                 if not data:
                     break
                 if word and word in data:
-                    self.held += 1
-                    self._over.wait(self.delay_s)
+                    data = self._let_through(source, data)
                 target.sendmsg([data], extra)
                 for _, _, fds in extra:
                     for fd in array.array("i", fds):
@@ -55,6 +55,12 @@ class SlowMonitor:
             except OSError:
                 pass
 
+    def _let_through(self, _source, data):
+        """What reaches QEMU of what holds the word."""
+        self.held += 1
+        self._over.wait(self.delay_s)
+        return data
+
     def close(self):
         """After the daemon or QEMU has ended."""
         self._over.set()
@@ -62,3 +68,24 @@ class SlowMonitor:
         self._listener.close()
         for thread in self._threads:
             thread.join(10)
+
+
+class RefusingMonitor(SlowMonitor):
+    """The first `cont`s are refused, in the words of a QEMU whose migration has just failed."""
+
+    def __init__(self, path, times):
+        self.left = times
+        super().__init__(path, '"cont"', 0)
+
+    def _let_through(self, source, data):
+        rest, text = b"", data.decode().lstrip()
+        while text:
+            command, end = json.JSONDecoder().raw_decode(text)
+            if command["execute"] == "cont" and self.left:
+                self.left -= 1
+                error = {"class": "GenericError", "desc": "Migration is not finalized yet"}
+                source.sendall(json.dumps({"id": command["id"], "error": error}).encode() + b"\n")
+            else:
+                rest += text[:end].encode() + b"\n"
+            text = text[end:].lstrip()
+        return rest

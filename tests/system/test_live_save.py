@@ -9,6 +9,7 @@ import libvirt
 import pytest
 
 from live import hold, linux, start, state, wait_state
+from slow_monitor import RefusingMonitor
 from waiting import wait_for
 
 
@@ -150,24 +151,48 @@ def helper_of(daemon):
     return next(map(int, children.stdout.split()), None)
 
 
-def test_an_abort_lets_the_guest_go_on(daemon, guest, tmp_path):
+def hold_a_save(daemon, guest, image):
+    """A save that stands still: its thread, and what it said when it is over."""
     said = []
     while True:  # until what writes the file is caught at it
-        saving = threading.Thread(target=lambda: said.append(daemon.virsh("save", guest, tmp_path / "image", check=False)))
+        saving = threading.Thread(target=lambda: said.append(daemon.virsh("save", guest, image, check=False)))
         saving.start()
         if hold(lambda: helper_of(daemon), saving):
             break
         saving.join()
-        daemon.virsh("restore", tmp_path / "image")
-        (tmp_path / "image").unlink()
+        daemon.virsh("restore", image)
+        image.unlink()
     wait_state(daemon, guest, "paused (saving)")
     wait_for("the job", lambda: "Save" in daemon.virsh("domjobinfo", guest))
+    return saving, said
+
+
+def abort_a_save(daemon, guest, image):
+    saving, said = hold_a_save(daemon, guest, image)
     daemon.virsh("domjobabort", guest)
     saving.join()
     assert "canceled by a client" in said[-1]
-    assert not (tmp_path / "image").exists()
+    assert not image.exists()
     wait_state(daemon, guest, "running (save canceled)")
     beat(daemon)
+
+
+def test_an_abort_lets_the_guest_go_on(daemon, guest, tmp_path):
+    abort_a_save(daemon, guest, tmp_path / "image")
+
+
+def test_a_guest_goes_on_also_when_qemu_is_not_ready_for_that_at_first(daemon, guest, tmp_path):
+    """QEMU says that its migration failed a moment before it takes `cont`."""
+    identity = daemon.virsh("domuuid", guest).strip()
+    daemon.process.kill()
+    daemon.process.wait()
+    monitor = RefusingMonitor(daemon.base / f"run/guests/{identity}/monitor", 3)
+    daemon.start()
+    wait_for("the daemon knows the guest", lambda: "running" in state(daemon, guest))
+    abort_a_save(daemon, guest, tmp_path / "image")
+    assert monitor.left == 0
+    daemon.virsh("destroy", guest)
+    monitor.close()
 
 
 def test_a_damaged_image_is_refused_before_anything_is_touched(daemon, guest, tmp_path):
