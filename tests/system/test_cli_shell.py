@@ -101,6 +101,7 @@ def test_a_reader_that_goes_away_is_not_complained_about(uri):
 
 
 def test_stop_gets_a_hint(uri):
+    """CON-51."""
     assert "'shutdown'" in drover(uri, "stop test").err and "'destroy'" in drover(uri, "stop test").err
 
 

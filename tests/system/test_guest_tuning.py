@@ -87,6 +87,20 @@ def test_weight_of_its_disks(create):
     assert "700" in setting(pid, "blkio", "blkio.bfq.weight", "io.bfq.weight")
 
 
+def test_what_a_call_sets_is_in_the_guests_own_group(create, daemon):
+    """MEM-09: schedinfo, memtune and blkiotune of one guest change its files and nobody else's."""
+    pid, other = create(""), create("")
+    before = [setting(other, "cpu", "cpu.shares", "cpu.weight"), setting(other, "memory", "memory.limit_in_bytes", "memory.max")]
+    daemon.virsh("schedinfo", "t0", "--live", "cpu_shares=2048")
+    daemon.virsh("memtune", "t0", "--live", "--hard-limit", "900M")
+    assert setting(pid, "cpu", "cpu.shares", "cpu.weight") in ("2048", "79", "200")
+    assert setting(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(900 << 20)
+    assert before == [setting(other, "cpu", "cpu.shares", "cpu.weight"),
+                      setting(other, "memory", "memory.limit_in_bytes", "memory.max")]
+    daemon.virsh("blkiotune", "t0", "--live", "--weight", "700")
+    assert "700" in setting(pid, "blkio", "blkio.bfq.weight", "io.bfq.weight")
+
+
 def test_nodes_of_the_host(create):
     pid = create("<numatune><memory mode='strict' nodeset='0'/></numatune>")
     assert setting(pid, "cpuset", "cpuset.mems", "cpuset.mems") == "0"

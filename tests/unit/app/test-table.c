@@ -7,7 +7,7 @@
 
 #include <locale.h>
 
-TEST(tables_look_as_virsh_prints_them)
+TEST(tables_look_as_virsh_prints_them) /* CON-71 */
 {
         AUTO(Table) *table = table_new(TITLES("Id#", "Name", "State"));
         AUTO(Buf) text = { 0 };
