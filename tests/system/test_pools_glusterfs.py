@@ -31,7 +31,7 @@ NO_CLIENTS = until("! pidof glusterfs > /run/clients")  # which are other progra
 def fixture_host(tmp_path_factory):
     with Machine(packages=PACKAGES, disks=disks(tmp_path_factory, [128])) as machine:
         machine.run(["sh", "-c", SERVER])
-        yield Inside(machine)
+        yield Inside(machine, storage_timeout=30)
 
 
 def test_a_volume_is_mounted_and_its_files_are_volumes(host):
@@ -87,3 +87,23 @@ def test_a_pool_of_the_volume_itself_leaves_no_mount_and_no_process(host):
     assert "boot" not in host.virsh("vol-list g")
     host.virsh("pool-destroy g")
     host.shell(NO_CLIENTS)
+
+
+def test_a_server_that_hangs_holds_up_its_own_pools_only(host):
+    """Mounted or not: names are still known, other pools and guests go on, the next daemon starts, and both come back with it."""
+    host.virsh("pool-start n", "vol-create-as n kept 1M", "pool-start g", "pool-create-as d dir --target /srv/other --build",
+               "vol-create-as d boot 1M", f"vol-upload boot {payload.build(4, 1, 10)} --pool d")
+    asks = "(virsh pool-refresh {0} > /run/said.{0} 2>&1; echo over >> /run/said.{0}) < /dev/null > /dev/null 2>&1 &"
+    host.shell("kill -STOP $(pidof glusterfsd) && " + " ".join(asks.format(pool) for pool in "ng"))
+    there, also, *_ = host.ask("vol-list n", "vol-list g", "vol-path kept n")
+    assert names(there) == names(also) == {"kept"}
+    host.guest("o", "d", "boot")
+    host.virsh("destroy o", "pool-refresh d", "vol-delete boot d", "pool-destroy d", "pool-list")
+    said = host.shell(" && ".join(until(f"grep -qs over /run/said.{pool}") for pool in "ng") + "; cat /run/said.n /run/said.g")
+    assert all(f"storage pool '{pool}' is not responding" in said for pool in "ng"), said
+    host.restart()
+    host.shell(" && ".join(until(f"grep -q \"storage pool '{pool}' is not responding\" /run/droverd.log") for pool in "ng"))
+    assert {"n", "g"} <= set(host.virsh("pool-list --name").split())
+    host.shell("kill -CONT $(pidof glusterfsd); " + " && ".join(until(f"virsh -q pool-refresh {pool} > /run/said 2>&1") for pool in "ng"))
+    host.virsh("vol-info kept n", "vol-info kept g", "vol-delete kept n", "pool-destroy n", "pool-destroy g")
+    assert TARGET + " " not in host.shell(f"{NO_CLIENTS}; cat /proc/mounts")
