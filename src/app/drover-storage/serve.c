@@ -53,11 +53,33 @@ static void put_record(char kind, const char *fmt, ...)
         putchar('\0');
 }
 
+/* Without the lines and blanks between elements, which cost the daemon a node each. */
+static void drop_layout(Buf *xml)
+{
+        char *to = xml->data;
+
+        for (const char *at = xml->data, *end = at + xml->len; at < end;) {
+                const char *next = memchr(at, '>', (size_t)(end - at));
+                size_t n = (size_t)((next ? next + 1 : end) - at), blanks = 0;
+
+                memmove(to, at, n);
+                to += n;
+                at += n;
+                if (at < end && *at == '\n')
+                        blanks = 1 + strspn(at + 1, " ");
+                if (at + blanks == end || at[blanks] == '<')
+                        at += blanks;
+        }
+        *to = '\0';
+        xml->len = (size_t)(to - xml->data);
+}
+
 static void put_volume(void *arg UNUSED, const VolumeDef *def)
 {
         AUTO(Buf) xml = { 0 };
 
         volume_def_format(def, &xml);
+        drop_layout(&xml);
         put_record('V', "%s", buf_text(&xml));
 }
 

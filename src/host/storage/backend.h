@@ -149,6 +149,8 @@ int storage_rescan_directory(const char *dir, StorageKnown *known, StorageFound 
 int storage_directory_figures(const char *dir, StorageFigures *ret, Error *err);
 int storage_remove_file(const char *dir, const char *name, Error *err); /* one that is gone is fine */
 
+/* A file to which nothing was ever written, from what is known of it already; NULL: it must be opened. */
+VolumeDef *storage_look_at_stat(const char *dir, const char *name, const struct stat *st);
 /* What stands under this name of the directory; *ret NULL: no volume. Format and size are told by its header. */
 int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err);
 /* Names of what volumes are while they are made, what an upload overwrites, what NFS still holds: none is a volume. */

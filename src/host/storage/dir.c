@@ -49,8 +49,9 @@ static void scan_file(const DirectoryScan *scan, int dir, const char *name)
                 scan->same(scan->arg, name);
                 return;
         }
+        def = told ? storage_look_at_stat(scan->path, name, &st) : NULL;
         /* one file that cannot be read hides no others */
-        if (storage_look_at_file(scan->path, name, &def, NULL) < 0 || !def)
+        if (!def && (storage_look_at_file(scan->path, name, &def, NULL) < 0 || !def))
                 return;
         scan->found(scan->arg, def);
         if (told)

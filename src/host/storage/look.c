@@ -200,6 +200,34 @@ static bool is_all_hole(const struct stat *st)
         return S_ISREG(st->st_mode) && !st->st_blocks && st->st_size > LARGEST_IN_INODE;
 }
 
+static VolumeDef *describe_file(const char *path, const char *name, const struct stat *st, int fd)
+{
+        VolumeDef *def = storage_new_volume(path, name, NULL);
+
+        describe_stat(def, st, fd);
+        def->type = S_ISREG(st->st_mode)   ? VOLUME_TYPE_FILE
+                    : S_ISDIR(st->st_mode) ? VOLUME_TYPE_DIR
+                                           : VOLUME_TYPE_BLOCK;
+        if (S_ISDIR(st->st_mode)) {
+                def->target.format = "dir";
+                return def;
+        }
+        def->target.format = "raw";
+        def->capacity_bytes = def->physical_bytes = (uint64_t)st->st_size;
+        def->allocation_bytes = (uint64_t)st->st_blocks * 512;
+        return def;
+}
+
+VolumeDef *storage_look_at_stat(const char *dir, const char *name, const struct stat *st)
+{
+        AUTOFREE char *path = NULL;
+
+        if (!is_all_hole(st) || has_labels() || storage_is_unfinished(name))
+                return NULL;
+        path = str_format("%s/%s", dir, name);
+        return describe_file(path, name, st, -1);
+}
+
 int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err)
 {
         AUTOFREE char *path = str_format("%s/%s", dir, name);
@@ -218,29 +246,15 @@ int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Err
                 return storage_fail(err, errno, path, "cannot open volume '%s'", path);
         if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISDIR(st.st_mode))
                 return 0;
-        def = storage_new_volume(path, name, NULL);
-        describe_stat(def, &st, fd);
-        def->type = S_ISREG(st.st_mode)   ? VOLUME_TYPE_FILE
-                    : S_ISDIR(st.st_mode) ? VOLUME_TYPE_DIR
-                                          : VOLUME_TYPE_BLOCK;
-        if (S_ISDIR(st.st_mode)) {
-                def->target.format = "dir";
-                *ret = TAKE(def);
-                return 0;
-        }
-        def->capacity_bytes = def->physical_bytes = (uint64_t)st.st_size;
-        def->allocation_bytes = (uint64_t)st.st_blocks * 512;
+        def = describe_file(path, name, &st, fd);
         if (S_ISBLK(st.st_mode) && measure_device(def, fd, err) < 0)
                 return -1;
-        if (is_all_hole(&st)) {
-                def->target.format = "raw";
-                *ret = TAKE(def);
-                return 0;
+        if (!S_ISDIR(st.st_mode) && !is_all_hole(&st)) {
+                file = image_file_from_fd(fd_take(&fd), path, false, err);
+                if (!file)
+                        return -1;
+                describe_image(def, file);
         }
-        file = image_file_from_fd(fd_take(&fd), path, false, err);
-        if (!file)
-                return -1;
-        describe_image(def, file);
         *ret = TAKE(def);
         return 0;
 }

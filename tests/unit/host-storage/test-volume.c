@@ -154,3 +154,41 @@ TEST(a_device_has_the_name_of_the_link_to_it_as_soon_as_there_is_one)
                 found = storage_stable_path(s.pool, "/dev/null");
         }
 }
+
+/* What holds nothing is the same volume whether it is opened or not; whatever else there is has to be. */
+TEST(a_file_that_is_all_hole_is_told_without_being_opened)
+{
+        static const struct {
+                const char *name, *command;
+                bool told;
+        } rows[] = { { "hole", "truncate -s 1M", true },
+                     { "small", "truncate -s 4K", false },
+                     { "full", "dd if=/dev/zero bs=64K count=2 conv=fsync status=none of=", false },
+                     { ".drover-part-x", "truncate -s 1M", false },
+                     { "dir", "mkdir", false } };
+        bool labels = access("/sys/fs/selinux/enforce", F_OK) == 0;
+        AUTO(Scene) s = { 0 };
+
+        scene_init(&s);
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTOFREE char *path = str_format("%s/%s", s.dir, rows[i].name);
+                AUTOFREE char *command = str_format("%s%s%s", rows[i].command,
+                                                    str_ends(rows[i].command, "=") ? "" : " ", path);
+                AUTO(VolumeDef) *told = NULL;
+                AUTO(VolumeDef) *opened = NULL;
+                AUTO(Buf) a = { 0 };
+                AUTO(Buf) b = { 0 };
+                struct stat st;
+
+                CHECK_INT(system(command), 0);
+                CHECK_INT(stat(path, &st), 0);
+                told = storage_look_at_stat(s.dir, rows[i].name, &st);
+                CHECK_INT(told != NULL, rows[i].told && !labels);
+                if (!told)
+                        continue;
+                CHECK_INT(storage_look_at_file(s.dir, rows[i].name, &opened, NULL), 0);
+                volume_def_format(told, &a);
+                volume_def_format(opened, &b);
+                CHECK_STR(buf_text(&a), buf_text(&b));
+        }
+}
