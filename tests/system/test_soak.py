@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import threading
 import uuid
 
@@ -29,13 +30,6 @@ OWN = [str(uuid.uuid4()) for _ in range(CLIENTS)]
 REFUSALS = {libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_OPERATION_FAILED,
             libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_ABORTED}
 REMOVE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-
-
-@pytest.fixture()
-def daemon():
-    daemon = MortalDaemon()
-    yield daemon
-    daemon.stop()
 
 
 class Gone(Exception):
@@ -203,13 +197,31 @@ class Soak:
             raise AssertionError(f"client {client.number}: {client.doing}") from client.broken
 
 
+@pytest.fixture()
+def soak():
+    daemon = MortalDaemon()
+    soak = Soak(daemon)
+    yield soak
+    soak.is_over.set()
+    if daemon.process.poll() is None:
+        for client in soak.clients:
+            client.join(PATIENCE_S)
+    for pid in [pid for identity in identities() for pid in processes(identity)]:  # of a test that failed
+        os.kill(pid, signal.SIGKILL)
+    daemon.stop()
+
+
+def identities():
+    return [*OWN, *(identity for _, identity in SHARED)]
+
+
 def names_in(directory, ending):
     return sorted(path.name[:-len(ending)] for path in directory.glob(f"*{ending}"))
 
 
 def qemus():
     """The UUID of each QEMU that runs a guest of this test: one that runs twice is there twice."""
-    return sorted(identity for identity in [*OWN, *(identity for _, identity in SHARED)] for _ in processes(identity))
+    return sorted(identity for identity in identities() for _ in processes(identity))
 
 
 def listed(daemon):
@@ -250,8 +262,8 @@ def agree(daemon):
         raise AssertionError(f"told {told()}\nfound {found()}\n{daemon.said()[-4000:]}") from late
 
 
-def test_many_clients_change_the_same_guests_while_the_daemon_is_killed(daemon):
-    soak = Soak(daemon)
+def test_many_clients_change_the_same_guests_while_the_daemon_is_killed(soak):
+    daemon = soak.daemon
     moments = random.Random(SEED)
     for client in soak.clients:
         client.start()
