@@ -139,6 +139,22 @@ def test_check_says_the_same(files, name):
     assert mine[:2] == theirs[:2]
 
 
+@pytest.mark.parametrize("name, status", [("v3", 0), ("vdi", 0), ("leaking", 3), ("corrupt", 2), ("raw", 63), ("missing", 1)])
+def test_check_tells_by_its_status_what_it_found(files, name, status):
+    """IMG-01"""
+    code, _, error = said(OURS, files, ["check", name])
+    assert code == status
+    assert status != 63 or "does not support checks" in error
+
+
+@pytest.mark.parametrize("words", ["convert -p -O qcow2 filled new", "rebase -p -b raw -F raw overraw", "commit -p over"])
+def test_progress_rises_from_nothing_to_all(files, tmp_path, words):
+    """IMG-04"""
+    code, printed, _ = on_copies(OURS, files, tmp_path / "there", words.split())
+    shares = [float(share) for share in re.findall(r"\((\d+\.\d\d)/100%\)", printed)]
+    assert code == 0 and shares == sorted(shares) and shares[0] == 0 and shares[-1] == 100
+
+
 @pytest.mark.parametrize("name", [name for name in IMAGES if name not in ("locked", "luks", *MAPPED_BY_US)])
 def test_map_says_the_same(files, name):
     same_json(*both(files, "map", "--output=json", name))
