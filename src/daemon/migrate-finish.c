@@ -169,6 +169,10 @@ static void answer_finish(Migration *m)
                 call_reply(call, &(WireDomainMigrateFinish3ParamsRet){ .dom = call_wire_domain(dom),
                                                                        .n_cookie_out = (uint32_t)text.len,
                                                                        .cookie_out = (const uint8_t *)text.data });
+        if (!m->told_started && !m->resumed_us) { /* it has arrived paused */
+                migrate_tell_started(m);
+                event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_SUSPENDED, VIR_DOMAIN_EVENT_SUSPENDED_PAUSED);
+        }
         m->stats.type = VIR_DOMAIN_JOB_COMPLETED;
         m->stats.ended_ms = loop_now_ms(dom->driver->daemon->loop);
         domain_keep_stats(dom, &m->stats);
@@ -345,11 +349,19 @@ void migrate_settle_unattended(Migration *m)
                 migrate_settle_arrived(m);
 }
 
+void migrate_tell_started(Migration *m)
+{
+        if (m->side != MIGRATE_IN || m->told_started)
+                return;
+        m->told_started = true;
+        event_domain_lifecycle(m->dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_MIGRATED);
+}
+
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us)
 {
         if (event->type == QMP_EVENT_RESUME && !m->resumed_us) {
                 m->resumed_us = at_us;
-                event_domain_lifecycle(m->dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_MIGRATED);
+                migrate_tell_started(m);
                 if (m->finishing && m->runs_by_itself && m->arrived && !m->withdrawal)
                         settle(m);
                 else

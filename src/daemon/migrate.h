@@ -184,6 +184,7 @@ struct Migration {
         /* incoming */
         int port, nbd_port;
         bool is_new; /* prepare made the Domain */
+        bool told_started;
         bool arrived;
         bool failed;         /* its memory did not come completely: it never runs here */
         bool runs_by_itself; /* as soon as its memory is here; else finish says when */
@@ -215,6 +216,8 @@ void migrate_recover(Domain *dom, const char *nonce, const char *peer, uint32_t 
 void migrate_settle_alone(Migration *m);
 /* The same when it has just given no answer. */
 void migrate_ask_later(Migration *m);
+/* Clients hear that it is here, before they hear what it does. */
+void migrate_tell_started(Migration *m);
 void migrate_incoming_event(Migration *m, const QmpEvent *event, int64_t at_us);
 /* Ends it on this side, giving the slot back. Returns NULL. */
 Migration *migration_free(Migration *migration);

@@ -48,6 +48,8 @@ static void on_running(QemuRun *run, GuestState from, GuestCause cause)
                 event_domain_lifecycle(dom, VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_STARTED_WAKEUP);
                 return;
         }
+        if (run->migration)
+                migrate_tell_started(run->migration);
         if (cause == GUEST_CAUSE_MIGRATION && run->migration && migrate_is_torn(run->migration))
                 domain_resumed(dom, VIR_DOMAIN_RUNNING_POSTCOPY, VIR_DOMAIN_EVENT_RESUMED_POSTCOPY);
         else if (cause == GUEST_CAUSE_MIGRATION)

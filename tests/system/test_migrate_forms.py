@@ -5,7 +5,7 @@ import threading
 import libvirt
 import pytest
 from test_migrate_refusals import TO_B, add_disk, check_moved, guests_of, running, state_of
-from waiting import wait_for
+from waiting import EventLoop, Lifecycle, wait_for
 
 from lab.paths import PROGRAMS, LabError
 
@@ -88,3 +88,28 @@ def test_an_image_that_cannot_take_the_copy_is_refused(pair):
         pair.b.run(["qemu-img", "create", "-q", "-f", "qcow2", "/var/lib/disk.qcow2", "8M"])
         refused("size")
         pulse.wait("^beat", 60, pulse.mark())
+
+
+@pytest.mark.limit(180)
+@pytest.mark.parametrize("options, here, there", [
+    ([], [], [("STARTED", "MIGRATED"), ("RESUMED", "MIGRATED")]),
+    (["--suspend"], [], [("STARTED", "MIGRATED"), ("SUSPENDED", "PAUSED")]),
+    (["--persistent", "--undefinesource", "--p2p"], [("UNDEFINED", "REMOVED")],
+     [("STARTED", "MIGRATED"), ("RESUMED", "MIGRATED"), ("DEFINED", "ADDED")])], ids=["live", "suspend", "persistent"])
+def test_the_events_of_a_move_come_in_the_order_that_clients_know(pair, options, here, there):
+    """As libvirtd 9.0 tells them: the guest is there before it does anything, also one that arrives paused."""
+    def numbers(*names):
+        return [(getattr(libvirt, f"VIR_DOMAIN_EVENT_{event}"), getattr(libvirt, f"VIR_DOMAIN_EVENT_{event}_{detail}"))
+                for event, detail in names]
+
+    EventLoop.start()
+    conns = [libvirt.open(daemon.uri) for daemon in (pair.daemon_a, pair.daemon_b)]
+    with running(pair, verb="define" if here else "create"):
+        source, target = (Lifecycle(conn) for conn in conns)
+        pair.a.virsh("migrate", "--live", *options, "g", TO_B)
+        for side, wanted in ((source, numbers(("SUSPENDED", "MIGRATED"), ("STOPPED", "MIGRATED"), *here)),
+                             (target, numbers(*there))):
+            wait_for("its events", lambda side=side, wanted=wanted: [entry[2:] for entry in side.events] == wanted)
+            side.close()
+    for conn in conns:
+        conn.close()
