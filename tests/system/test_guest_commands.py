@@ -361,7 +361,10 @@ def test_what_is_printed_is_valid_by_the_schemas_of_stock_tools(say, daemon, gue
                                 ("domaincaps", "domcapabilities"), ("network", "net-dumpxml n"), ("storagepool", "pool-dumpxml p"),
                                 ("storagepoolcaps", "pool-capabilities"), ("storagevol", "vol-dumpxml other p"),
                                 ("secret", f"secret-dumpxml {secret}"), ("interface", "iface-dumpxml lo")):
-            (files / "said.xml").write_text(say(command))
+            said = say(command)
+            if schema == "capability":  # which, unlike that of guests, knows no processor with sse4.1 by its name in libvirt
+                said = said.replace("<feature name='sse4.", "<feature name='sse4_")
+            (files / "said.xml").write_text(said)
             done = subprocess.run(["virt-xml-validate", files / "said.xml", schema], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     finally:
