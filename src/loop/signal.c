@@ -1,8 +1,8 @@
 /*
  * loop/signal.c - signals as turns of the loop
  *
- * Each watch has a descriptor of its own, so that freeing one changes nothing for the others. The signal stays blocked
- * for the process: one that comes later must not end it by default.
+ * Each watch has a descriptor of its own, so that freeing one changes nothing for the others. A signal that was not blocked
+ * before its watch is not blocked after it either.
  */
 #include "base/fd.h"
 #include "base/mem.h"

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 import libvirt
 import pytest
 
+import schemas
+
 
 def host_cpu(conn):
     cpu = ET.fromstring(conn.getCapabilities()).find("./host/cpu")
@@ -57,6 +59,6 @@ def test_capabilities_are_valid_by_the_schema_of_stock_tools(conn, tmp_path):
     schema = pathlib.Path("/usr/share/libvirt/schemas/capability.rng")
     if not schema.exists():
         pytest.skip("the schema is not installed")
-    (tmp_path / "caps.xml").write_text(conn.getCapabilities())
+    (tmp_path / "caps.xml").write_text(schemas.without_dots(conn.getCapabilities()))
     checked = subprocess.run(["xmllint", "--noout", "--relaxng", schema, tmp_path / "caps.xml"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr

@@ -20,7 +20,7 @@ def test_the_kernels_client_reads_writes_discards_and_reconnects(tmp_path):
     expected = bytearray(raw.read_bytes())
     expected[2 * MIB:3 * MIB] = expected[5 * MIB:6 * MIB]
     expected[4 * MIB:5 * MIB] = bytes(MIB)
-    with Machine(packages=("nbd-client",), disks=(raw, results)) as machine:
+    with Machine(packages=("nbd-client", "libnl-genl-3-200"), disks=(raw, results)) as machine:
         def shell(line):
             return machine.run(["sh", "-c", line], timeout=120).stdout
 
