@@ -272,7 +272,8 @@ static int take_passed(ListenSockets *ret, Error *err)
                 int fd = SERVICE_FIRST_FD + (int)i;
                 bool readonly = str_ends(name, "-ro");
 
-                if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+                /* they block, unless the unit says otherwise, and accept() would wait for one client more */
+                if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fd_set_nonblocking(fd, NULL) < 0)
                         return err_errno(err, errno, "cannot take the sockets that systemd passes");
                 if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.sun_family == AF_UNIX)
                         readonly = readonly || str_ends(address.sun_path, "-ro");

@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 
 import frames
@@ -153,6 +154,30 @@ def test_a_socket_that_a_killed_daemons_child_still_has_is_waited_for(start):
     child.close()
     starting.join()
     assert libvirt.open(daemon.uri()).isAlive()
+
+
+# As systemd does it: the sockets block, unless NonBlocking= of the service says otherwise.
+PASS_IN = """import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="libvirt-sock")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Activated(Droverd):
+    def around(self):
+        return (sys.executable, "-c", PASS_IN, self.socket())
+
+
+def test_a_socket_that_was_passed_to_the_daemon_is_served(start):
+    daemon = start("", Activated)
+    host = daemon.virsh("hostname")
+    assert daemon.virsh("hostname") == host
+    assert os.path.exists(daemon.socket(readonly=True)) is False
 
 
 def test_changes_apply_after_a_restart(start):
