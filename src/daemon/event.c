@@ -71,11 +71,19 @@ static const WireEvent *event_row(WireClass class, int event_id, bool old_style)
         return wire_event_find_id(class, event_id, old_style);
 }
 
+/* Its call may have waited, for definitions that were still being read, and is not taken back when it leaves. */
+static int check_is_there(const ServerClient *client, Error *err)
+{
+        return client ? 0 : err_set(err, ERR_OPERATION_ABORTED, "the client has left");
+}
+
 int event_register(EventHub *hub, ServerClient *client, WireClass class, int event_id, const Uuid *object,
                    bool old_style, int *ret, Error *err)
 {
         EventRegistration *r;
 
+        if (check_is_there(client, err) < 0)
+                return -1;
         if (!event_row(class, event_id, old_style))
                 return err_set(err, ERR_INTERNAL, "unexpected event ID %d", event_id);
         if (client->registrations.len >= MOST_REGISTRATIONS)
@@ -164,6 +172,8 @@ static bool filter_fits(const EventRegistration *r, const char *name)
 
 int event_deregister(ServerClient *client, WireClass class, int callback_id, Error *err)
 {
+        if (check_is_there(client, err) < 0)
+                return -1;
         for (size_t i = 0; i < client->registrations.len; i++) {
                 EventRegistration *r = client->registrations.items[i];
 
@@ -177,6 +187,8 @@ int event_deregister(ServerClient *client, WireClass class, int callback_id, Err
 
 int event_deregister_old(ServerClient *client, int event_id, Error *err)
 {
+        if (check_is_there(client, err) < 0)
+                return -1;
         for (size_t i = 0; i < client->registrations.len; i++) {
                 EventRegistration *r = client->registrations.items[i];
 

@@ -23,7 +23,10 @@ typedef struct ServerClient ServerClient;
 EventHub *event_hub_new(void);
 EventHub *event_hub_free(EventHub *hub); /* when no client is left; returns NULL */
 
-/* object NULL: all of them. The registration belongs to the client and ends with it. *ret is the callback number. */
+/*
+ * client NULL: it has left. object NULL: all of them. The registration belongs to the client and ends with it. *ret is the
+ * callback number.
+ */
 int event_register(EventHub *hub, ServerClient *client, WireClass class, int event_id, const Uuid *object,
                    bool old_style, int *ret, Error *err);
 /*

@@ -76,9 +76,8 @@ static int hear_of_devices(Call *call, int event_id, Error *err)
 {
         WireConnectNodeDeviceEventRegisterAnyRet ret = { 0 };
 
-        /* it may have left meanwhile */
-        if (call_client(call) && event_register(call_driver(call)->events, call_client(call), WIRE_CLASS_NODE_DEVICE,
-                                                event_id, NULL, false, &ret.callbackID, err) < 0)
+        if (event_register(call_driver(call)->events, call_client(call), WIRE_CLASS_NODE_DEVICE, event_id, NULL,
+                           false, &ret.callbackID, err) < 0)
                 return -1;
         call_reply(call, &ret);
         return 0;

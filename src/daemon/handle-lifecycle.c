@@ -52,6 +52,15 @@ static void start(Call *call, Domain *dom, DomainDef *def, uint32_t flags)
                                  .reset_nvram = flags & VIR_DOMAIN_START_RESET_NVRAM,
                                  .owner = flags & VIR_DOMAIN_START_AUTODESTROY ? call_client(call) : NULL };
 
+        if (flags & VIR_DOMAIN_START_AUTODESTROY && !options.owner) {
+                AUTO(Error) err = { 0 };
+
+                domain_def_unref(def);
+                err_set(&err, ERR_OPERATION_ABORTED, "the client with which guest '%s' was to end has left",
+                        dom->name);
+                on_started(call, &err);
+                return;
+        }
         dom->driver->ops->start(dom, def, &options, on_started, call);
 }
 

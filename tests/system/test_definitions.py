@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import threading
 import uuid
@@ -10,12 +11,16 @@ import uuid
 import libvirt
 import pytest
 from droverd import find_program
+from frames import QEMU, Wire, frame, string
 from live import LiveDaemon
 from mortal import MortalDaemon, definition
+from procfs import descriptors
 from waiting import PATIENCE_S, EventLoop, Lifecycle, wait_for
 
 MANY = 5000
 HELD = "g2"
+CREATE_WITH_FLAGS, MONITOR_EVENT_REGISTER = 196, 4
+EVENT_REGISTERS, EVENT_DEREGISTERS = (313, 368, 374, 380), (314, 375, 381)  # of networks, pools, devices and secrets
 
 
 def identity(number):
@@ -147,6 +152,22 @@ def test_the_first_list_of_thousands_is_right(daemon):
     assert daemon.said().count("left out") == left_out + 2
 
 
+def leave_with_calls(daemon, number):
+    """Clients leave whose calls wait: they were to hear of events, and a guest was to end with the last of them."""
+    before = len(descriptors(daemon.process.pid))
+    calls = [*(frame(proc, struct.pack(">iI", 0, 0)) for proc in EVENT_REGISTERS),
+             *(frame(proc, struct.pack(">i", 1)) for proc in EVENT_DEREGISTERS),
+             frame(MONITOR_EVENT_REGISTER, struct.pack(">III", 0, 0, 0), program=QEMU),
+             frame(CREATE_WITH_FLAGS, string(f"g{number}") + uuid.UUID(identity(number)).bytes +
+                   struct.pack(">iI", -1, libvirt.VIR_DOMAIN_START_AUTODESTROY))]
+    for call in calls:
+        wire = Wire(daemon.socket(), "qemu:///system")
+        wire.send(call)
+        assert wire.lives()
+        wire.socket.close()
+    wait_for("the daemon has seen them leave", lambda: len(descriptors(daemon.process.pid)) <= before)
+
+
 def test_what_needs_a_definition_waits_for_it_and_nothing_else_does(daemon):
     for number in range(200):
         daemon.files.put(number, memory_mib=16 + number)
@@ -158,6 +179,7 @@ def test_what_needs_a_definition_waits_for_it_and_nothing_else_does(daemon):
         guest = conn.lookupByUUIDString(identity(2))
         assert guest.name() == HELD and guest.isPersistent() and not guest.isActive() and not guest.autostart()
         assert guest.state()[0] == libvirt.VIR_DOMAIN_SHUTOFF
+        leave_with_calls(daemon, 3)
         leaver = daemon.begin_virsh("dumpxml", HELD)
         dump, info, undefine = (daemon.begin_virsh(*words) for words in
                                 (("dumpxml", HELD), ("dominfo", "g150"), ("undefine", "g199")))
@@ -169,6 +191,7 @@ def test_what_needs_a_definition_waits_for_it_and_nothing_else_does(daemon):
         said = [one.communicate(timeout=PATIENCE_S)[0] for one in (dump, info, undefine)]
         assert f"<uuid>{identity(2)}</uuid>" in said[0] and str((16 + 150) * 1024) in said[1], said
         assert undefine.returncode == 0 and len(conn.listAllDomains()) == 199
+        assert not conn.lookupByName("g3").isActive()
     assert not daemon.files.path("g199").exists()
 
 
