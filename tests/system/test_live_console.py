@@ -91,6 +91,22 @@ def test_a_long_file_is_typed_as_fast_as_the_guest_takes_it(daemon, conn, tmp_pa
         assert typed.tell() < 64 << 20
 
 
+def test_a_console_without_input_shows_the_guest_for_as_long_as_somebody_looks(daemon):
+    process = subprocess.Popen([DROVER, "-c", daemon.uri(), "console", "g", "--force"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    try:
+        seen = b""
+        while b"beat " not in seen:
+            part = os.read(process.stdout.fileno(), 4096)
+            assert part, (seen, process.communicate(timeout=60))
+            seen += part
+        process.stdout.close()
+        assert process.wait(60) == 1 and b"Broken pipe" in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_console_that_is_not_there_is_named(conn):
     dom = conn.lookupByName("g")
     with pytest.raises(libvirt.libvirtError, match="no console device 'serial7'"):

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -32,9 +31,13 @@ typedef struct Console {
         bool opened, finished, input_ended, from_file;
 } Console;
 
-static void server_sent(void *arg UNUSED, const void *data, size_t len)
+static void server_sent(void *arg, const void *data, size_t len)
 {
-        fd_write_all(STDOUT_FILENO, data, len, NULL);
+        Console *console = arg;
+
+        /* nobody sees it any more */
+        if (!err_is_set(&console->failure) && fd_write_all(STDOUT_FILENO, data, len, &console->failure) < 0)
+                client_stream_abort(console->stream);
 }
 
 static void server_ended(void *arg)
@@ -48,7 +51,7 @@ static void finished(void *arg, const Error *failure)
 {
         Console *console = arg;
 
-        if (failure)
+        if (failure && !err_is_set(&console->failure))
                 err_copy(&console->failure, failure);
         console->finished = true;
 }
@@ -111,12 +114,12 @@ static void typed(void *arg, uint32_t revents UNUSED)
         }
 }
 
-/* A file cannot be waited for, and need not be: what there is room for is typed at once. */
-static bool is_file(int fd)
+/* A file or /dev/null cannot be waited for, and need not be: what there is room for is typed at once. */
+static bool can_be_waited_for(int fd)
 {
-        struct stat is;
+        AUTO(Fd) epoll = epoll_create1(EPOLL_CLOEXEC);
 
-        return fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
+        return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){ 0 }) == 0;
 }
 
 static void type_file(Console *console)
@@ -165,7 +168,7 @@ static int open_console(Console *console, const char *device, uint32_t flags, Er
 
 static int serve(Console *console, Error *err)
 {
-        console->from_file = is_file(STDIN_FILENO);
+        console->from_file = !can_be_waited_for(STDIN_FILENO);
         if (console->from_file)
                 type_file(console);
         else
