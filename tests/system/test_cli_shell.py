@@ -4,13 +4,18 @@ import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import time
 
 import pytest
 from cli import DROVER, ENVIRONMENT, drover, virsh
 from droverd import Droverd
-from waiting import PATIENCE_S
+from frames import OK, SUPPORTS_FEATURE, Wire
+from procfs import descriptors
+from waiting import PATIENCE_S, wait_for
+
+FEATURE_KEEPALIVE = 10
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +220,49 @@ def test_edit_applies_what_the_editor_wrote(uri):
     said = edit(uri, "sed -i s/8388608/4194304/")
     assert said.status == 0 and "XML configuration edited." in said.out, said
     assert "4194304" in drover(uri, "dumpxml test --inactive").out
+
+
+@pytest.fixture()
+def impatient():
+    """A daemon that soon closes the connection of who does not answer it."""
+    d = Droverd("keepalive_interval = 1\nkeepalive_count = 1\n")
+    yield d
+    d.stop()
+
+
+def outwait(daemon):
+    """Wait until the daemon has given up a client that came now and does not answer: others that came before are still in."""
+    before = len(descriptors(daemon.process.pid))
+    deaf = Wire(daemon.socket(), "test:///default")
+    assert deaf.call(SUPPORTS_FEATURE, struct.pack(">i", FEATURE_KEEPALIVE)).status == OK
+    while deaf.answer():
+        pass
+    wait_for("the daemon has closed one connection", lambda: len(descriptors(daemon.process.pid)) <= before)
+    assert len(descriptors(daemon.process.pid)) == before
+
+
+def test_the_connection_lives_for_as_long_as_somebody_edits(impatient, tmp_path):
+    begun, go_on, editor = (tmp_path / name for name in ("begun", "go-on", "editor"))
+    os.mkfifo(begun)
+    os.mkfifo(go_on)
+    editor.write_text(f"#!/bin/sh\necho > {begun}\nread word < {go_on}\nsed -i s/8388608/4194304/ \"$1\"\n")
+    editor.chmod(0o755)
+    process = subprocess.Popen([DROVER, "-c", impatient.uri(), "edit", "test", "--skip-validate"], stdout=subprocess.PIPE, text=True,
+                               env={**ENVIRONMENT, "EDITOR": str(editor), "VISUAL": ""})
+    begun.read_text()
+    outwait(impatient)
+    go_on.write_text("now\n")
+    assert "XML configuration edited." in process.communicate(timeout=PATIENCE_S)[0] and process.returncode == 0
+
+
+def test_the_connection_lives_until_the_next_line_of_a_script_comes(impatient):
+    process = subprocess.Popen([DROVER, "-c", impatient.uri()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env=ENVIRONMENT)
+    process.stdin.write("domstate test\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "running\n"
+    outwait(impatient)
+    assert process.communicate("domstate test\n", timeout=PATIENCE_S)[0].strip() == "running" and process.returncode == 0
 
 
 def test_edit_without_a_change_says_so(uri):

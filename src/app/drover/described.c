@@ -8,11 +8,11 @@
 
 #include <ctype.h>
 
-static int edited_text(const char *before, char **ret, Error *err)
+static int edited_text(Session *s, const char *before, char **ret, Error *err)
 {
         AUTOFREE char *changed = NULL;
 
-        if (editor_run(before, ".txt", &changed, err) < 0)
+        if (editor_run(s, before, ".txt", &changed, err) < 0)
                 return -1;
         *ret = changed ? TAKE(changed) : str_dup(before);
         for (size_t n = strlen(*ret); n && (*ret)[n - 1] == '\n'; n--)
@@ -29,7 +29,7 @@ static int set_words(Session *s, const Args *args, const Described *of, int type
                 AUTOFREE char *edited = NULL;
                 const char *now = of->words(s, of, type, err);
 
-                if (!now || edited_text(text ?: now, &edited, err) < 0)
+                if (!now || edited_text(s, text ?: now, &edited, err) < 0)
                         return -1;
                 if (str_eq(edited, now)) {
                         out_done(s->out, "%c%s %s not changed", initial, of->noun + 1, what);

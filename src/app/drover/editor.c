@@ -25,20 +25,35 @@ static const char *editor_name(void)
         return name && *name ? name : "vi";
 }
 
-static int run_editor(const char *path, Error *err)
+typedef struct Editing {
+        const char *command;
+        int status, errnum;
+} Editing;
+
+static void run_command(void *arg)
+{
+        Editing *editing = arg;
+
+        editing->status = system(editing->command); /* NOLINT(cert-env33-c): $EDITOR is a shell command */
+        editing->errnum = errno;
+}
+
+static int run_editor(Session *session, const char *path, Error *err)
 {
         AUTOFREE char *command = str_format("%s %s", editor_name(), path);
-        int status = system(command); /* NOLINT(cert-env33-c): $EDITOR is a shell command */
+        Editing editing = { .command = command };
 
-        if (status == -1)
-                return err_errno(err, errno, "cannot run the editor '%s'", editor_name());
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        if (session_meanwhile(session, run_command, &editing, err) < 0)
+                return -1;
+        if (editing.status == -1)
+                return err_errno(err, editing.errnum, "cannot run the editor '%s'", editor_name());
+        if (!WIFEXITED(editing.status) || WEXITSTATUS(editing.status) != 0)
                 return err_set(err, ERR_OPERATION_FAILED, "the editor '%s' ended with an error; nothing was changed",
                                editor_name());
         return 0;
 }
 
-int editor_run(const char *text, const char *suffix, char **changed, Error *err)
+int editor_run(Session *session, const char *text, const char *suffix, char **changed, Error *err)
 {
         const char *dir = getenv("TMPDIR");
         AUTOFREE char *path = str_format("%s/droverXXXXXX%s", dir && *dir ? dir : "/tmp", suffix);
@@ -55,7 +70,7 @@ int editor_run(const char *text, const char *suffix, char **changed, Error *err)
         }
         result = fd_write_all(fd, text, strlen(text), err);
         if (result == 0)
-                result = run_editor(path, err);
+                result = run_editor(session, path, err);
         if (result == 0) {
                 after = read_text_file(path, err);
                 result = after ? 0 : -1;
@@ -90,7 +105,7 @@ EditResult edit(Session *session, const Edit *what, Error *err)
                 AUTO(Error) why = { 0 };
                 const char *now;
 
-                if (editor_run(text, what->suffix ?: ".xml", &changed, err) < 0)
+                if (editor_run(session, text, what->suffix ?: ".xml", &changed, err) < 0)
                         return EDIT_FAILED;
                 if (!changed && str_eq(text, before))
                         return EDIT_UNCHANGED;

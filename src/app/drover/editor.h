@@ -8,7 +8,7 @@
  * Put text in a temporary file with this suffix, run $VISUAL or $EDITOR (else vi) on it, read it back.
  * *changed is NULL when it is as before, else owned.
  */
-int editor_run(const char *text, const char *suffix, char **changed, Error *err);
+int editor_run(Session *session, const char *text, const char *suffix, char **changed, Error *err);
 
 typedef enum EditResult {
         EDIT_FAILED = -1,

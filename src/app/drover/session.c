@@ -3,16 +3,19 @@
  *
  * One loop and one connection. While a call waits the loop runs, so timers and
  * events of a command (a progress bar, a console) are served meanwhile; while a
- * person thinks at the prompt it runs too, so that the daemon's questions
- * whether we live are answered.
+ * person thinks at the prompt or writes in an editor, and until a script's next
+ * line comes, it runs too, so that the daemon's questions whether we live are
+ * answered.
  */
 #include "app/drover/session.h"
 
 #include "app/drover/common.h"
 #include "base/str.h"
+#include "loop/worker.h"
 #include "wire/client-wait.h"
 #include "wire/proc.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -146,6 +149,43 @@ int session_reconnect(Session *session, const char *uri, bool readonly, Error *e
         str_replace(&session->uri, full);
         session->readonly = readonly;
         return session_open(session, err);
+}
+
+typedef struct Work {
+        void (*fn)(void *arg);
+        void *arg;
+        bool done;
+} Work;
+
+/* All signals are blocked for a worker, and a program that it starts would begin like that. */
+static void work_now(void *data)
+{
+        const Work *work = data;
+        sigset_t none;
+
+        sigemptyset(&none);
+        pthread_sigmask(SIG_SETMASK, &none, NULL);
+        work->fn(work->arg);
+}
+
+static void work_done(void *data)
+{
+        ((Work *)data)->done = true;
+}
+
+int session_meanwhile(Session *session, void (*fn)(void *arg), void *arg, Error *err)
+{
+        Work work = { .fn = fn, .arg = arg };
+        AUTO(WorkerPool) *pool = session_loop(session, err) ? worker_pool_new(session->loop, 1, err) : NULL;
+        Task *task;
+
+        if (!pool)
+                return -1;
+        task = task_new(pool, work_now, work_done, &work);
+        while (!work.done && loop_turn(session->loop, -1, err) >= 0)
+                ;
+        task_free(task, NULL);
+        return work.done ? 0 : -1;
 }
 
 static void input_ready(void *arg, uint32_t revents UNUSED)

@@ -51,6 +51,12 @@ char *session_expand_uri(const char *text);
 /* Drop the connection and open one to this URI; NULL: the default one. */
 int session_reconnect(Session *session, const char *uri, bool readonly, Error *err);
 
+/*
+ * Do what waits for a person or another program, and serve the connection meanwhile: a daemon closes one whose client does
+ * not answer. fn(arg) is called by another thread.
+ */
+int session_meanwhile(Session *session, void (*fn)(void *arg), void *arg, Error *err);
+
 /* libedit's idle hook: serve the connection of the session at the prompt until standard input can be read. */
 int session_wait_for_input(void);
 void session_at_prompt(Session *session);

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #include <editline/readline.h>
+#include <poll.h>
 #include <unistd.h>
 
 enum { HISTORY_LINES = 500 };
@@ -191,16 +192,40 @@ static void run_terminal(Session *session)
                 write_history(history);
 }
 
+typedef struct ScriptLine {
+        char *text;
+        size_t room;
+        ssize_t length;
+} ScriptLine;
+
+static void read_line(void *arg)
+{
+        ScriptLine *line = arg;
+
+        line->length = getline(&line->text, &line->room, stdin);
+}
+
+/* Another program may write the next line when it likes. */
+static bool next_line(Session *session, ScriptLine *line)
+{
+        struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+        if (!session->client || poll(&input, 1, 0) != 0)
+                read_line(line);
+        else if (session_meanwhile(session, read_line, line, NULL) < 0)
+                return false;
+        return line->length >= 0;
+}
+
 static int run_script(Session *session)
 {
-        char *line = NULL;
-        size_t room = 0;
+        ScriptLine line = { 0 };
         int result = 0;
 
-        while (!session->quit && getline(&line, &room, stdin) >= 0)
-                if (session_run_text(session, line) < 0)
+        while (!session->quit && next_line(session, &line))
+                if (session_run_text(session, line.text) < 0)
                         result = -1;
-        free(line);
+        free(line.text);
         return result;
 }
 
