@@ -133,10 +133,9 @@ ClientStream *client_stream_free(ClientStream *stream)
         if (!stream)
                 return NULL;
         client_stream_abort(stream);
-        if (stream->client) {
+        if (stream->client)
                 vec_remove_item(&stream->client->streams, stream);
-                client_call_free(stream->call);
-        }
+        client_call_free(stream->call); /* one that could not be sent outlives the connection by a turn */
         forget_early(stream);
         free(stream);
         return NULL;

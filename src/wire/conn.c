@@ -348,9 +348,16 @@ void conn_keepalive_start(Conn *conn, int interval_s, unsigned count)
 
 /* --- receiving --- */
 
+static bool carries_fds(const uint8_t *data)
+{
+        uint32_t type = frame_read_word(data + 16);
+
+        return type == FRAME_CALL_WITH_FDS || type == FRAME_REPLY_WITH_FDS;
+}
+
 static void hand_over(Conn *conn, uint8_t *data, size_t len, size_t n_fds)
 {
-        size_t skip = n_fds ? 4 : 0;
+        size_t skip = carries_fds(data) ? 4 : 0; /* how many there are, also when that is none */
         Frame frame = { .payload = data + FRAME_OVERHEAD + skip, .len = len - FRAME_OVERHEAD - skip };
         Fd fds[FRAME_MAX_FDS];
 
@@ -371,13 +378,6 @@ static void hand_over(Conn *conn, uint8_t *data, size_t len, size_t n_fds)
                 explicit_bzero(data, len);
         for (size_t i = 0; i < n_fds; i++)
                 fd_close(&fds[i]);
-}
-
-static bool carries_fds(const uint8_t *data)
-{
-        uint32_t type = frame_read_word(data + 16);
-
-        return type == FRAME_CALL_WITH_FDS || type == FRAME_REPLY_WITH_FDS;
 }
 
 /* Is there budget for this frame? A small one needs none. */

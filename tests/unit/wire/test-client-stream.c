@@ -213,6 +213,36 @@ TEST(a_stream_freed_in_its_hook_is_aborted)
         CHECK_STR(buf_text(&owner.said), "opened:yes end ");
 }
 
+static void open_what_cannot_be_sent(void *arg)
+{
+        Owner *owner = arg;
+
+        owner->stream = client_stream_new(owner->client, wire_proc_find_name("storage_vol_download"),
+                                          &(WireStorageVolDownloadArgs){ 0 }, &hooks, on_opened, owner);
+}
+
+/* Its call fails a turn later, and the connection ended in between. */
+TEST(a_stream_that_could_not_be_asked_for_is_freed_with_its_call)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        AUTO(FakeServer) fake = { 0 };
+        AUTO(Owner) owner = { 0 };
+        AUTO(Idle) *first = NULL;
+
+        owner.client = client_new_fd(loop, fake_start(&fake, loop), "qemu:///system", &(ClientOptions){ 0 },
+                                     &no_hooks, &owner, NULL);
+        fake_settle(loop);
+        CHECK(client_is_open(owner.client));
+        fake.conn = conn_free(fake.conn);
+        first = idle_new(loop, open_what_cannot_be_sent, &owner);
+        while (client_is_open(owner.client))
+                CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        CHECK(owner.stream);
+        owner.stream = client_stream_free(owner.stream);
+        fake_settle(loop);
+        CHECK_STR(buf_text(&owner.said), "");
+}
+
 TEST(a_refused_or_broken_stream_is_told_once)
 {
         AUTO(Loop) *loop = loop_new(NULL);

@@ -256,6 +256,21 @@ TEST(descriptors_that_were_announced_must_come)
         end();
 }
 
+TEST(a_count_of_no_descriptors_is_not_the_beginning_of_the_payload)
+{
+        uint8_t bytes[36] = { 0 };
+
+        begin_real();
+        frame_put_word(bytes, sizeof(bytes));
+        frame_put_word(bytes + 16, FRAME_CALL_WITH_FDS);
+        memcpy(bytes + 32, "text", 4);
+        CHECK_INT(write(conn_fd(a.conn), bytes, sizeof(bytes)), sizeof(bytes));
+        settle();
+        CHECK_INT(b.frames, 1);
+        CHECK_STR(b.last_payload, "text");
+        end();
+}
+
 TEST(the_owner_may_free_the_connection_in_its_hook)
 {
         begin_real();
