@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "daemon/network-host.h"
 #include "daemon/registry.h"
 #include "host/dnsmasq.h"
@@ -295,18 +296,34 @@ static void load_file(NetworkHost *host, const char *name)
         unlink(path);
 }
 
-int network_status_load(NetworkHost *host, Error *err)
+/* All names first: what is written again while they are loaded would come a second time, and be taken for another file. */
+static char **list_files(const NetworkHost *host, Error *err)
 {
         DIR *dir = opendir(host->run_dir);
+        VEC(char *) names = { 0 };
 
-        if (!dir)
-                return err_errno(err, errno, "cannot open '%s'", host->run_dir);
-        host->loading = true;
+        if (!dir) {
+                err_errno(err, errno, "cannot open '%s'", host->run_dir);
+                return NULL;
+        }
         for (struct dirent *entry; (entry = readdir(dir));) {
                 if (str_ends(entry->d_name, ".status"))
-                        load_file(host, entry->d_name);
+                        vec_push(&names, str_dup(entry->d_name));
         }
         closedir(dir);
+        vec_push(&names, NULL);
+        return names.items;
+}
+
+int network_status_load(NetworkHost *host, Error *err)
+{
+        AUTO_STRLIST names = list_files(host, err);
+
+        if (!names)
+                return -1;
+        host->loading = true;
+        for (char **name = names; *name; name++)
+                load_file(host, *name);
         host->loading = false;
         return 0;
 }
