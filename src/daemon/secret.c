@@ -14,6 +14,7 @@
 #include "daemon/registry.h"
 #include "wire/constants.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -114,6 +115,20 @@ static int load_one(void *arg, const char *name, const char *xml, bool autostart
         return read_value(add(secrets, TAKE(def)), err);
 }
 
+/* What a daemon was writing when it was killed is a value that nobody would remove. */
+static void remove_unfinished(const Secrets *secrets)
+{
+        DIR *dir = opendir(secrets->dir);
+
+        if (!dir)
+                return;
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                if (str_ends(entry->d_name, ".base64.new"))
+                        unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+        closedir(dir);
+}
+
 int secrets_load(Driver *driver, FileQueue *files, Error *err)
 {
         Secrets *secrets = mem_new(Secrets);
@@ -124,6 +139,7 @@ int secrets_load(Driver *driver, FileQueue *files, Error *err)
                 return 0;
         secrets->dir = str_format("%s/secrets", driver->daemon->dirs.config);
         secrets->store = def_store_new(files, secrets->dir);
+        remove_unfinished(secrets);
         return def_store_load(secrets->store, load_one, secrets, err);
 }
 
