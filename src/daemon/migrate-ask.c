@@ -32,6 +32,7 @@ enum {
         LOOK_AGAIN_MS = 20,
         LONGEST_LINE = 160,
         MOST_ASKERS = 16,
+        NO_FDS_PAUSE_MS = 200,
 };
 
 typedef struct Asker {
@@ -50,6 +51,7 @@ struct AskServer {
         int port;
         char *boot; /* made with the port and kept with it; "": by an older droverd, which did not know it */
         Watch *watch;
+        Timer *pause; /* no descriptor is left for who wants to ask */
         VEC(Asker *) askers;
 };
 
@@ -258,6 +260,14 @@ static void on_patience_ended(void *arg)
         asker_free(arg);
 }
 
+static void on_pause_ended(void *arg)
+{
+        AskServer *server = arg;
+
+        server->pause = timer_free(server->pause);
+        watch_set_events(server->watch, EPOLLIN);
+}
+
 static void on_connect(void *arg, uint32_t revents UNUSED)
 {
         AskServer *server = arg;
@@ -265,6 +275,11 @@ static void on_connect(void *arg, uint32_t revents UNUSED)
         AUTO(Fd) fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         Asker *asker;
 
+        /* it waits in the kernel, which would tell of it again and again */
+        if (fd < 0 && errno != EAGAIN) {
+                watch_set_events(server->watch, 0);
+                server->pause = timer_new(loop, NO_FDS_PAUSE_MS, on_pause_ended, server);
+        }
         if (fd < 0 || server->askers.len >= MOST_ASKERS)
                 return;
         asker = mem_new(Asker);
@@ -309,6 +324,7 @@ AskServer *ask_server_free(AskServer *server)
                 asker_free(server->askers.items[0]);
         vec_done(&server->askers);
         watch_free(server->watch);
+        timer_free(server->pause);
         fd_close(&server->fd);
         free(server->boot);
         free(server);
