@@ -202,7 +202,7 @@ static int driver_load(Driver *driver, Error *err)
         /* guests are autostarted when the networks and pools are there that they may be on */
         if (secrets_load(driver, qemu->files, err) < 0 || qemu_store_load(qemu, err) < 0 ||
             storage_load(driver, qemu->files, err) < 0 || qemu_status_load(qemu, err) < 0 ||
-            nw_filters_load(driver, qemu->files, err) < 0 ||
+            migrate_give_load(qemu, err) < 0 || nw_filters_load(driver, qemu->files, err) < 0 ||
             network_host_load(driver, qemu->files, on_networks, qemu, err) < 0)
                 return -1;
         ask_server_restore(qemu);

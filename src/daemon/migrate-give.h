@@ -16,4 +16,6 @@ void migrate_give_lost(const QemuRun *run);
  * twice: then that host is not told any more.
  */
 int migrate_give_check_start(const Domain *dom, Error *err);
+/* At the start, behind the guests: those that an earlier daemon gave away are told of again. */
+int migrate_give_load(QemuDriver *qemu, Error *err);
 void migrate_give_forget(QemuDriver *qemu);

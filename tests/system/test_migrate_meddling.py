@@ -267,15 +267,20 @@ def test_a_host_that_was_booted_denies_no_guest_that_it_may_have_run(pair):
 @pytest.mark.limit(180)
 @pytest.mark.parametrize("meant", [False, True], ids=["once", "twice"])
 def test_a_guest_that_is_being_given_away_is_started_only_when_that_is_meant(pair, meant):
-    """Its QEMU here died when all was sent: the other host is told to go on with it, and may do so at any moment."""
+    """Its QEMU here died when all was sent: the other host is told to go on with it, and may do so at any moment. So says a
+    daemon that comes after one that was killed, too."""
     with running(pair, verb="define") as pulse:
         mover = Mover(pair, LIVE | PAUSED).perform()
         wait_for("it has arrived", lambda: has_arrived(pair))
         pair.a.kill(QEMU)
         wait_for("a sees it", lambda: guests_of(pair.a) == [])
-        with pytest.raises(LabError, match="that host was told to go on with it.*say start once more"):
-            pair.a.virsh("start", "g")
-        assert state_of(pair.a, "g") == "shut off"
+        for killed in (False, True):
+            if killed:
+                pair.daemon_a.kill()
+                pair.daemon_a.start()
+            with pytest.raises(LabError, match="that host was told to go on with it.*say start once more"):
+                pair.a.virsh("start", "g")
+            assert state_of(pair.a, "g") == "shut off"
         if meant:
             pair.b.virsh("destroy", "g")
             pair.a.virsh("start", "g")
@@ -288,6 +293,7 @@ def test_a_guest_that_is_being_given_away_is_started_only_when_that_is_meant(pai
             wait_for("b takes it", lambda: "is taken over here" in pair.daemon_b.log.read_text())
             pair.b.virsh("resume", "g")
             verify(pulse)
+        wait_for("that is settled", lambda: list(pair.a.path("/var/lib/drover/qemu/given").iterdir()) == [])
 
 
 @pytest.mark.limit(120)
