@@ -10,6 +10,10 @@
 #include "model/xml.h"
 
 #include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+static const int64_t most_figure = INT64_MAX / 1000000; /* so that no sum and no other unit of it overflows */
 
 void migrate_cookie_done(MigrateCookie *cookie)
 {
@@ -72,6 +76,61 @@ static void put_own(const MigrateCookie *cookie, Buf *ret)
         buf_put_text(ret, "  </drover>\n");
 }
 
+/* Elements of <statistics>, named as libvirt names the figures for clients too; each is a number of 64 bits. */
+static const struct {
+        const char *name;
+        size_t at;
+} figures[] = {
+        { VIR_DOMAIN_JOB_SETUP_TIME, offsetof(MigrateStats, setup_ms) },
+        { VIR_DOMAIN_JOB_MEMORY_TOTAL, offsetof(MigrateStats, ram.total) },
+        { VIR_DOMAIN_JOB_MEMORY_PROCESSED, offsetof(MigrateStats, ram.transferred) },
+        { VIR_DOMAIN_JOB_MEMORY_REMAINING, offsetof(MigrateStats, ram.remaining) },
+        { VIR_DOMAIN_JOB_MEMORY_CONSTANT, offsetof(MigrateStats, ram.duplicate) },
+        { VIR_DOMAIN_JOB_MEMORY_NORMAL, offsetof(MigrateStats, ram.normal) },
+        { VIR_DOMAIN_JOB_MEMORY_NORMAL_BYTES, offsetof(MigrateStats, ram.normal_bytes) },
+        { VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE, offsetof(MigrateStats, ram.dirty_pages_rate) },
+        { VIR_DOMAIN_JOB_MEMORY_ITERATION, offsetof(MigrateStats, ram.dirty_sync_count) },
+        { VIR_DOMAIN_JOB_MEMORY_POSTCOPY_REQS, offsetof(MigrateStats, ram.postcopy_requests) },
+        { VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE, offsetof(MigrateStats, ram.page_size) },
+        { VIR_DOMAIN_JOB_DISK_TOTAL, offsetof(MigrateStats, disk_total) },
+        { VIR_DOMAIN_JOB_DISK_PROCESSED, offsetof(MigrateStats, disk_done) },
+        { VIR_DOMAIN_JOB_DISK_BPS, offsetof(MigrateStats, disk_bps) },
+        { VIR_DOMAIN_JOB_COMPRESSION_CACHE, offsetof(MigrateStats, xbzrle.cache_size) },
+        { VIR_DOMAIN_JOB_COMPRESSION_BYTES, offsetof(MigrateStats, xbzrle.bytes) },
+        { VIR_DOMAIN_JOB_COMPRESSION_PAGES, offsetof(MigrateStats, xbzrle.pages) },
+        { VIR_DOMAIN_JOB_COMPRESSION_CACHE_MISSES, offsetof(MigrateStats, xbzrle.cache_miss) },
+        { VIR_DOMAIN_JOB_COMPRESSION_OVERFLOW, offsetof(MigrateStats, xbzrle.overflow) },
+        { VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE, offsetof(MigrateStats, throttle_percent) },
+};
+
+static void put_figure(const char *name, int64_t value, Buf *ret)
+{
+        if (value > 0)
+                buf_format(ret, "    <%s>%" PRId64 "</%s>\n", name, value, name);
+}
+
+/* libvirt makes its own times of when it began, when the guest stopped and when this was said. */
+static void put_statistics(const MigrateCookie *cookie, Buf *ret)
+{
+        const MigrateStats *stats = &cookie->stats;
+        int64_t elapsed_ms = (int64_t)(stats->ended_ms - stats->began_ms);
+
+        buf_put_text(ret, "  <statistics>\n");
+        put_figure("started", cookie->sent_ms - elapsed_ms, ret);
+        put_figure("stopped", cookie->stopped_us / 1000, ret);
+        put_figure("sent", cookie->sent_ms, ret);
+        put_figure(VIR_DOMAIN_JOB_TIME_ELAPSED, elapsed_ms, ret);
+        put_figure(VIR_DOMAIN_JOB_MEMORY_BPS, (int64_t)(stats->ram.mbps * 1000 * 1000 / 8), ret);
+        put_figure(VIR_DOMAIN_JOB_DISK_REMAINING, (int64_t)(stats->disk_total - stats->disk_done), ret);
+        for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
+                int64_t value;
+
+                memcpy(&value, (const char *)stats + figures[i].at, sizeof(value));
+                put_figure(figures[i].name, value, ret);
+        }
+        buf_put_text(ret, "  </statistics>\n");
+}
+
 void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret)
 {
         char uuid[UUID_TEXT_LEN + 1];
@@ -83,6 +142,8 @@ void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret)
         put_element(ret, "hostuuid", uuid_format(&cookie->host_uuid, uuid));
         if (cookie->nbd_port)
                 buf_format(ret, "  <nbd port='%d'/>\n", cookie->nbd_port);
+        if (cookie->has_stats)
+                put_statistics(cookie, ret);
         put_own(cookie, ret);
         buf_put_text(ret, "</qemu-migration>\n");
         buf_put_char(ret, '\0');
@@ -164,6 +225,37 @@ static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
         return take_learned(node, &ret->learned, err);
 }
 
+/* One that is missing, or that cannot be right, is 0: no move fails for what is only shown. */
+static int64_t find_figure(const XmlNode *node, const char *name)
+{
+        const XmlNode *found = xml_find(node, name);
+        int64_t value;
+
+        return found && found->text && str_to_i64(found->text, &value) == 0 && value > 0 && value <= most_figure
+                       ? value
+                       : 0;
+}
+
+static void take_statistics(const XmlNode *node, MigrateCookie *ret)
+{
+        MigrateStats *stats = &ret->stats;
+
+        for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
+                int64_t value = find_figure(node, figures[i].name);
+
+                memcpy((char *)stats + figures[i].at, &value, sizeof(value));
+        }
+        /* half a byte more, so that it is the same number of them when it is told */
+        stats->ram.mbps = ((double)find_figure(node, VIR_DOMAIN_JOB_MEMORY_BPS) + 0.5) * 8 / 1000 / 1000;
+        stats->disk_done = MIN(stats->disk_done, stats->disk_total);
+        stats->throttle_percent = MIN(stats->throttle_percent, (uint64_t)100);
+        stats->has_ram = stats->ram.total > 0;
+        stats->has_xbzrle = stats->xbzrle.cache_size > 0;
+        ret->sent_ms = find_figure(node, "sent");
+        ret->stopped_us = find_figure(node, "stopped") * 1000; /* drover says it more precisely, in its own element */
+        ret->has_stats = true;
+}
+
 /* libvirt demands it always; only a lock manager has something in it that would have to be taken over. */
 static bool has_locks(const XmlNode *root)
 {
@@ -195,7 +287,7 @@ static int check_features(const XmlNode *root, Error *err)
 int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error *err)
 {
         AUTO(XmlDoc) doc = { 0 };
-        const XmlNode *nbd, *own;
+        const XmlNode *nbd, *own, *statistics;
         int64_t port = 0;
 
         if (!len)
@@ -217,6 +309,9 @@ int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error
         if (nbd && take_number(nbd, "port", UINT16_MAX, &port, err) < 0)
                 return -1;
         ret->nbd_port = (int)port;
+        statistics = xml_find(doc.root, "statistics");
+        if (statistics)
+                take_statistics(statistics, ret);
         own = xml_find(doc.root, "drover");
         return own ? take_own(own, ret, err) : 0;
 }

@@ -153,6 +153,50 @@ void migrate_on_preparer_left(void *arg)
 
 /* --- finish --- */
 
+/* What was sent, by the account of who sent it; how long it took, by our clock. */
+static void take_figures(Migration *m, const MigrateCookie *cookie)
+{
+        MigrateStats own = m->stats;
+
+        m->stopped_us = cookie->stopped_us;
+        if (!cookie->has_stats)
+                return;
+        m->stats = cookie->stats;
+        m->stats.operation = own.operation;
+        m->stats.type = own.type;
+        m->stats.error = own.error;
+        m->stats.began_ms = own.began_ms;
+}
+
+/*
+ * What the source learned while the memory moved: addresses of interfaces, and the figures. A cookie that says nothing useful
+ * stops no guest.
+ */
+static void take_last_words(Migration *m, const uint8_t *data, uint32_t n)
+{
+        AUTO(MigrateCookie) cookie = { 0 };
+
+        if (!n || migrate_cookie_parse(data, n, &cookie, NULL) < 0 || !uuid_eq(&cookie.uuid, &m->dom->uuid))
+                return;
+        if (m->nonce && !(cookie.nonce && str_eq(cookie.nonce, m->nonce)))
+                return;
+        if (m->nonce)
+                nw_learned_take(m->dom, &cookie.learned);
+        take_figures(m, &cookie);
+}
+
+/* From the clocks of both hosts, where they agree that it lies within the move; else it is not told here. */
+static void take_pause(Migration *m)
+{
+        int64_t pause_us = m->resumed_us - m->stopped_us;
+
+        if (m->resumed_us <= MIGRATE_RESUMED_SOMETIME || !m->stopped_us || pause_us < 0 ||
+            (uint64_t)pause_us / 1000 > m->stats.ended_ms - m->stats.began_ms)
+                return;
+        m->stats.downtime_ms = (uint64_t)pause_us / 1000;
+        m->stats.has_downtime = true;
+}
+
 /* Nobody to answer where the client left before finish. */
 static void answer_finish(Migration *m)
 {
@@ -175,6 +219,7 @@ static void answer_finish(Migration *m)
         }
         m->stats.type = VIR_DOMAIN_JOB_COMPLETED;
         m->stats.ended_ms = loop_now_ms(dom->driver->daemon->loop);
+        take_pause(m);
         domain_keep_stats(dom, &m->stats);
         migration_free(m);
         qemu_status_save(dom);
@@ -431,16 +476,6 @@ static void on_cancelled(void *arg, MigrateFate fate, const Error *failure)
                 err_set(&err, ERR_OPERATION_FAILED, "it is not known whether guest '%s' ran here: %s", name,
                         failure->text);
         call_fail(call, &err);
-}
-
-/* Addresses that filters on the source learned while the memory moved. A cookie that says nothing useful stops no guest. */
-static void take_last_words(const Migration *m, const uint8_t *data, uint32_t n)
-{
-        AUTO(MigrateCookie) cookie = { 0 };
-
-        if (n && m->nonce && migrate_cookie_parse(data, n, &cookie, NULL) == 0 && cookie.nonce &&
-            str_eq(cookie.nonce, m->nonce))
-                nw_learned_take(m->dom, &cookie.learned);
 }
 
 static int finish(Call *call, const char *name, const uint8_t *cookie, uint32_t n_cookie, bool cancelled, Error *err)

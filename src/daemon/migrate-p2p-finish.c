@@ -32,6 +32,8 @@ ClientCall *p2p_call_finish(PeerMove *p, bool cancelled, ClientDone *done)
         migrate_own_cookie(p->dom, p->nonce, &cookie);
         if (!cancelled)
                 nw_learned_list(p->dom, &cookie.learned);
+        if (!cancelled && p->migration)
+                migrate_tell_figures(p->migration, &cookie);
         migrate_cookie_format(&cookie, &text);
         return client_domain_migrate_finish3_params(
                 p->client,

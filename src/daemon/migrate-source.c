@@ -176,7 +176,7 @@ static void answer_perform(Call *call, const Migration *m)
         AUTO(Buf) text = { 0 };
 
         migrate_own_cookie(m->dom, m->nonce, &cookie);
-        cookie.stopped_us = m->stopped_us;
+        migrate_tell_figures(m, &cookie);
         nw_learned_list(m->dom, &cookie.learned); /* also what was learned since begin */
         migrate_cookie_format(&cookie, &text);
         call_reply(call, &(WireDomainMigratePerform3ParamsRet){ .n_cookie_out = (uint32_t)text.len,

@@ -8,6 +8,8 @@
 Migration *migration_new(Domain *dom, MigrateSide side, uint32_t flags, const MigrateParams *params);
 char *migrate_new_nonce(void);
 void migrate_own_cookie(const Domain *dom, const char *nonce, MigrateCookie *ret);
+/* When it stopped here and what was sent, for the other host's account of the move. */
+void migrate_tell_figures(const Migration *m, MigrateCookie *ret);
 /* The definition for the destination: the guest's own, or the one given if it is compatible (MIG-55). */
 int migrate_begin_xml(Domain *dom, uint32_t flags, const MigrateParams *params, Buf *ret, Error *err);
 /* Port 0 when there is none. */

@@ -23,6 +23,7 @@ struct Transfer {
         QmpCall *query;
         QmpCall *postcopy; /* that QEMU is to switch to it */
         Timer *poll;
+        Timer *patience; /* with QEMU's last figures */
         Disks *disks;
         bool sending;    /* QEMU has begun and has not ended */
         bool ready;      /* it waits before the switch-over */

@@ -12,7 +12,11 @@
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer-parts.h"
 
-enum { CONNECT_S = 30 };
+enum {
+        CONNECT_S = 30,
+        LAST_FIGURES_MS = 1000,
+        LAST_FIGURES_PAUSED_MS = 50,
+};
 
 /* The step's command was answered. A lost answer is a failure here: what QEMU does is seen from its events. */
 void transfer_step_done(void *arg, const Error *failure)
@@ -41,6 +45,7 @@ void transfer_drop_calls(Transfer *t)
                 t->query = qmp_call_free(t->query);
         if (t->postcopy)
                 t->postcopy = qmp_call_free(t->postcopy);
+        t->patience = timer_free(t->patience);
         pace_done(&t->pace);
 }
 
@@ -349,6 +354,49 @@ static StepResult nothing(void *state UNUSED, Job *job UNUSED, Error *err UNUSED
         return STEP_DONE;
 }
 
+/* --- the end --- */
+
+static void take_last_figures(Transfer *t, const QmpMigrationInfo *info)
+{
+        migrate_stats_take(&t->migration->stats, info);
+        t->migration->stats.are_final = info->status && str_eq(info->status, "completed");
+}
+
+static void on_figures_at_the_end(void *arg, const QmpMigrationInfo *info, const Error *failure)
+{
+        Transfer *t = arg;
+
+        t->query = NULL;
+        if (!failure)
+                take_last_figures(t, info);
+        t->patience = timer_free(t->patience);
+        job_resume(t->job, NULL);
+}
+
+static void on_patience_ended(void *arg)
+{
+        job_resume(((Transfer *)arg)->job, NULL);
+}
+
+/*
+ * The other host's account of the move is made of them. A guest that runs there by itself does not wait for them; another one
+ * hardly does.
+ */
+static StepResult read_last_figures(void *state, Job *job UNUSED, Error *err UNUSED)
+{
+        Transfer *t = state;
+        uint32_t flags = t->migration->flags;
+        bool runs_there = flags & VIR_MIGRATE_LIVE &&
+                          !(flags & (VIR_MIGRATE_PAUSED | MIGRATE_COPIES_DISKS | VIR_MIGRATE_TUNNELLED));
+
+        if (!t->arrived || t->dead)
+                return STEP_DONE;
+        transfer_drop_calls(t);
+        t->patience = timer_new(t->loop, runs_there ? LAST_FIGURES_MS : LAST_FIGURES_PAUSED_MS, on_patience_ended, t);
+        t->query = qmp_query_migrate(t->qmp, on_figures_at_the_end, t);
+        return STEP_WAIT;
+}
+
 static const JobStep steps[] = {
         /* name             run               undo            ask   deadline */
         { "keep-running", nothing, resume_here, NULL, 0 },
@@ -365,6 +413,7 @@ static const JobStep steps[] = {
         { "converge", await_converged, NULL, NULL, 0 },
         { "finish-mirrors", finish_mirrors, NULL, NULL, 60 },
         { "continue", send_the_rest, NULL, NULL, 0 },
+        { "last-figures", read_last_figures, NULL, NULL, 0 },
 };
 
 /* The limit is that of the new attempt, none if it names none. */
@@ -399,6 +448,7 @@ static const JobStep resume_steps[] = {
         { "pass-stream", transfer_pass_stream, NULL, NULL, 30 },
         { "start-transfer", resume_memory, NULL, NULL, 30 },
         { "continue", send_the_rest, NULL, NULL, 0 },
+        { "last-figures", read_last_figures, NULL, NULL, 0 },
 };
 
 static void on_last_figures(void *arg, const QmpMigrationInfo *info, const Error *failure)
@@ -407,7 +457,7 @@ static void on_last_figures(void *arg, const QmpMigrationInfo *info, const Error
 
         t->query = NULL;
         if (!failure)
-                migrate_stats_take(&t->migration->stats, info);
+                take_last_figures(t, info);
 }
 
 static void on_finished(void *state, const Error *why)
@@ -417,7 +467,8 @@ static void on_finished(void *state, const Error *why)
         transfer_drop_calls(t);
         t->poll = timer_free(t->poll);
         t->migration->stats.ended_ms = loop_now_ms(t->loop);
-        if (why->code == ERR_OK) /* nobody waits for these: they come while the other host is told to go on */
+        if (why->code == ERR_OK &&
+            !t->migration->stats.are_final) /* they come while the other host is told to go on */
                 t->query = qmp_query_migrate(t->qmp, on_last_figures, t);
         t->done(t->arg, why->code == ERR_OK ? NULL : why);
 }

@@ -57,6 +57,25 @@ enum {
         MIGRATE_COPIES_DISKS = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC,
 };
 
+/* Figures of a migration, from QEMU and from our own clock. */
+struct MigrateStats {
+        uint64_t began_ms, ended_ms; /* loop time; ended 0: it goes on */
+        QmpMigrationRam ram;
+        bool has_ram;
+        bool are_final; /* taken when all was sent */
+        QmpXbzrleCache xbzrle;
+        bool has_xbzrle;
+        uint64_t setup_ms, throttle_percent;
+        uint64_t downtime_ms; /* measured by us: STOP here to RESUME there */
+        bool has_downtime;
+        uint64_t expected_downtime_ms;
+        uint64_t announced_ms; /* the pause that the guest was stopped for; 0: none was announced */
+        uint64_t disk_total, disk_done, disk_bps;
+        int operation; /* VIR_DOMAIN_JOB_OPERATION_... */
+        int type;      /* VIR_DOMAIN_JOB_... */
+        char *error;   /* owned; of one that failed */
+};
+
 /*
  * The cookie: what one side tells the other through the client, a small XML document that ends with a NUL. It comes
  * from a peer and is checked like anything from outside.
@@ -73,6 +92,9 @@ typedef struct MigrateCookie {
         int nbd_port;       /* destination: of its NBD server; 0: none */
         int64_t resumed_us; /* destination, after finish: wall clock at which the guest ran again; 0: it does not run */
         int64_t stopped_us;     /* source, after perform: wall clock at which it stopped; 0: unknown */
+        bool has_stats;         /* source, at the end: the figures of all that was sent */
+        int64_t sent_ms;        /* ... and wall clock at which they were told */
+        MigrateStats stats;     /* owns nothing */
         VEC(MigrateDisk) disks; /* source: those on devices that must be the same on both hosts (STO-37) */
         NwLearnedList
                 learned; /* source, with begin and at the end: addresses that its interfaces' filters learned (NET-37) */
@@ -84,24 +106,6 @@ void migrate_cookie_format(const MigrateCookie *cookie, Buf *ret);
 int migrate_cookie_parse(const void *data, size_t len, MigrateCookie *ret, Error *err);
 void migrate_cookie_done(MigrateCookie *cookie);
 DEFINE_AUTO_VALUE(MigrateCookie, migrate_cookie_done)
-
-/* Figures of a migration, from QEMU and from our own clock. */
-struct MigrateStats {
-        uint64_t began_ms, ended_ms; /* loop time; ended 0: it goes on */
-        QmpMigrationRam ram;
-        bool has_ram;
-        QmpXbzrleCache xbzrle;
-        bool has_xbzrle;
-        uint64_t setup_ms, throttle_percent;
-        uint64_t downtime_ms; /* measured by us: STOP here to RESUME there */
-        bool has_downtime;
-        uint64_t expected_downtime_ms;
-        uint64_t announced_ms; /* the pause that the guest was stopped for; 0: none was announced */
-        uint64_t disk_total, disk_done, disk_bps;
-        int operation; /* VIR_DOMAIN_JOB_OPERATION_... */
-        int type;      /* VIR_DOMAIN_JOB_... */
-        char *error;   /* owned; of one that failed */
-};
 
 void migrate_stats_done(MigrateStats *stats);
 void migrate_stats_take(MigrateStats *stats, const QmpMigrationInfo *info);

@@ -14,6 +14,7 @@
 
 #include <limits.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 char *migrate_new_nonce(void)
@@ -39,6 +40,20 @@ void migrate_own_cookie(const Domain *dom, const char *nonce, MigrateCookie *ret
                                 .uuid = dom->uuid,
                                 .host_uuid = dom->driver->daemon->host_uuid,
                                 .nonce = str_dup(nonce) };
+}
+
+void migrate_tell_figures(const Migration *m, MigrateCookie *ret)
+{
+        struct timespec now;
+
+        ret->stopped_us = m->stopped_us;
+        if (!m->stats.are_final)
+                return;
+        clock_gettime(CLOCK_REALTIME, &now);
+        ret->sent_ms = now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+        ret->has_stats = true;
+        ret->stats = m->stats;
+        ret->stats.error = NULL;
 }
 
 /* "tcp:HOST:PORT" or "tcp://HOST:PORT" as the destination's prepare gave it. */

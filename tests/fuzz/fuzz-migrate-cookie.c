@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (migrate_cookie_parse(text.data, text.len, &second, &err) < 0 || !is_same(first.nonce, second.nonce) ||
             !uuid_eq(&first.uuid, &second.uuid) || first.nbd_port != second.nbd_port ||
             first.stopped_us != second.stopped_us || first.disks.len != second.disks.len ||
-            first.learned.len != second.learned.len)
+            first.learned.len != second.learned.len || first.has_stats != second.has_stats ||
+            first.stats.ram.total != second.stats.ram.total)
                 abort();
         for (size_t i = 0; i < first.disks.len; i++) {
                 if (!is_same(first.disks.items[i].target, second.disks.items[i].target) ||

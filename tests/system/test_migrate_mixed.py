@@ -1,5 +1,6 @@
 """Moves between drover and a stock libvirtd, in both directions, by stock virsh (MIG-08, MIG-23): managed by the client, and
 driven by the source's daemon."""
+import re
 import types
 
 import pytest
@@ -27,6 +28,14 @@ def way(mixed, source, target):
     return types.SimpleNamespace(lab=mixed.lab, a=getattr(mixed, source), b=getattr(mixed, target))
 
 
+NOT_OURS = {"Time elapsed w/o network", "Downtime w/o network"}
+
+
+def told(host):
+    """What a destination tells of the move that is over."""
+    return dict(re.findall("(.*?): +(.*?) *\n", host.virsh("domjobinfo", "--completed", "g")))
+
+
 @pytest.mark.limit(180)
 @WAYS
 def test_a_guest_moves_from_drover_to_libvirt_and_back(mixed, options):
@@ -34,9 +43,12 @@ def test_a_guest_moves_from_drover_to_libvirt_and_back(mixed, options):
     with running(out) as pulse:
         out.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://stock/system", timeout=120)
         check_moved(out, pulse)
+        account = told(out.b)
         home.a.virsh("migrate", "--live", *options, "g", "qemu+tcp://ours/system", timeout=120)
         check_moved(home, pulse)
         assert state_of(home.b, "g") == "running"
+        assert set(account) - NOT_OURS <= set(told(home.b)), "what one destination tells of a move the other does"
+        assert {"Memory total", "Memory processed", "Total downtime", "Time elapsed", "Page size"} <= set(account)
 
 
 @pytest.mark.limit(180)

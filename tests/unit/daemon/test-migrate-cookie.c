@@ -51,6 +51,52 @@ TEST(what_was_said_is_understood)
         CHECK_INT(heard.learned.items[1].left_s, 0);
 }
 
+TEST(the_figures_of_what_was_sent_are_told_and_understood)
+{
+        AUTO(MigrateCookie)
+        said = { .name = str_dup("g"),
+                 .hostname = str_dup("h"),
+                 .stopped_us = 1700000000123456,
+                 .has_stats = true,
+                 .sent_ms = 1700000000500,
+                 .stats = { .began_ms = 1000, .ended_ms = 3500, .setup_ms = 4, .disk_total = 10, .disk_done = 10 } };
+        AUTO(MigrateCookie) heard = { 0 };
+        AUTO(Buf) text = { 0 };
+
+        said.stats.ram = (QmpMigrationRam){ .total = 1 << 20, .transferred = 70000, .mbps = 8, .page_size = 4096 };
+        said.stats.xbzrle = (QmpXbzrleCache){ .cache_size = 65536, .overflow = 3 };
+        migrate_cookie_format(&said, &text);
+        CHECK(strstr(buf_text(&text), "<started>1699999998000</started>"));
+        CHECK(strstr(buf_text(&text), "<stopped>1700000000123</stopped>"));
+        CHECK(strstr(buf_text(&text), "<time_elapsed>2500</time_elapsed>"));
+        CHECK_INT(migrate_cookie_parse(text.data, text.len, &heard, NULL), 0);
+        CHECK(heard.has_stats && heard.stats.has_ram && heard.stats.has_xbzrle);
+        CHECK_INT(heard.stopped_us, said.stopped_us);
+        CHECK_INT(heard.stats.setup_ms, 4);
+        CHECK_INT(heard.stats.ram.total, 1 << 20);
+        CHECK_INT(heard.stats.ram.transferred, 70000);
+        CHECK_INT(heard.stats.ram.remaining, 0);
+        CHECK_INT((int)heard.stats.ram.mbps, 8);
+        CHECK_INT(heard.stats.disk_done, 10);
+        CHECK_INT(heard.stats.xbzrle.overflow, 3);
+}
+
+TEST(figures_that_cannot_be_right_are_none)
+{
+        AUTO(MigrateCookie) heard = { 0 };
+
+        CHECK_INT(
+                parse(BEGIN HOST
+                      "<statistics><started>7</started><stopped>9</stopped><memory_total>-1</memory_total><memory_processed>x</memory_processed><memory_page_size>9223372036854775807</memory_page_size><disk_processed>5</disk_processed></statistics>" END,
+                      &heard, NULL),
+                0);
+        CHECK(heard.has_stats && !heard.stats.has_ram);
+        CHECK_INT(heard.stopped_us, 9000);
+        CHECK_INT(heard.stats.ram.transferred, 0);
+        CHECK_INT(heard.stats.ram.page_size, 0);
+        CHECK_INT(heard.stats.disk_done, 0);
+}
+
 TEST(only_so_many_addresses_are_taken)
 {
         AUTO(MigrateCookie) heard = { 0 };
