@@ -259,9 +259,9 @@ const Command migrate_commands[] = {
           "[--comp-zstd-level NUMBER]  level, 0 to 20\n"
           "[--max-pause NUMBER]  milliseconds that it may stand still; it is moved in any case",
           .summary = "move a guest to another host",
-          .text = "Without --live the guest is paused meanwhile. On a terminal a bar shows rate, what is left, how fast the "
-                  "guest changes memory, the pause to expect and the time to go; ^C aborts the migration and the guest goes "
-                  "on here.",
+          .text = "Without --live the guest is paused meanwhile. On a terminal a line shows rate, what is left, how fast the "
+                  "guest changes memory, the pause to expect and the time to go, with a bar where it is wide enough; ^C "
+                  "aborts the migration and the guest goes on here.",
           .run = migrate },
         { 0 },
 };

@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { POLL_MS = 250, FIRST_POLL_MS = 100, NARROWEST_BAR = 10, PASSES_UNTIL_STUCK = 3 };
+enum { POLL_MS = 250, FIRST_POLL_MS = 100, NARROWEST_BAR = 5, PASSES_UNTIL_STUCK = 3 };
 
 struct MigrateWatch {
         Session *session;
@@ -34,40 +34,51 @@ static unsigned terminal_columns(void)
         return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-static void put_size(Buf *to, const char *before, uint64_t bytes, const char *after)
+static void put_size(Buf *to, const char *before, uint64_t bytes, int decimals, const char *after)
 {
         const char *unit;
         double size = pretty_size(bytes, &unit);
 
-        buf_format(to, "%s%.1f %s%s", before, size, unit, after);
+        buf_format(to, "%s%.*f %s%s", before, decimals, size, unit, after);
+}
+
+static void put_figures(const MigrateFigures *f, unsigned percent, int decimals, Buf *to)
+{
+        buf_format(to, " %2u %%", percent);
+        put_size(to, "  ", f->bytes_per_s, decimals, "/s");
+        put_size(to, "  left ", f->remaining, decimals, "");
+        put_size(to, "  dirty ", f->dirty_bytes_per_s, decimals, "/s");
+        buf_format(to, "  pause %llu ms", (unsigned long long)f->pause_ms);
+        if (f->bytes_per_s > f->dirty_bytes_per_s) {
+                uint64_t seconds = f->remaining / (f->bytes_per_s - f->dirty_bytes_per_s);
+
+                buf_format(to, "  ETA %llu:%02llu", (unsigned long long)(seconds / 60),
+                           (unsigned long long)(seconds % 60));
+        } else {
+                buf_put_text(to, "  ETA -:--");
+        }
 }
 
 void migrate_bar_format(const MigrateFigures *f, unsigned columns, Buf *to)
 {
         unsigned percent = f->total ? (unsigned)MIN(100 - f->remaining * 100 / MAX(f->total, f->remaining), 99) : 0;
         AUTO(Buf) rest = { 0 };
+        AUTO(Buf) brief = { 0 };
         unsigned width, filled;
 
-        buf_format(&rest, " %2u %%", percent);
-        put_size(&rest, "  ", f->bytes_per_s, "/s");
-        put_size(&rest, "  left ", f->remaining, "");
-        put_size(&rest, "  dirty ", f->dirty_bytes_per_s, "/s");
-        buf_format(&rest, "  pause %llu ms", (unsigned long long)f->pause_ms);
-        if (f->bytes_per_s > f->dirty_bytes_per_s) {
-                uint64_t seconds = f->remaining / (f->bytes_per_s - f->dirty_bytes_per_s);
-
-                buf_format(&rest, "  ETA %llu:%02llu", (unsigned long long)(seconds / 60),
-                           (unsigned long long)(seconds % 60));
-        } else {
-                buf_put_text(&rest, "  ETA -:--");
+        put_figures(f, percent, 1, &rest);
+        if (columns < rest.len + NARROWEST_BAR + 3) {
+                /* the figures say more than the bar: an ordinary terminal has room for all of them, but not for both */
+                put_figures(f, percent, 0, &brief);
+                buf_format(to, "%.*s", (int)columns - 1, buf_text(rest.len < columns ? &rest : &brief));
+                return;
         }
-        width = columns > rest.len + NARROWEST_BAR + 3 ? columns - (unsigned)rest.len - 3 : NARROWEST_BAR;
-        width = MIN(width, 40);
+        width = MIN(columns - (unsigned)rest.len - 3, 40U);
         filled = width * percent / 100;
         buf_put_char(to, '[');
         for (unsigned i = 0; i < width; i++)
                 buf_put_char(to, i < filled ? '=' : i == filled ? '>' : ' ');
-        buf_format(to, "]%.*s", (int)(columns > width + 3 ? columns - width - 3 : 0), buf_text(&rest));
+        buf_format(to, "]%s", buf_text(&rest));
 }
 
 static void draw(MigrateWatch *watch, const MigrateFigures *figures)
