@@ -112,8 +112,10 @@ def test_the_definition_moves_along(journey):
 def test_it_can_arrive_paused_and_under_another_name(journey):
     """MIG-40, MIG-54"""
     journey.payload()
+    uuid = journey.pair.a.virsh("domuuid", "g")
     journey.move("--live", "--suspend", "--dname", "other")
     assert journey.pair.b.virsh("domstate", "other").strip() == "paused"
+    assert journey.pair.b.virsh("domuuid", "other") == uuid
     mark = journey.pulse.mark()
     journey.pair.b.virsh("resume", "other")
     journey.pulse.wait("^beat", 60, mark)
@@ -184,7 +186,8 @@ def memory_total_mib(said):
 
 @pytest.mark.limit(240)
 def test_guests_that_move_at_the_same_time_do_not_meet(pair):
-    """MIG-14, MIG-28: each has a port of its own, although none of them is listened on when the next one asks; and its own figures."""
+    """MIG-14, MIG-28: each has a port of its own, although none of them is listened on when the next one asks; and its own figures,
+    which the destination tells, too: it has them from its source."""
     names = [f"g{number}" for number in range(4)]
     with contextlib.ExitStack() as stack:
         pulses = []
@@ -199,8 +202,14 @@ def test_guests_that_move_at_the_same_time_do_not_meet(pair):
             move.result()
         assert pair.a.virsh("list", "--name").split() == []
         assert sorted(pair.b.virsh("list", "--name").split()) == names
-        totals = [memory_total_mib(pair.a.virsh("domjobinfo", "--completed", name)) for name in names]
+        accounts = [[host.virsh("domjobinfo", "--completed", name) for name in names] for host in (pair.a, pair.b)]
+        totals = [memory_total_mib(account) for account in accounts[0]]
         assert all(later - earlier == 1 for earlier, later in zip(totals, totals[1:])), totals
+        for here, there in zip(*map(lambda side: [dict(re.findall("(.*?): +(.*?) *\n", account)) for account in side], accounts)):
+            assert (here["Operation"], there["Operation"]) == ("Outgoing migration", "Incoming migration")
+            same = [name for name in here if name.startswith(("Data", "Memory", "Iteration", "Page", "Normal", "Constant", "Setup"))]
+            assert len(same) > 8 and [here[name] for name in same] == [there.get(name) for name in same]
+            assert here["Total downtime"] == there["Total downtime"] and "Time elapsed" in there
         for pulse in pulses:
             pulse.wait("^beat", 60, pulse.mark())
             right, line = pulse.verify()

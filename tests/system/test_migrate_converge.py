@@ -107,6 +107,7 @@ def test_a_guest_that_cannot_converge_is_reported(lab):
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         pair.a.virsh("migrate-setmaxdowntime", "g", "1")
         wait_for("it is reported", lambda: "migrate-setmaxdowntime" in pair.daemon_a.log.read_text(), 120)
+        assert re.search(r"pass \d+ leaves \d+ MiB, which take \d+ ms", pair.daemon_a.log.read_text())
         assert state_of(pair.a, "g") == "running"
         pair.a.virsh("migrate-setmaxdowntime", "g", "100000")
         assert move.wait(60) == 0
