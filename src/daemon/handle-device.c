@@ -26,6 +26,80 @@ static int parse(const Domain *dom, const char *xml, bool live, DeviceDef *ret, 
         return 0;
 }
 
+/* --- what there is becomes another --- */
+
+/* What the new device leaves open and only the old one knows. */
+static void inherit(const DeviceDef *new, void *old)
+{
+        DeviceInfo *to = device_info(new->kind, new->any);
+        const DeviceInfo *from = device_info(new->kind, old);
+
+        if (to && !to->alias)
+                to->alias = from->alias;
+        if (to && !to->address)
+                to->address = from->address;
+        if (new->kind == DEVICE_INTERFACE && mac_is_null(&new->interface->mac))
+                new->interface->mac = ((const InterfaceDef *)old)->mac;
+        if (new->kind == DEVICE_INTERFACE && !new->interface->target_dev)
+                new->interface->target_dev = ((const InterfaceDef *)old)->target_dev;
+}
+
+/* What its network or bridge said when the card came: the guest's own definition does not, so neither does a new one. */
+static void inherit_from_place(InterfaceDef *new, const InterfaceDef *old)
+{
+        if (!new->mtu)
+                new->mtu = old->mtu;
+        if (!new->port_isolated)
+                new->port_isolated = old->port_isolated;
+        if (!new->trust_guest_rx_filters)
+                new->trust_guest_rx_filters = old->trust_guest_rx_filters;
+}
+
+static bool is_medium(const DeviceDef *device)
+{
+        return device->kind == DEVICE_DISK &&
+               (device->disk->device == DISK_DEVICE_CDROM || device->disk->device == DISK_DEVICE_FLOPPY);
+}
+
+/* Only what the model marks as live may differ; a removable medium may be any other. */
+static int check_live_update(const DeviceDef *new, const void *old, const DomainDef *def, Error *err)
+{
+        const Field *fixed;
+
+        if (is_medium(new) && new->disk->device == ((const DiskDef *)old)->device)
+                return 0;
+        fixed = fields_find_fixed(device_lists[new->kind].of, old, new->any);
+        if (fixed)
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "'%s' of this <%s> of '%s' cannot change while it runs", fixed->path,
+                               device_lists[new->kind].element, def->name);
+        return 0;
+}
+
+/* What is there becomes what device says. */
+static int replace(DomainDef *def, DeviceDef *device, bool live, bool force, LiveChange *ret, Error *err)
+{
+        unsigned index;
+        void *old;
+
+        if (domain_def_find_device(def, device, &index, err) < 0)
+                return -1;
+        old = domain_def_device(def, device->kind, index);
+        inherit(device, old);
+        if (device->kind == DEVICE_DISK && !device->disk->target_bus) /* the drive that is there is on one */
+                device->disk->target_bus = ((const DiskDef *)old)->target_bus;
+        if (live && device->kind == DEVICE_INTERFACE)
+                inherit_from_place(device->interface, old);
+        if (live && check_live_update(device, old, def, err) < 0)
+                return -1;
+        if (live)
+                *ret = (LiveChange){ .kind = LIVE_UPDATE, .device = device->kind, .index = index, .force = force };
+        old = domain_def_replace_device(def, device->kind, index, device->any);
+        if (live)
+                ret->subject = old;
+        return 0;
+}
+
 /* --- attach --- */
 
 static int check_new(const DomainDef *def, const DeviceDef *device, Error *err)
@@ -80,6 +154,16 @@ static void give_mac(InterfaceDef *interface, LiveChange *change)
         interface->mac = change->mac;
 }
 
+/* A CD for a drive that the running guest has changes its medium, as in libvirt (LIFE-42). */
+static bool is_for_drive(const DomainDef *def, const DeviceDef *device)
+{
+        for (uint32_t i = 0; is_medium(device) && i < def->n_disks; i++) {
+                if (str_eq(def->disks[i]->target_dev, device->disk->target_dev))
+                        return def->disks[i]->device == device->disk->device;
+        }
+        return false;
+}
+
 static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err)
 {
         const WireDomainAttachDeviceArgs *args = call_args(call); /* the call with flags begins alike */
@@ -88,6 +172,8 @@ static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, E
 
         if (parse(call_domain(call), args->xml, live, &device, err) < 0)
                 return -1;
+        if (live && is_for_drive(def, &device))
+                return replace(def, &device, live, false, ret, err);
         if (device.kind == DEVICE_INTERFACE)
                 give_mac(device.interface, ret);
         if (check_new(def, &device, err) < 0)
@@ -107,7 +193,7 @@ static void attach_done(Call *call UNUSED, Domain *dom, const LiveChange *live)
         WireDomainEventCallbackDeviceAddedMsg msg = { .dom = call_wire_domain(dom) };
         const DeviceInfo *info;
 
-        if (!live)
+        if (!live || live->kind != LIVE_ATTACH)
                 return;
         info = device_info(live->device, live->subject);
         msg.devAlias = info ? info->alias : NULL;
@@ -189,77 +275,14 @@ int handle_domain_detach_device_alias(Call *call, const WireDomainDetachDeviceAl
 
 /* --- update --- */
 
-/* What the new device leaves open and only the old one knows. */
-static void inherit(const DeviceDef *new, void *old)
-{
-        DeviceInfo *to = device_info(new->kind, new->any);
-        const DeviceInfo *from = device_info(new->kind, old);
-
-        if (to && !to->alias)
-                to->alias = from->alias;
-        if (to && !to->address)
-                to->address = from->address;
-        if (new->kind == DEVICE_INTERFACE && mac_is_null(&new->interface->mac))
-                new->interface->mac = ((const InterfaceDef *)old)->mac;
-        if (new->kind == DEVICE_INTERFACE && !new->interface->target_dev)
-                new->interface->target_dev = ((const InterfaceDef *)old)->target_dev;
-}
-
-/* What its network or bridge said when the card came: the guest's own definition does not, so neither does a new one. */
-static void inherit_from_place(InterfaceDef *new, const InterfaceDef *old)
-{
-        if (!new->mtu)
-                new->mtu = old->mtu;
-        if (!new->port_isolated)
-                new->port_isolated = old->port_isolated;
-        if (!new->trust_guest_rx_filters)
-                new->trust_guest_rx_filters = old->trust_guest_rx_filters;
-}
-
-/* Only what the model marks as live may differ; a removable medium may be any other. */
-static int check_live_update(const DeviceDef *new, const void *old, const DomainDef *def, Error *err)
-{
-        const Field *fixed;
-
-        if (new->kind == DEVICE_DISK &&
-            (new->disk->device == DISK_DEVICE_CDROM || new->disk->device == DISK_DEVICE_FLOPPY) &&
-            new->disk->device == ((const DiskDef *)old)->device)
-                return 0;
-        fixed = fields_find_fixed(device_lists[new->kind].of, old, new->any);
-        if (fixed)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                               "'%s' of this <%s> of '%s' cannot change while it runs", fixed->path,
-                               device_lists[new->kind].element, def->name);
-        return 0;
-}
-
 static int edit_update(Call *call, DomainDef *def, bool live, LiveChange *ret, Error *err)
 {
         const WireDomainUpdateDeviceFlagsArgs *args = call_args(call);
         AUTO(DeviceDef) device = { 0 };
-        unsigned index;
-        void *old;
 
-        if (parse(call_domain(call), args->xml, live, &device, err) < 0 ||
-            domain_def_find_device(def, &device, &index, err) < 0)
+        if (parse(call_domain(call), args->xml, live, &device, err) < 0)
                 return -1;
-        old = domain_def_device(def, device.kind, index);
-        inherit(&device, old);
-        if (device.kind == DEVICE_DISK && !device.disk->target_bus) /* the drive that is there is on one */
-                device.disk->target_bus = ((const DiskDef *)old)->target_bus;
-        if (live && device.kind == DEVICE_INTERFACE)
-                inherit_from_place(device.interface, old);
-        if (live && check_live_update(&device, old, def, err) < 0)
-                return -1;
-        if (live)
-                *ret = (LiveChange){ .kind = LIVE_UPDATE,
-                                     .device = device.kind,
-                                     .index = index,
-                                     .force = args->flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE };
-        old = domain_def_replace_device(def, device.kind, index, device.any);
-        if (live)
-                ret->subject = old;
-        return 0;
+        return replace(def, &device, live, args->flags & VIR_DOMAIN_DEVICE_MODIFY_FORCE, ret, err);
 }
 
 static const ChangeKind change_update = { .edit = edit_update, .completes = true };

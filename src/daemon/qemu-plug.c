@@ -184,10 +184,12 @@ static int plan_medium(Plug *p, Error *err)
 
 void qemu_change_medium(QemuRun *run, DomainDef *def, const LiveChange *what, DriverDone *done, void *arg)
 {
+        static const CompletionFacts facts = { .running = true };
         Plug *p = plug_new(run, def, what, done, arg);
         AUTO(Error) err = { 0 };
 
-        if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0) {
+        if (volume_disks_resolve(run->qemu->driver->storage, def, &err) < 0 ||
+            domain_def_place_device(def, &facts, &err) < 0) {
                 plug_finish(p, &err);
                 return;
         }

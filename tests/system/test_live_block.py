@@ -15,11 +15,14 @@ def daemon(live_daemon, tmp_path_factory):
     daemon = live_daemon
     image = daemon.base / "disk"
     image.write_bytes(bytes(8 * MIB))
+    for name in ("first", "other"):
+        (daemon.base / f"{name}.iso").write_bytes(f"{name} disc".encode().ljust(MIB, b"\0"))
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", daemon.base / "second", "16M"], check=True)
     start(daemon, tmp_path_factory.mktemp("xml"), linux("g", f"""
       <disk type='file'><source file='{image}'/><target dev='vda' bus='virtio'/></disk>
       <disk type='file'><driver name='qemu' type='qcow2'/><source file='{daemon.base / "second"}'/>
         <target dev='vdb' bus='virtio'/></disk>
+      <disk type='file' device='cdrom'><source file='{daemon.base / "first.iso"}'/><target dev='hdc' bus='ide'/><readonly/></disk>
       <serial type='pty'/><input type='keyboard' bus='ps2'/>""", shell="ttyS1"))
     return daemon
 
@@ -32,11 +35,13 @@ def test_counters_rise_with_what_the_guest_does(daemon, dom):
                b"conv=fsync; echo done-$((1+2))", b"done-3")
     after = dom.blockStats("vda")
     assert after[1] - before[1] >= 16 * 65536 and after[3] - before[3] >= 4 * 65536
+    assert after[0] > before[0] and after[2] > before[2]
     typed = dom.blockStatsFlags("vda")
     assert typed["rd_bytes"] >= after[1] and typed["flush_operations"] > 0 and typed["wr_total_times"] > 0
     other = dom.blockStats("vdb")
     assert dom.blockStats("")[1] >= after[1] + other[1]
-    assert "vda rd_bytes" in daemon.virsh("domblkstat", "g", "vda")
+    said = daemon.virsh("domblkstat", "g", "vda")
+    assert all(f"vda {counter} " in said for counter in ("rd_req", "rd_bytes", "wr_req", "wr_bytes", "flush_operations"))
     with pytest.raises(libvirt.libvirtError, match="invalid path 'vdx'"):
         dom.blockStats("vdx")
 
@@ -85,6 +90,15 @@ def test_a_threshold_is_told_when_it_is_crossed(daemon, dom):
     shell(dom, b"dd if=/dev/zero of=/dev/vda bs=64k count=32 conv=fsync; echo wrote-$((1+3))", b"wrote-4")
     wait_for("the event", lambda: events)
     assert events[0] == ("vda", MIB, True)
+
+
+def test_a_disc_is_read_and_another_put_in(daemon, dom):
+    """LIFE-42: by stock virsh, which attaches it to the drive that is there."""
+    read = b"echo read-$(dd if=/dev/sr0 bs=2048 count=1 | tr -d '\\000')"
+    shell(dom, read, b"read-first disc")
+    shell(dom, b"echo idle-$((1+7))", b"idle-8")  # a drive that is being read is locked
+    daemon.virsh("attach-disk", "g", daemon.base / "other.iso", "hdc", "--type", "cdrom", "--mode", "readonly", "--live")
+    shell(dom, read, b"read-other disc")
 
 
 def test_memory_is_looked_into(dom):

@@ -132,6 +132,15 @@ static void put_source(Buf *to, const Args *args, const char *type)
         buf_put_text(to, "/>\n  </source>\n");
 }
 
+/* The guides write 'file', as Xen has it, for a CD of QEMU's (LIFE-42). */
+static const char *driver_word(const Args *args, const char *option)
+{
+        const char *text = arg_text(args, option), *type = arg_text(args, "type");
+        bool is_drive = str_eq(type, "cdrom") || str_eq(type, "floppy");
+
+        return is_drive && str_eq(option, "driver") && str_eq(text, "file") ? "qemu" : text;
+}
+
 static void put_driver(Buf *to, const Args *args)
 {
         static const char *const attributes[][2] = {
@@ -141,7 +150,7 @@ static void put_driver(Buf *to, const Args *args)
         size_t before = to->len;
 
         for (size_t i = 0; i < ARRAY_LEN(attributes); i++)
-                put_attribute(to, attributes[i][0], arg_text(args, attributes[i][1]));
+                put_attribute(to, attributes[i][0], driver_word(args, attributes[i][1]));
         if (to->len == before)
                 return;
         AUTOFREE char *found = str_dup(to->data + before);
