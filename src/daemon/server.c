@@ -195,6 +195,7 @@ size_t server_n_clients(const Server *server)
 void server_report(const Server *server)
 {
         const Quota *quota = server->daemon->quota;
+        const Config *config = server->daemon->config;
         AUTO(Buf) names = { 0 };
 
         for (size_t i = 0; i < server->clients.len; i++) {
@@ -208,4 +209,8 @@ void server_report(const Server *server)
         }
         log_info("%zu clients; %u calls wait for a worker, %u are worked on%s", server->clients.len,
                  quota_waiting(quota), quota_in_flight(quota), buf_text(&names));
+        log_info("limits: %d clients, %d of them not authenticated; %d to %d workers, and %d for urgent calls; "
+                 "%d calls, %d of one client",
+                 config->max_clients, config->max_anonymous_clients, config->min_workers, config->max_workers,
+                 config->prio_workers, config->max_requests, config->max_client_requests);
 }

@@ -22,7 +22,7 @@ void server_client_authenticated(Server *server, ServerClient *client);
 /* Room in the budget for large frames became free. */
 void server_retry_large_frames(Server *server);
 size_t server_n_clients(const Server *server);
-/* SIGUSR1: who is there, and which calls are worked on, go to the log (MIG-63). */
+/* SIGUSR1: who is there, which calls are worked on, and the limits go to the log (MIG-63, CFG-05). */
 void server_report(const Server *server);
 
 DEFINE_AUTO(Server, server_free)

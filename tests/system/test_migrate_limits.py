@@ -73,17 +73,27 @@ def test_the_destination_has_a_limit_of_its_own(pair):
     assert (said["most"], said["bound_by"], said["half_of_max_clients"], said["ports"]) == (20, "max_workers", 2500, 63)
 
 
-def worked_on(host, daemon):
-    """What droverd is busy with for its clients, by its own count."""
+def reported(host, daemon, pattern):
+    """What droverd says of itself when it is asked."""
     mark = len(daemon.log.read_text())
     host.kill("droverd", signal.SIGUSR1)
-    found = wait_for("it reports", lambda: re.search(r"(\d+) are worked on(?:: (.*))?", daemon.log.read_text()[mark:]))
+    return wait_for("it reports", lambda: re.search(pattern, daemon.log.read_text()[mark:]))
+
+
+def worked_on(host, daemon):
+    """What droverd is busy with for its clients, by its own count."""
+    found = reported(host, daemon, r"(\d+) are worked on(?:: (.*))?\n")
     return int(found[1]), found[2]
+
+
+def clients(host, daemon):
+    return int(reported(host, daemon, r"(\d+) clients;")[1])
 
 
 @pytest.mark.limit(120)
 def test_each_phase_keeps_one_worker_of_one_host(pair):
-    """MIG-63: perform one of the source and none of the destination, finish one of the destination."""
+    """MIG-63: perform one of the source and none of the destination, finish one of the destination. CFG-20 (CON-69): the move takes
+    a client of each."""
     with running(pair) as pulse:
         mover = Mover(pair, mib_s=1).prepare()
         assert worked_on(pair.a, pair.daemon_a) == worked_on(pair.b, pair.daemon_b) == (0, None)
@@ -91,6 +101,7 @@ def test_each_phase_keeps_one_worker_of_one_host(pair):
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         assert worked_on(pair.a, pair.daemon_a) == (1, "domain_migrate_perform3")
         assert worked_on(pair.b, pair.daemon_b) == (0, None)
+        wait_for("those who asked have left", lambda: clients(pair.a, pair.daemon_a) == clients(pair.b, pair.daemon_b) == 1)
         payload = frames.string("g") + frames.string(b"") + NONE + NONE + mover.flags + NONE  # it waits for the memory
         mover.target.send(frames.frame(FINISH, payload, serial=98))
         assert wait_for("finish", lambda: worked_on(pair.b, pair.daemon_b) == (1, "domain_migrate_finish3"))
