@@ -276,6 +276,22 @@ def test_edit_keeps_the_old_definition_when_the_new_one_is_refused(uri):
     assert drover(uri, "dumpxml test --inactive").out == before
 
 
+def test_the_editor_is_vi_unless_another_is_named(uri, tmp_path):
+    """LIFE-18."""
+    editor = tmp_path / "vi"
+    editor.write_text(f"#!/bin/sh\necho vi > {tmp_path}/ran\n")
+    editor.chmod(0o755)
+    said = drover(uri, "edit test --skip-validate", env={"EDITOR": "", "VISUAL": "", "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert said.status == 0 and "not changed" in said.out and (tmp_path / "ran").read_text() == "vi\n"
+
+
+def test_whoever_asks_about_destroy_is_warned():
+    """LIFE-26: what the guest has not written is lost."""
+    page = subprocess.run([DROVER, "-q", "man"], capture_output=True, text=True, check=True).stdout
+    for text in (drover("", "help destroy").out, page):
+        assert "What the guest has not written out yet is lost." in " ".join(text.split())
+
+
 def test_bash_completes_names_of_guests(uri, tmp_path):
     script = tmp_path / "completion"
     script.write_text(subprocess.run([DROVER, "completion"], capture_output=True, text=True, check=True).stdout)

@@ -1,10 +1,13 @@
 """The real-time clock and the timers of guests, as QEMU has them when a stock client starts one (CLK rows)."""
 import datetime
 import json
+import pathlib
 import time
+import xml.etree.ElementTree as ElementTree
 import zoneinfo
 
 import pytest
+from mortal import processes
 
 UTC = datetime.timezone.utc
 
@@ -54,9 +57,11 @@ def local_s():
     ("<clock offset='variable' adjustment='-86400' basis='localtime'/>", lambda: local_s() - 86400),
 ], ids=["none", "utc", "localtime", "paris", "newfoundland", "variable", "variable-local"])
 def test_the_clock_shows_the_time_that_its_definition_says(daemon, start, clock, ahead_s):
-    """CLK-01 to CLK-05."""
+    """CLK-01 to CLK-05: and the definition says it again."""
     begun = time.time()
     start(clock)
+    written = ElementTree.fromstring(clock or "<clock offset='utc'/>").attrib
+    assert ElementTree.fromstring(daemon.virsh("dumpxml", "clock")).find("clock").attrib.items() >= written.items()
     shown = rtc(daemon) - ahead_s()
     assert begun - 2 <= shown <= time.time() + 2
 
@@ -81,6 +86,17 @@ def test_a_clock_that_cannot_be_had_is_refused_by_name(daemon, start, clock, sai
     """CLK-01, CLK-04, CLK-07 to CLK-10."""
     assert said in start(clock, check=False)
     assert "clock" not in daemon.virsh("list", "--all", "--name").split()
+
+
+def test_the_sample_of_the_guide_starts(daemon, start):
+    """CLK-03, CLK-09, CLK-10, CLK-13, CLK-14."""
+    start("<clock offset='localtime'><timer name='rtc' tickpolicy='catchup' track='guest'/><timer name='pit' tickpolicy='delay'/>"
+          "<timer name='hpet' present='no'/></clock>")
+    pid, = processes(daemon.virsh("domuuid", "clock").strip())
+    words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    following = {(word, words[i + 1]) for i, word in enumerate(words[:-1])}
+    assert {("-rtc", "base=localtime,clock=vm,driftfix=slew"), ("-global", "kvm-pit.lost_tick_policy=delay")} <= following
+    assert any(word == "-machine" and "hpet=off" in value for word, value in following)
 
 
 @pytest.mark.parametrize("present", ["yes", "no"])

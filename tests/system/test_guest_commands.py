@@ -22,6 +22,8 @@ update-device domjobinfo"""
 DISK = "<disk type='file' device='disk'><source file='{}'/><target dev='{}' bus='scsi'/></disk>"
 # The guest is a boot sector that stands still (hlt, jmp): it hears no power button and no request to let go of a card.
 STILL = b"\xf4\xeb\xfd".ljust(510, b"\0") + b"\x55\xaa"
+# One that reads its own sector from the disk it booted from, by the BIOS, again and again.
+READS = bytes.fromhex("31c0 8ec0 bb007e b80102 b90100 b600 cd13 ebf4").ljust(510, b"\0") + b"\x55\xaa"
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,7 @@ def test_what_is_listed_where(say, guest, files):
     assert names(say, "--all") == {"c"}
     assert "Domain 'c' started" in say("start c") and names(say) == {"c"} and names(say, "--inactive") == set()
     assert "already active" in say("start c", check=False)
+    assert say("domstate c").strip() == "running"
 
 
 def test_its_own_definition_makes_it_again(say, guest, files):
@@ -135,32 +138,40 @@ def test_its_own_definition_makes_it_again(say, guest, files):
 
 
 def test_a_reader_reads_and_stops_nothing(say, daemon, guest):
-    """LIFE-07, LIFE-08, REM-21: the read-only socket, which anybody may use, and --readonly."""
+    """LIFE-04, LIFE-07, LIFE-08, REM-21: the read-only socket, which anybody may use, and --readonly."""
     daemon.virsh("start", "c")
     assert os.stat(daemon.socket(readonly=True)).st_mode & 0o777 == 0o777
     uri = f"qemu+unix:///system?socket={daemon.socket(readonly=True)}"
-    assert names(say) == {"c"} and fields(say("dominfo c", "-r", uri=uri))["State"] == "running"
+    assert say("list --name", "-r", uri=uri).split() == ["c"] and fields(say("dominfo c", "-r", uri=uri))["State"] == "running"
     for command in ("destroy c", "suspend c", "undefine c", "setmem c 32768"):
         assert "read only" in say(command, "-r", uri=uri, check=False)
+    assert "read only" in say([f"connect '{daemon.uri()}' --readonly; suspend c"], check=False)
     assert "running" in say("domstate c")
 
 
-def test_a_suspended_guest_stands_still(say, guest, dom_of):
+def test_a_suspended_guest_stands_still(say, guest, dom_of, files):
     """LIFE-19, LIFE-20: memory stays, processors and counters stand, and afterwards its definition is what it was."""
+    (files / "boot").write_bytes(READS.ljust(1 << 20, b"\0"))
     say("start c")
     dom = dom_of("c")
     pid, = processes(dom.UUIDString())
     before, threads = say("dumpxml c"), vcpu_threads(pid)
+
+    def reads_on():
+        seen = dom.blockStats("sda")[0]
+        wait_for("it to read its disk", lambda: dom.blockStats("sda")[0] > seen + 50)
+    reads_on()
     say("suspend c")
     assert "paused" in say("domstate c")
 
     def seen():
         return cpu_ticks(threads), resident_kib(pid), dom.blockStats("sda")[:4], dom.interfaceStats("52:54:00:00:0c:01")[4:]
     still = wait_for("its threads to have come to rest", lambda: (now := seen()) == seen() and now)
-    for _ in range(20):  # each asks QEMU, which would go on meanwhile
+    for _ in range(100):  # each asks QEMU, which would go on meanwhile
         assert seen() == still
     say("resume c")
     assert "running" in say("domstate c") and say("dumpxml c") == before
+    reads_on()
 
 
 @pytest.fixture()
@@ -192,6 +203,7 @@ def test_a_guest_that_knows_no_acpi_goes_on(say, guest):
 def test_id_name_and_uuid_lead_to_each_other(say, guest):
     """LIFE-28, LIFE-01."""
     uuid = say("domuuid c").strip()
+    assert re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uuid)
     assert say("domid c").strip() == "-"
     say("start c")
     number = say("domid c").strip()
@@ -267,7 +279,7 @@ def test_memory_of_a_running_guest_is_that_of_its_start(say, guest, daemon):
 
 
 def test_disks_come_and_go(say, guest, files):
-    """LIFE-03, LIFE-38, LIFE-40, LIFE-44, LIFE-45: by words and by XML; read-only; a target is used once; a medium is swapped."""
+    """LIFE-03, LIFE-38, LIFE-39, LIFE-40, LIFE-44, LIFE-45: by words and by XML; read-only; a target is used once; a medium is swapped."""
     say("start c")
     targets = functools.partial(lambda: {line.split()[0] for line in say("domblklist c").splitlines()[2:] if line})
     assert "attached successfully" in say(["attach-disk", "c", str(files / "other"), "sdc", "--driver", "qemu", "--targetbus", "scsi",
@@ -281,9 +293,11 @@ def test_disks_come_and_go(say, guest, files):
 
     device = files / "device.xml"
     device.write_text(DISK.format(files / "other", "sdd"))
+    before = say("dumpxml c")
     assert "Device attached successfully" in say(["attach-device", "c", str(device)])
+    assert "sdd" in say("dumpxml c")
     assert "Device detached successfully" in say(["detach-device", "c", str(device)])
-    wait_for("the disk to be gone", lambda: targets() == {"sda", "sdb"})
+    wait_for("the definition to be what it was", lambda: say("dumpxml c") == before)
     device.write_text(f"<disk type='file' device='cdrom'><source file='{files / 'third'}'/><target dev='sdb' bus='scsi'/><readonly/></disk>")
     assert "Device updated successfully" in say(["update-device", "c", str(device)])
     assert str(files / "third") in say("domblklist c")
@@ -294,7 +308,7 @@ def fields_of_stat(text):
 
 
 def test_sizes_change(say, guest):
-    """LIFE-03: setmem, setmaxmem and setvcpus; LIFE-34, LIFE-35."""
+    """LIFE-03: setmem, setmaxmem and setvcpus; LIFE-34, LIFE-35. LIFE-33: by either name. LIFE-36: what runs keeps its maximum."""
     say("start c")
     say("setvcpus c 2")
     assert fields(say("dominfo c"))["CPU(s)"] == "2"
@@ -302,19 +316,35 @@ def test_sizes_change(say, guest):
     say("setmaxmem c 131072 --config")
     after = dumped(say, "--inactive")
     assert after.findtext("memory") == "131072" and after.findtext("currentMemory") == "49152"
-    assert "rx_bytes" in say("domifstat c 52:54:00:00:0c:01")
+    assert dumped(say).findtext("memory") == "65536"
+    tap = dumped(say).find("devices/interface/target").get("dev")
+    for card in (tap, "52:54:00:00:0c:01"):
+        assert set(fields_of_stat(say(f"domifstat c {card}"))) == {f"{way}_{what}" for way in ("rx", "tx") for what in
+                                                                   ("bytes", "packets", "errs", "drop")}
     say("setmem c 65536 --live")
     assert say("setmem c 999999 --live", check=False) and say("setvcpus c 3", check=False)
 
 
+def test_little_memory_is_warned_of(daemon, guest):
+    """LIFE-35: by drover, which does as it is told all the same."""
+    for size, warned in (("65535", True), ("65536", False)):
+        done = drover(daemon.uri(), f"setmem c {size} --config")
+        assert done.status == 0 and ("less than 65536 KiB" in done.err) == warned
+        assert f"<currentMemory unit='KiB'>{size}<" in daemon.virsh("dumpxml", "c")
+
+
 @pytest.mark.parametrize("program", [virsh, drover])
 def test_what_is_edited_is_kept(program, guest, daemon):
-    """LIFE-04, LIFE-18: edit applies what the editor left; after a broken change the guest is what it was."""
+    """LIFE-04, LIFE-18: edit applies what the editor left, to the next start of one that runs; after a broken change the guest is
+    what it was."""
     assert "edited" in program(daemon.uri(), "edit c", env={"EDITOR": "sed -i s/65536/98304/"}).out
     edited = daemon.virsh("dumpxml", "c")
     assert ">98304</memory>" in edited
     refused = program(daemon.uri(), "edit c", env={"EDITOR": "sed -i s/hvm/nonsense/"})
     assert "error: " in refused.err and daemon.virsh("dumpxml", "c") == edited
+    daemon.virsh("start", "c")
+    assert "edited" in program(daemon.uri(), "edit c", env={"EDITOR": "sed -i s/98304/81920/"}).out
+    assert ">81920</memory>" in daemon.virsh("dumpxml", "c", "--inactive") and ">98304</memory>" in daemon.virsh("dumpxml", "c")
 
 
 def test_marks_of_autostart(say, guest, daemon, files):

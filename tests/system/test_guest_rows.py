@@ -83,15 +83,25 @@ def is_new(dom):
         stream.abort()
 
 
-def test_a_guest_that_powers_off_starts_anew_where_its_definition_says_so(guests, conn, daemon):
-    """LIFE-24, DOM-14."""
+def test_a_guest_starts_anew_or_ends_as_its_definition_says(guests, conn, daemon):
+    """LIFE-24, LIFE-25, DOM-14: a shutdown that is a restart, a reboot that goes on under the same Id, and one that is the end."""
     guests("e", linux("e", SHELL_PORTS, extra="<on_poweroff>restart</on_poweroff>", shell="ttyS1"))
     dom = conn.lookupByName("e")
     dom.create()
+    number = dom.ID()
     shell(dom, b"touch /tmp/life; test -e /tmp/life && echo lives-$((1+1))", b"lives-2")
     dom.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
     is_new(dom)
     assert state(daemon, "e").startswith("running")
+    daemon.virsh("set-lifecycle-action", "e", "poweroff", "destroy", "--live")
+    shell(dom, b"touch /tmp/life; test -e /tmp/life && echo lives-$((1+2))", b"lives-3")
+    daemon.virsh("reboot", "e")
+    is_new(dom)
+    assert state(daemon, "e").startswith("running") and dom.ID() == number
+    daemon.virsh("set-lifecycle-action", "e", "poweroff", "restart", "--live")
+    daemon.virsh("set-lifecycle-action", "e", "reboot", "destroy", "--live")
+    daemon.virsh("reboot", "e")
+    wait_for("its end", lambda: state(daemon, "e").startswith("shut off"))
 
 
 @pytest.mark.parametrize("word,after", [("preserve", "crashed (panicked)"), ("destroy", "shut off (crashed)")])
@@ -136,14 +146,18 @@ def test_a_qemu_that_is_killed_has_crashed(guests, daemon):
 
 
 def test_a_clock_that_the_guest_sets_is_kept_where_its_definition_says_so(guests, conn, daemon):
-    """CLK-02: utc forgets it at the next boot. CLK-06: variable keeps it, in a daemon that was killed meanwhile, too."""
+    """CLK-02: utc forgets it at the next boot. CLK-06: variable keeps it, in a daemon that was killed meanwhile, too.
+    CLK-13: a guest without an HPET finds none among its ACPI tables."""
     wanted = datetime.datetime(2033, 5, 6, tzinfo=datetime.timezone.utc)
     begun = time.time()
-    for name, clock in (("u", "<clock offset='utc'/>"), ("v", "<clock offset='variable' adjustment='3600'/>")):
+    hpet = "<timer name='hpet' present='{}'/>"
+    for name, clock, tables in (("u", f"<clock offset='utc'>{hpet.format('no')}</clock>", b"0"),
+                                ("v", f"<clock offset='variable' adjustment='3600'>{hpet.format('yes')}</clock>", b"1")):
         guests(name, linux(name, SHELL_PORTS, extra=clock, shell="ttyS1"))
         dom = conn.lookupByName(name)
         dom.create()
         shell(dom, b"date -u -s '2033-05-06 00:00:00'; hwclock -u -w; echo set-$((1+1))", b"set-2")
+        shell(dom, b"echo tables-$(ls /sys/firmware/acpi/tables | grep -c HPET)", b"tables-" + tables)
 
     def adjustment(*options):
         tree = ElementTree.fromstring(daemon.virsh("dumpxml", "v", *options))
@@ -257,8 +271,8 @@ def test_a_hard_disk_is_no_type_of_a_drive(guests, daemon):
     assert sorted(disk.get("device") for disk in tree.iter("disk")) == ["cdrom", "floppy"]
 
 
-def test_an_iso_for_a_running_guest(guests, daemon):
-    """LIFE-42: attach-disk on a drive that is there changes its medium."""
+def test_an_iso_for_a_running_guest(guests, daemon, place):
+    """LIFE-38, LIFE-42: attach-disk on a drive that is there changes its medium, in the guides' words, which leave nothing of Xen's behind."""
     images = []
     for name in ("one", "two"):
         image = daemon.base / f"{name}.iso"
@@ -269,6 +283,18 @@ def test_an_iso_for_a_running_guest(guests, daemon):
     said = drover(daemon.uri(), f"attach-disk i {images[1]} hdc --driver file --type cdrom --mode readonly")
     assert said.status == 0, said
     assert str(images[1]) in daemon.virsh("domblklist", "i")
+    assert str(images[1]) in daemon.virsh("qemu-monitor-command", "i", "--hmp", "info block")
+    disk = ElementTree.fromstring(daemon.virsh("dumpxml", "i")).find("devices/disk")
+    assert disk.find("driver").attrib == {"name": "qemu", "type": "raw"} and disk.find("readonly") is not None
+    words = ["attach-disk", "i", images[0], "hdc", "--type", "cdrom", "--mode", "readonly"]
+    assert "Xen's" in daemon.virsh(*words, "--driver", "file", check=False)
+    assert str(images[1]) in daemon.virsh("domblklist", "i")
+    daemon.virsh(*words, "--live")
+    assert str(images[0]) in daemon.virsh("domblklist", "i") and str(images[1]) not in daemon.virsh("dumpxml", "i")
+    assert "already exists" in daemon.virsh("attach-disk", "i", images[1], "hdc", "--type", "disk", check=False)
+    device = place / "device.xml"
+    device.write_text(f"<disk type='file' device='cdrom'><source file='{images[1]}'/><target dev='hdc'/><readonly/></disk>")
+    assert "Device attached successfully" in daemon.virsh("attach-device", "i", device)
     assert str(images[1]) in daemon.virsh("qemu-monitor-command", "i", "--hmp", "info block")
 
 
@@ -367,13 +393,14 @@ def test_a_guest_that_keeps_local_time(guests, daemon, place):
 
 
 def test_autostart_goes_on_after_a_daemon_that_was_killed(tmp_path):
-    """LIFE-46: what was still to be started is, what was started and stopped since is not."""
+    """LIFE-46: what was still to be started is, what was started and stopped since is not. LIFE-47: nor what is marked no more."""
     daemon = LiveDaemon()
     try:
-        for name in ("first", "second"):
+        for name in ("first", "second", "unmarked"):
             (tmp_path / name).write_text(bare(name))
             daemon.virsh("define", tmp_path / name)
             daemon.virsh("autostart", name)
+        daemon.virsh("autostart", "--disable", "unmarked")
         assert daemon.virsh("list", "--name").split() == []
         marker = daemon.base / "run" / "qemu" / "autostarted"
         marker.unlink()  # the host boots again
@@ -391,7 +418,7 @@ def test_autostart_goes_on_after_a_daemon_that_was_killed(tmp_path):
         kill_and_start(daemon)
         wait_for("the other guest", lambda: state(daemon, "second").startswith("running"))
         wait_for("nothing to be left to start", lambda: procfs.read(marker).decode().splitlines() == [second, f"over {second}"])
-        assert state(daemon, "first").startswith("shut off")
+        assert state(daemon, "first").startswith("shut off") and state(daemon, "unmarked").startswith("shut off")
         daemon.virsh("destroy", "second")
         kill_and_start(daemon)
         assert daemon.virsh("list", "--name").split() == []

@@ -26,6 +26,8 @@ def meminfo(name):
 
 def test_nodeinfo_agrees_with_the_kernel(daemon):
     out = daemon.virsh("nodeinfo")
+    assert [line.partition(":")[0] for line in out.splitlines() if line] == [
+        "CPU model", "CPU(s)", "CPU frequency", "CPU socket(s)", "Core(s) per socket", "Thread(s) per core", "NUMA cell(s)", "Memory size"]
     assert words_after(out, "CPU model") == [platform.machine()]
     assert int(words_after(out, "CPU(s)")[0]) == os.sysconf("SC_NPROCESSORS_ONLN")
     assert int(words_after(out, "Memory size")[0]) == meminfo("MemTotal")

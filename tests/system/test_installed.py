@@ -1,5 +1,7 @@
 """What `meson install` puts in place runs from there, helpers included."""
 import os
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -32,6 +34,19 @@ def test_directories_of_stock_tools_come_with_it(installed, tmp_path):
     """INS-20: virt-install fetches into one and puts disks into the other, and expects to find both."""
     lines = next(tmp_path.glob("**/tmpfiles.d/drover.conf")).read_text().splitlines()
     assert [line.split()[1] for line in lines if line.startswith("d ")] == ["/var/lib/libvirt/images", "/var/lib/libvirt/boot"]
+
+
+@pytest.mark.skipif(not shutil.which("systemctl"), reason="systemd is not installed")
+def test_the_units_are_enabled_and_name_what_is_there(place):
+    """CFG-14, LIFE-49: at boot, with both sockets; a reload is the signal that disturbs no guest, and an end ends the daemon alone."""
+    subprocess.run(["systemctl", "--root", place, "enable", "droverd.service"], capture_output=True, text=True, check=True)
+    wanted = {f"{path.parent.name}/{path.name}" for path in (place / "etc/systemd/system").glob("*.wants/*")}
+    assert wanted == {"multi-user.target.wants/droverd.service", "sockets.target.wants/droverd.socket",
+                      "sockets.target.wants/droverd-ro.socket"}
+    unit = next(place.glob("**/lib/systemd/system/droverd.service")).read_text()
+    program = re.search(r"^ExecStart=(\S+)$", unit, re.M)[1]
+    assert os.access(f"{place}{program}", os.X_OK)
+    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in unit and "\nKillMode=process\n" in unit
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="droverd runs as root")

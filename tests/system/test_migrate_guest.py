@@ -1,4 +1,6 @@
 """What of a guest is the same after a move, what its network is told, and what may not be changed meanwhile (MIG rows)."""
+import datetime
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -49,6 +51,33 @@ def test_a_guest_is_the_same_there_and_its_network_hears_where_it_is(pair):
         assert identity(pair.b) == before
         assert f" {pair.b.virsh('domid', 'g').strip()} " in pair.b.virsh("list")
         check_moved(pair, pulse)
+
+
+@pytest.mark.limit(180)
+def test_a_clock_that_was_set_is_right_there_and_at_the_next_start(pair):
+    """CLK-06: what was set moves along, in what runs and in what is kept. The year is set as a guest does it, by the chip's ports."""
+    def adjustment(host, *options):
+        return int(ElementTree.fromstring(host.virsh("dumpxml", "g", *options)).find("clock").get("adjustment"))
+
+    def year(host):
+        ask = {"execute": "qom-get", "arguments": {"path": "/machine", "property": "rtc-time"}}
+        return 1900 + json.loads(host.virsh("qemu-monitor-command", "g", json.dumps(ask)))["return"]["tm_year"]
+    clock = "<clock offset='variable' adjustment='3600'/>"
+    pair.a.write_file("/root/g.xml", domains.bare("g", kind="qemu").replace("<devices>", f"{clock}<devices>"))
+    pair.a.virsh("define", "/root/g.xml")
+    pair.a.virsh("start", "g", "--paused")
+    wanted = datetime.datetime.now(datetime.timezone.utc).year + 7
+    for port, byte in (("0x70", "0x09"), ("0x71", f"0x{wanted % 100:02d}")):
+        pair.a.virsh("qemu-monitor-command", "g", "--hmp", f"o /b {port} {byte}")
+    for options in ((), ("--inactive",)):
+        wait_for("the adjustment", lambda options=options: adjustment(pair.a, *options) > 6 * 365 * 86400)
+    set_to = adjustment(pair.a)
+    pair.a.virsh("migrate", "--live", "--persistent", "g", TO_B, timeout=120)
+    assert adjustment(pair.b) == adjustment(pair.b, "--inactive") == set_to and year(pair.b) == wanted
+    pair.b.virsh("destroy", "g")
+    pair.b.virsh("start", "g", "--paused")
+    assert year(pair.b) == wanted
+    pair.b.virsh("destroy", "g")
 
 
 @pytest.mark.limit(180)

@@ -120,7 +120,7 @@ def test_a_card_on_a_bridge_comes_and_goes_while_the_guest_runs(world):
     """LIFE-43: plugged by type and bridge, let go by type and MAC address; its tap goes too."""
     a, _ = world
     mac = "52:54:00:68:00:03"
-    a.virsh("attach-interface", "g", "bridge", "br9", "--model", "virtio", "--mac", mac)
+    a.run([PROGRAMS / "drover", "-c", "qemu:///system", "attach-interface", "g", "bridge", "br9", "--model", "virtio", "--mac", mac])
     tap = next(line.split()[0] for line in a.virsh("domiflist", "g").splitlines() if mac in line)
     assert link(a, tap)["master"] == "br9"
     wait_for("the guest's card", lambda: mac in a.console.run("ip link")[1])

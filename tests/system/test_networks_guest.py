@@ -87,6 +87,25 @@ def test_a_guest_reaches_what_its_network_lets_it(world):
     guest.run("ip route replace default via 192.168.50.1")
 
 
+def test_a_card_counts_what_passes(world):
+    """LIFE-33: as the guest sees it, by the name of its tap and by its MAC address."""
+    a, _ = world
+    tap = ET.fromstring(a.virsh("dumpxml", "g")).find("devices/interface/target").get("dev")
+
+    def counters(card):
+        return {name: int(value) for _, name, value in (line.split() for line in a.virsh("domifstat", "g", card).splitlines() if line)}
+
+    def sent_by_host():
+        return int(a.run(["cat", f"/sys/class/net/{tap}/statistics/tx_bytes"]).stdout)
+    before, least = counters(tap), sent_by_host()
+    assert a.console.run("ping -c 3 -s 1000 192.168.50.1")[0] == 0
+    after = counters("52:54:00:00:00:01")
+    assert set(after) == set(before) == {f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errs", "drop")}
+    for way in ("rx", "tx"):
+        assert after[f"{way}_packets"] >= before[f"{way}_packets"] + 3 and after[f"{way}_bytes"] >= before[f"{way}_bytes"] + 3000
+    assert least < after["rx_bytes"] <= sent_by_host()
+
+
 @pytest.mark.limit(60)
 def test_outside_does_not_reach_in_unless_routed(world):
     """NET-18, NET-20: NAT lets nobody in; a routed network lets in who knows the way."""
@@ -165,7 +184,7 @@ def test_a_card_comes_and_goes_while_the_guest_runs(world):
     a.virsh("attach-interface", "g", "network", "alone", "--model", "virtio", "--mac", "52:54:00:00:00:03")
     a.console.wait("nic eth")
     assert address(a, "52:54:00:00:00:03").startswith("10.66.0.")
-    a.virsh("detach-interface", "g", "network", "--mac", "52:54:00:00:00:03")
+    a.run([PROGRAMS / "drover", "-c", "qemu:///system", "detach-interface", "g", "network", "--mac", "52:54:00:00:00:03"])
     wait_for("it is gone", lambda: "52:54:00:00:00:03" not in a.virsh("domiflist", "g"))
     wait_for("its tap is gone", lambda: len(a.run(["bridge", "link"]).stdout.splitlines()) == len(before.splitlines()))
 

@@ -175,6 +175,31 @@ TEST(no_clock_is_utc)
         CHECK(strstr(buf_text(&text), "<clock offset='utc'/>"));
 }
 
+TEST(timers_of_each_kind_and_mode_are_kept)
+{
+        static const char *const timers[] = {
+                "<timer name='platform'/>", /* CLK-08 */
+                "<timer name='pit'/>",
+                "<timer name='rtc'/>",
+                "<timer name='hpet'/>",
+                "<timer name='tsc'/>",
+                "<timer name='kvmclock'/>",
+                "<timer name='tsc' frequency='5' mode='auto'/>", /* CLK-12 */
+                "<timer name='tsc' mode='native'/>",
+                "<timer name='tsc' mode='emulate'/>",
+                "<timer name='tsc' mode='smpsafe'/>",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+                AUTOFREE char *xml = str_format(GUEST("<clock offset='utc'>%s</clock>"), timers[i]);
+                AUTO(DomainDef) *def = parse(xml, 0);
+                AUTO(Buf) text = { 0 };
+
+                domain_def_format(def, 0, &text);
+                CHECK(strstr(buf_text(&text), timers[i]));
+        }
+}
+
 /* DOM-30 */
 TEST(passwords_show_only_when_asked_for)
 {
