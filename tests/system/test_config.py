@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 
 import frames
@@ -156,30 +155,6 @@ def test_a_socket_that_a_killed_daemons_child_still_has_is_waited_for(start):
     assert libvirt.open(daemon.uri()).isAlive()
 
 
-# As systemd does it: the sockets block, unless NonBlocking= of the service says otherwise.
-PASS_IN = """import os, socket, sys
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-listener.listen()
-os.dup2(listener.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="libvirt-sock")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-class Activated(Droverd):
-    def around(self):
-        return (sys.executable, "-c", PASS_IN, self.socket())
-
-
-def test_a_socket_that_was_passed_to_the_daemon_is_served(start):
-    daemon = start("", Activated)
-    host = daemon.virsh("hostname")
-    assert daemon.virsh("hostname") == host
-    assert os.path.exists(daemon.socket(readonly=True)) is False
-
-
 def test_changes_apply_after_a_restart(start):
     """CFG-01, CFG-05 (CON-67): the file is read at the start; min_workers is taken and reported, and the daemon serves."""
     daemon = start("min_workers = 7\nhost_uuid = \"8510f1bb-0a3c-4c1c-9f3a-6f1e2d3c4b5a\"\n")
@@ -315,6 +290,57 @@ def test_a_flood_of_large_calls_takes_little_memory(start):
     assert other.call(frames.GET_HOSTNAME).status == OK
     grown = resident_kib(daemon.process.pid) - before
     assert grown < 64 << 10
+
+
+def test_who_does_not_answer_for_long_is_let_go(start):
+    """keepalive_interval and keepalive_count: asked are those who said that they know how to answer."""
+    daemon = start("keepalive_interval = 1\nkeepalive_count = 1\n")
+    silent, old = (Wire(daemon.socket(), "test:///default") for _ in range(2))
+    assert silent.call(frames.SUPPORTS_FEATURE, frames.struct.pack(">i", 10)).status == OK
+    ping = silent.answer()
+    assert (ping.program, ping.proc, ping.kind, ping.serial, ping.payload) == (frames.KEEPALIVE, 1, frames.MESSAGE, 0, b"")
+    assert silent.answer() is None
+    assert old.lives() and not answers(old)
+
+
+class Activated(Droverd):
+    """Its sockets are those of systemd, as far as it can tell; they block, unless NonBlocking= of the service says otherwise."""
+
+    PASS = """
+import fcntl, os, socket, sys
+ears = []
+for path in sys.argv[1:3]:
+    if os.path.exists(path):
+        os.unlink(path)
+    ear = socket.socket(socket.AF_UNIX)
+    ear.bind(path)
+    ear.listen()
+    ears.append(fcntl.fcntl(ear, fcntl.F_DUPFD, 100))
+    ear.detach()
+for fd, ear in enumerate(ears, 3):
+    os.dup2(ear, fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="libvirt-sock:libvirt-sock-ro")
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+    def around(self):
+        return ["/usr/bin/python3", "-c", self.PASS, self.socket(), self.socket(readonly=True)]
+
+    def socket(self, readonly=False):
+        return str(self.base / ("for-all" if readonly else "for-few"))
+
+
+def test_sockets_that_systemd_holds_are_served(start):
+    """Socket activation: no socket of its own, the name says which one only reads, and both outlive the daemon."""
+    daemon = start("", Activated)
+    assert not [path for path in (daemon.base / "run").rglob("*") if path.is_socket()]
+    assert "running" in daemon.virsh("domstate", "test", readonly=True)
+    daemon.virsh("suspend", "test")
+    assert "read only" in daemon.virsh("resume", "test", readonly=True, check=False)
+    assert "paused" in daemon.virsh("domstate", "test")
+    daemon.process.terminate()
+    assert daemon.process.wait(120) == 0
+    assert all(pathlib.Path(daemon.socket(readonly)).is_socket() for readonly in (False, True))
 
 
 def answers(wire):
