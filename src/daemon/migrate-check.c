@@ -13,6 +13,7 @@
 #include "host/net.h"
 #include "host/shared-device.h"
 #include "host/userfaultfd.h"
+#include "model/cpu.h"
 #include "model/device.h"
 
 /* Problems, as one sentence that lists them. */
@@ -170,6 +171,51 @@ void migrate_tell_disks(const DomainDef *def, uint32_t flags, const MigrateParam
         }
 }
 
+/* Whether QEMU was asked what it can give to such a guest: it was about the accelerator that this host has. */
+static bool tells_of(const QemuCaps *caps, const DomainDef *def)
+{
+        return qemu_caps_has_kvm(caps) == (def->type == DOMAIN_TYPE_KVM) && *qemu_caps_host_features(caps);
+}
+
+void migrate_tell_cpu(const Domain *dom, MigrateCookie *ret)
+{
+        const QemuCaps *caps = qemu_driver(dom->driver)->caps;
+        const DomainDef *def = domain_def(dom);
+        AUTO(Buf) names = { 0 };
+        CpuFeatures set;
+
+        if (!caps || !def->cpu || !tells_of(caps, def))
+                return;
+        cpu_features_of_guest(def->cpu, &set);
+        for (const char *const *name = qemu_caps_host_features(caps); *name; name++) {
+                int n = cpu_feature_find(*name);
+
+                if (n >= 0 && cpu_has(&set, (unsigned)n))
+                        buf_format(&names, "%s%s", names.len ? " " : "", *name);
+        }
+        if (names.len)
+                ret->cpu = str_dup(buf_text(&names));
+}
+
+/* QEMU itself only warns, and the guest finds parts of its CPU gone. */
+static void check_cpu(const QemuCaps *caps, const DomainDef *def, const MigrateCookie *from, Problems *p)
+{
+        AUTO_STRLIST names = str_split(from->cpu ?: "", " ");
+        AUTO(Buf) lacks = { 0 };
+
+        for (size_t i = 0; names[i] && tells_of(caps, def); i++) {
+                const char *const *here = qemu_caps_host_features(caps);
+
+                while (*here && !str_eq(*here, names[i]))
+                        here++;
+                if (names[i][0] && !*here)
+                        buf_format(&lacks, "%s%s", lacks.len ? ", " : "", names[i]);
+        }
+        if (lacks.len)
+                problem(p, ERR_CPU_INCOMPATIBLE, "the guest's CPU has what QEMU cannot give it here: %s",
+                        buf_text(&lacks));
+}
+
 /* One path may lead to two disks. What either host cannot tell is not compared. */
 static void check_same_disks(const DomainDef *def, const MigrateCookie *from, Problems *p)
 {
@@ -264,6 +310,7 @@ int migrate_check_destination(Driver *driver, DomainDef *def, uint32_t flags, co
                 check_machine(qemu->caps, def->os.machine, &p);
                 if (def->type == DOMAIN_TYPE_KVM && !qemu_caps_has_kvm(qemu->caps))
                         problem(&p, ERR_CONFIG_UNSUPPORTED, "KVM cannot be used here");
+                check_cpu(qemu->caps, def, from, &p);
         }
         check_interfaces(driver, def, &p);
         if (volume_disks_resolve(driver->storage, def, &why) < 0)

@@ -21,6 +21,7 @@ void migrate_cookie_done(MigrateCookie *cookie)
         free(cookie->hostname);
         free(cookie->ask);
         free(cookie->nonce);
+        free(cookie->cpu);
         for (size_t i = 0; i < cookie->disks.len; i++) {
                 free(cookie->disks.items[i].target);
                 free(cookie->disks.items[i].identity);
@@ -53,6 +54,11 @@ static void put_own(const MigrateCookie *cookie, Buf *ret)
         if (cookie->ask) {
                 buf_put_text(ret, " ask='");
                 xml_put_escaped(ret, cookie->ask);
+                buf_put_text(ret, "'");
+        }
+        if (cookie->cpu) {
+                buf_put_text(ret, " cpu='");
+                xml_put_escaped(ret, cookie->cpu);
                 buf_put_text(ret, "'");
         }
         if (cookie->stopped_us)
@@ -202,15 +208,19 @@ static int take_learned(const XmlNode *own, NwLearnedList *ret, Error *err)
 
 static int take_own(const XmlNode *node, MigrateCookie *ret, Error *err)
 {
-        const char *nonce = xml_attr(node, "nonce"), *ask = xml_attr(node, "ask");
+        const char *nonce = xml_attr(node, "nonce"), *ask = xml_attr(node, "ask"), *cpu = xml_attr(node, "cpu");
 
         if (nonce && (strlen(nonce) != 32 || strspn(nonce, "0123456789abcdef") != 32))
                 return err_set(err, ERR_INTERNAL, "migration cookie: the nonce is malformed");
         /* it becomes a line of the guest's status file, so it must not be two */
         if (ask && strpbrk(ask, " \t\r\n"))
                 return err_set(err, ERR_INTERNAL, "migration cookie: the address to ask at is malformed");
+        /* an error shows them */
+        if (cpu && cpu[strspn(cpu, "abcdefghijklmnopqrstuvwxyz0123456789.-_ ")])
+                return err_set(err, ERR_INTERNAL, "migration cookie: the features of the CPU are malformed");
         str_replace(&ret->nonce, nonce);
         str_replace(&ret->ask, ask);
+        str_replace(&ret->cpu, cpu);
         for (const XmlNode *disk = xml_next(node->first, "disk"); disk; disk = xml_next(disk->next, "disk")) {
                 const char *target = xml_attr(disk, "target"), *identity = xml_attr(disk, "is");
 

@@ -188,6 +188,7 @@ StepResult p2p_prepare_peer(void *state, Job *job UNUSED, Error *err)
                 return STEP_FAILED;
         migrate_own_cookie(p->dom, p->nonce, &cookie);
         migrate_tell_disks(domain_def(p->dom), p->flags, &p->params, &cookie);
+        migrate_tell_cpu(p->dom, &cookie);
         nw_learned_list(p->dom, &cookie.learned);
         migrate_cookie_format(&cookie, &p->cookie);
         params.dest_xml = buf_text(&xml);

@@ -16,6 +16,7 @@
 #include "daemon/migrate-postcopy.h"
 #include "daemon/migrate-source.h"
 #include "daemon/qemu-hook.h"
+#include "daemon/qemu-images.h"
 
 /* The definition as it will run here. */
 static DomainDef *incoming_def(Driver *driver, const MigrateParams *params, Error *err)
@@ -143,6 +144,45 @@ static int check_procedure(const Call *call, uint32_t flags, Error *err)
         return 0;
 }
 
+/* A prepare that is refused, while its disks are looked at: what they lack is told with the rest. */
+typedef struct Refusing {
+        Call *call;
+        ImageLook *look;
+        Error why;
+} Refusing;
+
+static void on_disks_looked_at(void *arg, ImageUses *uses UNUSED, const Error *failure)
+{
+        Refusing *r = arg;
+        AUTO(Error) all = { 0 };
+
+        if (failure)
+                err_set(&all, r->why.code, "%s; %s", r->why.text, failure->text);
+        call_fail(r->call, failure ? &all : &r->why);
+        image_look_free(r->look);
+        err_done(&r->why);
+        free(r);
+}
+
+/* Those that are copied need not be there yet. -1: err says all that can be known. */
+static int refuse(Call *call, DomainDef *def, uint32_t flags, Error *err)
+{
+        Refusing *r;
+
+        if (flags & MIGRATE_COPIES_DISKS)
+                return -1;
+        r = mem_new(Refusing);
+        *r = (Refusing){ .call = call };
+        r->look = image_look_new(qemu_driver(call_driver(call)), def, NULL, on_disks_looked_at, r, NULL);
+        if (!r->look) {
+                free(r);
+                return -1;
+        }
+        image_look_forgive(r->look, true);
+        err_move(&r->why, err);
+        return 0;
+}
+
 static int prepare(Call *call, const MigrateParams *params, const uint8_t *cookie, uint32_t n_cookie, uint32_t flags,
                    Error *err)
 {
@@ -161,9 +201,10 @@ static int prepare(Call *call, const MigrateParams *params, const uint8_t *cooki
                 return prepare_offline(call, driver, TAKE(def), dom, err);
         if (flags & VIR_MIGRATE_POSTCOPY_RESUME)
                 return prepare_again(call, dom, &from, flags, err);
-        if ((dom && domain_must_be_inactive(dom, err) < 0) ||
-            migrate_check_destination(driver, def, flags, &from, err) < 0)
+        if (dom && domain_must_be_inactive(dom, err) < 0)
                 return -1;
+        if (migrate_check_destination(driver, def, flags, &from, err) < 0)
+                return refuse(call, def, flags, err);
         if (migrate_limit_check(call_daemon(call)->config, qemu_driver(call_driver(call))->n_migrations, err) < 0)
                 return -1;
         is_new = !dom;

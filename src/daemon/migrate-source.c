@@ -82,6 +82,7 @@ static int answer_begin(Call *call, Domain *dom, uint32_t flags, const MigratePa
                 return -1;
         migrate_own_cookie(dom, nonce, &cookie);
         migrate_tell_disks(domain_def(dom), flags, params, &cookie);
+        migrate_tell_cpu(dom, &cookie);
         nw_learned_list(dom, &cookie.learned);
         migrate_cookie_format(&cookie, &cookie_text);
         call_reply(call, &(WireDomainMigrateBegin3ParamsRet){ .n_cookie_out = (uint32_t)cookie_text.len,

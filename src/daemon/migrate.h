@@ -96,6 +96,7 @@ typedef struct MigrateCookie {
         int64_t sent_ms;        /* ... and wall clock at which they were told */
         MigrateStats stats;     /* owns nothing */
         VEC(MigrateDisk) disks; /* source: those on devices that must be the same on both hosts (STO-37) */
+        char *cpu; /* source: what the guest's CPU has there, QEMU's names with a blank between them; NULL: unknown */
         NwLearnedList
                 learned; /* source, with begin and at the end: addresses that its interfaces' filters learned (NET-37) */
 } MigrateCookie;

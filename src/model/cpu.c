@@ -44,7 +44,7 @@ static void set_feature(CpuFeatures *set, unsigned feature, bool has)
                 set->words[feature / 64] &= ~bit;
 }
 
-static int find_feature(const char *name)
+int cpu_feature_find(const char *name)
 {
         for (unsigned i = 0; i < N_CPU_FEATURES; i++) {
                 if (strcmp(cpu_feature_names[i], name) == 0)
@@ -93,7 +93,7 @@ static unsigned count(const CpuFeatures *set)
 
 static int feature_of(const CpuFeatureDef *feature, Error *err)
 {
-        int n = find_feature(feature->name);
+        int n = cpu_feature_find(feature->name);
 
         if (n < 0)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "there is no CPU feature '%s'", feature->name);
@@ -123,6 +123,22 @@ int cpu_features_of(const CpuDef *cpu, CpuFeatures *ret, Error *err)
         return 0;
 }
 
+void cpu_features_of_guest(const CpuDef *cpu, CpuFeatures *ret)
+{
+        if (cpu->mode == CPU_MODE_HOST_PASSTHROUGH || cpu->mode == CPU_MODE_HOST_MODEL ||
+            cpu->mode == CPU_MODE_MAXIMUM)
+                memset(ret, 0xff, sizeof(*ret));
+        else if (cpu_features_of(cpu, ret, NULL) < 0)
+                *ret = (CpuFeatures){ { 0 } };
+        for (uint32_t i = 0; i < cpu->n_features; i++) {
+                CpuPolicy policy = cpu->features[i]->policy;
+                int n = cpu_feature_find(cpu->features[i]->name);
+
+                if (n >= 0)
+                        set_feature(ret, (unsigned)n, policy != CPU_POLICY_DISABLE && policy != CPU_POLICY_FORBID);
+        }
+}
+
 /* Linux's word for a feature: mostly the same. */
 static int kernel_feature(const char *word)
 {
@@ -130,7 +146,7 @@ static int kernel_feature(const char *word)
                 if (strcmp(cpu_kernel_words[i].word, word) == 0)
                         return (int)cpu_kernel_words[i].feature;
         }
-        return find_feature(word);
+        return cpu_feature_find(word);
 }
 
 void cpu_features_of_kernel(const char *flags, CpuFeatures *ret)
@@ -231,7 +247,7 @@ int cpu_compare(const CpuFeatures *host, const char *vendor, const CpuDef *wante
                 return -1;
         for (uint32_t i = 0; i < wanted->n_features; i++) {
                 if (wanted->features[i]->policy == CPU_POLICY_FORCE)
-                        set_feature(&set, (unsigned)find_feature(wanted->features[i]->name), false);
+                        set_feature(&set, (unsigned)cpu_feature_find(wanted->features[i]->name), false);
         }
         if (forbidden || (wanted->vendor && vendor && !str_eq(wanted->vendor, vendor)) || !is_subset(&set, host))
                 *ret = CPU_INCOMPATIBLE;
@@ -276,7 +292,7 @@ int cpu_baseline(CpuDef *const *cpus, size_t n, bool expand, bool migratable, Ar
                         common.words[w] &= one.words[w];
         }
         if (migratable)
-                set_feature(&common, (unsigned)find_feature("invtsc"), false); /* its clock belongs to one host */
+                set_feature(&common, (unsigned)cpu_feature_find("invtsc"), false); /* its clock belongs to one host */
         cpu = cpu_describe(&common, vendor, true, arena);
         if (!cpu)
                 return err_set(err, ERR_OPERATION_FAILED, "no CPU model is common to all of them");

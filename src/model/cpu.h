@@ -22,6 +22,9 @@ void cpu_def_format(const CpuDef *cpu, unsigned depth, Buf *ret);
 bool cpu_has(const CpuFeatures *set, unsigned feature);
 /* What the described CPU has; the error names an unknown model or feature. */
 int cpu_features_of(const CpuDef *cpu, CpuFeatures *ret, Error *err);
+/* What a guest with this CPU has, where it can be had at all. */
+void cpu_features_of_guest(const CpuDef *cpu, CpuFeatures *ret);
+int cpu_feature_find(const char *name); /* -1: it is none */
 /* From Linux's words, separated by blanks; unknown words are not features. */
 void cpu_features_of_kernel(const char *flags, CpuFeatures *ret);
 /* Whose CPU a model is, with or without QEMU's version of it (-v2): "Intel", or "unknown" as clients know it. */

@@ -1,5 +1,6 @@
 """Moves between two droverd that are refused, aborted or carry disks, through stock virsh (MIG rows)."""
 import contextlib
+import json
 
 import pytest
 from waiting import wait_for
@@ -114,14 +115,29 @@ def test_nonsense_is_refused_before_anything_is_touched(pair):
 
 @pytest.mark.limit(180)
 def test_what_is_missing_there_is_said_at_once(pair):
-    """MIG-21, MIG-23, CON-05: all problems in one sentence, before anything is touched."""
+    """MIG-19, MIG-21, MIG-23, CON-05: a part of the CPU, bridges and a disk in one sentence, before anything is touched."""
+    forget_feature(pair.b, pair.daemon_b, "sse2")
     pair.a.ip("link add only-here type bridge", "link set only-here up")
-    nics = "".join("<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>"
-                   for _ in range(2))
-    with running(pair, devices=nics):
-        with pytest.raises(LabError, match="no bridge 'only-here' here; there is no bridge 'only-here' here"):
-            pair.a.virsh("migrate", "--live", "g", TO_B)
-        assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+    pair.a.path("/var/lib/only-here.img").write_bytes(bytes(1 << 20))
+    devices = "".join("<interface type='bridge'><source bridge='only-here'/><model type='virtio'/></interface>" for _ in range(2))
+    devices += "<disk type='file'><source file='/var/lib/only-here.img'/><target dev='vdb' bus='virtio'/></disk>"
+    with running(pair, devices=f"{devices}</devices><cpu mode='maximum'/><devices>"):
+        for how in (), ("--p2p",):
+            with pytest.raises(LabError, match="cannot give it here: sse2; there is no bridge 'only-here' here; there is no bridge "
+                                               "'only-here' here; disk 'vdb': '/var/lib/only-here.img' does not exist"):
+                pair.a.virsh("migrate", "--live", "--unsafe", *how, "g", TO_B)
+            assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+
+
+def forget_feature(host, daemon, name):
+    """From now on the host is one whose QEMU cannot give a guest this part of a CPU."""
+    host.virsh("domcapabilities")  # so QEMU was asked
+    assert daemon.stop() == 0
+    cache = host.path("/var/lib/drover/caps-usr-bin-qemu-system-x86_64.json")
+    known = json.loads(cache.read_text())
+    known["features"].remove(name)
+    cache.write_text(json.dumps(known))
+    daemon.start()
 
 
 UNIT = """touch /dev/unit && mount --bind /mnt/shared/unit.img /dev/unit && mount -t tmpfs tmpfs /sys/class/block &&

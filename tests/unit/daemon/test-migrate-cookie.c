@@ -19,6 +19,7 @@ TEST(what_was_said_is_understood)
                  .hostname = str_dup("h"),
                  .ask = str_dup("[::1]:49215"),
                  .nonce = str_dup("00112233445566778899aabbccddeeff"),
+                 .cpu = str_dup("sse2 sse4.1 lahf-lm"),
                  .nbd_port = 49153,
                  .stopped_us = 5 };
         AUTO(MigrateCookie) heard = { 0 };
@@ -41,6 +42,7 @@ TEST(what_was_said_is_understood)
         CHECK_STR(heard.name, "a<b");
         CHECK_STR(heard.ask, "[::1]:49215");
         CHECK_STR(heard.nonce, said.nonce);
+        CHECK_STR(heard.cpu, "sse2 sse4.1 lahf-lm");
         CHECK_INT(heard.nbd_port, 49153);
         CHECK_INT(heard.stopped_us, 5);
         CHECK_INT(heard.resumed_us, 0);
@@ -124,6 +126,7 @@ TEST(a_cookie_of_libvirt_is_understood)
         CHECK_INT(heard.nbd_port, 49200);
         CHECK(!heard.nonce);
         CHECK(!heard.ask);
+        CHECK(!heard.cpu);
 }
 
 TEST(what_cannot_be_right_is_refused_by_name)
@@ -138,6 +141,7 @@ TEST(what_cannot_be_right_is_refused_by_name)
                 { BEGIN HOST "<drover nonce='short'/>" END, "nonce" },
                 /* a line of its own in the status file of the guest */
                 { BEGIN HOST "<drover ask='[::1]:49215&#10;pid 1'/>" END, "the address to ask at" },
+                { BEGIN HOST "<drover cpu='sse2 &lt;b>'/>" END, "the features of the CPU" },
                 { BEGIN HOST "<drover><address ip='10.9.0.5'/></drover>" END, "MAC address" },
                 { BEGIN HOST "<drover><address mac='52:54:00:00:00:07' ip='10.9'/></drover>" END, "'10.9'" },
                 { BEGIN HOST "<drover><address mac='52:54:00:00:00:07' ip='10.9.0.5' left-s='-1'/></drover>" END,

@@ -54,6 +54,37 @@ TEST(a_wanted_cpu_is_compared_with_the_host)
         }
 }
 
+TEST(a_guest_has_what_its_definition_names)
+{
+        static const struct {
+                const char *xml;
+                bool sse2, avx; /* Nehalem has the first only */
+        } cases[] = {
+                { "<cpu mode='custom'><model>Nehalem</model></cpu>", true, false },
+                { "<cpu mode='custom'><model>Nehalem</model><feature name='avx'/></cpu>", true, true },
+                { "<cpu mode='custom'><model>Nehalem</model><feature policy='optional' name='avx'/></cpu>", true,
+                  true },
+                { "<cpu mode='custom'><model>Nehalem</model><feature policy='disable' name='sse2'/></cpu>", false,
+                  false },
+                { "<cpu mode='custom'><model>Abacus</model><feature policy='require' name='avx'/></cpu>", false,
+                  true },
+                { "<cpu mode='host-passthrough'/>", true, true },
+                { "<cpu mode='host-model'><feature policy='forbid' name='avx'/></cpu>", true, false },
+                { "<cpu mode='maximum'><feature policy='disable' name='abacus'/></cpu>", true, true },
+                { "<cpu><topology sockets='1' cores='2' threads='1'/></cpu>", false, false },
+        };
+        AUTO(Arena) *arena = arena_new();
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                CpuFeatures set;
+
+                cpu_features_of_guest(parse(arena, cases[i].xml), &set);
+                CHECK_INT(cpu_has(&set, (unsigned)cpu_feature_find("sse2")), cases[i].sse2);
+                CHECK_INT(cpu_has(&set, (unsigned)cpu_feature_find("avx")), cases[i].avx);
+        }
+        CHECK_INT(cpu_feature_find("abacus"), -1);
+}
+
 TEST(unknown_models_and_features_are_named)
 {
         static const char *const cases[][2] = {
