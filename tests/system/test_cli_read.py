@@ -1,4 +1,6 @@
 """What drover prints is what stock virsh prints, on one droverd (CON-30, LIFE-01 to LIFE-33)."""
+import json
+
 import pytest
 from cli import as_json, compare, drover, virsh
 from droverd import Droverd
@@ -101,6 +103,16 @@ def test_a_readonly_connection_reads_and_changes_nothing(uri):
                                      "event --list", "dumpxml one", "suspend one", "resume one", "domid off"])
 def test_every_kind_of_answer_is_one_json_document(uri, command):
     assert as_json(uri, command)
+
+
+def test_all_that_is_read_can_be_read_as_json(uri):
+    told = 0
+    for command in commands(SAME) + commands(COUNTERS):
+        said = drover(uri, command, "-o", "json")
+        if said.status == 0:
+            json.loads(said.out)
+            told += 1
+    assert told > 60
 
 
 def test_json_has_types(uri):

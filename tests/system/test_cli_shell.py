@@ -310,3 +310,5 @@ def test_the_manual_page_formats_without_a_complaint(tmp_path):
     if done.returncode == 127:
         pytest.skip("no man here")
     assert done.returncode == 0 and done.stderr == "" and "max-pause" in done.stdout
+    status = re.split(r"^\S", done.stdout.partition("\nEXIT STATUS\n")[2], maxsplit=1, flags=re.M)[0]
+    assert re.findall(r"^ +(\d+) ", status, re.M) == ["0", "1"], status

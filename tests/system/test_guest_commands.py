@@ -194,10 +194,11 @@ def test_save_and_restore_keep_all_but_the_number(say, guest, files):
 
 
 def test_a_guest_that_knows_no_acpi_goes_on(say, guest):
-    """LIFE-23: the request is made, that is all; LIFE-13."""
+    """LIFE-23: the request is made, that is all; LIFE-13. It can be ended so that QEMU writes what it still has."""
     say("start c")
     assert "is being shutdown" in say("shutdown c")
     assert "running" in say("domstate c")
+    assert "destroyed" in say("destroy c --graceful") and say("domstate c --reason").strip() == "shut off (destroyed)"
 
 
 def test_id_name_and_uuid_lead_to_each_other(say, guest):

@@ -1,10 +1,15 @@
 """drover-log: files that stay below their cap, however much a guest says."""
+import os
 import pathlib
 import subprocess
 
+import procfs
 import pytest
 
 from droverd import ROOT
+from live import LiveDaemon
+from mortal import processes
+from waiting import wait_for
 
 BUILT = sorted([*ROOT.glob("build/drover-log"), *ROOT.glob("build/*/drover-log")], key=lambda p: p.stat().st_mtime)
 PROGRAM = BUILT[-1] if BUILT else pathlib.Path("/nonexistent")
@@ -46,3 +51,34 @@ def test_wrong_arguments_are_refused(arguments):
     if not PROGRAM.exists():
         pytest.skip("drover-log is not built")
     assert subprocess.run([PROGRAM, *arguments], stderr=subprocess.DEVNULL, check=False).returncode == 2
+
+
+# A boot sector that writes to COM1 for ever.
+CHATTERS = bytes.fromhex("baf803 b078 ee ebfd").ljust(510, b"\0") + b"\x55\xaa"
+CAP = 4096
+
+
+def test_a_guest_that_never_stops_talking_fills_no_disk(place):
+    """What its serial port's file and two before it hold is all that there is; QEMU has none of them open."""
+    if os.geteuid() != 0:
+        pytest.skip("guests need root")
+    boot, serial = place / "boot", place / "serial.log"
+    boot.write_bytes(CHATTERS.ljust(1 << 20, b"\0"))
+    (place / "guest.xml").write_text(
+        "<domain type='qemu'><name>talks</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><devices>"
+        f"<disk type='file'><source file='{boot}'/><target dev='hda' bus='ide'/></disk>"
+        f"<serial type='file'><source path='{serial}'/></serial></devices></domain>")
+    daemon = LiveDaemon(f"guest_log_max_bytes = {CAP}\n")
+    try:
+        daemon.virsh("create", place / "guest.xml")
+        for _ in range(3):
+            (place / "serial.log.1").unlink(missing_ok=True)
+            wait_for("the next turn", (place / "serial.log.1").exists)
+            said = {path.name: procfs.read(path) for path in place.glob("serial.log*")}
+            assert set(said) <= {"serial.log", "serial.log.0", "serial.log.1"}
+            assert all(len(text) <= CAP and not text.strip(b"x") for text in said.values())
+        qemu, = processes(daemon.virsh("domuuid", "talks").strip())
+        assert not [file for file in procfs.descriptors(qemu).values() if file.startswith(str(serial))]
+        daemon.virsh("destroy", "talks")
+    finally:
+        daemon.stop()

@@ -84,12 +84,16 @@ def is_new(dom):
 
 
 def test_a_guest_starts_anew_or_ends_as_its_definition_says(guests, conn, daemon):
-    """LIFE-24, LIFE-25, DOM-14: a shutdown that is a restart, a reboot that goes on under the same Id, and one that is the end."""
-    guests("e", linux("e", SHELL_PORTS, extra="<on_poweroff>restart</on_poweroff>", shell="ttyS1"))
+    """LIFE-24, LIFE-25, DOM-14: a shutdown that is a restart, a reboot that goes on under the same Id, and one that is the end.
+    DOM-19: its disk on the virtio bus is vda to it, whatever its definition calls it."""
+    image = daemon.base / "virtio.raw"
+    image.write_bytes(bytes(1 << 20))
+    guests("e", linux("e", SHELL_PORTS + DISK.replace("ide", "virtio").format(image), extra="<on_poweroff>restart</on_poweroff>",
+                      shell="ttyS1"))
     dom = conn.lookupByName("e")
     dom.create()
     number = dom.ID()
-    shell(dom, b"touch /tmp/life; test -e /tmp/life && echo lives-$((1+1))", b"lives-2")
+    shell(dom, b"touch /tmp/life; test -e /tmp/life && test -b /dev/vda && echo lives-$((1+1))", b"lives-2")
     dom.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
     is_new(dom)
     assert state(daemon, "e").startswith("running")
@@ -393,13 +397,19 @@ def test_a_guest_that_keeps_local_time(guests, daemon, place):
 
 
 def test_autostart_goes_on_after_a_daemon_that_was_killed(tmp_path):
-    """LIFE-46: what was still to be started is, what was started and stopped since is not. LIFE-47: nor what is marked no more."""
+    """LIFE-46: what was still to be started is, what was started and stopped since is not. LIFE-47: nor what is marked no more.
+    DOM-26: MACs that nobody gave stay what they were."""
     daemon = LiveDaemon()
+
+    def macs():
+        return [re.findall(r"mac address='(.*?)'", daemon.virsh("dumpxml", name)) for name in ("first", "second")]
     try:
         for name in ("first", "second", "unmarked"):
-            (tmp_path / name).write_text(bare(name))
+            (tmp_path / name).write_text(bare(name, "<interface type='user'/>"))
             daemon.virsh("define", tmp_path / name)
             daemon.virsh("autostart", name)
+        made = macs()
+        assert made[0] != made[1] and all(len(found) == 1 and int(found[0][:2], 16) & 3 == 2 for found in made)
         daemon.virsh("autostart", "--disable", "unmarked")
         assert daemon.virsh("list", "--name").split() == []
         marker = daemon.base / "run" / "qemu" / "autostarted"
@@ -418,7 +428,7 @@ def test_autostart_goes_on_after_a_daemon_that_was_killed(tmp_path):
         kill_and_start(daemon)
         wait_for("the other guest", lambda: state(daemon, "second").startswith("running"))
         wait_for("nothing to be left to start", lambda: procfs.read(marker).decode().splitlines() == [second, f"over {second}"])
-        assert state(daemon, "first").startswith("shut off") and state(daemon, "unmarked").startswith("shut off")
+        assert state(daemon, "first").startswith("shut off") and macs() == made and state(daemon, "unmarked").startswith("shut off")
         daemon.virsh("destroy", "second")
         kill_and_start(daemon)
         assert daemon.virsh("list", "--name").split() == []

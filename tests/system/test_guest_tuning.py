@@ -118,9 +118,14 @@ def test_pins_of_each_kind_of_thread(create):
     assert os.sched_getaffinity(pid) == {0}
 
 
-def test_the_guests_own_cpus(create):
-    pid = create("", "<vcpu cpuset='1'>1</vcpu>")
-    assert set.union(*affinity(pid).values()) == {1}
+@pytest.mark.parametrize("cpuset", ["1", "0-1,^0"])
+def test_the_guests_own_cpus(create, cpuset):
+    """DOM-13."""
+    if os.cpu_count() < 2:
+        pytest.skip("one CPU")
+    pid = create("", f"<vcpu cpuset='{cpuset}'>2</vcpu>")
+    threads = affinity(pid)
+    assert {"CPU 0/TCG", "CPU 1/TCG"} <= set(threads) and set.union(*threads.values()) == {1}
 
 
 def test_what_cannot_be_set_fails_the_start_and_says_so(create, daemon):

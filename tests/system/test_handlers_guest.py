@@ -157,6 +157,29 @@ def test_what_nobody_knows_is_a_message(conn):
         dom.undefine()
 
 
+def test_what_nobody_knows_is_an_error_under_validation(conn):
+    """It says where it is, and nothing is defined or started."""
+    odd = GUEST.replace("guest", "odd").replace("5503", "5504")
+    unknown = odd.replace("<os>", "<frobnicate/><os>")
+    for define in (lambda: conn.defineXMLFlags(unknown, libvirt.VIR_DOMAIN_DEFINE_VALIDATE),
+                   lambda: conn.createXML(unknown, libvirt.VIR_DOMAIN_START_VALIDATE)):
+        with pytest.raises(libvirt.libvirtError, match="line 6: .*/domain/frobnicate is not known"):
+            define()
+        assert "odd" not in [dom.name() for dom in conn.listAllDomains()]
+    conn.defineXMLFlags(odd, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefine()
+
+
+def test_one_name_and_one_uuid_for_one_guest(conn, guest):
+    """DOM-09."""
+    before, known = guest.XMLDesc(INACTIVE), {dom.name() for dom in conn.listAllDomains()}
+    for xml, said in ((GUEST.replace("5503", "5506"), "domain 'guest' already exists with uuid 11111111-2222-3333-4444-555555555503"),
+                      (GUEST.replace("guest", "twin"), "domain 'guest' is already defined with uuid 11111111-2222-3333-4444-555555555503")):
+        for make in conn.defineXML, conn.createXML:
+            with pytest.raises(libvirt.libvirtError, match=said):
+                make(xml)
+    assert guest.XMLDesc(INACTIVE) == before and {dom.name() for dom in conn.listAllDomains()} == known
+
+
 def test_on_shutdown_is_not_on_poweroff(conn):
     """CON-28"""
     dom = conn.defineXML(GUEST.replace("guest", "odd").replace("5503", "5504").replace(

@@ -7,6 +7,7 @@ import tempfile
 import libvirt
 import pytest
 from droverd import Droverd
+from mortal import processes
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("qemu-system-x86_64"),
@@ -71,6 +72,7 @@ def test_pins_move_threads_at_once_CPU_10(guest, monitor):
     guest.pinVcpu(0, (True,))
     assert affinity(tid) == [0]
     guest.pinEmulator((True,), LIVE)
+    assert affinity(processes(guest.UUIDString())[0]) == [0]
     iothread = int(monitor("info iothreads").split("thread_id=")[1].split()[0])
     assert affinity(iothread) == sorted(os.sched_getaffinity(0))
     guest.pinIOThread(1, (True,), LIVE)

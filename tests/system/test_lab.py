@@ -37,6 +37,14 @@ def test_hosts_have_names_addresses_and_identities_of_their_own(lab):
     assert not b.path("/etc/only-here").exists() and not pathlib.Path("/etc/only-here").exists()
 
 
+def test_a_hosts_first_process_reaps_what_others_leave(lab):
+    host = lab.host("a")
+    orphan = host.run(["sh", "-c", "sleep 600 > /dev/null 2>&1 & echo $!"]).stdout.strip()
+    assert host.run(["cut", "-d", " ", "-f", "4", f"/proc/{orphan}/stat"]).stdout == "1\n"
+    host.run(["kill", orphan])
+    wait_for("it to be reaped", lambda: host.run(["test", "-e", f"/proc/{orphan}"], check=False).returncode == 1)
+
+
 def test_hosts_reach_each_other_until_the_cable_is_cut(lab):
     a, b = lab.host("a"), lab.host("b")
     b.sshd()

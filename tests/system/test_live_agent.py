@@ -1,9 +1,13 @@
 """The guest agent, a real one in a real guest, through stock clients."""
+import array
+import fcntl
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
+import termios
 import time
 
 import libvirt
@@ -182,9 +186,15 @@ def test_commands_pass_as_they_are(dom):
 
 
 def test_file_systems_are_frozen_and_thawed(daemon, dom):
-    said = daemon.virsh("domfsfreeze", "g", check=False)
-    assert "Froze" in said or "error:" in said
-    assert "Thawed" in daemon.virsh("domfsthaw", "g")
+    """GA-12: the agent answers meanwhile, and says what it did."""
+    def is_frozen():
+        return json.loads(daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-fsfreeze-status"}'))["return"] == "frozen"
+    in_guest(dom.connect(), "g", b"mkdir -p /mnt; mount /dev/vda /mnt; grep -c ' /mnt ' /proc/mounts", b"\n1\r")
+    assert not is_frozen()
+    assert "Froze 1 filesystem(s)" in daemon.virsh("domfsfreeze", "g")
+    assert is_frozen()
+    assert "Thawed 1 filesystem(s)" in daemon.virsh("domfsthaw", "g")
+    assert not is_frozen()
 
 
 def test_file_systems_tell_their_disks_what_they_do_not_need(daemon, dom):
@@ -194,13 +204,34 @@ def test_file_systems_tell_their_disks_what_they_do_not_need(daemon, dom):
 
 
 def test_the_agent_is_there_again_after_a_restart_of_the_daemon(daemon, dom):
-    """GA-02: the next daemon synchronises anew."""
+    """GA-02: the next daemon synchronises anew. GA-07: half a request of somebody's is before it, and swallows nothing of its own."""
+    channel, = (daemon.base / "run/guests").glob("*/channel0")
     daemon.process.terminate()
     daemon.process.wait()
+    leave_half_a_request(channel)
     daemon.output.truncate(0)
     daemon.start()
-    wait_for("its answer", lambda: "return" in daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-ping"}',
-                                                            check=False))
+    wait_for("the agent", lambda: "state='connected'" in daemon.virsh("dumpxml", "g"))
+    assert json.loads(daemon.virsh("qemu-agent-command", "g", '{"execute":"guest-ping"}')) == {"return": {}}
+
+
+def leave_half_a_request(channel):
+    """In the agent, which has read it when nothing of it is left in the socket and a whole one before it was answered."""
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(120)
+        link.connect(str(channel))
+        link.sendall(b'{"execute":"guest-ping"}\n')
+        answer = b""
+        while not answer.endswith(b"\n"):
+            answer += link.recv(100)
+        assert json.loads(answer) == {"return": {}}
+        link.sendall(b'{"execute":"guest-get-time","arguments":{"x":"')
+
+        def left():
+            unread = array.array("i", [0])
+            fcntl.ioctl(link, termios.TIOCOUTQ, unread)
+            return unread[0]
+        wait_for("QEMU to have it", lambda: left() == 0)
 
 
 def test_a_reboot_and_a_shutdown_by_the_agent(daemon, dom):
@@ -266,3 +297,19 @@ def test_a_guest_without_an_agent_says_so(daemon, tmp_path):
     said = daemon.virsh("shutdown", "mute", "--mode", "agent", check=False)
     assert "QEMU guest agent is not configured" in said
     daemon.virsh("destroy", "mute")
+
+
+def test_a_guest_whose_agent_is_not_there_says_so_at_once(daemon, tmp_path):
+    """GA-12: it has the channel, and nobody in the guest listens."""
+    start(daemon, tmp_path, "<domain type='qemu'><name>deserted</name><memory unit='MiB'>16</memory>"
+                            "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features><devices>"
+                            "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>")
+    try:
+        for command in ("domtime", "domhostname --source agent", "guestvcpus", "guestinfo", "domfsinfo", "domfsfreeze", "domfsthaw",
+                        "domfstrim", "set-user-password root x", "get-user-sshkeys root", "domifaddr --source agent",
+                        "qemu-agent-command {\"execute\":\"guest-ping\"}", "dompmsuspend mem", "shutdown --mode agent",
+                        "reboot --mode agent"):
+            name, *options = command.split()
+            assert "QEMU guest agent is not connected" in daemon.virsh(name, "deserted", *options, check=False), command
+    finally:
+        daemon.virsh("destroy", "deserted")

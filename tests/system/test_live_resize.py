@@ -1,4 +1,7 @@
 """Processors and memory of a running guest, changed while it runs, through stock clients."""
+import os
+import re
+
 import libvirt
 import procfs
 import pytest
@@ -40,9 +43,19 @@ def test_a_processor_is_plugged_and_the_guest_uses_it(daemon, dom):
         dom.setVcpusFlags(5, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
+def cpu_of_first(daemon):
+    """Where its first processor was seen last."""
+    said = daemon.virsh("vcpuinfo", "g")
+    return int(re.search(r"VCPU: +0\nCPU: +(\d+)\n", said)[1])
+
+
 def test_single_ones_are_plugged_and_pinned_and_stay(daemon, dom):
+    """CPU-10: what is pinned moves."""
     daemon.virsh("setvcpus", "g", "3", "--live")  # where it is alone: with a gap before it Linux hangs under TCG
     bring_up(dom, 3)
+    for cpu in sorted(os.sched_getaffinity(0))[1::-1]:
+        daemon.virsh("vcpupin", "g", "0", str(cpu))
+        wait_for("it runs there", lambda cpu=cpu: cpu_of_first(daemon) == cpu)
     daemon.virsh("vcpupin", "g", "0", "0")
     daemon.virsh("setvcpu", "g", "3", "--enable", "--live")
     daemon.virsh("vcpupin", "g", "3", "0")

@@ -45,7 +45,7 @@ def fixture_device(place):
 
 
 def test_a_block_device_is_added_to_a_guest_both_ways(live_daemon, place, device):
-    """STO-26, STO-29, STO-30: attached while it runs, and in the definition for the next start."""
+    """STO-26, STO-29, STO-30, DOM-22: attached while it runs, and in the definition for the next start."""
     define(live_daemon, place, "both")
     live_daemon.virsh("start", "both", "--paused")
     live_daemon.virsh("attach-disk", "both", device, "vdb", "--sourcetype", "block", "--subdriver", "raw", "--live")
@@ -56,6 +56,12 @@ def test_a_block_device_is_added_to_a_guest_both_ways(live_daemon, place, device
     live_daemon.virsh("start", "both", "--paused")
     said = live_daemon.virsh("domblklist", "both", "--details").split()
     assert said[said.index("vdb") - 2:][:4] == ["block", "disk", "vdb", device]
+    live_daemon.virsh("destroy", "both")
+    live_daemon.virsh("detach-disk", "both", "vdb", "--config")
+    live_daemon.virsh("attach-disk", "both", device, "hdc", "--type", "cdrom", "--sourcetype", "block", "--subdriver", "raw", "--config")
+    live_daemon.virsh("start", "both", "--paused")
+    said = live_daemon.virsh("domblklist", "both", "--details").split()
+    assert said[said.index("hdc") - 2:][:4] == ["block", "cdrom", "hdc", device]
     live_daemon.virsh("destroy", "both")
     live_daemon.virsh("undefine", "both")
 

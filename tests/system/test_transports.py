@@ -5,7 +5,10 @@ import libvirt
 import pytest
 from cli import DROVER
 from droverd import find_program
-from waiting import wait_for
+from waiting import PATIENCE_S, wait_for
+
+from lab.paths import LabError
+from lab.services import Droverd
 
 REMOTE = ["test+unix:///default", "test+tcp://{}/default", "test+ssh://{}/default"]
 
@@ -36,6 +39,47 @@ def test_a_client_that_looks_for_the_daemon_of_qemus_guests_finds_it_where_that_
     assert host.run(words).stdout.strip() == "a"
     assert host.run(["virsh", "-r", *words[1:]]).stdout.strip() == "a"
     assert host.virsh("hostname").strip() == "a"
+    assert daemon.stop() == 0
+
+
+LISTENS = """
+import os, select, socket, sys
+os.makedirs("/run/libvirt", exist_ok=True)
+ear = socket.socket(socket.AF_UNIX)
+ear.bind("/run/libvirt/libvirt-sock")
+ear.listen()
+print("listens", flush=True)
+sys.stdin.readline()
+print("somebody came" if select.select([ear], [], [], 0)[0] else "nobody came", flush=True)
+"""
+
+
+def test_libvirts_own_sockets_are_left_to_who_has_them(lab):
+    """libvirt_sockets: whose they are is found without connecting, which would start a daemon that systemd starts on demand."""
+    host, own = lab.host("a"), "/run/drover/libvirt-sock"
+
+    def started(config):
+        daemon = Droverd(host, config)
+        daemon.socket_path = own
+        return daemon.start()
+    other = host.popen(["/usr/bin/python3", "-c", LISTENS], stdin=-1, stdout=-1, text=True)
+    try:
+        assert other.stdout.readline() == "listens\n"
+        theirs = host.path("/run/libvirt/libvirt-sock").stat().st_ino
+        for config in ({}, {"libvirt_sockets": 0}):
+            daemon = started(config)
+            assert host.virsh("hostname", uri=f"qemu+unix:///system?socket={own}") == "a\n"
+            assert daemon.stop() == 0
+        with pytest.raises(LabError, match="another daemon listens on '/run/libvirt/libvirt-sock'"):
+            started({"libvirt_sockets": 1})
+        assert host.path("/run/libvirt/libvirt-sock").stat().st_ino == theirs
+        assert not host.path("/run/libvirt/libvirt-sock-ro").exists()
+        assert other.communicate("\n", timeout=PATIENCE_S)[0] == "nobody came\n"
+    finally:
+        other.kill()
+        other.wait()
+    daemon = host.droverd()  # what a daemon that died left there is nobody's
+    assert host.virsh("hostname") == "a\n"
     assert daemon.stop() == 0
 
 

@@ -68,6 +68,26 @@ def test_arguments_that_cannot_be_read_are_refused(wire, payload):
     assert wire.lives()
 
 
+INT, ULLONG = 1, 4
+
+
+def test_parameters_of_another_name_or_type_are_refused(wire):
+    guest = wire.call(LOOKUP_BY_NAME, string("test")).payload
+    number = next(row["number"] for row in rows() if row["name"] == "domain_set_memory_parameters")
+
+    def refusal(*params, flags=0):
+        return wire.call(number, guest + struct.pack(">I", len(params)) + b"".join(params) + struct.pack(">I", flags)).error()
+    limit = string("hard_limit") + struct.pack(">iQ", ULLONG, 1 << 20)
+    for said, params in (("hard_limit", [string("hard_limit") + struct.pack(">ii", INT, 5)]),
+                         ("no_limit", [limit, string("no_limit") + struct.pack(">iQ", ULLONG, 5)])):
+        code, _, text = refusal(*params)
+        assert code == 8 and said in text
+    code, _, text = refusal(limit, flags=1 << 30)
+    assert code == 8 and text.endswith("unsupported flags (0x40000000) in function virDomainSetMemoryParameters")
+    assert refusal(string("hard_limit") + struct.pack(">i", 99)) == (39, 7, "Unable to decode message payload")
+    assert wire.lives()
+
+
 def test_what_other_servers_overlook_is_overlooked(droverd):
     w = Wire(droverd.socket())
     assert w.call(frames.AUTH_LIST).status == OK
@@ -92,6 +112,18 @@ def test_the_order_of_opening_is_kept(droverd):
     assert w.call(frames.OPEN, opening).error()[0] == 1
     assert w.call(frames.CLOSE).status == OK
     assert w.answer() is None
+
+
+@pytest.mark.parametrize("uri, moves", [("qemu:///system", 1), ("test:///default", 0)])
+def test_what_is_not_here_is_not_offered(droverd, uri, moves):
+    """Versions 1 and 2 of migration (1, 3), a hypervisor that moves guests by itself (5), and what nobody knows."""
+    w = Wire(droverd.socket(), uri)
+    asked = {feature: w.call(frames.SUPPORTS_FEATURE, struct.pack(">i", feature)).payload for feature in range(19)}
+    answers = {feature: struct.unpack(">i", payload)[0] for feature, payload in asked.items()}
+    assert set(answers.values()) == {0, 1}
+    assert [feature for feature in (4, 6, 7, 12, 13) if answers[feature] == moves] == [4, 6, 7, 12, 13]
+    assert all(answers[feature] for feature in (8, 9, 10, 11, 14, 15, 16))
+    assert not any(answers[feature] for feature in (0, 1, 2, 3, 5, 17, 18))
 
 
 def test_a_call_that_nobody_implements_says_its_name(wire):
