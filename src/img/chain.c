@@ -6,14 +6,22 @@
 #include "base/str.h"
 #include "img/lock.h"
 #include "img/nbd.h"
+#include "img/part.h"
 
 enum { DEEPEST_CHAIN = 200 };
+
+static const char below_failed[] = "Could not open backing file";
+
+bool image_name_is_options(const char *name)
+{
+        return str_starts(name, "json:");
+}
 
 char *image_path_beside(const char *image_path, const char *name, Error *err)
 {
         const char *slash = strrchr(image_path, '/'), *colon = strchr(name, ':'), *first = strchr(name, '/');
 
-        if (nbd_is_name(name))
+        if (nbd_is_name(name) || image_name_is_options(name))
                 return str_dup(name);
         if (str_starts(name, "file:"))
                 name += strlen("file:");
@@ -128,7 +136,7 @@ static int format_below(const ImageDescription *about, const char *path, const C
         AUTO(ImageFile) *file = NULL;
 
         if (about->backing_format)
-                return image_format_from_name(about->backing_format, ret, err);
+                return image_format_or_protocol(about->backing_format, ret, err);
         if (!policy->probe_unnamed)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "the format of the backing file '%s' is not recorded",
                                path);
@@ -136,50 +144,106 @@ static int format_below(const ImageDescription *about, const char *path, const C
         return file ? image_probe(file, ret, err) : -1;
 }
 
-static Image *open_one(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
+/* A raw file whose last sector is not whole is shown with the rest of it, where that is wanted. */
+static int fill_last_sector(ImageFile **file, const ChainPolicy *policy, Error *err)
 {
-        AUTO(Image) *image = NULL;
-        ImageFile *file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
+        ImageFile *shown;
+        uint64_t size;
 
-        if (!file)
+        if (!policy->whole_sectors)
+                return 0;
+        if (image_file_size(*file, &size, err) < 0)
+                return -1;
+        shown = size % 512 ? image_part_open(*file, &(ImagePart){ 0 }, err) : *file;
+        if (!shown)
+                return -1;
+        *file = shown;
+        return 0;
+}
+
+/* Takes the file. */
+static Image *open_in(ImageFile *opened, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
+{
+        AUTO(ImageFile) *file = opened;
+        AUTO(Image) *image = NULL;
+
+        if (format == IMAGE_FORMAT_RAW && fill_last_sector(&file, policy, err) < 0)
                 return NULL;
         image = image_open(file, format, flags, err);
-        if (!image) {
-                image_file_close(file);
+        if (!image)
                 return NULL;
-        }
+        file = NULL;
         return attach_files(image, flags, policy, err) < 0 ? NULL : TAKE(image);
 }
 
-Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
+static Image *open_one(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
 {
-        AUTO(Image) *top = open_one(path, format, flags, policy, err);
+        ImageFile *file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, policy, err);
+
+        return file ? open_in(file, format, flags, policy, err) : NULL;
+}
+
+static Image *open_options(const Image *by, const char *options, const ChainPolicy *policy, unsigned depth,
+                           Error *err)
+{
+        ChainPolicy deeper = *policy;
+
+        if (!policy->open_options) {
+                err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s' names '%s', which is not a file of this host",
+                        image_name(by), options);
+                return NULL;
+        }
+        deeper.depth = depth + 1;
+        return policy->open_options(&deeper, options, image_description(by)->backing_format, err);
+}
+
+/* What the header of `above`, which stands below `top`, names. */
+static Image *open_below(const Image *above, const Image *top, unsigned depth, const ChainPolicy *policy, Error *err)
+{
+        const ImageDescription *about = image_description(above);
+        AUTOFREE char *below = image_path_beside(image_name(above), about->backing_file, err);
+        bool loop = policy->depth + depth >= DEEPEST_CHAIN;
+        ImageFormat format;
+        Image *ret;
+
+        if (!below || authorise(policy, image_name(above), below, err) < 0)
+                return NULL;
+        for (const Image *each = top; each; each = image_backing(each))
+                loop |= str_eq(image_name(each), below);
+        if (loop) {
+                err_set(err, ERR_OPERATION_FAILED, "the backing chain of '%s' has a loop at '%s'", image_name(top),
+                        below);
+                return NULL;
+        }
+        if (image_name_is_options(below))
+                ret = open_options(above, below, policy, policy->depth + depth, err);
+        else if (format_below(about, below, policy, &format, err) < 0)
+                return NULL;
+        else
+                ret = open_one(below, format, 0, policy, err);
+        if (ret && about->backing_format && image_name_is_protocol(about->backing_format) &&
+            image_set_protocol(ret, about->backing_format, err) < 0)
+                ret = image_free(ret);
+        if (!ret && err && !str_starts(err->text, below_failed))
+                err_prefix(err, "%s", below_failed);
+        return ret;
+}
+
+/* Takes the image, also when what stands below it cannot be opened. */
+static Image *open_chain(Image *image, const ChainPolicy *policy, Error *err)
+{
+        AUTO(Image) *top = image;
         Image *lowest = top;
 
         for (unsigned depth = 0; lowest && !policy->skip_backing; depth++) {
-                const ImageDescription *about = image_description(lowest);
-                AUTOFREE char *below = NULL;
-                ImageFormat format_of_below;
                 Image *backing;
 
-                if (!about->backing_file)
+                /* What options name was opened with all that is below it. */
+                if (image_backing(lowest) || !image_description(lowest)->backing_file)
                         return TAKE(top);
-                below = image_path_beside(image_name(lowest), about->backing_file, err);
-                if (!below || authorise(policy, image_name(lowest), below, err) < 0 ||
-                    format_below(about, below, policy, &format_of_below, err) < 0)
+                backing = open_below(lowest, top, depth, policy, err);
+                if (!backing)
                         return NULL;
-                for (const Image *above = top; above; above = image_backing(above)) {
-                        if (depth >= DEEPEST_CHAIN || str_eq(image_name(above), below)) {
-                                err_set(err, ERR_OPERATION_FAILED, "the backing chain of '%s' has a loop at '%s'",
-                                        path, below);
-                                return NULL;
-                        }
-                }
-                backing = open_one(below, format_of_below, 0, policy, err);
-                if (!backing) {
-                        err_prefix(err, "Could not open backing file");
-                        return NULL;
-                }
                 if (check_parent(lowest, backing, err) < 0) {
                         image_free(backing);
                         return NULL;
@@ -188,6 +252,17 @@ Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, co
                 lowest = backing;
         }
         return TAKE(top);
+}
+
+Image *image_chain_open(const char *path, ImageFormat format, unsigned flags, const ChainPolicy *policy, Error *err)
+{
+        return open_chain(open_one(path, format, flags, policy, err), policy, err);
+}
+
+Image *image_chain_open_file(ImageFile *file, ImageFormat format, unsigned flags, const ChainPolicy *policy,
+                             Error *err)
+{
+        return open_chain(open_in(file, format, flags, policy, err), policy, err);
 }
 
 int image_look_at_parent(ImageDescription *parent, ImageFormat format, const char *path, ImageCreate *how, Error *err)

@@ -65,6 +65,7 @@ struct Image {
         Image *backing;            /* owned */
         VEC(ImageFile *) attached; /* as image_attach() gave them to the driver, which owns them */
         ImageDescription about;
+        const char *protocol; /* image_protocol() */
         uint64_t size;
         bool writable;
         bool checking;

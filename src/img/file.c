@@ -453,6 +453,15 @@ ImageFile *image_file_open(const char *path, unsigned flags, Error *err)
         return image_file_from_fd(fd_take(&fd), path, flags & FILE_WRITE, err);
 }
 
+const ImageFile *image_file_place(const ImageFile *file, uint64_t *offset)
+{
+        while (file->part_of) {
+                *offset += file->part_at;
+                file = file->part_of;
+        }
+        return file;
+}
+
 int image_file_fd(const ImageFile *file)
 {
         return file->ops == &disk_ops ? disk_file(file)->fd : -1;
@@ -560,7 +569,7 @@ int image_file_size(ImageFile *file, uint64_t *ret, Error *err)
 uint64_t image_file_disk_usage(const ImageFile *file)
 {
         struct stat st;
-        int fd = image_file_fd(file);
+        int fd = image_file_fd(image_file_place(file, &(uint64_t){ 0 }));
 
         return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }

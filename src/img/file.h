@@ -42,6 +42,9 @@ struct ImageFile {
         uint64_t align; /* 1, or what O_DIRECT asks for */
         bool writable;
         bool skip_flush; /* the caller gave up durability (cache mode unsafe) */
+        /* img/part.h */
+        ImageFile *part_of; /* owned; NULL: it is no part of another file */
+        uint64_t part_at;
 };
 
 enum {
@@ -56,6 +59,8 @@ ImageFile *image_file_open(const char *path, unsigned flags, Error *err);
 /* Takes the descriptor, also on failure. */
 ImageFile *image_file_from_fd(int fd, const char *name, bool writable, Error *err);
 ImageFile *image_file_close(ImageFile *file); /* returns NULL */
+/* The file that this is a part of, itself if of none, and where an offset stands there. */
+const ImageFile *image_file_place(const ImageFile *file, uint64_t *offset);
 /* The descriptor of a file on disk, or -1. */
 int image_file_fd(const ImageFile *file);
 

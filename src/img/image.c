@@ -9,6 +9,8 @@
 #include "img/driver.h"
 #include "img/lock.h"
 
+#include <sys/stat.h>
+
 Image *image_open(ImageFile *file, ImageFormat format, unsigned flags, Error *err)
 {
         const ImageDriver *driver = image_driver_of(format);
@@ -157,6 +159,37 @@ Image *image_take_backing(Image *image)
 ImageFormat image_format(const Image *image)
 {
         return image->about.format;
+}
+
+bool image_name_is_protocol(const char *name)
+{
+        return str_eq(name, "file") || str_eq(name, "host_device");
+}
+
+int image_format_or_protocol(const char *name, ImageFormat *ret, Error *err)
+{
+        if (!image_name_is_protocol(name))
+                return image_format_from_name(name, ret, err);
+        *ret = IMAGE_FORMAT_RAW;
+        return 0;
+}
+
+int image_set_protocol(Image *image, const char *name, Error *err)
+{
+        bool device = str_eq(name, "host_device");
+        int fd = image_file_fd(image_file_place(image->file, &(uint64_t){ 0 }));
+        struct stat st;
+
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) == device)
+                return err_set(err, ERR_INVALID_ARG, "'%s' driver requires '%s' to be %s", name, image_name(image),
+                               device ? "either a character or block device" : "a regular file");
+        image->protocol = device ? "host_device" : "file";
+        return 0;
+}
+
+const char *image_protocol(const Image *image)
+{
+        return image->protocol;
 }
 
 const char *image_name(const Image *image)
@@ -387,6 +420,11 @@ int image_change_key(Image *image, const LuksKeyChange *change, Error *err)
         if (!image->luks)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s' has no LUKS header", image_name(image));
         return luks_change_key(image->luks, change, err);
+}
+
+bool image_can_create(ImageFormat format)
+{
+        return image_driver_of(format)->create;
 }
 
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err)

@@ -162,6 +162,14 @@ void image_set_backing(Image *image, Image *backing);
 Image *image_take_backing(Image *image);
 
 ImageFormat image_format(const Image *image);
+/*
+ * QEMU's protocols of files, taken for formats: raw, of a plain file ("file") or a device ("host_device"). An image that
+ * was opened by such a name is called so; NULL: it was not.
+ */
+bool image_name_is_protocol(const char *name);
+int image_format_or_protocol(const char *name, ImageFormat *ret, Error *err);
+int image_set_protocol(Image *image, const char *name, Error *err);
+const char *image_protocol(const Image *image);
 const char *image_name(const Image *image);
 uint64_t image_size(const Image *image);
 uint64_t image_cluster_size(const Image *image); /* 0: none */
@@ -196,7 +204,10 @@ int image_flush(Image *image, Error *err);
 int image_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
 /* Record another backing file, or none (name NULL); what the guest sees changes with it unless the caller copied. */
 int image_set_backing_name(Image *image, const char *name, const char *format, Error *err);
-/* Change version, lazy refcounts, backing file names and size of an image; what is 0 or NULL stays. */
+/*
+ * Change version, width of the refcounts, lazy refcounts and size of an image; what is 0 or NULL stays. Backing file names
+ * are taken as they are already.
+ */
 int image_amend(Image *image, const ImageCreate *how, Error *err);
 /*
  * The files besides its own that a new image of this kind has, by name, to stand beside `path`: they are opened by the
@@ -212,6 +223,7 @@ void image_skip_flush(Image *image, bool skip);
  * already. In use: -1, and some of them may be held.
  */
 int image_lock(Image *image, bool write, Error *err);
+bool image_can_create(ImageFormat format);
 /* Lay out an empty image in file, which is emptied first. */
 int image_create(ImageFile *file, ImageFormat format, const ImageCreate *how, Error *err);
 

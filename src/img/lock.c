@@ -55,7 +55,7 @@ int image_file_lock(ImageFile *file, bool write, Error *err)
 {
         unsigned used = 1 << PERM_CONSISTENT_READ | (write ? 1 << PERM_WRITE | 1 << PERM_RESIZE : 0);
         unsigned unshared = 1 << PERM_WRITE | 1 << PERM_RESIZE;
-        int fd = image_file_fd(file);
+        int fd = image_file_fd(image_file_place(file, &(uint64_t){ 0 }));
 
         if (fd < 0)
                 return 0;

@@ -28,6 +28,9 @@ static int raw_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *
                 return -1;
         *ret = (ImageExtent){ .start = offset, .length = MIN(run, length), .present = true, .has_offset = true };
         ret->offset = offset;
+        ret->file = image_file_place(image->file, &ret->offset);
+        if (ret->file == image->file)
+                ret->file = NULL;
         ret->data = kind == FILE_EXTENT_DATA;
         ret->zero = !ret->data;
         return 0;

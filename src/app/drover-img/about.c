@@ -48,7 +48,8 @@ static const struct {
         { "-U", "Share an image that another process has locked; what it shows may change meanwhile." },
         { "--object TYPE,id=ID,...",
           "A secret or TLS credentials, also as an object of JSON; --object help lists the types." },
-        { "--image-opts", "The names are options: driver=qcow2,file.filename=PATH,encrypt.key-secret=ID." },
+        { "--image-opts", "The names are options: driver=qcow2,file.filename=PATH,encrypt.key-secret=ID, or "
+                          "driver=raw,offset=N,size=N,file.filename=PATH for a part of a file." },
         { "--output=human|json", "For people, or as qemu-img's JSON." },
         { "--untrusted",
           "Refuse an image that names other files or a server, before any of them is opened. What looks at an image's own "

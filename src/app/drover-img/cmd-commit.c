@@ -88,7 +88,10 @@ static int commit_into(const Args *args, Image *image, Image *base, Error *err)
                 return err_prefix(err, "Could not open '%s'", image_name(base));
         target.policy.no_locks = true;
         target.headers_only = encrypted;
-        to = source_open_file(&target, image_name(base), NULL, IMAGE_WRITE, err);
+        /* A part of a file is called by its options. */
+        to = image_opts_is_json(image_name(base))
+                     ? source_open(&target, image_name(base), IMAGE_WRITE, err)
+                     : source_open_file(&target, image_name(base), NULL, IMAGE_WRITE, err);
         if (!to || (encrypted && image_unlock_as(to, base, err) < 0))
                 return -1;
         progress_begin(&progress, args->show_progress && !args->source.quiet,

@@ -184,9 +184,10 @@ static int plan(Args *args, ImageFormat format, uint64_t size, ImageCreate *how,
         *how = (ImageCreate){ .size = size, .backing_file = args->backing, .backing_format = args->backing_format };
         if (options_apply(&args->options, format, how, err) < 0)
                 return -1;
+        how->size = size; /* `size=` is taken, and without effect, as with qemu-img */
         if (how->backing_file && !how->backing_format)
                 return err_set(err, ERR_INVALID_ARG, "backing format must be specified (-F)");
-        if (how->backing_format && image_format_from_name(how->backing_format, &known, err) < 0)
+        if (how->backing_format && image_format_or_protocol(how->backing_format, &known, err) < 0)
                 return -1;
         if (args->copy.compress && how->encrypt)
                 return err_set(err, ERR_INVALID_ARG, "Compression and encryption not supported at the same time");

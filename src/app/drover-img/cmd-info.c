@@ -164,7 +164,7 @@ static void print_specific(Image *image)
 /* What a server keeps an export in takes room that nobody here knows. */
 static bool is_local(const Image *image)
 {
-        return image_file_fd(image_file(image)) >= 0;
+        return image_file_fd(image_file_place(image_file(image), &(uint64_t){ 0 })) >= 0;
 }
 
 /* QEMU's driver of this format cannot be asked for clusters, nor whether the image was closed. */
@@ -180,8 +180,8 @@ static void print_human(Image *image, const ImageSnapshots *list)
 
         print_named("image: ", image_name(image), "\n");
         printf("file format: %s\nvirtual size: %s (%" PRIu64 " bytes)\ndisk size: %s\n",
-               image_format_name(about->format), size_to_text(image_size(image), size), image_size(image),
-               is_local(image) ? size_to_text(image_disk_usage(image), disk) : "unavailable");
+               image_protocol(image) ?: image_format_name(about->format), size_to_text(image_size(image), size),
+               image_size(image), is_local(image) ? size_to_text(image_disk_usage(image), disk) : "unavailable");
         if (about->encrypted)
                 printf("encrypted: yes\n");
         if (about->cluster_size && tells_layout(image))
@@ -368,7 +368,7 @@ static void put_image(JsonWriter *w, Image *image, const ImageSnapshots *list)
         json_put_text(w, "filename", image_name(image));
         if (about->cluster_size && tells_layout(image))
                 json_put_u64(w, "cluster-size", about->cluster_size);
-        json_put_text(w, "format", image_format_name(about->format));
+        json_put_text(w, "format", image_protocol(image) ?: image_format_name(about->format));
         if (is_local(image))
                 json_put_u64(w, "actual-size", image_disk_usage(image));
         put_specific(w, image);

@@ -79,7 +79,7 @@ static int rebase(Args *args, const char *argument, Error *err)
         Progress progress;
 
         args->source.policy.skip_backing = args->source.headers_only = args->unsafe;
-        if (args->backing_format && image_format_from_name(args->backing_format, &checked, err) < 0)
+        if (args->backing_format && image_format_or_protocol(args->backing_format, &checked, err) < 0)
                 return err_prefix(err, "Invalid format name");
         image = source_open(&args->source, argument, IMAGE_WRITE, err);
         if (!image)

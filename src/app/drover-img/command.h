@@ -8,6 +8,7 @@
  */
 #include "base/buf.h"
 #include "img/chain.h"
+#include "img/part.h"
 
 #include <getopt.h>
 
@@ -55,6 +56,10 @@ typedef struct Source {
         bool headers_only;  /* an encrypted image needs no password */
         bool quiet;
         ChainPolicy policy;
+        /* What of the file holds the image: a part of it, perhaps a part of that; none: all of it. */
+        ImagePart parts[2];
+        size_t n_parts;
+        const char *name; /* how such a part is called; NULL: as its file */
 } Source;
 /*
  * The options that all commands take alike: -f -T -q -U --image-opts --object --untrusted. 1: one of them, 0: not,
@@ -114,6 +119,8 @@ int json_options_add(Options *options, const char *json, Error *err);
 bool image_opts_is_json(const char *argument);
 /* The file they name. Owned; NULL: none. driver: owned, NULL: none, or nobody wants it. */
 char *image_opts_path(const char *text, char **driver);
+/* ChainPolicy.open_options */
+Image *image_opts_open_below(const ChainPolicy *policy, const char *text, const char *format, Error *err);
 Image *image_opts_open(const Source *source, const char *text, unsigned flags, Error *err);
 /* Open the images below as they are named, the password of the first one given (NULL: none). */
 Image *source_open_file(const Source *source, const char *path, const ImageSecret *secret, unsigned flags,

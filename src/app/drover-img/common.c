@@ -8,6 +8,7 @@
 #include "img/confine.h"
 #include "img/format.h"
 #include "img/nbd.h"
+#include "img/part.h"
 #include "img/vvfat.h"
 
 #include <ctype.h>
@@ -137,7 +138,10 @@ const char *size_to_text(uint64_t bytes, char ret[32])
 
 ChainPolicy policy_usual(void)
 {
-        return (ChainPolicy){ .probe_unnamed = true, .may_connect = true };
+        return (ChainPolicy){ .probe_unnamed = true,
+                              .may_connect = true,
+                              .whole_sectors = true,
+                              .open_options = image_opts_open_below };
 }
 
 int policy_set_cache(ChainPolicy *policy, const char *mode, Error *err)
@@ -156,7 +160,7 @@ int source_format(const Source *source, const char *path, bool write, ImageForma
         AUTO(ImageFile) *file = NULL;
 
         if (source->format)
-                return image_format_from_name(source->format, ret, err);
+                return image_format_or_protocol(source->format, ret, err);
         file = image_file_open(path, 0, err);
         if (!file || image_probe(file, ret, err) < 0)
                 return -1;
@@ -229,15 +233,37 @@ static int unlock(Image *image, const ImageSecret *secret, Error *err)
                        image_format(image) == IMAGE_FORMAT_LUKS ? "" : "encrypt.");
 }
 
+/* The file, or the part of it that is wanted. */
+static ImageFile *open_part(const Source *source, const char *path, unsigned flags, Error *err)
+{
+        ImageFile *file = image_chain_file(path, flags & IMAGE_WRITE ? FILE_WRITE : 0, &source->policy, err), *part;
+
+        for (size_t i = 0; file && i < source->n_parts; i++) {
+                part = image_part_open(file, &source->parts[i], err);
+                if (!part)
+                        image_file_close(file);
+                file = part;
+        }
+        if (file && source->name)
+                str_replace(&file->name, source->name);
+        return file;
+}
+
 Image *source_open_file(const Source *source, const char *path, const ImageSecret *secret, unsigned flags, Error *err)
 {
         AUTO(Image) *image = NULL;
+        ChainPolicy policy = source->policy;
         ImageFormat format;
+        ImageFile *file;
         int r = 0;
 
         if (source_format(source, path, flags & IMAGE_WRITE, &format, err) < 0)
                 return NULL;
-        image = image_chain_open(path, format, flags, &source->policy, err);
+        policy.keep_locked |= source->headers_only;
+        file = open_part(source, path, flags, err);
+        image = file ? image_chain_open_file(file, format, flags, &policy, err) : NULL;
+        if (image && source->format && image_name_is_protocol(source->format))
+                r = image_set_protocol(image, source->format, err);
         for (Image *each = image; each && r == 0 && !source->headers_only; each = image_backing(each))
                 r = unlock(each, each == image ? secret : NULL, err);
         if (image && r == 0)

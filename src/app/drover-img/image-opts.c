@@ -6,6 +6,7 @@
  */
 #include "app/drover-img/command.h"
 
+#include "base/json-write.h"
 #include "base/str.h"
 #include "img/nbd.h"
 #include "img/vvfat.h"
@@ -130,50 +131,136 @@ static char *take_nbd(Options *options, const char *prefix, const char *file, Er
         return nbd_uri(&place);
 }
 
-static Image *open_node(const Source *source, Options *options, const char *prefix, unsigned flags, Error *err)
+/* raw's offset and size below this prefix. */
+static int take_part(Source *named, Options *options, const char *prefix, Error *err)
 {
-        AUTOFREE char *below = str_format("%sbacking.", prefix);
-        const char *secret_id = take(options, prefix, "key-secret") ?: take(options, prefix, "encrypt.key-secret");
+        const char *offset = take(options, prefix, "offset"), *size = take(options, prefix, "size");
+        ImagePart part = { .has_size = size };
+
+        if (!offset && !size)
+                return 0;
+        if ((offset && size_from_text(offset, "offset", &part.offset, err) < 0) ||
+            (size && size_from_text(size, "size", &part.size, err) < 0))
+                return -1;
+        named->parts[named->n_parts++] = part;
+        return 0;
+}
+
+/* Numbers are told as they were written: in JSON as such, else as text. */
+static void put_bound(JsonWriter *w, const char *key, const char *value, bool numbers)
+{
+        if (value && numbers && value[strspn(value, "0123456789")] == '\0')
+                json_put_raw(w, key, value);
+        else
+                json_put_text(w, key, value);
+}
+
+/* What was laid out in lines, in one. Owned. */
+static char *on_one_line(const char *json)
+{
+        AUTO(Buf) line = { 0 };
+
+        while (*json) {
+                if (*json != '\n') {
+                        buf_put_char(&line, *json++);
+                        continue;
+                }
+                if (line.len && buf_text(&line)[line.len - 1] == ',')
+                        buf_put_char(&line, ' ');
+                json += 1 + strspn(json + 1, " ");
+        }
+        return str_dup(buf_text(&line));
+}
+
+/* A raw disk that is a part of a file, as qemu-img calls it. Owned. */
+static char *name_of_part(const Options *options, const char *prefix, const char *path, bool numbers)
+{
+        AUTOFREE char *offset = str_format("%soffset", prefix), *size = str_format("%ssize", prefix);
+        AUTO(JsonWriter) w = { .pretty = true };
+        AUTOFREE char *line = NULL;
+
+        json_open_object(&w, NULL);
+        put_bound(&w, "offset", options_find(options, offset), numbers);
+        json_put_text(&w, "driver", "raw");
+        put_bound(&w, "size", options_find(options, size), numbers);
+        json_open_object(&w, "file");
+        json_put_text(&w, "driver", "file");
+        json_put_text(&w, "filename", path);
+        json_close_object(&w);
+        json_close_object(&w);
+        line = on_one_line(json_text(&w));
+        return str_format("json:%s", line);
+}
+
+/* The file of a node, and what part of it holds the image. *ret: stays that of the options, or is *owned. */
+static int take_file(Source *named, Options *options, const char *prefix, const char **ret, char **owned, Error *err)
+{
+        AUTOFREE char *below = str_format("%sfile.", prefix);
         const char *path = take(options, prefix, "file.filename") ?: take(options, prefix, "filename");
         const char *protocol = take(options, prefix, "file.driver") ?: "file";
+        bool is_nbd = str_eq(named->format, "nbd");
+
+        if (str_eq(protocol, "raw")) {
+                if (take_part(named, options, below, err) < 0)
+                        return -1;
+                path = take(options, below, "file.filename") ?: path;
+                protocol = take(options, below, "file.driver") ?: "file";
+        } else if (is_nbd || str_eq(protocol, "nbd")) {
+                path = *owned = take_nbd(options, prefix, is_nbd ? "" : "file.", err);
+                if (!path)
+                        return -1;
+        }
+        if (is_nbd)
+                named->format = "raw";
+        else if (!str_eq(protocol, "nbd") && !image_name_is_protocol(protocol))
+                return err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the driver '%s' below an image is not supported",
+                               protocol);
+        if (!path)
+                return err_set(err, ERR_INVALID_ARG, "the image options name no file (%sfile.filename=)", prefix);
+        *ret = path;
+        return str_eq(named->format, "raw") ? take_part(named, options, prefix, err) : 0;
+}
+
+/* The prefix of the options of a directory as a disk. Owned; NULL: this node is none. */
+static char *prefix_of_fat(Options *options, const char *prefix, const char *driver)
+{
+        if (str_eq(driver, "vvfat"))
+                return str_dup(prefix);
+        if (str_eq(driver, "raw") && str_eq(take(options, prefix, "file.driver"), "vvfat"))
+                return str_format("%sfile.", prefix);
+        return NULL;
+}
+
+static Image *open_node(const Source *source, Options *options, const char *prefix, unsigned flags, bool numbers,
+                        Error *err)
+{
+        AUTOFREE char *below = str_format("%sbacking.", prefix), *uri = NULL, *name = NULL, *fat = NULL;
+        const char *secret_id = take(options, prefix, "key-secret") ?: take(options, prefix, "encrypt.key-secret");
         const ImageSecret *secret = secret_id ? secret_find(secret_id, err) : NULL;
+        const char *path;
         Source named = *source;
-        AUTOFREE char *uri = NULL;
         Image *image, *backing;
 
         if ((secret_id && !secret) || take_flags(&named, options, prefix, err) < 0)
                 return NULL;
         named.format = take(options, prefix, "driver");
-        if (str_eq(named.format, "vvfat"))
-                return open_fat(options, prefix, flags, err);
-        if (str_eq(named.format, "raw") && str_eq(protocol, "vvfat")) {
-                AUTOFREE char *inner = str_format("%sfile.", prefix);
-
-                return open_fat(options, inner, flags, err);
-        }
-        if (str_eq(named.format, "file") || str_eq(named.format, "host_device"))
-                named.format = "raw";
-        if (str_eq(named.format, "nbd") || str_eq(protocol, "nbd")) {
-                uri = take_nbd(options, prefix, str_eq(named.format, "nbd") ? "" : "file.", err);
-                if (!uri)
-                        return NULL;
-                path = uri;
-                if (str_eq(named.format, "nbd"))
-                        named.format = "raw";
-        } else if (!str_eq(protocol, "file") && !str_eq(protocol, "host_device")) {
-                err_set(err, ERR_ARGUMENT_UNSUPPORTED, "the driver '%s' below an image is not supported", protocol);
+        fat = prefix_of_fat(options, prefix, named.format);
+        if (fat)
+                return open_fat(options, fat, flags, err);
+        if (take_file(&named, options, prefix, &path, &uri, err) < 0)
+                return NULL;
+        if (named.n_parts && !named.format) {
+                err_set(err, ERR_INVALID_ARG, "what a part of a file holds is not guessed: driver= is needed");
                 return NULL;
         }
-        if (!path) {
-                err_set(err, ERR_INVALID_ARG, "the image options name no file (%sfile.filename=)", prefix);
-                return NULL;
-        }
+        if (named.n_parts == 1 && str_eq(named.format, "raw") && !uri)
+                named.name = name = name_of_part(options, prefix, path, numbers);
         if (has_below(options, below))
                 named.policy.skip_backing = true;
         image = source_open_file(&named, path, secret, flags, err);
         if (!image || !has_below(options, below) || source->policy.skip_backing)
                 return image;
-        backing = open_node(source, options, below, 0, err);
+        backing = open_node(source, options, below, 0, numbers, err);
         if (!backing) {
                 image_free(image);
                 return NULL;
@@ -200,7 +287,7 @@ static int parse(const Source *source, const char *text, Options *options, Error
 
 bool image_opts_is_json(const char *argument)
 {
-        return str_starts(argument, "json:");
+        return image_name_is_options(argument);
 }
 
 char *image_opts_path(const char *text, char **driver)
@@ -211,7 +298,8 @@ char *image_opts_path(const char *text, char **driver)
                 return NULL;
         if (driver)
                 *driver = str_dup(options_find(&options, "driver"));
-        return str_dup(options_find(&options, "file.filename") ?: options_find(&options, "filename"));
+        return str_dup(options_find(&options, "file.filename")        ?: options_find(&options, "filename")
+                       ?: options_find(&options, "file.file.filename"));
 }
 
 Image *image_opts_open(const Source *source, const char *text, unsigned flags, Error *err)
@@ -222,7 +310,7 @@ Image *image_opts_open(const Source *source, const char *text, unsigned flags, E
 
         if (parse(source, text, &options, err) < 0)
                 return NULL;
-        image = open_node(source, &options, "", flags, err);
+        image = open_node(source, &options, "", flags, image_opts_is_json(text), err);
         for (size_t i = 0; i < options.len && source->policy.skip_backing; i++)
                 if (str_starts(options.items[i].name, "backing."))
                         options_take(&options, options.items[i].name);
@@ -232,4 +320,11 @@ Image *image_opts_open(const Source *source, const char *text, unsigned flags, E
                 return NULL;
         }
         return image ? TAKE(image) : NULL;
+}
+
+Image *image_opts_open_below(const ChainPolicy *policy, const char *text, const char *format, Error *err)
+{
+        Source source = { .format = format, .headers_only = policy->keep_locked, .policy = *policy };
+
+        return image_opts_open(&source, text, 0, err);
 }

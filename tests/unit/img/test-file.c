@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "img/bytes.h"
-#include "img/file.h"
+#include "img/image.h"
+#include "img/part.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -135,4 +136,96 @@ TEST(a_write_that_cuts_the_file_to_its_length_takes_nothing_of_what_others_wrote
         }
         image_file_close(file);
         unlink(path);
+}
+
+/* --- a part of a file --- */
+
+enum { WHOLE = 10000, FROM = 1000, INSIDE = 2048 };
+
+/* Of a file of WHOLE bytes, each of which says where it is. Owned; *ret_whole is the part's. */
+static ImageFile *part_of(const ImagePart *part, ImageFile **ret_whole)
+{
+        uint8_t data[WHOLE];
+        AUTO(Error) err = { 0 };
+        ImageFile *file;
+
+        for (size_t i = 0; i < WHOLE; i++)
+                data[i] = (uint8_t)(i / 7 + 1);
+        *ret_whole = memory_file_new(data, WHOLE);
+        file = image_part_open(*ret_whole, part, &err);
+        CHECK_STR(err.text ?: "", "");
+        return file;
+}
+
+static void check_refused(const ImagePart *part, const char *why)
+{
+        ImageFile *whole = memory_file_new(NULL, 0);
+        AUTO(Error) err = { 0 };
+
+        CHECK_INT(image_file_truncate(whole, WHOLE, NULL), 0);
+        CHECK(!image_part_open(whole, part, &err));
+        CHECK(strstr(err.text, why));
+        image_file_close(whole);
+}
+
+TEST(a_part_of_a_file_ends_where_the_file_ends_or_where_it_is_told_to)
+{
+        check_refused(&(ImagePart){ .offset = 10241 }, "cannot be greater");
+        check_refused(&(ImagePart){ .offset = 512, .size = 10240, .has_size = true }, "has to be smaller");
+        check_refused(&(ImagePart){ .offset = 512, .size = UINT64_MAX - 511, .has_size = true }, "has to be smaller");
+        check_refused(&(ImagePart){ .size = 1000, .has_size = true }, "multiple of 512");
+}
+
+TEST(what_is_before_and_behind_a_part_of_a_file_is_not_reached_through_it)
+{
+        ImageFile *whole, *file = part_of(&(ImagePart){ FROM, INSIDE, true }, &whole);
+        AUTOFREE uint8_t *before = mem_dup(memory_file_data(whole, &(size_t){ 0 }), WHOLE);
+        uint8_t data[2 * INSIDE];
+        FileExtentKind kind;
+        uint64_t size, run;
+
+        CHECK_INT(image_file_size(file, &size, NULL), 0);
+        CHECK_INT(size, INSIDE);
+        CHECK_INT(image_file_read_padded(file, 48, data, INSIDE, NULL), 0);
+        CHECK_MEM(data, before + FROM + 48, INSIDE - 48);
+        CHECK(!data[INSIDE - 48] && !data[INSIDE - 1]);
+        CHECK_INT(image_file_read(file, 1, data, INSIDE, NULL), -1);
+        CHECK_INT(image_file_extent(file, 48, &kind, &run, NULL), 0);
+        CHECK_INT(run, INSIDE - 48);
+        CHECK_INT(image_file_extent(file, INSIDE, &kind, &run, NULL), -1);
+        memset(data, 0xff, sizeof(data));
+        CHECK_INT(image_file_write(file, 1, data, INSIDE, NULL), -1);
+        CHECK_INT(image_file_zero(file, 1, INSIDE, false, NULL), -1);
+        CHECK_INT(image_file_reserve(file, UINT64_MAX, 2, NULL), -1);
+        CHECK_INT(image_file_truncate(file, INSIDE, NULL), -1);
+        CHECK_MEM(memory_file_data(whole, &(size_t){ 0 }), before, WHOLE);
+        CHECK_INT(image_file_write(file, 10, data, 20, NULL), 0);
+        CHECK_INT(image_file_zero(file, INSIDE - 5, 5, true, NULL), 0);
+        memset(before + FROM + 10, 0xff, 20);
+        memset(before + FROM + INSIDE - 5, 0, 5);
+        CHECK_MEM(memory_file_data(whole, &(size_t){ 0 }), before, WHOLE);
+        image_file_close(file);
+}
+
+TEST(a_part_of_a_file_without_a_size_has_whole_sectors_and_grows_with_the_file)
+{
+        ImageFile *whole, *file = part_of(&(ImagePart){ FROM, 0, false }, &whole);
+        Image *image = image_open(file, IMAGE_FORMAT_RAW, IMAGE_WRITE, NULL);
+        ImageExtent extent;
+        uint8_t tail[300];
+        uint64_t size;
+
+        CHECK_INT(image_size(image), 10240 - FROM);
+        CHECK_INT(image_map(image, WHOLE - FROM, 1000, &extent, NULL), 0);
+        CHECK(extent.zero && extent.file == whole && extent.offset == WHOLE);
+        CHECK_INT(extent.length, 240);
+        CHECK_INT(image_read(image, WHOLE - FROM - 60, tail, sizeof(tail), NULL), 0);
+        CHECK(tail[59] && !tail[60] && !tail[299]);
+        CHECK_INT(image_write(image, image_size(image) - 1, "x", 1, NULL), 0);
+        CHECK_INT(image_file_size(whole, &size, NULL), 0);
+        CHECK_INT(size, 10240);
+        CHECK_INT(image_resize(image, 20000, PREALLOCATE_OFF, NULL), 0);
+        CHECK_INT(image_file_size(whole, &size, NULL), 0);
+        CHECK_INT(size, 20000 + FROM);
+        image_free(image);
 }
