@@ -4,12 +4,11 @@
 #include "img/qcow2.h"
 
 #include "base/str.h"
+#include "img/qcow2-rewrite.h"
 
 /* Version 2 has no words for these. */
 static int check_downgrade(const Qcow2 *q, Error *err)
 {
-        if (q->h.refcount_order != 4)
-                return err_set(err, ERR_OPERATION_UNSUPPORTED, "compat=0.10 requires refcount_bits=16");
         if (q->h.incompatible & ~(uint64_t)QCOW2_DIRTY || q->h.bitmaps.n)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "'%s' uses features that compat=0.10 does not have",
                                q->file->name);
@@ -33,25 +32,96 @@ static int check_no_zero_entries(Image *image, Error *err)
         return 0;
 }
 
+/* Which width the counts shall have, and that the version knows it. */
+static int plan_width(const Qcow2 *q, const ImageCreate *how, unsigned version, unsigned *order, Error *err)
+{
+        unsigned bits = how->refcount_bits;
+
+        *order = q->h.refcount_order;
+        if (bits & (bits - 1) || bits > 64)
+                return err_set(err, ERR_INVALID_ARG,
+                               "Refcount width must be a power of two and may not exceed 64 bits");
+        if (bits)
+                *order = (unsigned)__builtin_ctz(bits);
+        if (version >= 3 || *order == 4)
+                return 0;
+        return bits ? err_set(err, ERR_INVALID_ARG,
+                              "Refcount widths other than 16 bits require compatibility level 1.1 or above (use "
+                              "compat=1.1 or greater)")
+                    : err_set(err, ERR_OPERATION_UNSUPPORTED, "compat=0.10 requires refcount_bits=16");
+}
+
+static int check_counts(const Rewrite *rw, unsigned order, Error *err)
+{
+        uint64_t most = order < 4 ? (1ULL << (1u << order)) - 1 : UINT16_MAX;
+
+        for (uint64_t c = 0; c < rw->n; c++)
+                if (rw->counts[c] > most)
+                        return err_set(err, ERR_OVERFLOW,
+                                       "Cannot decrease refcount entry width to %u bits: Cluster at offset %#llx has "
+                                       "a refcount of %u",
+                                       1u << order, (unsigned long long)(c << rw->q->cluster_bits), rw->counts[c]);
+        return 0;
+}
+
+/* All counts anew, beside the old ones, and with them the version that knows their width. */
+static int change_width(Image *image, unsigned order, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        AUTO(Rewrite) rw = { 0 };
+        Qcow2Header header;
+
+        if (rewrite_begin(&rw, q, err) < 0 || check_counts(&rw, order, err) < 0)
+                return -1;
+        header = q->h;
+        header.refcount_order = order;
+        header.version = 3;
+        if (rewrite_finish(&rw, &header, true, err) < 0)
+                return -1;
+        image->about.refcount_bits = 1u << order;
+        return 0;
+}
+
+/* As it is already it may be told. */
+static int check_backing(const Qcow2 *q, const ImageCreate *how, Error *err)
+{
+        const char *file = q->h.backing_file ?: "", *format = q->h.backing_format ?: "";
+
+        if ((!how->backing_file && !how->backing_format) ||
+            (str_eq(file, how->backing_file ?: "") && str_eq(format, how->backing_format ?: "")))
+                return 0;
+        return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                       "Cannot amend the backing file\nYou can use 'drover-img rebase' instead.");
+}
+
+/* Version 2 has room for all that is in the image, whose counts have the width that it knows. */
+static int check_lowered(Image *image, Error *err)
+{
+        Qcow2 *q = qcow2_of(image);
+        ImageSnapshots list = { 0 };
+
+        if (check_downgrade(q, err) < 0 || check_no_zero_entries(image, err) < 0 ||
+            qcow2_snapshots_read(q, &list, err) < 0)
+                return -1;
+        image_snapshots_done(&list);
+        return q->h.n_snapshots ? err_set(err, ERR_OPERATION_UNSUPPORTED,
+                                          "'%s' has snapshots: its version cannot be lowered", image_name(image))
+                                : 0;
+}
+
 int qcow2_amend(Image *image, const ImageCreate *how, Error *err)
 {
         Qcow2 *q = qcow2_of(image);
-        unsigned version = how->version ? how->version : q->h.version;
-        ImageSnapshots list = { 0 };
+        unsigned version = how->version ? how->version : q->h.version, order;
 
         if (how->lazy_refcounts && version < 3)
                 return err_set(err, ERR_INVALID_ARG,
                                "Lazy refcounts only supported with compatibility level 1.1 and above");
-        if (version == 2 && q->h.version == 3) {
-                if (check_downgrade(q, err) < 0 || check_no_zero_entries(image, err) < 0 ||
-                    qcow2_snapshots_read(q, &list, err) < 0)
-                        return -1;
-                image_snapshots_done(&list);
-                if (q->h.n_snapshots)
-                        return err_set(err, ERR_OPERATION_UNSUPPORTED,
-                                       "'%s' has snapshots: its version cannot be lowered", image_name(image));
-        }
-        if (qcow2_begin_writing(q, err) < 0 || qcow2_flush_all(q, err) < 0)
+        if (plan_width(q, how, version, &order, err) < 0 || check_backing(q, how, err) < 0 ||
+            (version < q->h.version && check_lowered(image, err) < 0))
+                return -1;
+        if (qcow2_begin_writing(q, err) < 0 || qcow2_flush_all(q, err) < 0 ||
+            (order != q->h.refcount_order && change_width(image, order, err) < 0))
                 return -1;
         q->h.version = version;
         if (version == 2)
@@ -59,10 +129,6 @@ int qcow2_amend(Image *image, const ImageCreate *how, Error *err)
         else if (how->change_lazy)
                 q->h.compatible = how->lazy_refcounts ? q->h.compatible | QCOW2_LAZY_REFCOUNTS
                                                       : q->h.compatible & ~(uint64_t)QCOW2_LAZY_REFCOUNTS;
-        if (how->backing_file) {
-                str_replace(&q->h.backing_file, *how->backing_file ? how->backing_file : NULL);
-                str_replace(&q->h.backing_format, *how->backing_file ? how->backing_format : NULL);
-        }
         if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0)
                 return -1;
         return how->size && how->size != image->size ? image_resize(image, how->size, PREALLOCATE_OFF, err) : 0;

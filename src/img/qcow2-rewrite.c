@@ -179,11 +179,18 @@ static int drop_old_counts(Rewrite *rw, Error *err)
         return rewrite_add(rw, q->h.reftable_offset >> q->cluster_bits, q->h.reftable_clusters, -1, err);
 }
 
+/* Counts of that width in a refcount block, as a power of two. */
+static unsigned block_bits_of(const Qcow2 *q, unsigned order)
+{
+        return q->cluster_bits + 3 - order;
+}
+
 /* Write the counts to `blocks` clusters from `at` on and the table that points to them behind. */
-static int write_counts(Rewrite *rw, uint64_t at, uint64_t blocks, uint64_t table_clusters, Error *err)
+static int write_counts(Rewrite *rw, unsigned order, uint64_t at, uint64_t blocks, uint64_t table_clusters,
+                        Error *err)
 {
         Qcow2 *q = rw->q;
-        uint64_t per_block = 1ULL << q->block_bits;
+        uint64_t per_block = 1ULL << block_bits_of(q, order);
         AUTOFREE uint8_t *block = mem_try(q->cluster);
         AUTOFREE uint64_t *table = mem_try(table_clusters * q->cluster);
 
@@ -192,7 +199,7 @@ static int write_counts(Rewrite *rw, uint64_t at, uint64_t blocks, uint64_t tabl
         for (uint64_t b = 0; b < blocks; b++) {
                 memset(block, 0, q->cluster);
                 for (uint64_t i = 0; i < per_block && b * per_block + i < rw->n; i++)
-                        qcow2_count_set(block, q->h.refcount_order, i, rw->counts[b * per_block + i]);
+                        qcow2_count_set(block, order, i, rw->counts[b * per_block + i]);
                 if (image_file_write(q->file, at + (b << q->cluster_bits), block, q->cluster, err) < 0)
                         return err_prefix(err, "refcount block");
                 store_be64(&table[b], at + (b << q->cluster_bits));
@@ -205,7 +212,7 @@ static int write_counts(Rewrite *rw, uint64_t at, uint64_t blocks, uint64_t tabl
 static int place_counts(Rewrite *rw, Qcow2Header *h, Error *err)
 {
         Qcow2 *q = rw->q;
-        uint64_t per_block = 1ULL << q->block_bits, blocks = 1, table = 1, before, at;
+        uint64_t per_block = 1ULL << block_bits_of(q, h->refcount_order), blocks = 1, table = 1, before, at;
 
         do { /* the counts count themselves */
                 before = blocks + table;
@@ -215,7 +222,8 @@ static int place_counts(Rewrite *rw, Qcow2Header *h, Error *err)
         if (table * q->cluster > QCOW2_MAX_REFTABLE_BYTES)
                 return err_set(err, ERR_OVERFLOW, "'%s' has reached the largest size its refcount table allows",
                                q->file->name);
-        if (rewrite_alloc(rw, blocks + table, &at, err) < 0 || write_counts(rw, at, blocks, table, err) < 0)
+        if (rewrite_alloc(rw, blocks + table, &at, err) < 0 ||
+            write_counts(rw, h->refcount_order, at, blocks, table, err) < 0)
                 return -1;
         h->reftable_offset = at + (blocks << q->cluster_bits);
         h->reftable_clusters = (uint32_t)table;
@@ -277,6 +285,7 @@ int rewrite_finish(Rewrite *rw, Qcow2Header *header, bool old_counts_listed, Err
         qcow2_tables_drop(q);
         qcow2_refcounts_done(q);
         q->h = *header;
+        q->block_bits = block_bits_of(q, header->refcount_order);
         if (qcow2_header_store(q, err) < 0 || image_file_flush(q->file, err) < 0 || reload(q, err) < 0) {
                 q->broken = true;
                 q->h.l1_size = 0; /* what is in memory belongs to the old header */

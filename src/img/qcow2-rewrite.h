@@ -26,7 +26,10 @@ int rewrite_alloc(Rewrite *rewrite, uint64_t n, uint64_t *ret_offset, Error *err
 int rewrite_add(Rewrite *rewrite, uint64_t cluster, uint64_t n, int delta, Error *err);
 /* What an L2 entry uses, counted up or down. */
 int rewrite_add_entry(Rewrite *rewrite, uint64_t entry, int delta, Error *err);
-/* Switch to header, whose refcount table fields are filled in; q is then as if opened anew. */
+/*
+ * Switch to header, whose refcount table fields are filled in; q is then as if opened anew. Its refcount_order may be another
+ * one, if that has room for all counts.
+ */
 int rewrite_finish(Rewrite *rewrite, Qcow2Header *header, bool old_counts_listed, Error *err);
 void rewrite_done(Rewrite *rewrite);
 

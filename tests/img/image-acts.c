@@ -284,8 +284,7 @@ static int amend_it(const ImageKind *kind, Error *err)
                                                 .change_lazy = true,
                                                 .lazy_refcounts = true,
                                                 .size = 2 * SIZE,
-                                                .backing_file = "below",
-                                                .backing_format = "raw" },
+                                                .refcount_bits = 64 },
                                 err);
         return r < 0 ? -1 : image_close(TAKE(image), err);
 }

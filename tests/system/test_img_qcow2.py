@@ -312,13 +312,41 @@ def test_options_of_an_image_that_is_there_are_amended(tmp_path):  # IMG-38
     image = tmp_path / "a.qcow2"
     ours("create", "-q", "-f", "qcow2", "-o", "compat=0.10", image, "4M")
     io(image, "write -P 3 1M 1M")
-    for options in ("compat=1.1,lazy_refcounts=on", "lazy_refcounts=off", "size=6M", "backing_file=/nowhere,backing_fmt=raw",
-                    "backing_file=", "compat=0.10"):
+    for options in ("compat=1.1,lazy_refcounts=on", "lazy_refcounts=off", "size=6M", "refcount_bits=64", "refcount_bits=1",
+                    "refcount_bits=16,compat=0.10", "compat=1.1,refcount_bits=2", "compat=0.10,refcount_bits=16"):
         ours("amend", "-o", options, image)
         a, b = info(image), info(image, "qemu-img")
         assert all(a[key] == b[key] for key in b), options
-        if "/nowhere" not in options:
-            clean(image)
-            io(image, "read -P 3 1M 1M")
+        clean(image)
+        io(image, "read -P 3 1M 1M")
     assert info(image)["format-specific"]["data"]["compat"] == "0.10"
     assert "convert the image" in failing("amend", "-o", "cluster_size=4k", image)
+    before = image.read_bytes()
+    assert "rebase" in failing("amend", "-o", "compat=1.1,backing_file=/nowhere,backing_fmt=raw", image)
+    assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("cluster", ["512", "4k", "64k"])
+def test_refcounts_become_wider_and_narrower(tmp_path, cluster):  # IMG-38
+    """Both programs write to the image between the changes, and count what snapshots and compressed clusters share."""
+    image, raw = tmp_path / "a.qcow2", fill(tmp_path / "raw", 2 << 20)
+    stock("convert", "-c", "-f", "raw", "-O", "qcow2", "-o", f"cluster_size={cluster}", raw, image)
+    stock("bitmap", "--add", image, "b")
+    for i, bits in enumerate((64, 32, 8, 16)):
+        ours("amend", "-o", f"refcount_bits={bits}", image)
+        assert info(image, "qemu-img")["format-specific"]["data"]["refcount-bits"] == bits
+        clean(image)
+        same(image, raw)
+        io(image, f"write -P {i} {i * 200}k 100k", "discard 1M 64k", f"write -P {i} 1500k 3k")
+        ours("bench", "-w", "-c", "20", "-S", "70k", "-f", "qcow2", image)
+        (ours if i % 2 else stock)("snapshot", "-c", f"s{i}", image)
+        clean(image)
+        stock("convert", "-O", "raw", image, raw)
+    assert [bitmap["flags"] for bitmap in info(image, "qemu-img")["format-specific"]["data"]["bitmaps"]] == [["auto"]]
+    assert "has a refcount of" in failing("amend", "-o", "refcount_bits=1", image)
+    clean(image)
+    same(image, raw)
+    stock("bitmap", "--remove", image, "b")  # it keeps stock qemu-img from going back
+    for i in range(4):
+        stock("snapshot", "-a", f"s{i}", image)
+        clean(image)

@@ -60,7 +60,8 @@ static void drop_options(Options *options, const char *prefix)
 /* What cannot be changed in place is refused, unless it is so already. */
 static int check_options(const Options *options, Error *err)
 {
-        static const char *const changeable[] = { "compat", "lazy_refcounts", "backing_file", "backing_fmt", "size" };
+        static const char *const changeable[] = { "compat",      "lazy_refcounts", "backing_file",
+                                                  "backing_fmt", "refcount_bits",  "size" };
 
         for (size_t i = 0; i < options->len; i++) {
                 bool found = false;
@@ -99,6 +100,9 @@ static int amend(Args *args, const char *argument, Error *err)
         if (check_options(&args->options, err) < 0 ||
             options_apply(&args->options, image_format(image), &how, err) < 0)
                 return -1;
+        if (options_find(&args->options, "refcount_bits") && !how.refcount_bits)
+                return err_set(err, ERR_INVALID_ARG,
+                               "Refcount width must be a power of two and may not exceed 64 bits");
         how.change_lazy = options_find(&args->options, "lazy_refcounts") != NULL;
         return image_amend(image, &how, err) < 0 ? -1 : image_close(TAKE(image), err);
 }
@@ -109,7 +113,7 @@ static int run(int argc, char **argv)
         AUTO(Error) err = { 0 };
         int r = parse(argc, argv, &args, &err);
 
-        args.source.policy.skip_backing = args.source.policy.untrusted || options_find(&args.options, "backing_file");
+        args.source.policy.skip_backing = args.source.policy.untrusted;
         if (r == 0 && options_help_wanted(&args.options)) {
                 ImageFormat format = IMAGE_FORMAT_QCOW2;
 
@@ -135,7 +139,6 @@ static int run(int argc, char **argv)
 const Command cmd_amend = {
         .name = "amend",
         .args = "[--object OBJECT] [--image-opts] [-p] [-q] [-f FMT] [-t CACHE] [--force] [--untrusted] -o OPTIONS FILENAME",
-        .summary =
-                "Change the options of an image: compat, lazy_refcounts, backing_file, backing_fmt, size, key slots",
+        .summary = "Change the options of an image: compat, refcount_bits, lazy_refcounts, size, key slots",
         .run = run,
 };

@@ -271,8 +271,8 @@ int options_help(const char *format_name, bool file_named, Error *err)
 
 int options_amend_help(ImageFormat format, Error *err)
 {
-        static const char *const names[] = { "backing_file", "backing_fmt",    "compat",
-                                             "iter-time",    "lazy_refcounts", "size" };
+        static const char *const names[] = { "backing_file",   "backing_fmt",   "compat", "iter-time",
+                                             "lazy_refcounts", "refcount_bits", "size" };
         static const struct {
                 const char *name, *kind, *help;
         } keys[] = {

@@ -114,6 +114,26 @@ static int raise_version(Image *image, Error *err)
         return image_amend(image, &(ImageCreate){ .version = 3, .change_lazy = true, .lazy_refcounts = true }, err);
 }
 
+static int narrow_counts(Image *image, Error *err)
+{
+        return image_amend(image, &(ImageCreate){ .refcount_bits = 1 }, err);
+}
+
+static int widen_counts(Image *image, Error *err)
+{
+        return image_amend(image, &(ImageCreate){ .version = 3, .refcount_bits = 64 }, err);
+}
+
+static int narrow_counts_to_two(Image *image, Error *err)
+{
+        return image_amend(image, &(ImageCreate){ .refcount_bits = 2 }, err);
+}
+
+static int lower_version_and_widen_counts(Image *image, Error *err)
+{
+        return image_amend(image, &(ImageCreate){ .version = 2, .refcount_bits = 16 }, err);
+}
+
 static int grow_by_amending(Image *image, Error *err)
 {
         return image_amend(image, &(ImageCreate){ .size = LARGER }, err);
@@ -237,6 +257,15 @@ static const Act acts[] = {
         { "resize, smaller", { QCOW2 }, NULL, shrink, false },
         { "amend compat=0.10", { QCOW2 }, NULL, lower_version, false },
         { "amend compat=1.1", { QCOW2, .version = 2 }, NULL, raise_version, false },
+        { "amend refcount_bits=1", { QCOW2 }, NULL, narrow_counts, false },
+        { "amend refcount_bits=2", { QCOW2 }, with_snapshot, narrow_counts_to_two, false },
+        { "amend refcount_bits=64, with a bitmap", { QCOW2 }, with_bitmap, widen_counts, false },
+        { "amend compat=1.1,refcount_bits=64", { QCOW2, .version = 2 }, NULL, widen_counts, false },
+        { "amend compat=0.10,refcount_bits=16",
+          { QCOW2, .refcount_bits = 4 },
+          NULL,
+          lower_version_and_widen_counts,
+          false },
         { "amend size", { QCOW2 }, NULL, grow_by_amending, false },
         { "bitmap --add", { QCOW2 }, NULL, add_bitmap, false },
         { "bitmap --clear", { QCOW2 }, with_bitmap, clear_bitmap, false },
