@@ -139,8 +139,9 @@ static int compare_piece(Work *w, uint64_t at, uint64_t end, uint8_t *buffer, ui
 /* With the lock: whether there is a piece to take, and how far the work is. */
 static bool goes_on(Work *w)
 {
-        if (!w->stop && w->progress && w->next > 0 &&
-            w->progress(w->progress_arg, MIN(w->next, w->length), w->length, &w->failure) < 0)
+        /* All of it is compared when every thread has ended: that is not told here. */
+        if (!w->stop && w->progress && w->next > 0 && w->next < w->length && w->next < w->differs_at &&
+            w->progress(w->progress_arg, w->next, w->length, &w->failure) < 0)
                 w->stop = true;
         return !w->stop && w->next < w->length && w->next < w->differs_at;
 }

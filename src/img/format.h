@@ -77,7 +77,7 @@ typedef struct ImageDescription {
         /* qcow2 only */
         unsigned refcount_bits;
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
-        VmdkDescription *vmdk; /* owned; NULL: not vmdk, or without a descriptor */
+        VmdkDescription *vmdk; /* owned; NULL: not vmdk */
         VpcDescription *vpc;   /* owned; NULL: not vpc */
         VhdxDescription *vhdx; /* owned; NULL: not vhdx */
 } ImageDescription;

@@ -46,6 +46,7 @@ typedef struct Vdi {
         uint32_t n_used;     /* places up to the last one taken */
         uint32_t first_free; /* no place before it is free */
         uint32_t in_image;   /* places there may be */
+        bool is_static;
 } Vdi;
 
 static bool vdi_probe(const uint8_t *head, size_t n)
@@ -257,6 +258,7 @@ static int vdi_open(Image *image, Error *err)
         *v = (Vdi){ .table_at = load_le32(head + AT_TABLE), .data_at = load_le32(head + AT_DATA) };
         v->allocated = load_le32(head + AT_ALLOCATED);
         v->in_image = load_le32(head + AT_BLOCKS);
+        v->is_static = load_le32(head + AT_TYPE) == TYPE_STATIC;
         if (v->in_image > LARGEST / BLOCK_SIZE) {
                 free(v);
                 return image_bad_field(err, image->file, AT_BLOCKS, "blocks_in_image", "is %u: too many",
@@ -266,6 +268,22 @@ static int vdi_open(Image *image, Error *err)
         if (!map)
                 return -1;
         map->no_backing = true;
+        return 0;
+}
+
+/* Every block of a static image has its place: what was never written is a hole of the file. */
+static int vdi_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err)
+{
+        FileExtentKind kind;
+        uint64_t run;
+
+        if (block_map_map(image, offset, length, ret, err) < 0)
+                return -1;
+        if (!vdi_of(image)->is_static || !ret->has_offset ||
+            image_file_extent(image->file, ret->offset, &kind, &run, NULL) < 0)
+                return 0;
+        ret->length = MIN(ret->length, run);
+        ret->zero = kind == FILE_EXTENT_HOLE;
         return 0;
 }
 
@@ -425,7 +443,7 @@ const ImageDriver image_driver_vdi = {
         .describe = vdi_describe,
         .open = vdi_open,
         .close = vdi_close,
-        .map = block_map_map,
+        .map = vdi_map,
         .read = block_map_read,
         .write = block_map_write,
         .zero = block_map_zero,

@@ -3,8 +3,8 @@
  *
  * A disk is one or many extents: flat files, sparse files (vmdk-sparse.c), or
  * nothing but zeros. A text descriptor, in a file of its own or inside the one
- * sparse file, names them; or a lone sparse extent stands for itself. Files
- * beside the image, and its parent, are opened by the caller.
+ * sparse file, names them. Files beside the image, and its parent, are opened
+ * by the caller.
  */
 #include "img/vmdk.h"
 
@@ -33,7 +33,7 @@ typedef struct Part {
 typedef struct Vmdk {
         Part *parts; /* owned */
         size_t n;
-        uint64_t descriptor, descriptor_size; /* where it stands; size 0: there is none */
+        uint64_t descriptor, descriptor_size; /* where it stands */
         bool changed;                         /* the content id says so */
         pthread_mutex_t lock;
 } Vmdk;
@@ -70,7 +70,12 @@ static int describe_sparse(ImageFile *file, ImageDescription *ret, Error *err)
         if (h.descriptor && h.descriptor_size &&
             describe_text(file, h.descriptor, h.descriptor_size, true, ret, err) < 0)
                 return -1;
-        for (size_t i = 0; ret->vmdk && i < ret->vmdk->extents.len; i++) {
+        /* There may be room for one that nobody wrote. */
+        if (!ret->vmdk || (!ret->vmdk->create_type && !ret->vmdk->extents.len))
+                return err_set(err, ERR_INVALID_ARG,
+                               "'%s' has no descriptor: it is a part of a disk that another file describes",
+                               file->name);
+        for (size_t i = 0; i < ret->vmdk->extents.len; i++) {
                 VmdkExtent *extent = &ret->vmdk->extents.items[i];
 
                 str_replace(&extent->name, NULL);
@@ -346,8 +351,6 @@ static int change_cid(Image *image, Error *err)
         Uuid random;
         size_t n;
 
-        if (!v->descriptor_size)
-                return 0;
         if (image->file->ops->read(image->file, v->descriptor, text, v->descriptor_size, &n, err) < 0)
                 return -1;
         text[n] = '\0';

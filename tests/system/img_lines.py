@@ -623,6 +623,70 @@ info -T none raw
 bench -c 1 -d 1 raw
 bench -c 2 -w plain.qcow2
 bench -c 1 -s nonsense raw
+info --image-opts driver=raw,file.filename=raw,offset=64k
+info --image-opts driver=raw,file.filename=raw,offset=1M
+info --image-opts driver=raw,file.filename=raw,offset=-1
+info --image-opts driver=raw,file.filename=raw,offset=nonsense
+info --image-opts driver=raw,file.filename=raw,offset=512,size=1024
+info --output=json --image-opts driver=raw,file.filename=raw,offset=512,size=1024
+info json:{{"driver":"raw","offset":65536,"size":65536,"file":{{"driver":"file","filename":"raw"}}}}
+info --image-opts driver=raw,file.filename=odd,offset=1000
+info --image-opts driver=raw,file.filename=odd,size=123457
+info --image-opts driver=qcow2,file.driver=raw,file.offset=512,file.file.filename=base.qcow2
+map --image-opts driver=raw,file.filename=raw,offset=64k
+map --output=json --image-opts driver=raw,file.filename=raw,offset=64k,size=64k
+measure -O qcow2 --image-opts driver=raw,file.filename=raw,offset=1000,size=2048
+resize --image-opts driver=raw,file.filename=raw,offset=64k +1M
+resize --image-opts driver=raw,file.filename=raw,offset=64k,size=64k 128k
+resize --shrink --image-opts driver=raw,file.filename=raw,offset=64k,size=64k 32k
+compare --image-opts driver=raw,file.filename=raw,offset=512,size=1024 driver=raw,file.filename=raw,offset=512,size=1024
+compare --image-opts driver=raw,file.filename=raw,offset=512,size=1024 driver=raw,file.filename=raw,offset=1024,size=1024
+convert --image-opts -O raw driver=raw,file.filename=raw,offset=1000,size=2048 new
+bench -c 1 --image-opts driver=raw,file.filename=raw,offset=1000,size=8192
+info odd
+info --output=json odd
+map --output=json odd
+create -f qcow2 -b odd -F raw new
+info -f file raw
+info -f file --output=json raw
+info -f host_device raw
+info --image-opts driver=file,filename=raw
+map -f file raw
+resize -f file raw 2M
+compare -f file -F file raw raw
+convert -f file -O raw raw new
+convert -f host_device -O raw raw new
+create -f qcow2 -b raw -F file new
+rebase -u -b raw -F file oraw
+amend -f file -o size=1M raw
+amend -o refcount_bits=1 base.qcow2
+amend -o refcount_bits=2 plain.qcow2
+amend -o refcount_bits=64 plain.qcow2
+amend -o refcount_bits=16 plain.qcow2
+amend -o refcount_bits=0 plain.qcow2
+amend -o refcount_bits=128 plain.qcow2
+amend -o refcount_bits=nonsense plain.qcow2
+amend -o refcount_bits=8,compat=1.1 old.qcow2
+amend -o refcount_bits=8,compat=0.10 base.qcow2
+amend -p -o refcount_bits=8 base.qcow2
+amend -o backing_file=base.qcow2 a.qcow2
+amend -o backing_file=base.qcow2,backing_fmt=qcow2 a.qcow2
+amend -o backing_file=./base.qcow2,backing_fmt=qcow2 a.qcow2
+amend -o backing_file=base.qcow2,backing_fmt=raw a.qcow2
+amend -o backing_file=,backing_fmt= a.qcow2
+amend -o backing_file=base.qcow2,backing_fmt=qcow2 plain.qcow2
+bench -c 3 -s 0 raw
+bench -c 3 -s 0 -w -f raw raw
+compare -p raw plain.qcow2
+convert -O qcow2 -o size=512k raw new
+convert -p -O raw -o size=512k raw new
+create -f bochs new 1M
+convert -O bochs raw new
+map static.vdi
+map --output=json static.vdi
+measure -O qcow2 static.vdi
+info two-s001.vmdk
+convert -O raw two-s001.vmdk new
 nonsense
 --help
 --version

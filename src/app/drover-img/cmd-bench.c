@@ -93,7 +93,7 @@ static int parse(int argc, char **argv, Args *args, Error *err)
                 if (r < 0 || (r == 0 && parse_one(args, c, err) < 0))
                         return -1;
         }
-        if (args->size == 0 || args->size > 64 << 20 || args->depth == 0 || args->pattern > 255)
+        if (args->size > 64 << 20 || args->depth == 0 || args->pattern > 255)
                 return err_set(err, ERR_INVALID_ARG, "Invalid buffer size, queue depth or pattern specified");
         if (args->flush_every && args->flush_every < args->depth)
                 return err_set(err, ERR_INVALID_ARG, "Flush interval can't be smaller than depth");
@@ -120,7 +120,9 @@ static uint64_t next_offset(Args *args)
                 return room ? round_down((args->next >> 11) % room, 4096) : 0;
         }
         /* Around the end as stock qemu-img goes, but for a request that would reach over it: there stock fails. */
-        args->next = (args->next + args->step) % image_size(args->image);
+        args->next += args->step;
+        if (image_size(args->image))
+                args->next %= image_size(args->image);
         if (args->next > room)
                 args->next = 0;
         return at;

@@ -88,8 +88,13 @@ static int create(Args *args, const char *path, const char *size, Error *err)
         ImageFormat format;
         bool sized = size;
 
-        if (image_format_from_name(args->format ?: "raw", &format, err) < 0 ||
-            options_apply(&args->options, format, &how, err) < 0 || confine_to_new(path, how.data_file_name, err) < 0)
+        if (image_format_from_name(args->format ?: "raw", &format, err) < 0)
+                return -1;
+        if (!image_can_create(format))
+                return err_set(err, ERR_OPERATION_UNSUPPORTED,
+                               "%s: Format driver '%s' does not support image creation", path,
+                               image_format_name(format));
+        if (options_apply(&args->options, format, &how, err) < 0 || confine_to_new(path, how.data_file_name, err) < 0)
                 return -1;
         sized |= options_find(&args->options, "size") != NULL;
         if (size && options_find(&args->options, "size"))
