@@ -127,6 +127,12 @@ def test_volumes_of_each_format_are_made_and_filled(peers, format):
     alike_volume(peers, name)
     alike(peers, "vol-clone", name, f"clone.{format}", "--pool", "p")
     assert alike_volume(peers, f"clone.{format}") == alike_volume(peers, name)
+    for back in ("raw", "qcow2"):
+        create(peers, volume_xml(f"back.{format}.{back}", back), name, "--inputpool", "p")
+        assert alike_volume(peers, f"back.{format}.{back}") == alike_volume(peers, name)
+    answers = [peer.virsh("vol-resize", name, "10M", "--pool", "p") for peer in peers]
+    assert answers[0] == answers[1] and (answers[0][0] == 0) == (format in ("raw", "qcow2"))
+    alike_volume(peers, name)
     asked = [peer.asked() for peer in peers]
     assert asked[0] == asked[1] and (format == "raw" or any(line.startswith("convert ") and name in line for line in asked[0]))
 
@@ -146,6 +152,18 @@ def test_features_of_qcow2_are_taken(peers):
     alike(peers, "vol-create-as", "p", "pre.qcow2", "8M", "--format", "qcow2", "--prealloc-metadata")
     for name in ("new.qcow2", "fine.qcow2", "pre.qcow2"):
         alike_volume(peers, name)
+
+
+def test_room_is_taken_as_asked(peers):
+    """What libvirt is told to allocate: of raw volumes only."""
+    for format in ("raw", "qcow2"):
+        alike(peers, "vol-create-as", "p", f"room.{format}", "8M", "--allocation", "8M", "--format", format)
+        alike_volume(peers, f"room.{format}")
+        answers = [peer.virsh("vol-resize", f"room.{format}", "12M", "--allocate", "--pool", "p") for peer in peers]
+        assert answers[0] == answers[1]
+        alike_volume(peers, f"room.{format}")
+        taken = [peer.host.path(f"/srv/p/room.{format}").stat().st_blocks * 512 for peer in peers]
+        assert (min(taken) >= 8 << 20) == (max(taken) >= 8 << 20) == (format == "raw")
 
 
 def test_overlays_show_what_is_below(peers):
@@ -218,6 +236,8 @@ def test_encrypted_volumes(ours):
         found = host.path("/srv/read").read_bytes()
         assert len(found) == 6 << 20 and found.startswith(data)
     assert any("driver=luks" in line and line.startswith("convert") for line in ours.asked())
+    create([ours], volume_xml("open.raw", "raw", size=6 << 20), "locked.raw", "--inputpool", "p")
+    assert host.path("/srv/p/open.raw").read_bytes().startswith(wanted["locked.raw"][1])
 
 
 @pytest.mark.limit(240)
