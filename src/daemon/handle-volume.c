@@ -304,8 +304,22 @@ static void tell_physical(Call *call, const VolumeDef *def)
                                                       .allocation = def->physical_bytes ?: def->allocation_bytes });
 }
 
+/* A copy has no name before it is whole. Whoever asked for it knows which it will have, and is told how far it is. */
+static bool tell_copy(Call *call, const WireStorageVol *wire)
+{
+        const Pool *pool = registry_find_name(call_driver(call)->storage->pools, wire->pool);
+        uint64_t done, total;
+
+        if (!pool || pool_find_volume(pool, wire->name) || !storage_copy_progress(pool, wire->name, &done, &total))
+                return false;
+        call_reply(call, &(WireStorageVolGetInfoRet){ VIR_STORAGE_VOL_FILE, total, done });
+        return true;
+}
+
 int handle_storage_vol_get_info(Call *call, const WireStorageVolGetInfoArgs *args, Error *err)
 {
+        if (tell_copy(call, &args->vol))
+                return 0;
         return look_and_tell(call, &args->vol, tell_info, err);
 }
 

@@ -153,5 +153,7 @@ typedef struct TaskSpec {
 StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, void *arg, Error *err);
 StorageTask *storage_task_free(StorageTask *task); /* kills it; done() does not come. Returns NULL */
 void storage_task_abort(StorageTask *task);        /* kills it, and done() says so */
+/* Of the copy that is to be the volume of this name: bytes, both 0 until the first are there. False: none is made. */
+bool storage_copy_progress(const Pool *pool, const char *name, uint64_t *done, uint64_t *total);
 
 DEFINE_AUTO(Pool, pool_unref)

@@ -11,6 +11,8 @@
 struct StorageTask {
         Pool *pool;
         Helper *helper;
+        char *copy;  /* the name of the volume that it makes from another one; NULL: it does something else */
+        Fd progress; /* where it writes how much of that it has copied, and how much there is */
         DriverDone *done;
         void *arg;
 };
@@ -23,6 +25,8 @@ StorageTask *storage_task_free(StorageTask *task)
         task->pool->tasks--;
         helper_free(task->helper);
         pool_unref(task->pool);
+        fd_close(&task->progress);
+        free(task->copy);
         free(task);
         return NULL;
 }
@@ -61,9 +65,28 @@ static int add_volume(const VolumeDef *def, int at, Fd *fd, ChildFd *fds, size_t
         return 0;
 }
 
+bool storage_copy_progress(const Pool *pool, const char *name, uint64_t *done, uint64_t *total)
+{
+        const Storage *storage = pool->storage;
+
+        for (size_t i = 0; i < storage->tasks.len; i++) {
+                const StorageTask *task = storage->tasks.items[i];
+                uint64_t numbers[2];
+
+                if (task->pool != pool || !str_eq(task->copy, name))
+                        continue;
+                if (pread(task->progress, numbers, sizeof(numbers), 0) != sizeof(numbers))
+                        numbers[0] = numbers[1] = 0;
+                *done = numbers[0];
+                *total = numbers[1];
+                return true;
+        }
+        return false;
+}
+
 StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, void *arg, Error *err)
 {
-        enum { POOL_FD = 3, VOLUME_FD, FROM_FD, KEY_FD, FROM_KEY_FD, LOGIN_FD, LOCK_FD };
+        enum { POOL_FD = 3, VOLUME_FD, FROM_FD, KEY_FD, FROM_KEY_FD, LOGIN_FD, LOCK_FD, PROGRESS_FD };
         Storage *storage = pool->storage;
         const char *argv[ARRAY_LEN(spec->words) + 2] = { storage->program };
         AUTO(Fd) pool_fd = -1;
@@ -71,6 +94,7 @@ StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, vo
         AUTO(Fd) from_fd = -1;
         AUTO(Fd) login = -1;
         AUTO(Fd) lock = -1;
+        AUTO(Fd) progress = -1;
         AUTO(Buf) xml = { 0 };
         ChildFd fds[10];
         size_t n = 0;
@@ -88,6 +112,11 @@ StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, vo
         if (add_volume(spec->volume, VOLUME_FD, &volume_fd, fds, &n, err) < 0 ||
             add_volume(spec->from, FROM_FD, &from_fd, fds, &n, err) < 0)
                 return NULL;
+        if (spec->from) {
+                if (helper_text_fd(&(Buf){ 0 }, &progress, err) < 0)
+                        return NULL;
+                fds[n++] = (ChildFd){ progress, PROGRESS_FD };
+        }
         /* one that is gone matters where it is needed */
         if (pool_open_login(pool, &login, NULL) == 0 && login >= 0)
                 fds[n++] = (ChildFd){ login, LOGIN_FD };
@@ -100,7 +129,9 @@ StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, vo
         if (spec->out > 0)
                 fds[n++] = (ChildFd){ spec->out, STDOUT_FILENO };
         task = mem_new(StorageTask);
-        *task = (StorageTask){ .pool = pool_ref(pool), .done = done, .arg = arg };
+        *task = (StorageTask){ .pool = pool_ref(pool), .done = done, .arg = arg, .progress = fd_take(&progress) };
+        if (spec->from)
+                task->copy = str_dup(spec->volume->name);
         pool->tasks++;
         vec_push(&storage->tasks, task);
         task->helper = helper_new(storage->driver->daemon->loop,

@@ -1,15 +1,22 @@
 """drover's commands for pools and volumes: what they say is what stock virsh says, and JSON of it."""
+import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
+import struct
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 import cli
+import procfs
 from droverd import Droverd
+from frames import OK, Wire, string
+from waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="droverd needs root")
 
@@ -63,7 +70,7 @@ def test_the_life_of_a_pool_and_its_volumes(daemon):
         file.truncate(2 << 20)
         file.seek(3 << 20)
         file.write(os.urandom(1 << 20))
-    drover(daemon, "vol-upload", "r", data, "p", "--sparse")
+    assert "[100 %]" in drover(daemon, "vol-upload", "r", data, "p", "--sparse", "--progress", check=False)
     assert (target / "r").read_bytes() == data.read_bytes()
     drover(daemon, "vol-download", "r", daemon.base / "back", "p", "--sparse")
     assert (daemon.base / "back").read_bytes() == data.read_bytes()
@@ -81,6 +88,76 @@ def test_the_life_of_a_pool_and_its_volumes(daemon):
     for act in ("destroy", "delete", "undefine"):
         drover(daemon, f"pool-{act}", "p")
     assert not target.exists()
+
+
+STORAGE_VOL_GET_INFO = 98
+
+
+class Copy:
+    """drover that makes the volume "copy" from "v", in the pool "c"; the process that does it stands still in the middle."""
+
+    def __init__(self, daemon, definition):
+        self.wire = Wire(daemon.socket(), "qemu:///system")
+        self.drover = subprocess.Popen([cli.DROVER, "-c", daemon.uri(driver="qemu"), "vol-create-from", "c", definition, "v", "--inputpool",
+                                        "c", "--progress"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = self.told = None  # told: bytes in all, and so far
+        while not self.told and self.drover.poll() is None:
+            self.pid = self.copier(daemon.process.pid)
+            if self.pid:
+                self.told = self.stop()
+
+    def copier(self, daemon):
+        children = procfs.read(f"/proc/{daemon}/task/{daemon}/children").split()
+        return next((int(pid) for pid in children if b"make" in procfs.read(f"/proc/{int(pid)}/cmdline").split(b"\0")), None)
+
+    def stop(self):
+        """What the daemon says of a copy in the middle; another one goes on."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGSTOP)
+            wait_for("it stands still", lambda: procfs.read(f"/proc/{self.pid}/stat").rpartition(b")")[2].split()[:1] not in ([b"R"], [b"D"], [b"S"]))
+            answer = self.wire.call(STORAGE_VOL_GET_INFO, string("c") + string("copy") + string("copy"))
+            told = struct.unpack(">QQ", answer.payload[4:20]) if answer.status == OK else (0, 0)
+            if told[0] > told[1] > told[0] // 100:
+                return told
+            os.kill(self.pid, signal.SIGCONT)
+        return None
+
+
+def test_a_copy_tells_how_far_it_is(daemon, tmp_path):
+    """Whoever makes it sees it grow, by the bytes that are there; for others it is no volume before it is whole."""
+    directory, definition, size = daemon.base / "c", tmp_path / "copy.xml", 128 << 20
+    definition.write_text("<volume><name>copy</name><capacity>1</capacity><target><format type='qcow2'/></target></volume>")
+    drover(daemon, "pool-create-as", "c", "dir", "--target", directory, "--build")
+    drover(daemon, "vol-create-as", "c", "v", str(size))
+    block = os.urandom(1 << 20)
+    with open(directory / "v", "r+b") as file:
+        for _ in range(size >> 20):
+            file.write(block)
+    for _ in range(20):  # it may have come to its end before it could be stopped
+        copy = Copy(daemon, definition)
+        if copy.told:
+            break
+        copy.drover.communicate()
+        drover(daemon, "vol-delete", "copy", "c")
+    assert copy.told[0] == size
+    status = procfs.read(f"/proc/{copy.pid}/status").decode()  # what reads images may do little
+    assert "NoNewPrivs:\t1\n" in status
+    assert "Seccomp:\t2\n" in status or b"libasan" in procfs.read(f"/proc/{copy.pid}/maps")
+    percent, said = copy.told[1] * 100 // size, b""
+    while f"\rCopy: [{percent:3} %]".encode() not in said:
+        more = os.read(copy.drover.stderr.fileno(), 4096)
+        assert more, said
+        said += more
+    assert "copy" not in daemon.virsh("vol-list", "c", driver="qemu")
+    assert "no storage vol with matching" in daemon.virsh("vol-info", "copy", "c", driver="qemu", check=False)
+    os.kill(copy.pid, signal.SIGCONT)
+    out, rest = copy.drover.communicate()
+    assert copy.drover.returncode == 0 and b"created from input vol v" in out and rest.endswith(b"[100 %]\n"), rest
+    percents = [int(n) for n in re.findall(rb"\[ *(\d+) %\]", said + rest)]
+    assert percents == sorted(percents) and percents[0] == 0
+    assert "Copy: [100 %]" in drover(daemon, "vol-clone", "copy", "again", "c", "--progress", check=False)
+    subprocess.run(["qemu-img", "compare", "-q", "-f", "qcow2", "-F", "raw", directory / "again", directory / "v"], check=True)
+    drover(daemon, "pool-destroy", "c")
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing")
@@ -141,6 +218,61 @@ def test_every_command_of_virsh_for_pools_and_volumes_is_there(daemon):
             f"vol-name {path}": "v", f"vol-pool {path}": "e", "vol-dumpxml v e": path}
     for command, word in told.items():
         assert word in json.dumps(json.loads(drover(daemon, "-o", "json", *command.split()))), command
+
+
+def test_every_command_about_pools_and_volumes_speaks_json(daemon, tmp_path):
+    asked, directory, data = set(), daemon.base / "z", tmp_path / "data"
+    data.write_bytes(b"data" * 1024)
+
+    def ask(*words):
+        asked.add(words[0])
+        return json.loads(drover(daemon, "-o", "json", *words))
+
+    def file(text):
+        (tmp_path / "text").write_text(text)
+        return tmp_path / "text"
+
+    def done(message, *words):
+        assert ask(*words) == {"message": message.format(tmp_path / "text")}
+
+    pool = f"<pool type='dir'><name>z</name><target><path>{directory}</path></target></pool>"
+    volume = "<volume><name>{}</name><capacity>1048576</capacity></volume>"
+    done("Pool z defined from {}", "pool-define", file(pool))
+    done("Pool z built", "pool-build", "z")
+    done("Pool z started", "pool-start", "z")
+    done("Pool z marked as autostarted", "pool-autostart", "z")
+    done("Pool z refreshed", "pool-refresh", "z")
+    done("Vol a created", "vol-create-as", "z", "a", "1M")
+    done("Vol b created from {}", "vol-create", "z", file(volume.format("b")))
+    done("Vol c created from input vol a", "vol-create-from", "z", file(volume.format("c")), "a", "--inputpool", "z")
+    done("Vol d cloned from a", "vol-clone", "a", "d", "z")
+    assert ask("vol-upload", "a", data, "z") == ask("vol-download", "a", tmp_path / "back", "z", "--length", "4096") == {"bytes": 4096}
+    assert "changed to 2M" in ask("vol-resize", "b", "2M", "z")["message"] and ask("vol-info", "b", "z")["capacity_bytes"] == 2 << 20
+    done("Vol a wiped", "vol-wipe", "a", "z")
+    done("Vol d deleted", "vol-delete", "d", "z")
+    assert sorted(row["name"] for row in ask("vol-list", "z")) == ["a", "b", "c"]
+    for command, key in (("vol-key", "key"), ("vol-path", "path")):
+        assert ask(command, "a", "z") == {key: f"{directory}/a"}
+    assert ask("vol-name", directory / "a") == {"name": "a"} and ask("vol-pool", directory / "a") == {"pool": "z"}
+    assert ElementTree.fromstring(ask("vol-dumpxml", "a", "z")["xml"]).findtext("name") == "a"
+    assert ElementTree.fromstring(ask("pool-dumpxml", "z")["xml"]).findtext("name") == "z"
+    uuid = ask("pool-uuid", "z")["uuid"]
+    assert ask("pool-name", uuid) == {"name": "z"} and ask("pool-info", "z")["uuid"] == uuid and ask("pool-list")[0]["name"] == "z"
+    assert "lifecycle" in ask("pool-event", "--list") and ask("pool-capabilities")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(cli.ENVIRONMENT, "VISUAL", "true")
+        assert "message" in ask("pool-edit", "z")
+    for name in "abc":
+        ask("vol-delete", name, "z")
+    done("Pool z destroyed", "pool-destroy", "z")
+    done("Pool z has been undefined", "pool-undefine", "z")
+    done("Pool z created from {}", "pool-create", file(pool))
+    done("Pool z destroyed", "pool-destroy", "z")
+    done("Pool z created", "pool-create-as", "z", "dir", "--target", directory)
+    done("Pool z destroyed", "pool-destroy", "z")
+    done("Pool z defined", "pool-define-as", "z", "dir", "--target", directory)
+    done("Pool z deleted", "pool-delete", "z")
+    assert {command["name"] for command in ask("help") if command["name"].startswith(("pool-", "vol-"))} - asked == set()
 
 
 def test_a_pool_is_edited(daemon, tmp_path):

@@ -3,6 +3,7 @@
  */
 #include "app/drover/commands.h"
 #include "app/drover/os-variant.h"
+#include "app/drover/progress.h"
 #include "app/drover/storage.h"
 #include "app/drover/xml.h"
 
@@ -140,17 +141,37 @@ static uint32_t copy_flags(const Args *args)
         return prealloc_flag(args) | (arg_has(args, "reflink") ? VIR_STORAGE_VOL_CREATE_REFLINK : 0);
 }
 
+/* Make a volume from another one. name: of the new one; NULL: how far it is cannot be asked. */
+static int copy(Session *s, const Args *args, const WireStorageVolCreateXmlFromArgs *call, const char *name,
+                WireStorageVolCreateXmlFromRet *ret, Error *err)
+{
+        Progress *progress = progress_start_copy(s, call->pool.name, name,
+                                                 name && arg_has(args, "progress") ? "Copy" : NULL);
+        int result = session_call(s, WIRE_PROC_STORAGE_VOL_CREATE_XML_FROM, call, ret, err);
+
+        progress_end(progress, result == 0);
+        return result;
+}
+
+static char *name_in(const char *xml)
+{
+        AUTO(Xml) *doc = xml_read(xml, NULL);
+
+        return doc && xml_find_one(doc, NULL, "/volume/name") ? xml_text(doc, NULL, "/volume/name") : NULL;
+}
+
 static int vol_create_from(Session *s, const Args *args, Error *err)
 {
         WireStorageVolCreateXmlFromArgs call = { .flags = copy_flags(args) | validate_flag(args) };
         AUTOFREE char *xml = read_text_file(arg_text(args, "file"), err);
+        AUTOFREE char *name = xml ? name_in(xml) : NULL;
         WireStorageVolCreateXmlFromRet made;
 
         call.xml = xml;
         if (!xml || find_pool_arg(s, args, &call.pool, err) < 0 ||
             find_volume(s, args, "vol", arg_has(args, "inputpool") ? "inputpool" : NULL, &call.clonevol, err) < 0)
                 return -1;
-        if (session_call(s, WIRE_PROC_STORAGE_VOL_CREATE_XML_FROM, &call, &made, err) < 0)
+        if (copy(s, args, &call, name, &made, err) < 0)
                 return fail(err, "Failed to create vol from %s", arg_text(args, "file"));
         out_done(s->out, "Vol %s created from input vol %s", made.vol.name, call.clonevol.name);
         return 0;
@@ -205,7 +226,7 @@ static int vol_clone(Session *s, const Args *args, Error *err)
                 out_value(s->out, "xml", xml);
                 return 0;
         }
-        if (session_call(s, WIRE_PROC_STORAGE_VOL_CREATE_XML_FROM, &call, &made, err) < 0)
+        if (copy(s, args, &call, name, &made, err) < 0)
                 return fail(err, "Failed to clone vol from %s", call.clonevol.name);
         out_done(s->out, "Vol %s cloned from %s", made.vol.name, call.clonevol.name);
         return 0;
@@ -402,7 +423,8 @@ static int vol_pool(Session *s, const Args *args, Error *err)
 
 #define ARGS_COPY                                                                                                    \
         "[--prealloc-metadata]  make the image's tables at once\n"                                                   \
-        "[--reflink]            share the blocks, or fail\n"
+        "[--reflink]            share the blocks, or fail\n"                                                         \
+        "[--progress]           say how far it is\n"
 #define ARG_VALIDATE "[--validate]           refuse what the definition says and nobody knows"
 #define ARGS_XML     "[--xpath=EXPR]  only what this XPath expression finds\n[--wrap]        inside <nodes>\n"
 

@@ -9,54 +9,90 @@
 
 #include "base/mem.h"
 
-enum { POLL_MS = 500 };
+enum { POLL_MS = 500, UNKNOWN = -1 };
 
 struct Progress {
         Session *session;
-        WireDomain dom;
         const char *label;
+        uint32_t proc; /* of the poll */
+        union {
+                WireDomainGetJobInfoArgs job;
+                WireStorageVolGetInfoArgs volume;
+        } ask;
+        int (*percent)(const void *ret); /* or UNKNOWN */
         Timer *timer;
         ClientCall *poll;
 };
 
-static void show(const Progress *progress, unsigned percent)
+static void show(const Progress *progress, int percent)
 {
-        fprintf(stderr, "\r%s: [%3u %%]", progress->label, percent);
+        fprintf(stderr, "\r%s: [%3d %%]", progress->label, percent);
         fflush(stderr);
+}
+
+static int percent_of_job(const void *ret)
+{
+        const WireDomainGetJobInfoRet *info = ret;
+
+        if (info->type == VIR_DOMAIN_JOB_NONE || !info->dataTotal)
+                return UNKNOWN;
+        return (int)(100 - info->dataRemaining * 100 / MAX(info->dataTotal, info->dataRemaining));
+}
+
+static int percent_of_copy(const void *ret)
+{
+        const WireStorageVolGetInfoRet *info = ret;
+
+        return info->capacity ? (int)(info->allocation * 100 / info->capacity) : UNKNOWN;
 }
 
 static void polled(void *arg, ClientReply *reply)
 {
         Progress *progress = arg;
-        const WireDomainGetJobInfoRet *info = reply->ret;
+        int percent = reply->failure ? UNKNOWN : progress->percent(reply->ret);
 
         progress->poll = NULL;
-        if (!reply->failure && info->type != VIR_DOMAIN_JOB_NONE && info->dataTotal > 0)
-                show(progress,
-                     (unsigned)MIN(100 - info->dataRemaining * 100 / MAX(info->dataTotal, info->dataRemaining), 99));
+        if (percent != UNKNOWN)
+                show(progress, MIN(percent, 99));
         timer_set(progress->timer, POLL_MS);
 }
 
 static void poll_job(void *arg)
 {
         Progress *progress = arg;
-        const WireProc *proc = wire_proc_find(WIRE_PROGRAM_REMOTE, WIRE_PROC_DOMAIN_GET_JOB_INFO);
 
-        progress->poll = client_call(progress->session->client, proc, &(WireDomainGetJobInfoArgs){ progress->dom },
-                                     polled, progress);
+        progress->poll = client_call(progress->session->client, wire_proc_find(WIRE_PROGRAM_REMOTE, progress->proc),
+                                     &progress->ask, polled, progress);
 }
 
-Progress *progress_start(Session *s, const WireDomain *dom, const char *label)
+static Progress *start(Session *s, const char *label, const Progress *what)
 {
         Progress *progress;
 
         if (!label)
                 return NULL;
         progress = mem_new(Progress);
-        *progress = (Progress){ .session = s, .dom = *dom, .label = label };
+        *progress = *what;
+        progress->session = s;
+        progress->label = label;
         show(progress, 0);
         progress->timer = timer_new(s->loop, POLL_MS, poll_job, progress);
         return progress;
+}
+
+Progress *progress_start(Session *s, const WireDomain *dom, const char *label)
+{
+        return start(
+                s, label,
+                &(Progress){ .proc = WIRE_PROC_DOMAIN_GET_JOB_INFO, .ask.job = { *dom }, .percent = percent_of_job });
+}
+
+Progress *progress_start_copy(Session *s, const char *pool, const char *name, const char *label)
+{
+        return start(s, label,
+                     &(Progress){ .proc = WIRE_PROC_STORAGE_VOL_GET_INFO,
+                                  .ask.volume = { { pool, name, name } },
+                                  .percent = percent_of_copy });
 }
 
 Progress *progress_end(Progress *progress, bool success)

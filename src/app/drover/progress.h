@@ -10,4 +10,6 @@ typedef struct Progress Progress;
 
 /* label NULL: say nothing, and NULL comes back. */
 Progress *progress_start(Session *s, const WireDomain *dom, const char *label);
+/* Of the copy that is to be the volume of this name in this pool; both are the caller's. */
+Progress *progress_start_copy(Session *s, const char *pool, const char *name, const char *label);
 Progress *progress_end(Progress *progress, bool success); /* returns NULL */
