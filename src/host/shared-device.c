@@ -81,6 +81,20 @@ static bool is_reached_by_network(const char *device)
         return false;
 }
 
+/* SCSI over RDMA: the tree of devices shows it like a disk of this host's; the driver of its adapter tells. */
+static bool is_of_srp(const char *root, const char *device)
+{
+        enum { MOST = 4096 };
+        const char *adapter = strstr(device, "/host");
+        AUTO(Buf) driver = { 0 };
+        AUTOFREE char *path = NULL;
+
+        if (!adapter)
+                return false;
+        path = str_format("%s/sys/class/scsi_host/%.*s/proc_name", root, (int)strcspn(adapter + 1, "/"), adapter + 1);
+        return file_read(path, MOST, &driver, NULL) == 0 && str_starts(buf_text(&driver), "ib_srp");
+}
+
 static bool is_shared(const char *root, const char *name, int layer);
 
 /* All devices that this one is made of; none is no. */
@@ -110,7 +124,7 @@ static bool is_shared(const char *root, const char *name, int layer)
 
         if (!device || layer > MOST_LAYERS)
                 return false;
-        return is_reached_by_network(device) || consists_of_shared(root, name, layer);
+        return is_reached_by_network(device) || is_of_srp(root, device) || consists_of_shared(root, name, layer);
 }
 
 bool block_device_is_shared_in(const char *root, const char *path)

@@ -33,6 +33,9 @@ static void make_root(void)
         put_device("sda", "pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0");
         put_device("sdb", "platform/host2/session1/target2:0:0/2:0:0:1");
         put_device("sdc", "pci0000:00/0000:05:00.0/host3/rport-3:0-0/target3:0:0/3:0:0:0");
+        put_device("sdd", "pci0000:00/0000:06:00.0/host7/target7:0:0/7:0:0:1");
+        fake_root_put("/sys/class/scsi_host/host0/proc_name", "ahci\n");
+        fake_root_put("/sys/class/scsi_host/host7/proc_name", "ib_srp\n");
         put_device("dm-0", "virtual");
         put_device("dm-1", "virtual");
         put_device("dm-2", "virtual");
@@ -43,7 +46,7 @@ static void make_root(void)
         put_slave("dm-2", "dm-0");
 }
 
-TEST(a_unit_of_a_network_is_shared_by_whichever_name_MIG_30)
+TEST(a_unit_of_a_network_is_shared_by_whichever_name_MIG_15_MIG_30) /* CON-49 */
 {
         make_root();
         fake_root_link("/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-iqn.2026-01.org.example:t-lun-1", "../../sdb");
@@ -52,6 +55,7 @@ TEST(a_unit_of_a_network_is_shared_by_whichever_name_MIG_30)
         CHECK(!is_shared("/dev/sda"));
         CHECK(is_shared("/dev/sdb"));
         CHECK(is_shared("/dev/sdc"));
+        CHECK(is_shared("/dev/sdd"));
         CHECK(is_shared("/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-iqn.2026-01.org.example:t-lun-1"));
         CHECK(is_shared("/dev/disk/by-id/wwn-0x5000"));
         CHECK(!is_shared("/dev/disk/by-id/ata-local"));
