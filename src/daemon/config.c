@@ -359,3 +359,10 @@ Config *config_load(const char *path, ConfigWarning warn_fn, void *arg, Error *e
         }
         return config_parse(path, buf_text(&text), warn_fn, arg, err);
 }
+
+void config_mac_prefix(const Config *config, uint8_t ret[3])
+{
+        static const uint8_t usual[3] = { 0x52, 0x54, 0x00 }, of_xen[3] = { 0x00, 0x16, 0x3e };
+
+        memcpy(ret, str_eq(config->mac_prefix, "00:16:3e") ? of_xen : usual, 3);
+}

@@ -11,6 +11,7 @@
 #include "daemon/config-keys.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef void (*ConfigWarning)(void *arg, const char *sentence);
 
@@ -21,5 +22,7 @@ Config *config_free(Config *config); /* returns NULL */
 Config *config_parse(const char *path, const char *text, ConfigWarning warn, void *arg, Error *err);
 /* The same from a file; a missing file gives the defaults. Blocks. */
 Config *config_load(const char *path, ConfigWarning warn, void *arg, Error *err);
+/* The key mac_prefix (CON-24). */
+void config_mac_prefix(const Config *config, uint8_t ret[3]);
 
 DEFINE_AUTO(Config, config_free)

@@ -286,6 +286,7 @@ static int driver_complete(Driver *driver, DomainDef *def, Error *err)
         }
         if (machine)
                 facts.machine = machine->name;
+        config_mac_prefix(driver->daemon->config, facts.mac_prefix);
         if (domain_def_complete(def, &facts, err) < 0)
                 return -1;
         qemu_complete_firmware(def, qemu->nvram_dir);

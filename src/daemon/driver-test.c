@@ -223,12 +223,13 @@ static void test_resume(Domain *dom, DriverDone *done, void *arg)
 
 /* --- definitions: there is no disk to wait for --- */
 
-static int test_complete(Driver *driver UNUSED, DomainDef *def, Error *err)
+static int test_complete(Driver *driver, DomainDef *def, Error *err)
 {
-        static const CompletionFacts facts = { 0 };
+        CompletionFacts facts = { 0 };
 
         if (def->type != DOMAIN_TYPE_TEST)
                 return err_set(err, ERR_CONFIG_UNSUPPORTED, "the test driver runs guests of type 'test' only");
+        config_mac_prefix(driver->daemon->config, facts.mac_prefix);
         return domain_def_complete(def, &facts, err);
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/change.h"
+#include "daemon/daemon.h"
 #include "daemon/driver.h"
 #include "daemon/handlers.h"
 #include "model/device.h"
@@ -143,12 +144,13 @@ static unsigned index_of(const DomainDef *def, DeviceKind kind, const void *devi
 }
 
 /* An interface without an address gets one, the same in both definitions. */
-static void give_mac(InterfaceDef *interface, LiveChange *change)
+static void give_mac(const Config *config, InterfaceDef *interface, LiveChange *change)
 {
-        static const uint8_t prefix[3] = { 0x52, 0x54, 0x00 }; /* CON-24 */
+        uint8_t prefix[3];
 
         if (!mac_is_null(&interface->mac))
                 return;
+        config_mac_prefix(config, prefix);
         if (mac_is_null(&change->mac))
                 mac_new_random(prefix, &change->mac);
         interface->mac = change->mac;
@@ -175,7 +177,7 @@ static int edit_attach(Call *call, DomainDef *def, bool live, LiveChange *ret, E
         if (live && is_for_drive(def, &device))
                 return replace(def, &device, live, false, ret, err);
         if (device.kind == DEVICE_INTERFACE)
-                give_mac(device.interface, ret);
+                give_mac(call_driver(call)->daemon->config, device.interface, ret);
         if (check_new(def, &device, err) < 0)
                 return -1;
         added = domain_def_add_device(def, device.kind, device.any);

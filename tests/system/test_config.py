@@ -115,6 +115,7 @@ def test_the_limits_of_both_guides_are_taken(start, text):
 @pytest.mark.parametrize("text, said", [
     ("max_clients = \"many\"\n", "FILE:1: max_clients takes a number, not a string"),
     ("# all\n\nmin_workers = 30\n", "FILE:3: min_workers (30) is over max_workers (20)"),
+    ("mac_prefix = \"01:00:5e\"\n", "FILE:1: mac_prefix cannot be \"01:00:5e\""),
     ("listen_tls = 1\n", "FILE:1: listen_tls = 1 is not supported by this version"),
     ("\nlisten_tcp = 1\n", "FILE:2: listen_tcp = 1 opens this host"),
     ("auth_unix_rw = \"sasl\"\n", "FILE:1: auth_unix_rw = \"sasl\" is not supported by this version"),
@@ -217,6 +218,19 @@ def test_members_of_the_group_manage_guests_and_others_look_at_them(start):
     assert "paused" in daemon.virsh("domstate", "test")
 
 
+@pytest.mark.parametrize("text, prefix", [("", "52:54:00"), ("mac_prefix = \"00:16:3e\"\n", "00:16:3e")])
+def test_addresses_of_interfaces_begin_as_is_set(start, text, prefix):
+    """CON-24, CLN-02: in a new definition, and of an interface that is added to one."""
+    daemon = start(text)
+    file = daemon.base / "guest.xml"
+    file.write_text("<domain type='test'><name>m</name><memory>65536</memory><os><type>hvm</type></os><devices>"
+                    "<interface type='network'><source network='default'/></interface></devices></domain>")
+    daemon.virsh("define", file)
+    daemon.virsh("attach-interface", "m", "network", "default", "--config")
+    found = re.findall(r"<mac address='([0-9a-f:]{17})'/>", daemon.virsh("dumpxml", "m"))
+    assert len(set(found)) == 2 and all(address.startswith(f"{prefix}:") for address in found)
+
+
 def listening(pid):
     """Ports that a process listens on."""
     inodes = set(descriptors(pid).values())
@@ -225,11 +239,12 @@ def listening(pid):
 
 
 def test_no_port_is_open_until_it_is_asked_for(start):
-    """CFG-15, REM-11: and then it is the one that was set."""
+    """CFG-15, REM-11: and then it is the one that was set, and that nobody is kept out there is in the log."""
     assert listening(start("").process.pid) == set()
     port = free_port()
     daemon = start(f'listen_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n')
     assert listening(daemon.process.pid) == {port}
+    assert f"warning: listening on 127.0.0.1 port {port} without encryption or authentication" in daemon.said()
     conn = libvirt.open(f"test+tcp://127.0.0.1:{port}/default")
     assert conn.getHostname()
     conn.close()
