@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ET
 
 import pytest
 from droverd import Droverd
@@ -47,6 +48,12 @@ def test_the_units_are_enabled_and_name_what_is_there(place):
     program = re.search(r"^ExecStart=(\S+)$", unit, re.M)[1]
     assert os.access(f"{place}{program}", os.X_OK)
     assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in unit and "\nKillMode=process\n" in unit
+
+
+def test_a_firewall_is_told_of_the_ports_of_migration(place):
+    """CON-06: one more than droverd gives out."""
+    service = ET.parse(next(place.glob("**/firewalld/services/drover-migration.xml")))
+    assert [port.attrib for port in service.iter("port")] == [{"protocol": "tcp", "port": "49152-49216"}]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="droverd runs as root")
