@@ -78,7 +78,7 @@ def test_from_an_image(host, install):
 
 @pytest.mark.limit(150)
 def test_from_a_cd_to_the_world(lab, host, install):
-    """INS-08, INS-20, STO-02, NET-16 to NET-18, NET-21: a disk in the default pool, a lease, names, host and outside; isolation isolates."""
+    """INS-08, INS-20, STO-02, CON-23, NET-16 to NET-18, NET-21: a disk in the default pool, a lease, names, host and outside; isolation isolates."""
     virtinst.make_cd(lab.home / "cd", lab.shared / "tiny.iso")
     console = install("cd", "--cdrom", "/mnt/shared/tiny.iso", "--disk", "size=1,bus=virtio",
                       "--network", "network=default,model=virtio", "--network", "network=alone,model=virtio")
@@ -119,8 +119,9 @@ def test_from_a_tree_in_two_phases(host, install):
 @pytest.mark.limit(120)
 def test_from_the_networks_own_boot_server(host, install):
     """INS-10, INS-21, NET-32: DHCP, TFTP and the program are the network's; nothing else is there to boot from."""
-    console = install("pxe", "--pxe", "--disk", "none", "--network", "network=pxe,model=virtio")
+    console = install("pxe", "--pxe", "--disk", "size=1,bus=virtio", "--network", "network=pxe,model=virtio")
     console.wait("^beat", 90)
+    assert "pxe.qcow2" in host.virsh("vol-list", "default")
     mac = dumped(host, "pxe").find("devices/interface/mac").get("address")
     wait_for("its lease", lambda: mac in host.virsh("net-dhcp-leases", "pxe"))
 
@@ -146,7 +147,7 @@ def test_from_a_boot_server_on_a_bridge_of_the_host(host, install):
     ("--name", "nodisk", "--memory", "512", "--disk", "none", "--pxe", "--graphics", "vnc"),
 ])
 def test_the_guides_forms_are_understood(host, words):
-    """INS-04 to INS-07, INS-09, INS-11, INS-25: what the guide types, against this daemon."""
+    """INS-04 to INS-07, INS-09, INS-11, INS-25, CON-61: what the guide types, against this daemon."""
     host.path("/srv/old").mkdir(exist_ok=True)
     done = host.run(["virt-install", "--connect", "qemu:///system", "--virt-type", "qemu", "--osinfo", "generic", "--noautoconsole",
                      "--print-xml", *words], check=False)

@@ -141,7 +141,7 @@ def test_a_dirtying_guest_loses_no_page(journey):
 
 
 def test_an_offline_move_copies_only_the_definition(journey):
-    """MIG-36, MIG-37, CON-02"""
+    """MIG-36, MIG-37, CON-02, CON-41"""
     journey.pair.a.write_file("/root/guest.xml", domains.linux("g"))
     journey.pair.a.virsh("define", "/root/guest.xml")
     assert journey.move("--live", check=False).returncode == 1

@@ -35,7 +35,7 @@ def hosts(lab, policy):
 
 @pytest.mark.limit(180)
 def test_a_guest_that_cannot_converge_is_stopped_for_the_pause_that_was_announced(lab):
-    """MIG-05"""
+    """MIG-05, CON-42, CON-72: where it was asked for."""
     pair = hosts(lab, "auto")
     with running(pair, **WRITES) as pulse:
         pair.a.virsh("migrate", "--live", "--bandwidth", "16", "g", TO_B, timeout=60)
@@ -100,7 +100,7 @@ def test_what_the_line_has_for_the_rest_widens_the_bound_of_a_copy_that_is_limit
 
 @pytest.mark.limit(180)
 def test_a_guest_that_cannot_converge_is_reported(lab):
-    """MIG-06: with what is left and what to do; what is said there helps (MIG-57)."""
+    """MIG-06, CON-42: with what is left and what to do; what is said there helps (MIG-57)."""
     pair = hosts(lab, "report")
     with running(pair, **{**WRITES, "touch_mib": 32}) as pulse:  # far faster than the link, also on a busy machine
         move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "8", "g", TO_B])

@@ -80,7 +80,7 @@ def add_disk(path, cache="none"):
 
 @pytest.mark.limit(240)
 def test_a_local_disk_is_refused_or_copied(pair):
-    """MIG-15, MIG-41, MIG-45, STO-05: named in the refusal; the copy is identical afterwards."""
+    """MIG-15, MIG-41, MIG-45, STO-05, CON-40: named in the refusal; the copy is identical afterwards."""
     for host in (pair.a, pair.b):
         host.run(["qemu-img", "create", "-q", "-f", "qcow2", "/var/lib/disk.qcow2", "64M"])
     pair.a.run(["qemu-io", "-c", "write -P 7 1M 2M", "/var/lib/disk.qcow2"])

@@ -80,7 +80,7 @@ class Odd(Mover):
 
 @pytest.mark.limit(120)
 def test_a_machine_that_is_too_new_or_too_old_there_is_refused_with_the_reason(pair):
-    """MIG-24: by what makes QEMUs of different age fit, the machine's version; nothing has been sent by then."""
+    """MIG-24, CON-43: by what makes QEMUs of different age fit, the machine's version; nothing has been sent by then."""
     with running(pair):
         for machine, reason in [("pc-i440fx-99.1", "came with a later QEMU"), ("pc-i440fx-0.10", "is of an older QEMU"),
                                 ("nonsense", "has no machine 'nonsense'$")]:

@@ -12,10 +12,12 @@ from lab.hosts import Lab
 from lab.paths import PROGRAMS
 
 ISOLATED = """<network><name>alone</name><bridge name='alone0' delay='0' stp='off'/>
-  <ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.9'/></dhcp></ip></network>"""
+  <ip address='10.66.0.1' prefix='24'><dhcp><range start='10.66.0.5' end='10.66.0.9'/>
+  <host mac='52:54:00:00:00:02' ip='10.66.0.77'/></dhcp></ip></network>"""
 NAT = """<network><name>out</name><uuid>1b2f0a3e-5a0e-4b52-8a53-90d3f2a1c0de</uuid><forward><nat ipv6='yes'/></forward>
   <bridge name='out0' stp='off'/><domain name='lab.test'/>
-  <dns><host ip='192.168.50.77'><hostname>seventyseven</hostname></host></dns>
+  <dns><txt name='words.lab.test' value='some words'/><srv service='ldap' protocol='tcp' domain='lab.test' target='seventyseven.lab.test' port='389'/>
+    <host ip='192.168.50.77'><hostname>seventyseven</hostname></host></dns>
   <ip address='192.168.50.1' prefix='24'><tftp root='/srv/tftp'/><dhcp><range start='192.168.50.5' end='192.168.50.9'/></dhcp></ip>
   <ip family='ipv6' address='fd50::1' prefix='64'/>
   <portgroup name='slow'><bandwidth><inbound average='1000' peak='2000' burst='64'/></bandwidth></portgroup></network>"""
@@ -32,7 +34,11 @@ def world():
         b.ip("address add fd77::2/64 dev br0 nodad")
         a.write_file("/srv/tftp/boot.txt", "served by tftp\n")
         a.daemon = a.droverd()
-        for name, xml in (("alone", ISOLATED), ("out", NAT)):
+        served = b.popen(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--user=root", "--pid-file=/run/far",
+                          f"--listen-address={b.address}", "--bind-interfaces", "--address=/far.test/10.9.8.7"])
+        wait_for("the server outside", lambda: b.path("/run/far").exists())
+        forwarder = f"<dns><forwarder domain='far.test' addr='{b.address}'/>"
+        for name, xml in (("alone", ISOLATED), ("out", NAT.replace("<dns>", forwarder))):
             a.write_file(f"/root/{name}.xml", xml)
             a.virsh("net-define", f"/root/{name}.xml")
             a.virsh("net-start", name)
@@ -44,6 +50,8 @@ def world():
         a.virsh("create", "/root/g.xml")
         yield a, b
         a.console.close()
+        served.terminate()
+        served.wait()
         a.virsh("destroy", "g")
         assert a.daemon.stop() == 0, a.daemon.tail()
         assert "Sanitizer" not in a.daemon.log.read_text(errors="replace"), a.daemon.tail()
@@ -57,15 +65,18 @@ def address(host, mac):
 
 @pytest.mark.limit(60)
 def test_a_guest_gets_leases_and_names(world):
-    """NET-16, NET-17, NET-22"""
+    """NET-16, NET-17, NET-22: of a range, or the one that is the card's; names, texts, services and what other servers know."""
     a, _ = world
     a.console.wait("^ready", 90)
     mine, alone = address(a, "52:54:00:00:00:01"), address(a, "52:54:00:00:00:02")
-    assert mine.startswith("192.168.50.") and alone.startswith("10.66.0.")
+    assert mine.startswith("192.168.50.") and alone == "10.66.0.77"
     assert mine in a.virsh("net-dhcp-leases", "out") and alone not in a.virsh("net-dhcp-leases", "out")
     assert mine in a.virsh("net-dhcp-leases", "out", "--mac", "52:54:00:00:00:01")
     wait_for("the address in the guest", lambda: mine in a.console.run("ip address")[1])
     wait_for("the name", lambda: "192.168.50.77" in a.console.run("nslookup -type=a seventyseven.lab.test 192.168.50.1")[1])
+    for kind, name, known in (("txt", "words.lab.test", '"some words"'), ("srv", "_ldap._tcp.lab.test", "389 seventyseven.lab.test"),
+                              ("a", "x.far.test", "10.9.8.7")):
+        wait_for(name, lambda kind=kind, name=name, known=known: known in a.console.run(f"nslookup -type={kind} {name} 192.168.50.1")[1])
     status, said = a.console.run("tftp -g -r boot.txt -l /tmp/boot 192.168.50.1 && cat /tmp/boot")
     assert status == 0 and "served by tftp" in said, said
 

@@ -100,6 +100,11 @@ def test_definitions_that_clash_or_lack_something_are_refused(storage):
     assert "Storage source conflict with pool: 'p'" in storage.virsh(
         "pool-define-as", "r", "dir", "--target", f"{storage.dir}/", check=False)
     assert "needs <target><path>" in storage.virsh("pool-define-as", "r", "dir", check=False)
+    for form in ("auto", "nfs", "glusterfs", "cifs", "iscsi"):  # CON-50
+        said = storage.virsh("pool-define-as", f"of-{form}", "netfs", "--source-host", "h", "--source-path", f"/{form}", "--target",
+                             f"/srv/{form}", "--source-format", form, check=False)
+        assert (f"Pool of-{form} defined" in said) == (form != "iscsi"), said
+        assert ("unknown pool format type iscsi; known are auto nfs glusterfs cifs" in said) == (form == "iscsi"), said
 
 
 def write(storage, text):
@@ -406,7 +411,8 @@ def test_a_pool_that_hangs_holds_up_nobody_else(impatient):
     try:
         begun = subprocess.Popen(["virsh", "-c", storage.daemon.uri(driver="qemu"), "vol-info", "v", "p"],
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert storage.names() == {"v"}  # what is known is still said
+        assert storage.names() == {"v"}  # what is known is still said, and nobody goes through the pool for it
+        assert storage.virsh("vol-path", "v", "--pool", "p").strip() == storage.virsh("vol-key", f"{storage.dir}/v").strip() == f"{storage.dir}/v"
         storage.virsh("vol-create-as", "q", "w", "1M")
         assert "w" in storage.virsh("vol-list", "q")
         assert "storage pool 'p' is not responding" in begun.communicate(timeout=120)[1]

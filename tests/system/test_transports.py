@@ -10,6 +10,8 @@ from waiting import PATIENCE_S, wait_for
 from lab.paths import LabError
 from lab.services import Droverd
 
+from lab.paths import PROGRAMS
+
 REMOTE = ["test+unix:///default", "test+tcp://{}/default", "test+ssh://{}/default"]
 
 
@@ -21,6 +23,22 @@ def test_virsh_lists_and_names_the_host(pair, uri):
     assert "running" in pair.a.virsh("list", "--all", uri=uri)
     assert pair.a.virsh("hostname", uri=uri).strip() == there
     assert "MiB" in pair.a.virsh("nodeinfo", uri=uri) or "KiB" in pair.a.virsh("nodeinfo", uri=uri)
+    assert pair.a.run([PROGRAMS / "drover", "-c", uri, "hostname"]).stdout.strip() == there
+
+
+def test_a_program_of_ones_own_makes_the_connection(droverd, tmp_path):
+    """REM-04, REM-10: ext; its standard input and output carry the calls. REM-13: name is what is opened, whatever the URI says."""
+    reach = tmp_path / "reach"
+    reach.write_text(f"#!/bin/sh\necho \"$@\" >> {tmp_path}/called\nexec nc -U {droverd.socket()}\n")
+    reach.chmod(0o755)
+    for program in ("virsh", DROVER):
+        for uri in (f"test+ext:///default?command={reach}", f"nonsense+ext:///nowhere?command={reach}&name=test:///default&foo=1",
+                    f"nonsense+unix:///nowhere?socket={droverd.socket()}&name=test:///default"):
+            done = subprocess.run([program, "-c", uri, "list", "--name"], capture_output=True, text=True, check=False, timeout=120)
+            assert done.stdout.split() == ["test"], done
+        done = subprocess.run([program, "-c", "test+ext:///default", "list"], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 1 and "command" in done.stderr
+    assert len((tmp_path / "called").read_text().splitlines()) == 4
 
 
 @pytest.mark.parametrize("mode", ["auto", "netcat"])

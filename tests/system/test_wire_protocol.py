@@ -12,6 +12,7 @@ import pytest
 import libvirt
 
 import frames
+from droverd import Droverd
 from frames import CALL_WITH_FDS, CONTINUE, ERROR, HOLE, KEEPALIVE, MESSAGE, OK, REPLY, STREAM, Wire, frame, string
 from waiting import wait_for
 
@@ -139,6 +140,27 @@ def test_keepalive_is_answered_and_its_noise_ignored(wire):
     pong = wire.answer()
     assert (pong.program, pong.proc, pong.kind, pong.serial, pong.payload) == (KEEPALIVE, 2, MESSAGE, 0, b"")
     assert wire.lives()
+
+
+def test_a_client_that_answers_no_keepalive_is_let_go():
+    """The daemon asks who said that it knows of it; one that answers is served on, whatever becomes of the others."""
+    daemon = Droverd("keepalive_interval = 1\nkeepalive_count = 4\n")
+    try:
+        silent, alive, other = (Wire(daemon.socket(), "test:///default") for _ in range(3))
+        for each in (silent, alive):
+            assert each.call(frames.SUPPORTS_FEATURE, struct.pack(">i", 10)).payload == struct.pack(">i", 1)
+        ping = silent.answer()
+        assert (ping.program, ping.proc, ping.kind) == (KEEPALIVE, 1, MESSAGE)
+        while select.select([silent.socket], [], [], 0)[0] == [] or silent.answer():
+            assert alive.answer().proc == 1
+            alive.send(frame(2, program=KEEPALIVE, kind=MESSAGE))
+        assert other.lives()
+        alive.send(frame(2, program=KEEPALIVE, kind=MESSAGE) + frame(frames.GET_HOSTNAME, serial=99))
+        while (answer := alive.answer()).program == KEEPALIVE:
+            pass
+        assert (answer.serial, answer.status) == (99, OK)
+    finally:
+        daemon.stop()
 
 
 def test_many_calls_at_once_are_all_answered(wire):
