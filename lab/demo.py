@@ -17,8 +17,22 @@ BOOT_S = 120
 AROUND = 4  # beats shown on each side of the move
 
 
+class BeganAnew(LabError):
+    """The guest's kernel did not survive the move under TCG."""
+
+
 def run():
     """Print the demonstration; LabError when any of it does not hold."""
+    try:
+        _demonstrate()
+    except BeganAnew as why:
+        print(f"\nThe guest's kernel fell after the move and started anew: {why}.\n"
+              "Without KVM, QEMU 7.2 forgets some of what a guest writes while its memory is sent, whoever drives it; with KVM it\n"
+              "does not (docs/migration.md). That may be why, so once more, with a new guest.\n")
+        _demonstrate()
+
+
+def _demonstrate():
     began = time.monotonic()
 
     def say(text):
@@ -34,17 +48,26 @@ def run():
         inside, outside = lab.socket("tick.port")
         with Pulse(outside) as pulse:
             _start(hosts[0], inside, pulse, say)
-            moved = _move(*hosts, pulse, say)
-            _show(pulse, moved)
-            right, line = pulse.verify()
-            say(f"every page the guest knows is right: {line}" if right else f"memory was LOST: {line}")
-            if not right:
-                raise LabError("the guest lost memory on the way")
-            say("beta$ virsh shutdown tick")
-            mark = pulse.mark()
-            hosts[1].virsh("shutdown", GUEST)
-            pulse.wait("^power off", 60, mark)
-            say("the guest heard its power button and turned itself off")
+            moved = time.monotonic()
+            try:
+                _move_and_end(*hosts, pulse, say)
+            except LabError as why:
+                if accelerator == "tcg" and any(line.text.startswith("ready ") for line in pulse.lines(since=moved)):
+                    raise BeganAnew(str(why)) from why
+                raise
+
+
+def _move_and_end(source, target, pulse, say):
+    _show(pulse, _move(source, target, pulse, say))
+    right, line = pulse.verify()
+    say(f"every page the guest knows is right: {line}" if right else f"memory was LOST: {line}")
+    if not right:
+        raise LabError("the guest lost memory on the way")
+    say("beta$ virsh shutdown tick")
+    mark = pulse.mark()
+    target.virsh("shutdown", GUEST)
+    pulse.wait("^power off", 60, mark)
+    say("the guest heard its power button and turned itself off")
 
 
 def _start(host, port, pulse, say):
