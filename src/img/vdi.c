@@ -280,8 +280,8 @@ static int vdi_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *
         if (block_map_map(image, offset, length, ret, err) < 0)
                 return -1;
         if (!vdi_of(image)->is_static || !ret->has_offset ||
-            image_file_extent(image->file, ret->offset, &kind, &run, NULL) < 0)
-                return 0;
+            image_file_extent(image->file, ret->offset, &kind, &run, NULL) < 0 || run == 0)
+                return 0; /* run 0: the block lies behind the end of the file */
         ret->length = MIN(ret->length, run);
         ret->zero = kind == FILE_EXTENT_HOLE;
         return 0;

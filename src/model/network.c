@@ -39,7 +39,9 @@ int network_def_parse(const char *xml, size_t len, unsigned flags, NetworkDef **
 
 void network_def_format(const NetworkDef *def, unsigned flags, Buf *ret)
 {
-        const char *namespaces = def->dnsmasq_options ? " xmlns:dnsmasq='" XML_NS_DNSMASQ "'" : NULL;
+        const char *namespaces = def->dnsmasq_options && def->dnsmasq_options->n_options
+                                         ? " xmlns:dnsmasq='" XML_NS_DNSMASQ "'"
+                                         : NULL;
 
         fields_format(&network_def_info, def, "network", namespaces, 0, flags, ret);
 }
