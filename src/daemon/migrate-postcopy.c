@@ -166,7 +166,9 @@ static void on_pause_sent(void *arg, const Error *failure)
         Relisten *r = arg;
 
         r->migration->query = NULL;
-        if (failure)
+        if (r->migration->broken) /* QEMU noticed it meanwhile; its event is out of band, as this answer is */
+                recover(r);
+        else if (failure)
                 relisten_settle(r, failure); /* else its event says when */
 }
 
