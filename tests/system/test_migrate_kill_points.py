@@ -87,6 +87,14 @@ def check(pair, pulse, where):
         raise AssertionError(f"{where}: {failed}; {states(pair)}\n{logs}") from failed
 
 
+def create(pair):
+    """Where a QEMU ended after all was sent, its daemon may still be telling the other host, whose guest was destroyed meanwhile."""
+    done = pair.a.run(["virsh", "-q", "-c", "qemu:///system", "create", "/root/g.xml"], check=False)
+    if done.returncode:
+        assert "say start once more" in done.stderr, done.stderr
+        pair.a.virsh("create", "/root/g.xml")
+
+
 @pytest.mark.limit(400)
 @pytest.mark.parametrize("options", [[], ["--p2p"]], ids=["managed", "p2p"])
 @pytest.mark.parametrize("side", ["a", "b"], ids=["source", "destination"])
@@ -98,7 +106,7 @@ def test_a_daemon_is_killed_at_each_act_of_a_move(lab, side, options):
     killed = 0
     for point in range(1 + FIRST[side, bool(options)] % STRIDE, MOST_POINTS, STRIDE):
         with Pulse(outside) as pulse:
-            pair.a.virsh("create", "/root/g.xml")
+            create(pair)
             pulse.wait("^beat ", 60)
             if not move(pair, options, trigger, point):
                 assert guests_of(pair.b) == ["g"] and guests_of(pair.a, "--all") == []
