@@ -12,7 +12,7 @@ import frames
 import pytest
 from test_migrate_handover import BEGIN, LIVE, NONE, PAUSED, Mover, Reader, deaf, has_arrived, is_connected, runs_on_a_alone, runs_on_b_alone, verify
 from test_migrate_refusals import TO_B, check_moved, guests_of, running, state_of
-from waiting import wait_for
+from waiting import PATIENCE_S, wait_for
 
 from lab import domains
 from lab.paths import LabError
@@ -120,10 +120,13 @@ def test_two_clients_move_a_guest_to_two_hosts_at_once(pair):
     """One of them does, the other hears why not, and nothing of the guest is left where it did not go."""
     pair.c = pair.lab.host("c", kvm=True)
     daemon = pair.c.droverd({"listen_tcp": 1, "auth_tcp": "none"})
-    with running(pair) as pulse:
-        moves = [pair.a.popen(["virsh", "-q", "migrate", "--live", *options, "g", f"qemu+tcp://{name}/system"],
+    with running(pair, touch_mib=96) as pulse:  # at 1 MiB/s neither move ends before the other client has been refused
+        moves = [pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "1", *options, "g", f"qemu+tcp://{name}/system"],
                               stderr=-1, text=True) for name, options in (("b", []), ("c", ["--p2p"]))]
-        said = [move.communicate(timeout=120)[1] for move in moves]
+        wait_for("one has failed", lambda: any(move.poll() is not None for move in moves))
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        pair.a.virsh("migrate-setspeed", "g", "0")
+        said = [move.communicate(timeout=PATIENCE_S)[1] for move in moves]
         assert sorted(move.returncode != 0 for move in moves) == [False, True], said
         assert "busy with a migration" in "".join(said), said
         where = [host for host in (pair.a, pair.b, pair.c) if guests_of(host, "--all")]
