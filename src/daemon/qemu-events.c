@@ -15,6 +15,7 @@
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-unplug.h"
 #include "daemon/qemu-vcpu.h"
+#include "model/cpu.h"
 #include "qemu/command-line.h"
 #include "wire/constants.h"
 
@@ -300,10 +301,29 @@ static void on_event(void *arg, const QmpEvent *event, struct json_object *json)
         }
 }
 
+/* DOM-37: QEMU itself only warns, and the guest finds parts of its CPU gone. The codes are those that clients know. */
+static int check_cpu(const QemuRun *run, const DomainDef *def, Error *err)
+{
+        size_t n;
+        char *const *withheld = guest_withheld_features(run->guest, &n);
+        AUTO(Buf) lacking = { 0 };
+
+        if (!n)
+                return 0;
+        cpu_list_lacking(def->cpu, withheld, n, &lacking);
+        if (!lacking.len)
+                return 0;
+        return err_set(err, def->cpu->check == CPU_CHECK_FULL ? ERR_OPERATION_FAILED : ERR_CPU_INCOMPATIBLE,
+                       "guest CPU doesn't match specification: missing features: %s; %s cannot give them here",
+                       buf_text(&lacking), def->type == DOMAIN_TYPE_KVM ? "KVM" : "QEMU without KVM");
+}
+
 static int on_ready(void *arg, Error *err)
 {
         QemuRun *run = arg;
 
+        if (check_cpu(run, run->dom->live, err) < 0)
+                return -1;
         return qemu_tune_threads(run, run->dom->live, err);
 }
 

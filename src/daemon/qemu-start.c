@@ -23,6 +23,7 @@
 #include "daemon/qemu-tune.h"
 #include "daemon/qemu-unplug.h"
 #include "model/complete.h"
+#include "model/cpu.h"
 #include "wire/constants.h"
 
 #include <arpa/inet.h>
@@ -342,14 +343,15 @@ static int start_qemu(QemuRun *run, DomainDef *def, Error *err)
                                  .reset_nvram = run->options.reset_nvram,
                                  .incoming = run->options.incoming ? "defer" : NULL,
                                  .runs_when_arrived = run->options.runs_when_arrived };
-        GuestStartOptions options = { .def = def,
-                                      .paused = run->options.paused,
-                                      .incoming = run->options.incoming,
-                                      .balloon_path = balloon,
-                                      .balloon_period_s = balloon ? def->memballoons[0]->stats_period_s : 0,
-                                      .balloon_bytes = def->current_memory_kib < def->memory_kib
-                                                               ? def->current_memory_kib * 1024
-                                                               : 0 };
+        GuestStartOptions options = {
+                .def = def,
+                .paused = run->options.paused,
+                .check_cpu = cpu_check_of(def->cpu, def->type == DOMAIN_TYPE_KVM) != CPU_CHECK_NONE,
+                .incoming = run->options.incoming,
+                .balloon_path = balloon,
+                .balloon_period_s = balloon ? def->memballoons[0]->stats_period_s : 0,
+                .balloon_bytes = def->current_memory_kib < def->memory_kib ? def->current_memory_kib * 1024 : 0
+        };
 
         for (uint32_t i = 0; i < def->n_graphics; i++) {
                 if (def->graphics[i]->type == GRAPHICS_TYPE_VNC && def->graphics[i]->passwd)

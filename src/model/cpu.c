@@ -53,6 +53,53 @@ int cpu_feature_find(const char *name)
         return -1;
 }
 
+static bool is_spelled_alike(const char *a, const char *b)
+{
+        while (*a && (*a == '_' ? '-' : *a) == (*b == '_' ? '-' : *b)) {
+                a++;
+                b++;
+        }
+        return !*a && !*b;
+}
+
+CpuCheck cpu_check_of(const CpuDef *cpu, bool kvm)
+{
+        if (!cpu || cpu->check == CPU_CHECK_NONE || cpu->check == CPU_CHECK_FULL)
+                return cpu ? cpu->check : CPU_CHECK_NONE;
+        if (cpu->mode == CPU_MODE_HOST_PASSTHROUGH || cpu->mode == CPU_MODE_MAXIMUM)
+                return CPU_CHECK_NONE;
+        if (cpu->check == CPU_CHECK_PARTIAL)
+                return CPU_CHECK_PARTIAL;
+        return kvm || cpu->mode == CPU_MODE_HOST_MODEL ? CPU_CHECK_PARTIAL : CPU_CHECK_NONE;
+}
+
+/* By name, or as a part of its model; what only QEMU's own models know (vmx-*) nobody can have asked for. */
+static bool demands(const CpuDef *cpu, const char *name)
+{
+        for (uint32_t i = 0; i < cpu->n_features; i++) {
+                CpuPolicy policy = cpu->features[i]->policy;
+
+                if (is_spelled_alike(cpu->features[i]->name, name))
+                        return policy == CPU_POLICY_REQUIRE || policy == CPU_POLICY_UNSET ||
+                               (policy == CPU_POLICY_FORCE && cpu->check == CPU_CHECK_FULL);
+        }
+        if (!cpu->model || cpu->mode != CPU_MODE_CUSTOM)
+                return false;
+        for (unsigned i = 0; i < N_CPU_FEATURES; i++) {
+                if (is_spelled_alike(cpu_feature_names[i], name))
+                        return true;
+        }
+        return false;
+}
+
+void cpu_list_lacking(const CpuDef *cpu, char *const *withheld, size_t n, Buf *ret)
+{
+        for (size_t i = 0; i < n; i++) {
+                if (demands(cpu, withheld[i]))
+                        buf_format(ret, "%s%s", ret->len ? ", " : "", withheld[i]);
+        }
+}
+
 static const CpuModel *find_model(const char *name)
 {
         for (size_t i = 0; i < N_CPU_MODELS; i++) {

@@ -25,6 +25,10 @@ int cpu_features_of(const CpuDef *cpu, CpuFeatures *ret, Error *err);
 /* What a guest with this CPU has, where it can be had at all. */
 void cpu_features_of_guest(const CpuDef *cpu, CpuFeatures *ret);
 int cpu_feature_find(const char *name); /* -1: it is none */
+/* What is checked when such a guest starts, also where its definition does not say. */
+CpuCheck cpu_check_of(const CpuDef *cpu, bool kvm);
+/* Of the features that its accelerator keeps from a guest, in QEMU's spelling, those that this CPU demands: "avx2, sha-ni". */
+void cpu_list_lacking(const CpuDef *cpu, char *const *withheld, size_t n, Buf *ret);
 /* From Linux's words, separated by blanks; unknown words are not features. */
 void cpu_features_of_kernel(const char *flags, CpuFeatures *ret);
 /* Whose CPU a model is, with or without QEMU's version of it (-v2): "Intel", or "unknown" as clients know it. */

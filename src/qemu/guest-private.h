@@ -55,6 +55,7 @@ struct Guest {
         VEC(GuestIothread) iothreads;
         VEC(GuestTty) ttys;
         VEC(char *) open_channels;
+        VEC(char *) withheld; /* features of its CPU */
         uint64_t balloon_bytes;
         int vnc_port;
 };

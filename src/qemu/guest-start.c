@@ -9,6 +9,7 @@
 #include "qemu/disk-limits.h"
 #include "qemu/guest-private.h"
 
+#include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -180,12 +181,34 @@ static void answered_last(Guest *guest)
                 all_answered(guest);
 }
 
+static void ask(Guest *guest, QmpCall *call);
+
+/* A QEMU without that property keeps nothing from anybody that we could know of. */
+static void got_withheld(void *arg, json_object *names, const Error *failure)
+{
+        Guest *guest = arg;
+        bool absent = failure && !qmp_failure_is_unknown(failure);
+
+        if (!answered(guest, absent ? NULL : failure))
+                return;
+        for (size_t i = 0;
+             !failure && json_object_is_type(names, json_type_array) && i < json_object_array_length(names); i++)
+                vec_push(&guest->withheld, str_dup(json_object_get_string(json_object_array_get_idx(names, i))));
+        answered_last(guest);
+}
+
 static void got_vcpus(void *arg, const QmpCpu *cpus, size_t n, const Error *failure)
 {
-        if (answered(arg, failure)) {
-                guest_take_vcpus(arg, cpus, n);
-                answered_last(arg);
-        }
+        Guest *guest = arg;
+
+        if (!answered(guest, failure))
+                return;
+        guest_take_vcpus(guest, cpus, n);
+        if (n && guest->options.check_cpu && !guest->adopting)
+                ask(guest, qmp_qom_get(guest->qmp,
+                                       &(QmpQomGet){ .path = cpus[0].qom_path, .property = "unavailable-features" },
+                                       got_withheld, guest));
+        answered_last(guest);
 }
 
 static void got_iothreads(void *arg, const QmpIoThread *threads, size_t n, const Error *failure)

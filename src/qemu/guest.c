@@ -43,10 +43,13 @@ void guest_forget_facts(Guest *guest)
         forget_ttys(guest);
         for (size_t i = 0; i < guest->open_channels.len; i++)
                 free(guest->open_channels.items[i]);
+        for (size_t i = 0; i < guest->withheld.len; i++)
+                free(guest->withheld.items[i]);
         vec_done(&guest->vcpus);
         vec_done(&guest->iothreads);
         vec_done(&guest->ttys);
         vec_done(&guest->open_channels);
+        vec_done(&guest->withheld);
         guest->balloon_bytes = 0;
         guest->vnc_port = -1;
         guest->stop_cause = GUEST_CAUSE_ASKED;
@@ -137,6 +140,12 @@ const GuestIothread *guest_iothreads(const Guest *guest, size_t *n)
 {
         *n = guest->iothreads.len;
         return guest->iothreads.items;
+}
+
+char *const *guest_withheld_features(const Guest *guest, size_t *n)
+{
+        *n = guest->withheld.len;
+        return guest->withheld.items;
 }
 
 uint64_t guest_balloon_bytes(const Guest *guest)

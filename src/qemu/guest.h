@@ -68,6 +68,7 @@ Guest *guest_free(Guest *guest); /* lets go; returns NULL */
 typedef struct GuestStartOptions {
         const DomainDef *def;      /* what it says and no argument can is set over QMP: limits of disks, cut links */
         bool paused;               /* leave it at its first instruction */
+        bool check_cpu;            /* find out what QEMU keeps from its CPU */
         bool incoming;             /* state becomes GUEST_INCOMING */
         const char *vnc_password;  /* set by QMP, never on a command line; NULL: none */
         const char *vnc_valid_to;  /* seconds since 1970 as text, or NULL */
@@ -96,7 +97,9 @@ uint64_t guest_start_ticks(const Guest *guest);
 QmpClient *guest_qmp(Guest *guest); /* for the typed commands of qemu/qmp.h; NULL when there is no process */
 Cgroup *guest_cgroup(Guest *guest);
 const GuestVcpu *guest_vcpus(const Guest *guest, size_t *n);
-const GuestIothread *guest_iothreads(const Guest *guest, size_t *n);  /* those it started with */
+const GuestIothread *guest_iothreads(const Guest *guest, size_t *n); /* those it started with */
+/* Where that was to be found out: features that its CPU was to have, and the accelerator cannot give. */
+char *const *guest_withheld_features(const Guest *guest, size_t *n);
 uint64_t guest_balloon_bytes(const Guest *guest);                     /* 0: unknown yet */
 const char *guest_tty(const Guest *guest, const char *chardev_alias); /* NULL: no pty */
 int guest_vnc_port(const Guest *guest);                               /* -1: none */

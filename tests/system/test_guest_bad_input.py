@@ -107,6 +107,44 @@ def test_what_the_host_lacks_is_named(daemon, conn, devices, said):
     nothing_is_left(daemon, conn)
 
 
+def feature(name, policy="require"):
+    return f"<feature name='{name}' policy='{policy}'/>"
+
+
+HASWELL = "<cpu mode='custom' match='exact' check='{}'><model fallback='forbid'>Haswell</model>{}</cpu>"
+LACKS = ("hle", "rtm", "invpcid", "pcid")  # of a Haswell, where QEMU has no KVM
+OPTIONAL = "".join(feature(name, "optional") for name in (*LACKS, "x2apic", "tsc-deadline"))
+
+
+@pytest.mark.parametrize("cpu, code", [
+    (HASWELL.format("full", ""), libvirt.VIR_ERR_OPERATION_FAILED),
+    (HASWELL.format("full", OPTIONAL.replace("optional", "force")), libvirt.VIR_ERR_OPERATION_FAILED),
+    (HASWELL.format("partial", ""), libvirt.VIR_ERR_CPU_INCOMPATIBLE),
+    ("<cpu mode='host-model'>" + "".join(map(feature, LACKS)) + "</cpu>", libvirt.VIR_ERR_CPU_INCOMPATIBLE),
+])
+def test_a_cpu_that_cannot_be_had_is_refused(daemon, conn, cpu, code):
+    """DOM-37: QEMU itself would warn, and start the guest without parts of its CPU."""
+    with pytest.raises(libvirt.libvirtError) as failed:
+        conn.createXML(definition(extra=cpu))
+    assert failed.value.get_error_code() == code
+    missing = str(failed.value).partition("guest CPU doesn't match specification: missing features: ")[2].partition(";")[0]
+    assert set(LACKS) <= set(missing.split(", ")), failed.value
+    nothing_is_left(daemon, conn)
+
+
+@pytest.mark.parametrize("cpu", [
+    "", "<cpu mode='host-model'/>", "<cpu mode='maximum'/>", "<cpu mode='maximum' check='partial'>" + feature("vmx") + "</cpu>",
+    HASWELL.format("none", ""), HASWELL.replace(" check='{}'", "").format(""), HASWELL.format("full", OPTIONAL),
+    HASWELL.format("partial", OPTIONAL.replace("optional", "force")),
+    "<cpu mode='custom' check='full'><model>qemu64</model>" + feature("svm", "disable") + feature("pclmuldq") + "</cpu>",
+])
+def test_a_cpu_that_is_had_or_not_looked_at_is_started(conn, cpu):
+    """DOM-37: nothing is checked that stock does not check without KVM, nor missed that was optional."""
+    dom = conn.createXML(definition("good", extra=cpu))
+    assert dom.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    dom.destroy()
+
+
 def bomb():
     entities = '<!ENTITY a0 "aaaaaaaaaa">' + "".join(
         f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))

@@ -167,3 +167,59 @@ TEST(linux_words_become_features)
         for (size_t i = 0; i < ARRAY_LEN(some.words); i++)
                 CHECK_INT(some.words[i], same.words[i] & ~base.words[i]);
 }
+
+/* DOM-37: what stock clients rely on where a definition does not say. */
+TEST(what_is_checked_at_a_start_follows_from_the_definition)
+{
+        static const struct {
+                const char *xml;
+                CpuCheck tcg, kvm;
+        } cases[] = {
+                { "<cpu mode='custom'><model>Haswell</model></cpu>", CPU_CHECK_NONE, CPU_CHECK_PARTIAL },
+                { "<cpu mode='custom' check='none'><model>Haswell</model></cpu>", CPU_CHECK_NONE, CPU_CHECK_NONE },
+                { "<cpu mode='custom' check='full'><model>Haswell</model></cpu>", CPU_CHECK_FULL, CPU_CHECK_FULL },
+                { "<cpu mode='host-passthrough'/>", CPU_CHECK_NONE, CPU_CHECK_NONE },
+                { "<cpu mode='maximum' check='partial'/>", CPU_CHECK_NONE, CPU_CHECK_NONE },
+                { "<cpu mode='maximum' check='full'/>", CPU_CHECK_FULL, CPU_CHECK_FULL },
+                { "<cpu mode='host-model' check='partial'/>", CPU_CHECK_PARTIAL, CPU_CHECK_PARTIAL },
+                { "<cpu mode='maximum'/>", CPU_CHECK_NONE, CPU_CHECK_NONE },
+                { "<cpu mode='host-model'/>", CPU_CHECK_PARTIAL, CPU_CHECK_PARTIAL },
+        };
+
+        CHECK_INT(cpu_check_of(NULL, true), CPU_CHECK_NONE);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(Arena) *arena = arena_new();
+                const CpuDef *cpu = parse(arena, cases[i].xml);
+
+                CHECK_INT(cpu_check_of(cpu, false), cases[i].tcg);
+                CHECK_INT(cpu_check_of(cpu, true), cases[i].kvm);
+        }
+}
+
+TEST(only_what_a_definition_demands_can_be_lacking)
+{
+        static const struct {
+                const char *xml, *lacking;
+        } cases[] = {
+                { "<cpu mode='custom'><model>Haswell</model></cpu>", "hle, lahf-lm" },
+                { "<cpu mode='custom'><model>Haswell</model><feature name='hle' policy='optional'/></cpu>",
+                  "lahf-lm" },
+                { "<cpu mode='custom'><model>Haswell</model><feature name='lahf_lm' policy='force'/></cpu>", "hle" },
+                { "<cpu mode='custom' check='full'><model>Haswell</model><feature name='lahf_lm' policy='force'/></cpu>",
+                  "hle, lahf-lm" },
+                { "<cpu mode='custom'><model>Haswell</model><feature name='vmx-ept' policy='require'/></cpu>",
+                  "hle, lahf-lm, vmx-ept" },
+                { "<cpu mode='host-model'/>", "" },
+                { "<cpu mode='host-model'><feature name='hle' policy='require'/></cpu>", "hle" },
+                { "<cpu><topology sockets='1' cores='1' threads='1'/></cpu>", "" },
+        };
+        char hle[] = "hle", lahf[] = "lahf-lm", ept[] = "vmx-ept", *withheld[] = { hle, lahf, ept };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(Arena) *arena = arena_new();
+                AUTO(Buf) lacking = { 0 };
+
+                cpu_list_lacking(parse(arena, cases[i].xml), withheld, ARRAY_LEN(withheld), &lacking);
+                CHECK_STR(buf_text(&lacking), cases[i].lacking);
+        }
+}
