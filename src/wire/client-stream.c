@@ -33,7 +33,7 @@ struct ClientStream {
         const WireProc *proc;
         uint32_t serial;
         StreamState state;
-        bool wants_room;
+        bool wants_room, has_waited; /* for room; has_waited: it is about to be told of some */
         const ClientStreamHooks *hooks;
         ClientDone *opened;
         void *arg;
@@ -263,12 +263,27 @@ ClientStream *client_stream_new(Client *client, const WireProc *proc, const void
         return stream;
 }
 
+static ClientStream *find_waiting(Client *client)
+{
+        for (size_t i = 0; i < client->streams.len; i++) {
+                if (client->streams.items[i]->has_waited)
+                        return client->streams.items[i];
+        }
+        return NULL;
+}
+
+/* Each once, whichever streams its hook frees; one that fills the room again waits for the next time. */
 void client_streams_room(Client *client)
 {
-        for (size_t i = 0; i < client->streams.len && !client->freed; i++) {
-                ClientStream *stream = client->streams.items[i];
+        ClientStream *stream;
 
-                if (!stream->wants_room || stream->state != STREAM_OPEN)
+        for (size_t i = 0; i < client->streams.len; i++) {
+                stream = client->streams.items[i];
+                stream->has_waited = stream->wants_room && stream->state == STREAM_OPEN;
+        }
+        while (!client->freed && (stream = find_waiting(client))) {
+                stream->has_waited = false;
+                if (stream->state != STREAM_OPEN)
                         continue;
                 stream->wants_room = false;
                 if (stream->hooks->room)

@@ -6,7 +6,7 @@ typedef struct Owner {
         Client *client;
         ClientStream *stream;
         Buf said;
-        bool free_at_end;
+        bool free_at_end, free_at_room;
 } Owner;
 
 static void owner_done(Owner *owner)
@@ -45,6 +45,8 @@ static void on_room(void *arg)
         Owner *owner = arg;
 
         buf_put_text(&owner->said, "room ");
+        if (owner->free_at_room)
+                owner->stream = client_stream_free(owner->stream);
 }
 
 static void on_finished(void *arg, const Error *failure)
@@ -179,6 +181,42 @@ TEST(a_full_connection_says_when_there_is_room_again)
         CHECK_STR(buf_text(&owner.said), "room ");
         CHECK(client_stream_has_room(owner.stream));
         CHECK_INT(fake.headers.len, sent + 1);
+}
+
+TEST(every_stream_hears_of_room_whichever_of_them_are_freed_meanwhile)
+{
+        enum { N = 3 };
+
+        for (unsigned freed = 0; freed < 1U << N; freed++) {
+                AUTO(Loop) *loop = loop_new(NULL);
+                AUTO(FakeServer) fake = { 0 };
+                AUTO(Owner) first = { .free_at_room = freed & 1 };
+                Owner others[N - 1] = { 0 };
+                AUTOFREE char *data = mem_alloc(STREAM_DATA_MAX);
+
+                open_stream(&first, &fake, loop, "storage_vol_upload");
+                fake_reply(&fake, fake.last, NULL);
+                for (size_t i = 0; i < N - 1; i++) {
+                        others[i].free_at_room = freed & 2U << i;
+                        others[i].stream = client_stream_new(first.client, wire_proc_find_name("storage_vol_upload"),
+                                                             &(WireStorageVolUploadArgs){ .vol = { "p", "v", "k" } },
+                                                             &hooks, on_opened, &others[i]);
+                        fake_settle(loop);
+                        fake_reply(&fake, fake.last, NULL);
+                }
+                fake_settle(loop);
+                while (client_stream_has_room(first.stream))
+                        client_stream_send(first.stream, data, STREAM_DATA_MAX);
+                for (size_t i = 0; i < N - 1; i++)
+                        CHECK(!client_stream_has_room(others[i].stream));
+                fake_settle(loop);
+                CHECK_STR(buf_text(&first.said), "opened:yes room ");
+                for (size_t i = 0; i < N - 1; i++) {
+                        CHECK_STR(buf_text(&others[i].said), "opened:yes room ");
+                        client_stream_free(others[i].stream);
+                        buf_done(&others[i].said);
+                }
+        }
 }
 
 TEST(an_abort_is_confirmed)
