@@ -228,6 +228,16 @@ int secret_value_fd(const SecretValue *value, Fd *ret, Error *err)
 
 /* --- change --- */
 
+static int must_rest(const Secret *secret, Error *err)
+{
+        char text[UUID_TEXT_LEN + 1];
+
+        if (!secret->moving)
+                return 0;
+        return err_set(err, ERR_RESOURCE_BUSY, "secret '%s' is being defined; try again",
+                       uuid_format(&secret->def->uuid, text));
+}
+
 int secret_check_def(const Secrets *secrets, const SecretDef *def, Error *err)
 {
         const Secret *same = registry_find_uuid(secrets->all, &def->uuid);
@@ -237,6 +247,8 @@ int secret_check_def(const Secrets *secrets, const SecretDef *def, Error *err)
         if (same && same->going)
                 return err_set(err, ERR_OPERATION_INVALID, "secret '%s' is being undefined",
                                uuid_format(&def->uuid, text));
+        if (same && must_rest(same, err) < 0)
+                return -1;
         if (user && user != same)
                 return err_set(err, ERR_INTERNAL, "a secret with UUID %s already defined for use with %s",
                                uuid_format(&user->def->uuid, text), secret_def_usage_id(def));
@@ -271,6 +283,7 @@ typedef struct Act {
         SecretDef *def;    /* the new one */
         SecretValue value; /* the new one */
         bool is_new;
+        Error failure; /* why it is not kept after all */
         SecretDone *done;
         void *arg;
 } Act;
@@ -293,14 +306,16 @@ static void act_end(Act *act, const Error *failure)
         unref(act->secret);
         secret_def_unref(act->def);
         value_drop(&act->value);
-        free(act);
         done(arg, failure);
+        err_done(&act->failure);
+        free(act);
 }
 
 static void on_defined(void *arg, const Error *failure)
 {
         Act *act = arg;
 
+        act->secret->moving = false;
         if (failure && act->is_new) {
                 if (is_listed(act->secret))
                         drop(act->secret);
@@ -334,30 +349,50 @@ static void remove_files(const Secrets *secrets, const Uuid *uuid, SecretDone *d
         def_store_remove(secrets->store, uuid_format(uuid, text), others, done, arg);
 }
 
-/* Between two steps of a change somebody may have undefined it. */
-static int must_stay(const Secret *secret, Error *err)
+static void on_taken_back(void *arg, const Error *failure)
 {
-        char text[UUID_TEXT_LEN + 1];
+        Act *act = arg;
 
-        if (!secret->going)
-                return 0;
-        return err_set(err, ERR_NO_SECRET, "secret '%s' was undefined meanwhile",
-                       uuid_format(&secret->def->uuid, text));
+        if (failure)
+                log_error("what was written of a secret stays: %s", failure->text);
+        on_defined(act, &act->failure);
 }
 
 static void on_value_kept(void *arg, const Error *failure)
 {
         Act *act = arg;
-        AUTO(Error) err = { 0 };
+        const Uuid *uuid = &act->secret->def->uuid;
+        AUTOFREE char *path = value_path(act->secrets, uuid);
+        const char *paths[] = { path, NULL };
+        char text[UUID_TEXT_LEN + 1];
+
+        if (!failure) {
+                on_defined(act, NULL);
+                return;
+        }
+        err_copy(&act->failure, failure);
+        file_queue_remove(act->secrets->files, paths, NULL, NULL);
+        def_store_remove(act->secrets->store, uuid_format(uuid, text), NULL, on_taken_back, act);
+}
+
+/* The value comes behind its definition: without one it would stay on the disk, and nobody would remove it. */
+static void on_kept(void *arg, const Error *failure)
+{
+        Act *act = arg;
+
+        if (failure || !act->secret->moving || !act->secret->value.data)
+                on_defined(act, failure);
+        else
+                write_value(act->secrets, &act->secret->def->uuid, &act->secret->value, on_value_kept, act);
+}
+
+static void keep(Act *act, const SecretDef *def)
+{
         AUTO(Buf) xml = { 0 };
         char text[UUID_TEXT_LEN + 1];
 
-        if (failure || must_stay(act->secret, &err) < 0) {
-                on_defined(act, failure ?: &err);
-                return;
-        }
-        secret_def_format(act->is_new ? act->secret->def : act->def, &xml);
-        def_store_save(act->secrets->store, uuid_format(&act->secret->def->uuid, text), &xml, on_defined, act);
+        secret_def_format(def, &xml);
+        def_store_save(act->secrets->store, uuid_format(&def->uuid, text), &xml, on_kept, act);
 }
 
 void secret_define(Secrets *secrets, SecretDef *def, SecretDone *done, void *arg)
@@ -368,10 +403,9 @@ void secret_define(Secrets *secrets, SecretDef *def, SecretDone *done, void *arg
 
         act->is_new = !old;
         act->def = old ? def : NULL;
-        if (is && old && !was_kept && old->value.data)
-                write_value(secrets, &def->uuid, &old->value, on_value_kept, act);
-        else if (is)
-                on_value_kept(act, NULL);
+        act->secret->moving = old && was_kept != is;
+        if (is)
+                keep(act, def);
         else if (was_kept)
                 remove_files(secrets, &def->uuid, on_defined, act);
         else
@@ -382,10 +416,14 @@ static void on_value(void *arg, const Error *failure)
 {
         Act *act = arg;
         Secret *secret = act->secret;
+        char text[UUID_TEXT_LEN + 1];
         AUTO(Error) err = { 0 };
 
-        if (!failure && must_stay(secret, &err) < 0)
+        if (!failure && secret->going) { /* meanwhile */
+                err_set(&err, ERR_NO_SECRET, "secret '%s' was undefined meanwhile",
+                        uuid_format(&secret->def->uuid, text));
                 failure = &err;
+        }
         if (!failure) {
                 WireSecretEventValueChangedMsg msg = { .secret = secret_wire(secret->def) };
 
@@ -400,8 +438,14 @@ static void on_value(void *arg, const Error *failure)
 
 void secret_set_value(Secret *secret, const void *data, size_t n, SecretDone *done, void *arg)
 {
-        Act *act = act_new(secret->secrets, secret, done, arg);
+        AUTO(Error) busy = { 0 };
+        Act *act;
 
+        if (must_rest(secret, &busy) < 0) {
+                done(arg, &busy);
+                return;
+        }
+        act = act_new(secret->secrets, secret, done, arg);
         act->value = (SecretValue){ mem_new_array(uint8_t, n + 1), n };
         memcpy(act->value.data, data, n);
         if (is_kept(secret->secrets, secret->def))
@@ -427,8 +471,14 @@ static void on_undefined(void *arg, const Error *failure)
 
 void secret_undefine(Secret *secret, SecretDone *done, void *arg)
 {
-        Act *act = act_new(secret->secrets, secret, done, arg);
+        AUTO(Error) busy = { 0 };
+        Act *act;
 
+        if (must_rest(secret, &busy) < 0) {
+                done(arg, &busy);
+                return;
+        }
+        act = act_new(secret->secrets, secret, done, arg);
         secret->going = true;
         if (is_kept(secret->secrets, secret->def))
                 remove_files(secret->secrets, &secret->def->uuid, on_undefined, act);

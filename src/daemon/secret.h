@@ -28,6 +28,7 @@ typedef struct Secret {
         SecretDef *def;
         SecretValue value; /* data NULL: it has none */
         bool going;        /* is being undefined, or was: nobody finds it */
+        bool moving;       /* is being written to the disk, or removed from there, whole: nothing else changes it */
 } Secret;
 
 typedef void SecretDone(void *arg, const Error *failure);

@@ -3,6 +3,7 @@ next daemon says, what is on disk and what QEMU has agree about it.
 """
 import json
 import os
+import uuid
 import xml.etree.ElementTree as ElementTree
 
 from mortal import processes, sweep
@@ -42,6 +43,30 @@ def test_a_new_name(subject):
     points = sweep(subject, be_k, lambda: subject.virsh("domrename", "k", "l"), check)
     assert points > 5
     be_k()
+
+
+def test_a_secret_that_is_kept_from_now_on_and_one_that_is_not_any_more(subject):
+    """A value is on the disk beside its definition only: without one nobody would ever remove it."""
+    directory, identity = subject.daemon.base / "etc/secrets", str(uuid.uuid4())
+    file = subject.directory / "secret.xml"
+
+    def define(ephemeral):
+        file.write_text(f"<secret ephemeral='{ephemeral}'><uuid>{identity}</uuid></secret>")
+        return subject.virsh("secret-define", file)
+
+    def be(ephemeral):
+        subject.virsh("secret-undefine", identity)
+        assert "created" in define(ephemeral)
+        subject.virsh("secret-set-value", identity, "--base64", "c2VjcmV0", check=True)
+
+    def check(where):
+        found = {path.suffix for path in directory.glob(f"{identity}*")} - {".new"}  # of a definition; the next one overwrites it
+        assert found in (set(), {".xml"}, {".xml", ".base64"}), found
+        assert found == wanted or where != "it was not killed"
+
+    for ephemeral, wanted in (("no", {".xml", ".base64"}), ("yes", set())):
+        assert sweep(subject, lambda: be("yes" if ephemeral == "no" else "no"), lambda: define(ephemeral), check) > 1
+    subject.virsh("secret-undefine", identity, check=True)
 
 
 def live_change(subject, device, alias, in_qemu):

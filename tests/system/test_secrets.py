@@ -84,6 +84,29 @@ def test_what_is_ephemeral_never_reaches_the_disk(kept, place):
     kept.virsh("secret-undefine", UUID)
 
 
+@contextlib.contextmanager
+def obstructed(path):
+    """Nothing can be written there, as on a broken disk."""
+    path.mkdir()
+    yield
+    path.rmdir()
+
+
+@pytest.mark.parametrize("suffix", ["xml", "base64"])
+def test_what_cannot_be_kept_leaves_nothing_on_the_disk(kept, place, suffix):
+    """It stays ephemeral, and is changed in memory only."""
+    define(kept, place, secret(attributes="ephemeral='yes'"))
+    kept.virsh("secret-set-value", UUID, "--base64", "c2VjcmV0")
+    with obstructed(kept.base / f"etc/secrets/{UUID}.{suffix}"):
+        assert "cannot rename" in define(kept, place, secret(attributes="ephemeral='no'"), check=False)
+        left = [path for path in (kept.base / "etc/secrets").glob(f"{UUID}*") if path.is_file()]
+        assert left == []
+    assert "ephemeral='yes'" in kept.virsh("secret-dumpxml", UUID)
+    kept.virsh("secret-set-value", UUID, "--base64", "bmV3")
+    assert not list((kept.base / "etc/secrets").glob(f"{UUID}*"))
+    assert kept.virsh("secret-get-value", UUID).strip() == "bmV3"
+
+
 def test_a_private_value_is_told_to_nobody(any_driver, place):
     daemon = any_driver
     define(daemon, place, secret(attributes="private='yes'"))
