@@ -29,21 +29,19 @@ class SlowMonitor:
             return
         far = socket.socket(socket.AF_UNIX)
         far.connect(self._there)
-        back = threading.Thread(target=self._pump, args=(far, near, None), daemon=True)
+        back = threading.Thread(target=self._pump, args=(far, near, self._from_qemu), daemon=True)
         self._threads.append(back)
         back.start()
-        self._pump(near, far, self.word)
+        self._pump(near, far, lambda data: self._let_through(near, data) if self.word in data else data)
 
-    def _pump(self, source, target, word):
+    def _pump(self, source, target, change):
         """Until either is closed; descriptors go along."""
         try:
             while True:
                 data, extra, _, _ = source.recvmsg(65536, socket.CMSG_SPACE(self.MOST_FDS * array.array("i").itemsize))
                 if not data:
                     break
-                if word and word in data:
-                    data = self._let_through(source, data)
-                target.sendmsg([data], extra)
+                target.sendmsg([change(data)], extra)
                 for _, _, fds in extra:
                     for fd in array.array("i", fds):
                         os.close(fd)
@@ -59,6 +57,10 @@ class SlowMonitor:
         """What reaches QEMU of what holds the word."""
         self.held += 1
         self._over.wait(self.delay_s)
+        return data
+
+    def _from_qemu(self, data):
+        """What reaches droverd of what QEMU says."""
         return data
 
     def close(self):
@@ -89,3 +91,36 @@ class RefusingMonitor(SlowMonitor):
                 rest += text[:end].encode() + b"\n"
             text = text[end:].lstrip()
         return rest
+
+
+class LateAnswer(SlowMonitor):
+    """The answer to a command comes after an event, as it does where QEMU saw to what is asked just before it was."""
+
+    def __init__(self, path, command, event):
+        self.event, self.released = event.encode(), False
+        self._id = self._late = None
+        self._part = b""
+        super().__init__(path, f'"{command}"', 0)
+
+    def _let_through(self, _source, data):
+        self.held += 1
+        text = data.decode().lstrip()
+        while text:
+            command, end = json.JSONDecoder().raw_decode(text)
+            if f'"{command.get("execute") or command.get("exec-oob")}"' == self.word.decode():
+                self._id = command["id"]
+            text = text[end:].lstrip()
+        return data
+
+    def _from_qemu(self, data):
+        *lines, self._part = (self._part + data).split(b"\n")
+        passed = []
+        for line in lines:
+            if self._id is not None and not self.released and json.loads(line).get("id") == self._id:
+                self._late = line
+                continue
+            passed.append(line)
+            if self._late and self.event in line:
+                passed.append(self._late)
+                self._late, self.released = None, True
+        return b"".join(line + b"\n" for line in passed)

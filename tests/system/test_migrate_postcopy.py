@@ -8,6 +8,7 @@ import pathlib
 import frames
 import libvirt
 import pytest
+from slow_monitor import LateAnswer
 from test_migrate_handover import LIVE, Mover
 from test_migrate_refusals import TO_B, check_moved, guests_of, running
 from waiting import EventLoop, Lifecycle, wait_for
@@ -135,6 +136,33 @@ def test_a_network_that_breaks_in_post_copy_is_resumed(rooted):
         rooted.a.virsh("migrate", *AGAIN, "g", TO_B, timeout=120)  # by the client this time
         check_moved(rooted, pulse)
         assert states(rooted) == ("", "running (migrated)")
+
+
+@pytest.mark.limit(180)
+def test_a_break_that_is_noticed_before_its_answer_is_listened_after(rooted):
+    """The destination asks its QEMU to notice the break; the event that says so overtakes the answer, and is the only one."""
+    flags = LIVE | libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_POSTCOPY_RESUME
+    with running(rooted) as pulse:
+        with torn(rooted) as move:
+            identity = rooted.b.virsh("domuuid", "g").strip()
+            rooted.daemon_b.kill()
+            monitor = LateAnswer(rooted.b.path(f"/run/drover/guests/{identity}/monitor"), "migrate-pause", '"postcopy-paused"')
+            rooted.daemon_b.start()
+            rooted.b.cut()  # who only listens does not notice
+            rooted.a.virsh("domjobabort", "--postcopy", "g")
+            assert move.wait(60) != 0
+            wait_for("the break", lambda: states(rooted) == ("paused (post-copy failed)", "running (post-copy)"))
+            mover = Mover(rooted, flags).prepare()
+            assert monitor.held == 1 and monitor.released
+            rooted.b.restore()
+            assert mover.start().performed().status == frames.OK
+            assert mover.finish(0).status == frames.OK
+            mover.confirm(0)
+            assert mover.source.answer().status == frames.OK
+            mover.leave()
+        check_moved(rooted, pulse)
+        rooted.b.virsh("destroy", "g")
+        monitor.close()
 
 
 @pytest.mark.limit(180)
