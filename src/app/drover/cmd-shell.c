@@ -204,7 +204,7 @@ const Command shell_commands[] = {
           .run = connect_to },
         { .name = "complete",
           .group = GROUP_SHELL,
-          .args = "WHAT{domain,network,nwfilter,nodedev,pool,interface}  what kind of thing\n"
+          .args = "WHAT      what kind of thing\n"
                   "[PREFIX]  how the word begins",
           .summary = "print what a word can be completed to",
           .hidden = true,

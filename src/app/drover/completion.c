@@ -29,7 +29,7 @@ static void put_options(const Grammar *grammar, Buf *to)
         }
 }
 
-/* What the word behind an option, or at a position, can be. */
+/* What the word behind an option, or at a position, can be; NULL where nobody knows. */
 static const char *source_of(const ArgDef *def)
 {
         if (def->choices)
@@ -47,7 +47,7 @@ static void put_value_rules(const Grammar *grammar, Buf *to)
 
                 if (!def->placeholder)
                         continue;
-                buf_format(to, " %s%s=%s", def->is_positional ? "" : "--", def->name, source ? source : "none");
+                buf_format(to, " %s%s=%s", def->is_positional ? "" : "--", def->name, source ? source : "");
                 if (def->choices)
                         buf_format(to, ":%s", def->choices);
         }
@@ -93,8 +93,8 @@ static const char machinery[] =
         "    # $1: where words come from, $2: what is typed so far\n"
         "    case $1 in\n"
         "    words:*) local list=${1#words:}; COMPREPLY=($(compgen -W \"${list//,/ }\" -- \"$2\")) ;;\n"
-        "    domain|network|nwfilter|nodedev|pool|interface) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
         "    file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$2\") ;;\n"
+        "    ?*) mapfile -t COMPREPLY < <(\"${connection[@]}\" -q complete \"$1\" \"$2\" 2>/dev/null) ;;\n"
         "    esac\n"
         "}\n"
         "_drover() {\n"
