@@ -48,9 +48,9 @@ def test_a_network_lives_and_ends(uri, tmp_path):
 
 
 def test_answers_come_as_json(uri):
-    assert as_json(uri, "net-list") == [{"name": "default", "state": "active", "autostart": "yes", "persistent": "yes"}]
+    assert as_json(uri, "net-list") == [{"name": "default", "state": "active", "autostart": True, "persistent": True}]
     assert as_json(uri, "net-info default")["bridge"] == "virbr0"
-    assert as_json(uri, "net-list --name") == ["default"]
+    assert as_json(uri, "net-list --name") == [{"name": "default"}]
     assert {"name": "lo", "state": "inactive", "mac_address": "00:00:00:00:00:00"} in as_json(uri, "iface-list --all")
 
 
@@ -100,7 +100,7 @@ def test_a_port_is_made_and_deleted_as_with_virsh(uri, tmp_path):
                     "<mac address='52:54:00:00:00:01'/></networkport>")
     for program in (drover, virsh):
         assert program(uri, f"net-port-create default {file}").out.strip() == f"Network port {port} created from {file}"
-        assert as_json(uri, "net-port-list default --uuid") == [port]
+        assert as_json(uri, "net-port-list default --uuid") == [{"uuid": port}]
         assert "exists" in program(uri, f"net-port-create default {file}").err
         assert "<name>o</name>" in program(uri, f"net-port-dumpxml default {port}").out
         assert program(uri, f"net-port-delete default {port}").out.strip() == f"Network port {port} deleted"

@@ -63,14 +63,14 @@ def test_networks(drover):
     assert drover("net-list", "--all") == [] and drover("net-list", "--all", "--name") == [] and drover("net-list", "--uuid") == []
     file = drover.file("made.xml", MADE)
     drover.says(f"Network made defined from {file}", "net-define", file)
-    row = {"name": "made", "state": "inactive", "autostart": "no", "persistent": "yes"}
+    row = {"name": "made", "state": "inactive", "autostart": False, "persistent": True}
     assert drover("net-list", "--inactive") == [row] and drover("net-list") == []
     drover.says("Network made started", "net-start", "made")
     drover.says("Network made marked as autostarted", "net-autostart", "made")
-    assert drover("net-list") == [{**row, "state": "active", "autostart": "yes"}]
+    assert drover("net-list") == [{**row, "state": "active", "autostart": True}]
     drover.says("Network made unmarked as autostarted", "net-autostart", "made", "--disable")
-    assert drover("net-list", "--name") == ["made"] and drover("net-list", "--uuid") == [UUID]
-    assert drover("net-info", "made") == {"name": "made", "uuid": UUID, "active": "yes", "persistent": "yes", "autostart": "no",
+    assert drover("net-list", "--name") == [{"name": "made"}] and drover("net-list", "--uuid") == [{"uuid": UUID}]
+    assert drover("net-info", "made") == {"name": "made", "uuid": UUID, "active": True, "persistent": True, "autostart": False,
                                           "bridge": "made0"}
     assert drover("net-name", UUID) == {"name": "made"} and drover("net-uuid", "made") == {"uuid": UUID}
     drover.says("Updated network made persistent config and live state", "net-update", "made", "add", "ip-dhcp-host",
@@ -114,12 +114,12 @@ def test_who_is_on_a_network(drover):
     assert drover("net-dhcp-leases", "made") == []
     drover.host.path(f"/var/lib/drover/network/{UUID}/leases").write_text(LEASE)
     assert drover("net-dhcp-leases", "made") == [{
-        "expiry_time": "-", "mac_address": "52:54:00:66:00:07", "protocol": "ipv4", "ip_address": "10.66.0.7/24",
+        "expiry_time": None, "mac_address": "52:54:00:66:00:07", "protocol": "ipv4", "ip_address": "10.66.0.7/24",
         "hostname": "seven", "client_id_or_duid": "01:52:54:00:66:00:07"}]
     assert drover("net-port-list", "made") == drover("net-port-list", "made", "--uuid") == []
     file = drover.file("port.xml", PLACE)
     drover.says(f"Network port {PORT} created from {file}", "net-port-create", "made", file)
-    assert drover("net-port-list", "made") == [{"uuid": PORT}] and drover("net-port-list", "made", "--uuid") == [PORT]
+    assert drover("net-port-list", "made") == [{"uuid": PORT}] and drover("net-port-list", "made", "--uuid") == [{"uuid": PORT}]
     assert ET.fromstring(drover("net-port-dumpxml", "made", PORT)["xml"]).findtext("owner/name") == "o"
     drover.says(f"Network port {PORT} deleted", "net-port-delete", "made", PORT)
 
@@ -129,7 +129,7 @@ def test_interfaces_of_the_host(drover):
     assert rows["br0"]["state"] == "active"
     assert rows["made0"] == {"name": "made0", "state": "inactive", "mac_address": "52:54:00:66:00:01"}  # nobody is on it
     assert drover("iface-mac", "made0") == {"mac": "52:54:00:66:00:01"} and drover("iface-name", "52:54:00:66:00:01") == {"name": "made0"}
-    assert {"name": "made0", "bridge_id": "8000.525400660001", "stp": "off", "members": "-"} in drover("iface-bridges")
+    assert {"name": "made0", "bridge_id": "8000.525400660001", "stp": "off", "members": None} in drover("iface-bridges")
     assert ET.fromstring(drover("iface-dumpxml", "made0")["xml"]).get("name") == "made0"
 
 

@@ -80,11 +80,11 @@ def test_help_says_who_does_what_droverd_does_not(uri):
 
 
 def test_json_of_devices(uri):
-    assert "computer" in as_json(uri, "nodedev-list")
+    assert {"name": "computer"} in as_json(uri, "nodedev-list")
     tree = {device["name"]: device["parent"] for device in as_json(uri, "nodedev-list --tree --all")}
     assert tree["computer"] is None and all(parent is None or parent in tree for parent in tree.values())
-    assert as_json(uri, "nodedev-info computer") == {"name": "computer", "parent": "", "active": "yes", "persistent": "no",
-                                                     "autostart": "no"}
+    assert as_json(uri, "nodedev-info computer") == {"name": "computer", "parent": None, "active": True, "persistent": False,
+                                                     "autostart": False}
     assert as_json(uri, "nodedev-event --list") == ["lifecycle", "update"]
 
 

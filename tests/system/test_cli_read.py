@@ -119,7 +119,7 @@ def test_json_has_types(uri):
     guests = {guest["name"]: guest for guest in as_json(uri, "list --all")}
     assert guests["off"]["id"] is None and isinstance(guests["one"]["id"], int)
     info = as_json(uri, "dominfo one")
-    assert info["max_memory_kib"] == 65536 and info["cpus"] == 2 and info["persistent"] == "yes"
+    assert info["max_memory_kib"] == 65536 and info["cpus"] == 2 and info["persistent"] is True and info["autostart"] is False
 
 
 def test_events_come_as_stock_virsh_shows_them(uri):

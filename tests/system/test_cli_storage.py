@@ -195,7 +195,7 @@ def test_json_says_the_same(daemon):
     drover(daemon, "vol-create-as", "j", "v", "1M")
     assert json.loads(drover(daemon, "-o", "json", "pool-list"))[0]["name"] == "j"
     assert json.loads(drover(daemon, "-o", "json", "vol-list", "j"))[0]["path"] == str(daemon.base / "j" / "v")
-    assert json.loads(drover(daemon, "-o", "json", "vol-info", "v", "j"))["capacity_bytes"] == 1 << 20
+    assert json.loads(drover(daemon, "-o", "json", "vol-info", "v", "j"))["capacity"] == 1 << 20
     drover(daemon, "pool-destroy", "j")
     assert json.loads(drover(daemon, "-o", "json", "pool-list", "--all")) == []
 
@@ -247,7 +247,7 @@ def test_every_command_about_pools_and_volumes_speaks_json(daemon, tmp_path):
     done("Vol c created from input vol a", "vol-create-from", "z", file(volume.format("c")), "a", "--inputpool", "z")
     done("Vol d cloned from a", "vol-clone", "a", "d", "z")
     assert ask("vol-upload", "a", data, "z") == ask("vol-download", "a", tmp_path / "back", "z", "--length", "4096") == {"bytes": 4096}
-    assert "changed to 2M" in ask("vol-resize", "b", "2M", "z")["message"] and ask("vol-info", "b", "z")["capacity_bytes"] == 2 << 20
+    assert "changed to 2M" in ask("vol-resize", "b", "2M", "z")["message"] and ask("vol-info", "b", "z")["capacity"] == 2 << 20
     done("Vol a wiped", "vol-wipe", "a", "z")
     done("Vol d deleted", "vol-delete", "d", "z")
     assert sorted(row["name"] for row in ask("vol-list", "z")) == ["a", "b", "c"]

@@ -28,8 +28,8 @@ static int domblklist(Session *s, const Args *args, Error *err)
         uint32_t flags = arg_has(args, "inactive") ? VIR_DOMAIN_XML_INACTIVE : 0;
         WireDomain dom;
         AUTO(Xml) *xml = parse_definition(s, args, flags, &dom, err);
-        AUTO(Table) *table = table_new(details ? TITLES("Type", "Device", "Target", "Source")
-                                               : TITLES("Target", "Source"));
+        AUTO(Table) *table = table_new(details ? TITLES("Type", "Device", "Target", "Source~")
+                                               : TITLES("Target", "Source~"));
         XmlNode *disks[MOST_NODES];
         size_t n;
 
@@ -58,7 +58,7 @@ static int domiflist(Session *s, const Args *args, Error *err)
         uint32_t flags = arg_has(args, "inactive") ? VIR_DOMAIN_XML_INACTIVE : 0;
         WireDomain dom;
         AUTO(Xml) *xml = parse_definition(s, args, flags, &dom, err);
-        AUTO(Table) *table = table_new(TITLES("Interface", "Type", "Source", "Model", "MAC"));
+        AUTO(Table) *table = table_new(TITLES("Interface~", "Type~", "Source~", "Model~", "MAC~"));
         XmlNode *nics[MOST_NODES];
         size_t n;
 
@@ -90,6 +90,12 @@ static char *amount(uint64_t bytes, bool human)
         return str_format("%.3lf %s", value, unit);
 }
 
+/* Programs are given exact numbers. */
+static bool in_words(const Session *s, const Args *args)
+{
+        return arg_has(args, "human") && !output_is_json(s->out);
+}
+
 static void add_block_info(Table *table, const char *target, const WireDomainGetBlockInfoRet *info, bool human)
 {
         AUTOFREE char *capacity = info ? amount(info->capacity, human) : str_dup("-");
@@ -103,7 +109,7 @@ static int domblkinfo_all(Session *s, const Args *args, Error *err)
 {
         WireDomain dom;
         AUTO(Xml) *xml = parse_definition(s, args, 0, &dom, err);
-        AUTO(Table) *table = table_new(TITLES("Target", "Capacity", "Allocation", "Physical"));
+        AUTO(Table) *table = table_new(TITLES("Target", "Capacity#", "Allocation#", "Physical#"));
         XmlNode *disks[MOST_NODES];
         size_t n;
 
@@ -121,7 +127,7 @@ static int domblkinfo_all(Session *s, const Args *args, Error *err)
                 /* An empty drive, or one whose server does not answer: the others are still worth showing. */
                 if (!known && err_is_set(&why) && dom.id >= 0 && !xml_has(xml, disks[i], "source/@protocol"))
                         return err_move(err, &why);
-                add_block_info(table, target ?: "", known ? &info : NULL, arg_has(args, "human"));
+                add_block_info(table, target ?: "", known ? &info : NULL, in_words(s, args));
         }
         out_table(s->out, table);
         return 0;
@@ -141,7 +147,7 @@ static int domblkinfo(Session *s, const Args *args, Error *err)
 {
         WireDomainGetBlockInfoArgs call = { .path = arg_text(args, "device") };
         WireDomainGetBlockInfoRet info;
-        bool human = arg_has(args, "human");
+        bool human = in_words(s, args);
 
         if (refuse_both(args, "all", "device", err) < 0)
                 return -1;

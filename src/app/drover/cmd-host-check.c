@@ -166,7 +166,8 @@ static int check_guests(Session *s, struct json_object *advice, uint64_t memory_
                 add_guest(s, &ret.retStats[i], &use);
         ratio = (double)use.vcpus / (double)MAX(cpus, 1L);
         out_number(s->out, CHECK_WIDTH, "Running guests", use.guests, NULL);
-        out_field(s->out, CHECK_WIDTH, "vCPUs per CPU", "%.2f", ratio);
+        out_print(s->out, "%-*s %.2f\n", CHECK_WIDTH - 1, "vCPUs per CPU:", ratio);
+        out_set(s->out, "vcpus_per_cpu", json_object_new_double(ratio));
         if (ratio > MOST_VCPUS_PER_CPU)
                 advise(s, advice, "there are more than 5 virtual CPUs for each CPU of the host");
         out_number(s->out, CHECK_WIDTH, "Memory of guests", use.memory_kib, "KiB");

@@ -17,7 +17,7 @@ static int print_identity(Session *s, const WireDomain *dom, Error *err)
         if (dom->id >= 0)
                 out_number(s->out, LABEL_WIDTH, "Id", (uint64_t)dom->id, NULL);
         else
-                out_field(s->out, LABEL_WIDTH, "Id", "-");
+                out_none(s->out, LABEL_WIDTH, "Id", "-");
         out_field(s->out, LABEL_WIDTH, "Name", "%s", dom->name);
         out_field(s->out, LABEL_WIDTH, "UUID", "%s", uuid_format(&dom->uuid, uuid));
         if (session_call(s, WIRE_PROC_DOMAIN_GET_OS_TYPE, &(WireDomainGetOsTypeArgs){ *dom }, &os, err) == 0)
@@ -34,11 +34,12 @@ static int print_usage(Session *s, const WireDomain *dom, Error *err)
         out_field(s->out, LABEL_WIDTH, "State", "%s", domain_state_text(info.state));
         out_number(s->out, LABEL_WIDTH, "CPU(s)", info.nrVirtCpu, NULL);
         if (info.cpuTime != 0)
-                out_field(s->out, LABEL_WIDTH, "CPU time", "%.1lfs", (double)info.cpuTime / 1e9);
+                out_print(s->out, "%-*s %.1lfs\n", LABEL_WIDTH - 1, "CPU time:", (double)info.cpuTime / 1e9);
+        out_set_u64(s->out, "cpu_time_ns", info.cpuTime);
         if (info.maxMem != UINT32_MAX)
                 out_number(s->out, LABEL_WIDTH, "Max memory", info.maxMem, "KiB");
         else
-                out_field(s->out, LABEL_WIDTH, "Max memory", "no limit");
+                out_none(s->out, LABEL_WIDTH, "Max memory", "no limit");
         out_number(s->out, LABEL_WIDTH, "Used memory", info.memory, "KiB");
         return 0;
 }
@@ -48,20 +49,23 @@ static void print_marks(Session *s, const WireDomain *dom)
         WireDomainIsPersistentRet persistent;
         WireDomainGetAutostartRet autostart;
         WireDomainHasManagedSaveImageRet saved;
-        const char *answer = "unknown";
 
         if (session_call(s, WIRE_PROC_DOMAIN_IS_PERSISTENT, &(WireDomainIsPersistentArgs){ *dom }, &persistent,
                          NULL) == 0)
-                answer = persistent.persistent ? "yes" : "no";
-        out_field(s->out, LABEL_WIDTH, "Persistent", "%s", answer);
+                out_yes_no(s->out, LABEL_WIDTH, "Persistent", persistent.persistent);
+        else
+                out_none(s->out, LABEL_WIDTH, "Persistent", "unknown");
         if (session_call(s, WIRE_PROC_DOMAIN_GET_AUTOSTART, &(WireDomainGetAutostartArgs){ *dom }, &autostart,
-                         NULL) == 0)
-                out_field(s->out, LABEL_WIDTH, "Autostart", "%s", autostart.autostart ? "enable" : "disable");
-        answer = "unknown";
+                         NULL) == 0) {
+                out_print(s->out, "%-*s %s\n", LABEL_WIDTH - 1,
+                          "Autostart:", autostart.autostart ? "enable" : "disable");
+                out_set_bool(s->out, "autostart", autostart.autostart);
+        }
         if (session_call(s, WIRE_PROC_DOMAIN_HAS_MANAGED_SAVE_IMAGE, &(WireDomainHasManagedSaveImageArgs){ *dom, 0 },
                          &saved, NULL) == 0)
-                answer = saved.result > 0 ? "yes" : "no";
-        out_field(s->out, LABEL_WIDTH, "Managed save", "%s", answer);
+                out_yes_no(s->out, LABEL_WIDTH, "Managed save", saved.result > 0);
+        else
+                out_none(s->out, LABEL_WIDTH, "Managed save", "unknown");
 }
 
 /* Security strings carry their NUL; they are copied up to it. */

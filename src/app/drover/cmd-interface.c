@@ -127,7 +127,7 @@ static int add_bridge(Session *s, const WireInterface *iface, Table *table, Erro
 
 static int bridges(Session *s, const Args *args UNUSED, Error *err)
 {
-        AUTO(Table) *table = table_new(TITLES("Name", "Bridge ID", "STP", "Members"));
+        AUTO(Table) *table = table_new(TITLES("Name", "Bridge ID~", "STP~", "Members~"));
         WireConnectListAllInterfacesRet found;
 
         if (session_call(s, WIRE_PROC_CONNECT_LIST_ALL_INTERFACES, &(WireConnectListAllInterfacesArgs){ 1, 0 },

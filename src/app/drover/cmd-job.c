@@ -94,7 +94,7 @@ static void print_job_line(Session *s, const JobLine *line, const WireTypedParam
 
 static void print_job(Session *s, int type, const WireTypedParam *params, uint32_t n)
 {
-        const char *type_word = WORD_OF(job_types, type);
+        const char *type_word = WORD_OF(job_types, type), *operation;
 
         out_print(s->out, "%-17s %-12s\n", "Job type:", type_word);
         out_set_text(s->out, "job_type", type_word);
@@ -102,8 +102,9 @@ static void print_job(Session *s, int type, const WireTypedParam *params, uint32
                 out_set(s->out, params[i].field, param_json(&params[i]));
         if (type == VIR_DOMAIN_JOB_NONE)
                 return;
-        out_print(s->out, "%-17s %-12s\n",
-                  "Operation:", WORD_OF(operations, (int)param_u64(params, n, VIR_DOMAIN_JOB_OPERATION)));
+        operation = WORD_OF(operations, (int)param_u64(params, n, VIR_DOMAIN_JOB_OPERATION));
+        out_print(s->out, "%-17s %-12s\n", "Operation:", operation);
+        out_set_text(s->out, VIR_DOMAIN_JOB_OPERATION, operation);
         for (size_t i = 0; i < ARRAY_LEN(job_lines); i++) {
                 print_job_line(s, &job_lines[i], params, n);
                 if (i == 0 && type == VIR_DOMAIN_JOB_BOUNDED)
@@ -135,6 +136,7 @@ static int domjobinfo(Session *s, const Args *args, Error *err)
                 return 0;
         }
         out_print(s->out, "Job type: %d\n\n", ret.type);
+        out_set_text(s->out, "job_type", WORD_OF(job_types, ret.type));
         for (uint32_t i = 0; i < ret.n_params; i++) {
                 AUTOFREE char *text = param_text(&ret.params[i]);
 

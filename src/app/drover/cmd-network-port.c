@@ -13,18 +13,15 @@ static int port_list(Session *s, const Args *args, Error *err)
         if (refuse_both(args, "table", "uuid", err) < 0 || find_network(s, args, &call.network, err) < 0 ||
             session_call(s, WIRE_PROC_NETWORK_LIST_ALL_PORTS, &call, &ret, err) < 0)
                 return -1;
-        out_list(s->out);
         for (uint32_t i = 0; i < ret.n_ports; i++) {
                 char text[UUID_TEXT_LEN + 1];
 
                 uuid_format(&ret.ports[i].uuid, text);
                 table_add(table, CELLS(text));
-                if (arg_has(args, "uuid")) {
+                if (arg_has(args, "uuid"))
                         out_print(s->out, "%s\n", text);
-                        out_add(s->out, json_object_new_string(text));
-                }
         }
-        if (!arg_has(args, "uuid"))
+        if (!arg_has(args, "uuid") || output_is_json(s->out))
                 out_table(s->out, table);
         return 0;
 }

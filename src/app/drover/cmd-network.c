@@ -80,8 +80,8 @@ static const char *yes_no(bool is)
 
 static int print_table(Session *s, const WireNetwork *nets, uint32_t n, bool titles, Error *err)
 {
-        AUTO(Table) *table = table_new(titles ? TITLES("Name", "State", "Autostart", "Persistent", "Title")
-                                              : TITLES("Name", "State", "Autostart", "Persistent"));
+        AUTO(Table) *table = table_new(titles ? TITLES("Name", "State", "Autostart?", "Persistent?", "Title")
+                                              : TITLES("Name", "State", "Autostart?", "Persistent?"));
 
         for (uint32_t i = 0; i < n; i++) {
                 AUTO(Error) why = { 0 };
@@ -126,9 +126,11 @@ static int list(Session *s, const Args *args, Error *err)
         for (uint32_t i = 0; i < found.n_nets; i++) {
                 char text[UUID_TEXT_LEN + 1];
                 const char *word = names ? found.nets[i].name : uuid_format(&found.nets[i].uuid, text);
+                struct json_object *object = json_object_new_object();
 
                 out_print(s->out, "%s\n", word);
-                out_add(s->out, json_object_new_string(word));
+                json_object_object_add(object, names ? "name" : "uuid", json_object_new_string(word));
+                out_add(s->out, object);
         }
         return 0;
 }
@@ -144,9 +146,9 @@ static int info(Session *s, const Args *args, Error *err)
                 return -1;
         out_field(s->out, INFO_COLUMN, "Name", "%s", net.name);
         out_field(s->out, INFO_COLUMN, "UUID", "%s", uuid_format(&net.uuid, text));
-        out_field(s->out, INFO_COLUMN, "Active", "%s", yes_no(state.active));
-        out_field(s->out, INFO_COLUMN, "Persistent", "%s", yes_no(state.persistent));
-        out_field(s->out, INFO_COLUMN, "Autostart", "%s", yes_no(state.autostart));
+        out_yes_no(s->out, INFO_COLUMN, "Active", state.active);
+        out_yes_no(s->out, INFO_COLUMN, "Persistent", state.persistent);
+        out_yes_no(s->out, INFO_COLUMN, "Autostart", state.autostart);
         if (session_call(s, WIRE_PROC_NETWORK_GET_BRIDGE_NAME, &(WireNetworkGetBridgeNameArgs){ net }, &bridge,
                          NULL) == 0)
                 out_field(s->out, INFO_COLUMN, "Bridge", "%s", bridge.name);
@@ -381,14 +383,17 @@ static int update(Session *s, const Args *args, Error *err)
 
 /* --- who is on it --- */
 
-static void add_lease(Table *table, const WireNetworkDhcpLease *lease)
+/* Programs are told when it ends in seconds since 1970. */
+static void add_lease(const Session *s, Table *table, const WireNetworkDhcpLease *lease)
 {
         AUTOFREE char *address = str_format("%s/%u", lease->ipaddr, lease->prefix);
         char expiry[32] = "-";
         time_t at = (time_t)lease->expirytime;
         struct tm parts;
 
-        if (at > 0 && localtime_r(&at, &parts))
+        if (at > 0 && output_is_json(s->out))
+                snprintf(expiry, sizeof(expiry), "%lld", (long long)at);
+        else if (at > 0 && localtime_r(&at, &parts))
                 strftime(expiry, sizeof(expiry), "%Y-%m-%d %H:%M:%S", &parts);
         table_add(table, CELLS(expiry, lease->mac ?: "-", lease->type == VIR_IP_ADDR_TYPE_IPV6 ? "ipv6" : "ipv4",
                                address, lease->hostname ?: "-", lease->clientid ?: "-"));
@@ -397,7 +402,7 @@ static void add_lease(Table *table, const WireNetworkDhcpLease *lease)
 static int leases(Session *s, const Args *args, Error *err)
 {
         AUTO(Table) *table = table_new(
-                TITLES("Expiry Time", "MAC address", "Protocol", "IP address", "Hostname", "Client ID or DUID"));
+                TITLES("Expiry Time#", "MAC address~", "Protocol", "IP address", "Hostname~", "Client ID or DUID~"));
         WireNetworkGetDhcpLeasesArgs call = { .mac = arg_text(args, "mac"), .need_results = 1 };
         WireNetworkGetDhcpLeasesRet ret;
 
@@ -406,7 +411,7 @@ static int leases(Session *s, const Args *args, Error *err)
         if (session_call(s, WIRE_PROC_NETWORK_GET_DHCP_LEASES, &call, &ret, err) < 0)
                 return fail(err, "Failed to get leases info for %s", call.net.name);
         for (uint32_t i = 0; i < ret.n_leases; i++)
-                add_lease(table, &ret.leases[i]);
+                add_lease(s, table, &ret.leases[i]);
         out_table(s->out, table);
         return 0;
 }

@@ -181,11 +181,15 @@ static int list(Session *s, const Args *args, Error *err)
                 return fail(err, "Failed to list node devices");
         if (found.n_devices)
                 qsort(found.devices, found.n_devices, sizeof(found.devices[0]), compare_names);
+        out_list(s->out);
         if (arg_has(args, "tree"))
                 return print_tree(s, found.devices, found.n_devices, err);
         for (uint32_t i = 0; i < found.n_devices; i++) {
+                struct json_object *object = json_object_new_object();
+
                 out_print(s->out, "%s\n", found.devices[i].name);
-                out_add(s->out, json_object_new_string(found.devices[i].name));
+                json_object_object_add(object, "name", json_object_new_string(found.devices[i].name));
+                out_add(s->out, object);
         }
         return 0;
 }
@@ -202,11 +206,6 @@ static int dumpxml(Session *s, const Args *args, Error *err)
                          &ret, err) < 0)
                 return -1;
         return print_xml(s, args, ret.xml, err);
-}
-
-static const char *yes_no(int32_t is)
-{
-        return is > 0 ? "yes" : "no";
 }
 
 static int info(Session *s, const Args *args, Error *err)
@@ -226,15 +225,18 @@ static int info(Session *s, const Args *args, Error *err)
                          &persistent, err) < 0)
                 return -1;
         out_field(s->out, INFO_COLUMN, "Name", "%s", device.name);
-        out_field(s->out, INFO_COLUMN, "Parent", "%s", above.parentName ?: "");
-        out_field(s->out, INFO_COLUMN, "Active", "%s", yes_no(active.active));
-        out_field(s->out, INFO_COLUMN, "Persistent", "%s", yes_no(persistent.persistent));
+        if (above.parentName)
+                out_field(s->out, INFO_COLUMN, "Parent", "%s", above.parentName);
+        else
+                out_none(s->out, INFO_COLUMN, "Parent", "");
+        out_yes_no(s->out, INFO_COLUMN, "Active", active.active > 0);
+        out_yes_no(s->out, INFO_COLUMN, "Persistent", persistent.persistent > 0);
         /* who may only read is not told */
         if (session_call(s, WIRE_PROC_NODE_DEVICE_GET_AUTOSTART, &(WireNodeDeviceGetAutostartArgs){ device.name },
                          &autostart, NULL) < 0)
-                out_field(s->out, INFO_COLUMN, "Autostart", "%s", "no autostart");
+                out_none(s->out, INFO_COLUMN, "Autostart", "no autostart");
         else
-                out_field(s->out, INFO_COLUMN, "Autostart", "%s", yes_no(autostart.autostart));
+                out_yes_no(s->out, INFO_COLUMN, "Autostart", autostart.autostart > 0);
         return 0;
 }
 

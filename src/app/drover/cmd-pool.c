@@ -266,9 +266,9 @@ static int pool_list(Session *s, const Args *args, Error *err)
         WireConnectListAllStoragePoolsArgs call = { .need_results = 1, .flags = switch_flags(args, filters) };
         bool details = arg_has(args, "details");
         WireConnectListAllStoragePoolsRet found;
-        AUTO(Table) *table = details ? table_new(TITLES("Name", "State", "Autostart", "Persistent", "Capacity",
-                                                        "Allocation", "Available"))
-                                     : table_new(TITLES("Name", "State", "Autostart"));
+        AUTO(Table) *table = details ? table_new(TITLES("Name", "State", "Autostart?", "Persistent?", "Capacity#",
+                                                        "Allocation#", "Available#"))
+                                     : table_new(TITLES("Name", "State", "Autostart?"));
 
         if (!arg_has(args, "inactive"))
                 call.flags |= VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE;
@@ -309,8 +309,8 @@ static int pool_info(Session *s, const Args *args, Error *err)
         out_field(s->out, COLUMN, "Name", "%s", pool.name);
         out_field(s->out, COLUMN, "UUID", "%s", uuid_format(&pool.uuid, uuid));
         out_field(s->out, COLUMN, "State", "%s", state_text(info.state));
-        out_field(s->out, COLUMN, "Persistent", "%s", persistent.persistent ? "yes" : "no");
-        out_field(s->out, COLUMN, "Autostart", "%s", autostart.autostart ? "yes" : "no");
+        out_yes_no(s->out, COLUMN, "Persistent", persistent.persistent);
+        out_yes_no(s->out, COLUMN, "Autostart", autostart.autostart);
         if (info.state != VIR_STORAGE_POOL_RUNNING && info.state != VIR_STORAGE_POOL_DEGRADED)
                 return 0;
         if (arg_has(args, "bytes") || output_is_json(s->out)) {

@@ -147,9 +147,13 @@ static int complete(Session *s, const Args *args, Error *err UNUSED)
         const char *prefix = arg_text(args, "prefix") ?: "";
         AUTO_STRLIST words = names_of_kind(s, arg_text(args, "what"));
 
-        for (char **word = words; word && *word; word++)
-                if (str_starts(*word, prefix))
-                        out_print(s->out, "%s\n", *word);
+        out_list(s->out);
+        for (char **word = words; word && *word; word++) {
+                if (!str_starts(*word, prefix))
+                        continue;
+                out_print(s->out, "%s\n", *word);
+                out_add(s->out, json_object_new_string(*word));
+        }
         return 0;
 }
 
@@ -158,6 +162,7 @@ static int man(Session *s, const Args *args UNUSED, Error *err UNUSED)
         AUTO(Buf) text = { 0 };
 
         man_page(&text);
+        out_set_text(s->out, "troff", buf_text(&text));
         out_print(s->out, "%s", buf_text(&text));
         return 0;
 }
@@ -167,6 +172,7 @@ static int completion(Session *s, const Args *args UNUSED, Error *err UNUSED)
         AUTO(Buf) text = { 0 };
 
         completion_script(&text);
+        out_set_text(s->out, "script", buf_text(&text));
         out_print(s->out, "%s", buf_text(&text));
         return 0;
 }

@@ -190,13 +190,17 @@ static int domblkerror(Session *s, const Args *args, Error *err)
         call.maxerrors = (uint32_t)ret.nerrors;
         if (call.maxerrors > 0 && session_call(s, WIRE_PROC_DOMAIN_GET_DISK_ERRORS, &call, &ret, err) < 0)
                 return -1;
-        if (ret.n_errors == 0)
+        out_list(s->out);
+        if (ret.n_errors == 0 && !output_is_json(s->out))
                 out_done(s->out, "No errors found");
         for (uint32_t i = 0; i < ret.n_errors; i++) {
                 const char *word = WORD_OF(errors, ret.errors[i].error);
+                struct json_object *row = json_object_new_object();
 
                 out_print(s->out, "%s: %s\n", ret.errors[i].disk, word);
-                out_set_text(s->out, ret.errors[i].disk, word);
+                json_object_object_add(row, "device", json_object_new_string(ret.errors[i].disk));
+                json_object_object_add(row, "error", json_object_new_string(word));
+                out_add(s->out, row);
         }
         return 0;
 }

@@ -121,7 +121,7 @@ static uint64_t hole_here(const Transfer *t)
         }
         if (data >= 0)
                 end = MIN(end, (uint64_t)data);
-        lseek(t->fd, data < 0 ? (off_t)end : (off_t)end, SEEK_SET);
+        lseek(t->fd, (off_t)end, SEEK_SET);
         return end > (uint64_t)at ? end - (uint64_t)at : 0;
 }
 

@@ -321,7 +321,7 @@ static int vol_list(Session *s, const Args *args, Error *err)
         WireStoragePoolListAllVolumesArgs call = { .need_results = 1 };
         bool details = arg_has(args, "details");
         WireStoragePoolListAllVolumesRet found;
-        AUTO(Table) *table = details ? table_new(TITLES("Name", "Path", "Type", "Capacity", "Allocation"))
+        AUTO(Table) *table = details ? table_new(TITLES("Name", "Path", "Type", "Capacity#", "Allocation#"))
                                      : table_new(TITLES("Name", "Path"));
 
         if (find_pool_arg(s, args, &call.pool, err) < 0)
@@ -339,13 +339,23 @@ static int vol_list(Session *s, const Args *args, Error *err)
         return 0;
 }
 
+enum { COLUMN = 16 };
+
+static void print_size(Session *s, const Args *args, const char *label, uint64_t bytes)
+{
+        if (output_is_json(s->out))
+                out_number(s->out, COLUMN, label, bytes, NULL);
+        else if (arg_has(args, "bytes"))
+                out_number(s->out, COLUMN, label, bytes, "bytes");
+        else
+                out_field(s->out, COLUMN, label, "%s", size_text(s, bytes));
+}
+
 static int vol_info(Session *s, const Args *args, Error *err)
 {
-        enum { COLUMN = 16 };
         WireStorageVolGetInfoFlagsArgs call = { .flags = arg_has(args, "physical") ? VIR_STORAGE_VOL_GET_PHYSICAL
                                                                                    : 0 };
         WireStorageVolGetInfoRet info;
-        const char *last = call.flags ? "Physical" : "Allocation";
 
         if (find_volume(s, args, "vol", "pool", &call.vol, err) < 0 ||
             (call.flags ? session_call(s, WIRE_PROC_STORAGE_VOL_GET_INFO_FLAGS, &call, &info, err)
@@ -354,13 +364,8 @@ static int vol_info(Session *s, const Args *args, Error *err)
                 return -1;
         out_field(s->out, COLUMN, "Name", "%s", call.vol.name);
         out_field(s->out, COLUMN, "Type", "%s", volume_type_text(info.type));
-        if (arg_has(args, "bytes") || output_is_json(s->out)) {
-                out_number(s->out, COLUMN, "Capacity", info.capacity, "bytes");
-                out_number(s->out, COLUMN, last, info.allocation, "bytes");
-                return 0;
-        }
-        out_field(s->out, COLUMN, "Capacity", "%s", size_text(s, info.capacity));
-        out_field(s->out, COLUMN, last, "%s", size_text(s, info.allocation));
+        print_size(s, args, "Capacity", info.capacity);
+        print_size(s, args, call.flags ? "Physical" : "Allocation", info.allocation);
         return 0;
 }
 

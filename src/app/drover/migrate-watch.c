@@ -107,7 +107,9 @@ static void acted(void *arg, ClientReply *reply)
         if (!reply->failure)
                 return;
         watch->acted = false;
-        fprintf(stderr, "%serror: %s\n", watch->drew ? "\n" : "", reply->failure->text);
+        if (watch->drew)
+                fputc('\n', stderr);
+        session_tell_error(reply->failure);
 }
 
 /* False: something else is under way, and this is to be tried again. */

@@ -7,14 +7,15 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#include <ctype.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 struct Output {
         bool json;
         bool quiet;
         bool flushed; /* a part of what the command says is out already */
         FILE *to;
+        bool terminal;              /* a person sees it */
         struct json_object *fields; /* NULL while there are none */
         struct json_object *rows;
 };
@@ -23,7 +24,7 @@ Output *output_new(bool json, bool quiet, FILE *to)
 {
         Output *out = mem_new(Output);
 
-        *out = (Output){ .json = json, .quiet = quiet, .to = to };
+        *out = (Output){ .json = json, .quiet = quiet, .to = to, .terminal = isatty(fileno(to)) };
         return out;
 }
 
@@ -97,15 +98,24 @@ void out_add(Output *out, struct json_object *element)
         json_object_array_add(out->rows, element);
 }
 
+static void put(Output *out, const char *text)
+{
+        AUTOFREE char *shown = out->terminal ? str_printable(text, "\n\t") : NULL;
+
+        fputs(shown ?: text, out->to);
+}
+
 void out_print(Output *out, const char *fmt, ...)
 {
+        AUTOFREE char *text = NULL;
         va_list ap;
 
         if (out->json)
                 return;
         va_start(ap, fmt);
-        vfprintf(out->to, fmt, ap);
+        text = str_vformat(fmt, ap);
         va_end(ap);
+        put(out, text);
 }
 
 void out_done(Output *out, const char *fmt, ...)
@@ -119,7 +129,7 @@ void out_done(Output *out, const char *fmt, ...)
         if (out->json)
                 out_set_text(out, "message", text);
         else if (!out->quiet)
-                fprintf(out->to, "%s\n", text);
+                out_print(out, "%s\n", text);
 }
 
 void out_note(Output *out, const char *fmt, ...)
@@ -133,7 +143,7 @@ void out_note(Output *out, const char *fmt, ...)
         if (out->json)
                 out_set_text(out, "message", text);
         else if (!out->quiet)
-                fputs(text, out->to);
+                put(out, text);
 }
 
 void out_value(Output *out, const char *key, const char *text)
@@ -142,18 +152,24 @@ void out_value(Output *out, const char *key, const char *text)
         out_print(out, "%s\n", text);
 }
 
+static void print_line(Output *out, int column, const char *label, const char *text)
+{
+        AUTOFREE char *with_colon = str_format("%s:", label);
+
+        out_print(out, "%-*s %s\n", column - 1, with_colon, text);
+}
+
 void out_field(Output *out, int column, const char *label, const char *fmt, ...)
 {
         AUTOFREE char *text = NULL;
         AUTOFREE char *key = key_from_label(label);
-        AUTOFREE char *with_colon = str_format("%s:", label);
         va_list ap;
 
         va_start(ap, fmt);
         text = str_vformat(fmt, ap);
         va_end(ap);
         out_set_text(out, key, text);
-        out_print(out, "%-*s %s\n", column - 1, with_colon, text);
+        print_line(out, column, label, text);
 }
 
 void out_number(Output *out, int column, const char *label, uint64_t n, const char *unit)
@@ -165,6 +181,22 @@ void out_number(Output *out, int column, const char *label, uint64_t n, const ch
         out_set_u64(out, key, n);
         out_print(out, "%-*s %llu%s%s\n", column - 1, with_colon, (unsigned long long)n, unit ? " " : "",
                   unit ? unit : "");
+}
+
+void out_yes_no(Output *out, int column, const char *label, bool is)
+{
+        AUTOFREE char *key = key_from_label(label);
+
+        out_set_bool(out, key, is);
+        print_line(out, column, label, is ? "yes" : "no");
+}
+
+void out_none(Output *out, int column, const char *label, const char *words)
+{
+        AUTOFREE char *key = key_from_label(label);
+
+        out_set_text(out, key, NULL);
+        print_line(out, column, label, words);
 }
 
 void out_table(Output *out, const Table *table)
@@ -180,6 +212,37 @@ void out_table(Output *out, const Table *table)
         fputs(buf_text(&text), out->to);
 }
 
+/* As many bytes as the character here has in UTF-8; 0: it is none. */
+static size_t character(const char *s, size_t left)
+{
+        for (size_t n = 1; n <= MIN(left, (size_t)4); n++)
+                if (str_is_utf8(s, n))
+                        return n;
+        return 0;
+}
+
+/* json-c passes on what it was given, from DEL and the controls above it to bytes that are no text. */
+static void put_valid(const char *json, FILE *to)
+{
+        size_t left = strlen(json);
+
+        while (left) {
+                unsigned char first = (unsigned char)*json, second = (unsigned char)json[1];
+                size_t n = character(json, left);
+
+                if (!n)
+                        fprintf(to, "\\\\x%02x", first);
+                else if (first == 0x7f || (first == 0xc2 && second < 0xa0))
+                        fprintf(to, "\\u%04x", n == 1 ? first : second);
+                else
+                        fwrite(json, 1, n, to);
+                n = n ?: 1;
+                json += n;
+                left -= n;
+        }
+        fputc('\n', to);
+}
+
 static void print_document(Output *out, int style)
 {
         struct json_object *document = out->fields;
@@ -190,7 +253,7 @@ static void print_document(Output *out, int style)
                 document = out->rows;
         if (!document)
                 return;
-        fprintf(out->to, "%s\n", json_object_to_json_string_ext(document, style | JSON_C_TO_STRING_NOSLASHESCAPE));
+        put_valid(json_object_to_json_string_ext(document, style | JSON_C_TO_STRING_NOSLASHESCAPE), out->to);
         json_object_put(TAKE(document));
         out->fields = NULL;
         out->rows = NULL;

@@ -5,7 +5,10 @@
  * A command says each thing once. As text it is printed at once, in virsh's
  * layout; as JSON it is collected and printed as one document when the command
  * has ended: an object, or an array when a table is all there is. One that did
- * what it should and has nothing to say is an empty object.
+ * what it should and has nothing to say is an empty object. The document is
+ * valid whatever is said: a byte that is no UTF-8 is \xNN in it. What a
+ * terminal would obey (guests name themselves) is shown on one as \xNN, and
+ * passes unchanged to a program.
  */
 #include "app/drover/table.h"
 #include "base/auto.h"
@@ -37,6 +40,10 @@ void out_value(Output *out, const char *key, const char *text);
 void out_field(Output *out, int column, const char *label, const char *fmt, ...) PRINTF(4, 5);
 /* The same for a number; the unit follows it as text and joins the key in JSON ("max_memory_kib"). */
 void out_number(Output *out, int column, const char *label, uint64_t n, const char *unit);
+/* The same for what is or is not: "yes" or "no", a boolean in JSON. */
+void out_yes_no(Output *out, int column, const char *label, bool is);
+/* The same for what there is none of, or nobody knows: these words, null in JSON. */
+void out_none(Output *out, int column, const char *label, const char *words);
 void out_table(Output *out, const Table *table);
 
 /* JSON only; nothing as text. The values become the output's. */

@@ -6,11 +6,15 @@
 #include "base/str.h"
 
 #include <time.h>
+#include <unistd.h>
 
 void session_tell_error(const Error *err)
 {
-        const char *text = err->text ?: "unknown error";
+        AUTOFREE char *shown = isatty(STDERR_FILENO) ? str_printable(err->text ?: "", "\n\t") : NULL;
+        const char *text = shown ?: err->text ?: "";
 
+        if (!*text)
+                text = "unknown error";
         while (*text) {
                 size_t line = strcspn(text, "\n");
 

@@ -55,6 +55,8 @@ const char *size_text(Session *s, uint64_t bytes)
         const char *unit;
         double value = pretty_size(bytes, &unit);
 
+        if (output_is_json(s->out))
+                return arena_format(session_arena(s), "%llu", (unsigned long long)bytes);
         return arena_format(session_arena(s), "%.2f %s", value, unit);
 }
 

@@ -14,7 +14,7 @@
 
 typedef struct Column {
         char *title;
-        bool is_number;
+        char kind; /* as behind the title; '\0': text that is always there */
 } Column;
 
 struct Table {
@@ -58,10 +58,10 @@ Table *table_new(const char *const *titles)
         Table *table = mem_new(Table);
 
         for (; *titles; titles++) {
-                bool is_number = str_ends(*titles, "#");
-                AUTOFREE char *title = str_dup_n(*titles, strlen(*titles) - is_number);
+                size_t n = strcspn(*titles, "#?~");
+                AUTOFREE char *title = str_dup_n(*titles, n);
                 size_t width;
-                Column column = { .title = printable(title, &width), .is_number = is_number };
+                Column column = { .title = printable(title, &width), .kind = (*titles)[n] };
 
                 vec_push(&table->columns, column);
                 vec_push(&table->widths, width);
@@ -170,13 +170,20 @@ char *key_from_label(const char *label)
 
 static struct json_object *cell_to_json(const Column *column, const char *cell)
 {
-        int64_t number;
+        uint64_t number;
+        int64_t below;
 
-        if (!column->is_number)
+        if (!column->kind)
                 return json_object_new_string(cell);
-        if (str_to_i64(cell, &number) < 0)
+        if (str_eq(cell, "-"))
                 return NULL;
-        return json_object_new_int64(number);
+        if (column->kind == '?')
+                return json_object_new_boolean(str_eq(cell, "yes"));
+        if (column->kind == '~')
+                return json_object_new_string(cell);
+        if (str_to_u64(cell, &number) == 0)
+                return json_object_new_uint64(number);
+        return str_to_i64(cell, &below) == 0 ? json_object_new_int64(below) : NULL;
 }
 
 struct json_object *table_to_json(const Table *table)

@@ -15,7 +15,10 @@
 
 typedef struct Table Table;
 
-/* Titles, ending with NULL. A '#' behind a title: numbers, or '-' for none. */
+/*
+ * Titles, ending with NULL. What stands behind a title is not shown but says what its cells are for programs: '#' numbers,
+ * '?' "yes" or "no", '~' text. In these a "-" is none.
+ */
 Table *table_new(const char *const *titles);
 Table *table_free(Table *table); /* returns NULL */
 DEFINE_AUTO(Table, table_free)

@@ -3,9 +3,12 @@
  */
 #include "app/drover/output.h"
 
+#include "base/fd.h"
 #include "test.h"
 
+#include <pty.h>
 #include <string.h>
+#include <unistd.h>
 
 static char *printed(bool json, bool quiet, void (*say)(Output *out))
 {
@@ -58,6 +61,19 @@ static void say_in_steps(Output *out)
         out_succeed(out);
 }
 
+static void say_what_is_and_is_not(Output *out)
+{
+        out_yes_no(out, 16, "Persistent", true);
+        out_yes_no(out, 16, "Autostart", false);
+        out_none(out, 16, "Id", "-");
+}
+
+/* As a guest may call itself. */
+static void say_a_hostile_name(Output *out)
+{
+        out_value(out, "hostname", "a\033[31m\tb\xc2\x9b\x7f\xff\xc3\xa4");
+}
+
 TEST(output_is_text_or_one_json_document)
 {
         static const struct {
@@ -79,6 +95,13 @@ TEST(output_is_text_or_one_json_document)
                 { say_nothing, true, false, "{\n}\n" },
                 { say_nothing, false, false, "\n" },
                 { say_in_steps, true, false, "{\"step\":\"first\"}\n" },
+                { say_what_is_and_is_not, false, true,
+                  "Persistent:     yes\nAutostart:      no\nId:             -\n" },
+                { say_what_is_and_is_not, true, false,
+                  "{\n  \"persistent\":true,\n  \"autostart\":false,\n  \"id\":null\n}\n" },
+                { say_a_hostile_name, false, true, "a\033[31m\tb\xc2\x9b\x7f\xff\xc3\xa4\n" },
+                { say_a_hostile_name, true, false,
+                  "{\n  \"hostname\":\"a\\u001b[31m\\tb\\u009b\\u007f\\\\xff\xc3\xa4\"\n}\n" },
         };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -86,4 +109,24 @@ TEST(output_is_text_or_one_json_document)
 
                 CHECK_STR(text, cases[i].text);
         }
+}
+
+TEST(a_terminal_is_shown_what_it_would_obey) /* and a program is given it */
+{
+        AUTO(Fd) ours = -1;
+        char text[256] = { 0 };
+        Output *out;
+        FILE *to;
+        int theirs;
+
+        CHECK(openpty(&ours, &theirs, NULL, NULL, NULL) == 0);
+        to = fdopen(theirs, "w");
+        out = output_new(false, true, to);
+        say_a_hostile_name(out);
+        out_done(out, "not said");
+        out_end(out);
+        CHECK(read(ours, text, sizeof(text) - 1) > 0);
+        CHECK_STR(text, "a\\x1b[31m\tb\\xc2\\x9b\\x7f\\xff\xc3\xa4\r\n");
+        output_free(out);
+        fclose(to);
 }

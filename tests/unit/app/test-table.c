@@ -65,16 +65,19 @@ TEST(what_a_terminal_would_obey_is_escaped)
         CHECK_STR(buf_text(&text), " a\\x1b[31m\\x0ab\\xff\n");
 }
 
-TEST(rows_become_objects_with_numbers_where_the_title_says_so)
+TEST(rows_become_objects_with_the_types_that_the_titles_say)
 {
-        AUTO(Table) *table = table_new(TITLES("Id#", "Max Memory"));
+        AUTO(Table) *table = table_new(TITLES("Id#", "Max Memory", "Autostart?", "Source~"));
         struct json_object *rows;
 
-        table_add(table, CELLS("7", "12"));
-        table_add(table, CELLS("-", ""));
+        table_add(table, CELLS("7", "12", "yes", "/a"));
+        table_add(table, CELLS("-", "-", "no", "-"));
+        table_add(table, CELLS("18446744073709551615", "", "-", ""));
         rows = table_to_json(table);
-        CHECK_STR(json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PLAIN),
-                  "[{\"id\":7,\"max_memory\":\"12\"},{\"id\":null,\"max_memory\":\"\"}]");
+        CHECK_STR(json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+                  "[{\"id\":7,\"max_memory\":\"12\",\"autostart\":true,\"source\":\"/a\"},"
+                  "{\"id\":null,\"max_memory\":\"-\",\"autostart\":false,\"source\":null},"
+                  "{\"id\":18446744073709551615,\"max_memory\":\"\",\"autostart\":null,\"source\":\"\"}]");
         json_object_put(rows);
 }
 
