@@ -37,7 +37,7 @@ class Console:
         """The exit status of a command and what it printed."""
         self.number += 1
         self.link.sendall(f"({command}) 2>&1; echo end{self.number}=$?\n".encode())
-        found, said = self.wait(rf"^end{self.number}=(\d+)", seconds)
+        found, said = self.wait(rf"^end{self.number}=(\d+)\r?\n", seconds)
         return int(found[1]), said
 
     def close(self):

@@ -8,6 +8,7 @@ import uuid
 from xml.sax.saxutils import escape
 
 import libvirt
+import procfs
 from droverd import Droverd
 from lab import guest
 from lab.domains import domain_type
@@ -72,6 +73,13 @@ def hold(find, thread):
             os.kill(pid, signal.SIGSTOP)
             return wait_for("it stops or ends", lambda: state_of_process(pid)) == "T"
     return False
+
+
+def helper_of(daemon):
+    """The drover-save that this daemon runs, which writes what is saved or dumped; None: there is none."""
+    pid = daemon.process.pid
+    children = map(int, procfs.read(f"/proc/{pid}/task/{pid}/children").split())
+    return next((child for child in children if b"drover-save" in procfs.read(f"/proc/{child}/cmdline")), None)
 
 
 def state_of_process(pid):

@@ -41,7 +41,7 @@ class Serve:
         wait_for("it writes", lambda: written() >= before + size or client.poll() is not None)
 
     def wait(self):
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=120)
 
     def end(self, with_signal=signal.SIGTERM):
         if self.process.poll() is None:
@@ -73,12 +73,12 @@ def certtool(*words, template):
     with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
         file.write(template)
         file.flush()
-        subprocess.run(["certtool", *map(str, words), "--template", file.name], check=True, capture_output=True, timeout=60)
+        subprocess.run(["certtool", *map(str, words), "--template", file.name], check=True, capture_output=True, timeout=120)
 
 
 def make_key(path):
     subprocess.run(["certtool", "--generate-privkey", "--key-type", "ecdsa", "--outfile", path], check=True,
-                   capture_output=True, timeout=60)
+                   capture_output=True, timeout=120)
 
 
 class Authority:

@@ -3,6 +3,8 @@ import json
 import socket
 import struct
 
+from waiting import wait_for
+
 ANYONE = "ff:ff:ff:ff:ff:ff"
 
 # Runs inside the host: sends frames into one device and says which came out of another, up to the last, which must.
@@ -81,6 +83,14 @@ def forwards(*ports):
 
 
 SEND = "import socket, sys; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind((sys.argv[1], 0)); s.send(bytes.fromhex(sys.argv[2]))"
+
+
+def ruleset(host):
+    """All rules in force in a host. nft fails when they change while it reads them: then it is asked again."""
+    def listed():
+        done = host.run(["nft", "list", "ruleset"], check=False)
+        return done if done.returncode == 0 else None
+    return wait_for("nft to read the rules", listed).stdout
 
 
 def send(host, into, one):

@@ -172,7 +172,7 @@ class Terminal:
             os.execv(DROVER, [DROVER, *argv])
         self.seen = ""
 
-    def wait_for(self, text, seconds=60):
+    def wait_for(self, text, seconds=PATIENCE_S):
         deadline = time.monotonic() + seconds
         while text not in self.seen:
             ready, _, _ = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))
@@ -224,8 +224,8 @@ def test_edit_applies_what_the_editor_wrote(uri):
 
 @pytest.fixture()
 def impatient():
-    """A daemon that soon closes the connection of who does not answer it."""
-    d = Droverd("keepalive_interval = 1\nkeepalive_count = 1\n")
+    """A daemon that soon closes the connection of who does not answer it: after four seconds, in which a busy machine lets answer."""
+    d = Droverd("keepalive_interval = 1\nkeepalive_count = 3\n")
     yield d
     d.stop()
 

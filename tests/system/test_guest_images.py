@@ -108,7 +108,7 @@ def test_an_image_that_another_program_writes_to_is_refused_in_words(guests, raw
     wait_for("it is open", (place / "socket").exists, 60)
     assert "It is in use on this host or on one that shares it: end what uses it first" in guests.start("a", disk(raw))
     server.terminate()
-    server.wait(60)
+    server.wait(120)
     assert "created" in guests.start("a", disk(raw))
 
 

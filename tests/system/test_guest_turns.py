@@ -60,7 +60,7 @@ class Asked(threading.Thread):
             conn.close()
 
     def answered(self):
-        self.join(60)
+        self.join(120)
         assert not self.is_alive(), "a call is not answered"
         return self.failure
 

@@ -46,7 +46,7 @@ def in_qemu(image):
         do("qmp_capabilities")
         node = [node for node in do("query-named-block-nodes") if node["node-name"] == "d"][0]
         do("quit")
-        qemu.wait(60)
+        qemu.wait(120)
     return {bitmap["name"]: bitmap for bitmap in node.get("dirty-bitmaps", [])}
 
 
@@ -124,7 +124,7 @@ def test_a_bitmap_whose_writer_died_can_only_be_removed(tmp_path):
     stock("bitmap", "--add", image, "b")
     with subprocess.Popen(["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "flush", "-c", "abort", image],
                           stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as dying:
-        dying.wait(60)
+        dying.wait(120)
     assert bitmaps(image)["b"]["flags"] == ["in-use", "auto"]
     for act in ("--enable", "--disable", "--clear", "--merge=b"):
         assert "inconsistent" in failing("bitmap", act, image, "b")

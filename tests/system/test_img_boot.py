@@ -178,7 +178,7 @@ def test_linux_reads_and_writes_disks_of_every_format(tmp_path):
             assert sums == files, said
         shell.run(f"for d in {' '.join(names)}; do yes written | dd of=$d bs=4k seek=300 count=60 iflag=fullblock 2>/dev/null; done; sync")
         shell.link.sendall(b"poweroff -f\n")
-        machine.wait(60)
+        machine.wait(120)
     finally:
         machine.kill()
         machine.wait()

@@ -41,7 +41,7 @@ def serving(host, image, format):
         yield
         assert process.poll() is None
         host.run(["sh", "-c", "kill $(cat /root/pid)"])
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         if process.poll() is None:
             process.kill()
@@ -131,7 +131,7 @@ def test_a_guest_that_was_stopped_for_want_of_room_goes_on(lab, host):
             status, said = console.run("dd if=/dev/vda bs=16k count=192 2>/dev/null | uniq", 60)
             assert status == 0 and [line.strip() for line in said.split("\n")].count("0123456789abcde") == 1, said
             console.link.sendall(b"poweroff -f\n")
-            assert machine.wait(60) == 0
+            assert machine.wait(120) == 0
         finally:
             link.close()
             console.close()

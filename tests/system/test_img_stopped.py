@@ -60,7 +60,7 @@ def test_a_rebase_that_is_stopped_changes_nothing_that_is_seen(overlay, tmp_path
     """Onto a slow server: what was copied already stands in the image, on the backing file it has."""
     ours("create", "-q", "-f", "qcow2", "-b", tmp_path / "view", "-F", "raw", tmp_path / "empty")
     server = subprocess.Popen(["nbdkit", "-f", "-U", tmp_path / "socket", "--filter=delay", "file", tmp_path / "base",
-                               "rdelay=100ms"])
+                               "rdelay=300ms"])
     try:
         wait_for("the server listens", (tmp_path / "socket").exists)
         before = (tmp_path / "empty").stat().st_size
@@ -180,7 +180,7 @@ def test_a_terminal_sees_a_bar_with_rate_and_time_left(tmp_path):
         except OSError:  # the other end is closed
             break
     os.close(screen)
-    assert child.wait(60) == 0
+    assert child.wait(120) == 0
     child.stderr.close()
     drawn = re.findall(r"\r    \((\d+\.\d\d)/100%\) \[(#*)(\.*)\] [0-9.e+]+ [KMG]?i?B/s, (\d+:\d\d|-:--) left ", said.decode())
     assert len(drawn) > 3 and drawn[-1][0] == "100.00" and drawn[-1][1] == "#" * 30

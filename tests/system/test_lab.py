@@ -187,7 +187,7 @@ class FakeQemu:
 
     def __init__(self, reader):
         self._link = socket.socket(socket.AF_UNIX)
-        self._link.settimeout(60)
+        self._link.settimeout(120)
         self._link.connect(reader.path)
         self._heard = b""
 

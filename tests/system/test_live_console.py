@@ -70,7 +70,7 @@ def test_a_console_that_is_killed_puts_the_terminal_back(daemon, signum):
                                env=ENVIRONMENT)
     wait_for("the terminal is raw", lambda: termios.tcgetattr(terminal) != before)
     process.send_signal(signum)
-    assert process.wait(60) == -signum
+    assert process.wait(120) == -signum
     assert termios.tcgetattr(terminal) == before
     os.close(terminal)
     os.close(seen)
@@ -98,10 +98,10 @@ def test_a_console_without_input_shows_the_guest_for_as_long_as_somebody_looks(d
         seen = b""
         while b"beat " not in seen:
             part = os.read(process.stdout.fileno(), 4096)
-            assert part, (seen, process.communicate(timeout=60))
+            assert part, (seen, process.communicate(timeout=120))
             seen += part
         process.stdout.close()
-        assert process.wait(60) == 1 and b"Broken pipe" in process.stderr.read()
+        assert process.wait(120) == 1 and b"Broken pipe" in process.stderr.read()
     finally:
         process.kill()
         process.wait()

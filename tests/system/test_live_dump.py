@@ -1,5 +1,4 @@
 """Dumps of a running guest's memory (virsh dump), through stock clients."""
-import pathlib
 import struct
 import subprocess
 import threading
@@ -7,7 +6,7 @@ import threading
 import libvirt
 import pytest
 
-from live import hold, linux, read_until, start, state, wait_state
+from live import helper_of, hold, linux, read_until, start, state, wait_state
 from waiting import wait_for
 
 MEMORY_MIB = 256
@@ -77,18 +76,6 @@ def test_the_whole_state_as_a_migration_sends_it(daemon):
     assert file.open("rb").read(4) == b"QEVM"
     wait_state(daemon, "g", "running (unpaused)")
     file.unlink()
-
-
-def helper_of(daemon):
-    """The process that writes the dump; None: there is none."""
-    children = pathlib.Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
-    for pid in children:
-        try:
-            if b"drover-save" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
-        except OSError:
-            pass
-    return None
 
 
 def stopped_dump(daemon, file, options):

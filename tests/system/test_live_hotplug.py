@@ -130,7 +130,7 @@ def test_a_device_that_goes_while_no_daemon_looks(daemon, dom, tmp_path):
     daemon.process.wait()
     with socket.socket(socket.AF_UNIX) as monitor:
         monitor.connect(str(next((daemon.base / "run" / "guests").glob("*/monitor"))))
-        monitor.settimeout(60)
+        monitor.settimeout(120)
         monitor.sendall(b'{"execute":"qmp_capabilities"}{"execute":"cont"}')
         said = b""
         while b"DEVICE_DELETED" not in said:

@@ -8,7 +8,7 @@ import time
 import libvirt
 import pytest
 
-from live import hold, linux, start, state, wait_state
+from live import helper_of, hold, linux, start, state, wait_state
 from slow_monitor import RefusingMonitor
 from waiting import wait_for
 
@@ -143,12 +143,6 @@ def test_a_full_disk_leaves_the_guest_running_and_no_file(daemon, guest, tmp_pat
     finally:
         subprocess.run(["umount", small], check=True)
     wait_state(daemon, guest, "running (save canceled)")
-
-
-def helper_of(daemon):
-    """The drover-save that this daemon runs."""
-    children = subprocess.run(["pgrep", "-P", str(daemon.process.pid), "drover-save"], capture_output=True, text=True)
-    return next(map(int, children.stdout.split()), None)
 
 
 def hold_a_save(daemon, guest, image):

@@ -21,7 +21,7 @@ ANNOUNCED = re.compile(r"it stops now for at most about (\d+) ms")
 def qemu_has(pair, move, parameter):
     """What QEMU was told for this move, which it keeps when the move is given up."""
     pair.a.virsh("domjobabort", "g")
-    assert move.wait(60) != 0
+    assert move.wait(120) != 0
     wait_for("the move is over", lambda: "None" in pair.a.virsh("domjobinfo", "g"))
     said = pair.a.virsh("qemu-monitor-command", "g", '{"execute":"query-migrate-parameters"}')
     return json.loads(said)["return"][parameter]
@@ -38,7 +38,7 @@ def test_a_guest_that_cannot_converge_is_stopped_for_the_pause_that_was_announce
     """MIG-05, CON-42, CON-72: where it was asked for."""
     pair = hosts(lab, "auto")
     with running(pair, **WRITES) as pulse:
-        pair.a.virsh("migrate", "--live", "--bandwidth", "16", "g", TO_B, timeout=60)
+        pair.a.virsh("migrate", "--live", "--bandwidth", "16", "g", TO_B, timeout=120)
         check_moved(pair, pulse)
         log = pair.daemon_a.log.read_text()
         announced = int(re.search(r"it stops now for at most about (\d+) ms", log)[1])
@@ -75,7 +75,7 @@ def test_a_guest_that_has_to_be_slowed_much_is_warned_of(lab):
     """From two looks at its writes, in the first pass: so much that QEMU begins with that, and that other ways are named."""
     pair = hosts(lab, "report")
     with running(pair, **{**WRITES, "touch_mib": 48}) as pulse:
-        move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--auto-converge", "--bandwidth", "4", "g", TO_B])
+        move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--auto-converge", "--bandwidth", "2", "g", TO_B])
         slowed = re.compile(r"has to be slowed by (\d+) percent to be sent: allow post-copy .* or a (longer )?pause")
         percent = int(wait_for("it is told", lambda: slowed.search(pair.daemon_a.log.read_text()), 120)[1])
         assert percent > 60
@@ -94,7 +94,7 @@ def test_what_the_line_has_for_the_rest_widens_the_bound_of_a_copy_that_is_limit
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         assert pair.a.virsh("migrate-getmaxdowntime", "g").strip() == "10"
         assert qemu_has(pair, move, "downtime-limit") == 100
-        pair.a.virsh("migrate", "--live", "g", TO_B, timeout=90)
+        pair.a.virsh("migrate", "--live", "g", TO_B, timeout=120)
         check_moved(pair, pulse)
 
 
@@ -110,7 +110,7 @@ def test_a_guest_that_cannot_converge_is_reported(lab):
         assert re.search(r"pass \d+ leaves \d+ MiB, which take \d+ ms", pair.daemon_a.log.read_text())
         assert state_of(pair.a, "g") == "running"
         pair.a.virsh("migrate-setmaxdowntime", "g", "100000")
-        assert move.wait(60) == 0
+        assert move.wait(120) == 0
         check_moved(pair, pulse)
 
 

@@ -40,7 +40,7 @@ def lives_at_home(pair, pulse):
 def test_the_client_is_killed(pair, options):
     with moving(pair, *options) as (pulse, move):
         move.kill()
-        move.wait(60)
+        move.wait(120)
         if options:  # MIG-34: the source goes on by itself
             pair.a.virsh("migrate-setspeed", "g", "0")
             wait_for("the guest arrives", lambda: guests_of(pair.b) == ["g"] and guests_of(pair.a) == [], 60)
@@ -55,7 +55,7 @@ def test_the_client_is_killed(pair, options):
 def test_the_destinations_qemu_is_killed(pair, options):
     with moving(pair, *options) as (pulse, move):
         pair.b.kill("qemu-system-x86_64")
-        assert move.wait(60) != 0
+        assert move.wait(120) != 0
         lives_at_home(pair, pulse)
 
 
@@ -65,7 +65,7 @@ def test_the_sources_qemu_is_killed(pair, options):
     """Nothing can save the guest then; but nothing of it stays behind either."""
     with moving(pair, *options) as (_, move):
         pair.a.kill("qemu-system-x86_64")
-        assert move.wait(60) != 0
+        assert move.wait(120) != 0
         wait_for("both are rid of it", lambda: guests_of(pair.a, "--all") == guests_of(pair.b, "--all") == [])
 
 
@@ -74,7 +74,7 @@ def test_the_sources_qemu_is_killed(pair, options):
 def test_the_sources_daemon_is_killed(pair, options):
     with moving(pair, *options) as (pulse, move):
         pair.a.kill("droverd", signal.SIGKILL)
-        assert move.wait(60) != 0
+        assert move.wait(120) != 0
         pair.daemon_a.start()
         lives_at_home(pair, pulse)
 
@@ -86,7 +86,7 @@ def test_the_destinations_daemon_is_killed(pair):
         pair.b.kill("droverd", signal.SIGKILL)
         with contextlib.suppress(LabError):
             pair.a.virsh("migrate-setspeed", "g", "0")
-        move.wait(60)
+        move.wait(120)
         pair.daemon_b.start()
         wait_for("it runs on one of them", lambda: "running" in states(pair), 60)
         right, line = pulse.verify()

@@ -129,7 +129,7 @@ def test_no_change_of_a_guest_meanwhile(pair):
     card = "<interface type='user'><mac address='52:54:00:00:00:02'/><model type='virtio'/></interface>"
     for host in (pair.a, pair.b):
         host.write_file("/root/card.xml", card)
-    with running(pair, verb="define") as pulse:
+    with running(pair, verb="define", touch_mib=64) as pulse:  # a minute for what is tried meanwhile
         with moving(pair, "--persistent", "--change-protection"):
             for words in (["attach-device", "g", "/root/card.xml", "--live"], ["attach-device", "g", "/root/card.xml", "--config"],
                           ["define", "/root/g.xml"], ["undefine", "g"]):

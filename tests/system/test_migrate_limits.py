@@ -30,7 +30,7 @@ def on_its_way(pair, name, uri="qemu:///system", *options):
     wait_for(f"{name} moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", name), 60)
     yield
     pair.a.virsh("domjobabort", name)
-    move.wait(60)
+    move.wait(120)
 
 
 def too_many(pair, bound_by):
@@ -130,4 +130,4 @@ def test_an_sshd_that_drops_connections_is_named(pair):
     silent.communicate()
     wait_for("it takes connections again", lambda: pair.a.run(words, check=False).returncode == 0, 60)
     sshd.terminate()
-    sshd.wait(60)
+    sshd.wait(120)

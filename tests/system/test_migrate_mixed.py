@@ -71,7 +71,7 @@ def test_a_mixed_move_that_is_aborted_leaves_the_guest_at_home(mixed, source, ta
                             stderr=-1)
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         pair.a.virsh("domjobabort", "g")
-        assert move.wait(60) != 0
+        assert move.wait(120) != 0
         move.stderr.close()
         assert state_of(pair.a, "g") == "running"
         wait_for("the other is rid of it", lambda: guests_of(pair.b, "--all") == [])

@@ -3,7 +3,7 @@ import re
 import time
 
 import pytest
-from packets import dhcp, send
+from packets import dhcp, ruleset as rules, send
 from test_migrate_options import moving
 from test_migrate_refusals import TO_B, check_moved, guests_of, running, state_of
 from waiting import wait_for
@@ -36,8 +36,8 @@ def bindings(host):
 
 def in_force(host):
     """Bindings that the kernel's rules name too."""
-    rules = host.run(["nft", "list", "ruleset"]).stdout
-    return [device for device, _ in bindings(host) if f'"{device}"' in rules]
+    text = rules(host)
+    return [device for device, _ in bindings(host) if f'"{device}"' in text]
 
 
 @pytest.mark.limit(240)
@@ -93,7 +93,7 @@ def test_the_filter_of_an_interface_moves_along(pair):
     for host in (pair.a, pair.b):
         host.ip("link add t0 type bridge", "link set t0 up")
     define_filter(pair.a)
-    with running(pair, devices=CARD) as pulse:
+    with running(pair, devices=CARD, touch_mib=64) as pulse:
         here = in_force(pair.a)
         assert [name for _, name in bindings(pair.a)] == ["still"] and len(here) == 1
         with pytest.raises(LabError, match="error: .*'still'"):
@@ -105,7 +105,7 @@ def test_the_filter_of_an_interface_moves_along(pair):
             assert len(in_force(pair.b)) == 1, "before the guest runs there"
             assert in_force(pair.a) == here, "for as long as it runs here"
         check_moved(pair, pulse)
-        wait_for("a is rid of it", lambda: bindings(pair.a) == [] and here[0] not in pair.a.run(["nft", "list", "ruleset"]).stdout)
+        wait_for("a is rid of it", lambda: bindings(pair.a) == [] and here[0] not in rules(pair.a))
         assert len(in_force(pair.b)) == 1
 
 
@@ -124,10 +124,6 @@ def make_wires(pair):
     for host in (pair.a, pair.b):
         host.ip("link add t0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set t0 up")
     pair.a.ip("link add p1 type veth peer name g1", "link set p1 master t0 up", "link set g1 up")
-
-
-def rules(host):
-    return host.run(["nft", "list", "ruleset"]).stdout
 
 
 def lease(host, address):
@@ -154,7 +150,7 @@ def test_an_address_that_is_learned_while_the_memory_moves_is_kept(pair, options
 def test_an_address_that_a_filter_learned_moves_along(pair):
     """NET-37: a guest that has its address from DHCP is not cut off on the host that it moves to, which never saw the lease."""
     make_wires(pair)
-    with running(pair, devices=LEASED) as pulse:
+    with running(pair, devices=LEASED, touch_mib=64) as pulse:
         assert "10.9.0.5" not in rules(pair.a)
         lease(pair.a, "10.9.0.5")
         with moving(pair):

@@ -22,7 +22,7 @@ def moving(pair, *options):
     yield
     with contextlib.suppress(LabError):
         pair.a.virsh("migrate-setspeed", "g", "0")
-    assert move.wait(90) == 0, move.stderr.read()
+    assert move.wait(120) == 0, move.stderr.read()
     move.stderr.close()
 
 
@@ -72,11 +72,11 @@ def test_memory_is_sent_without_a_copy_of_it(pair):
     drover = [PROGRAMS / "drover", "-c", "qemu:///system", "migrate", "--live", "--parallel", "--zerocopy", "g", TO_B]
     with running(pair, **WRITES) as pulse:
         if capabilities >> CAP_SYS_RESOURCE & 1:
-            pair.a.run(drover, timeout=90)
+            pair.a.run(drover, timeout=120)
             check_moved(pair, pulse)
         else:
             with pytest.raises(LabError, match="QEMU of guest 'g' may not lock its memory, as --zerocopy needs it"):
-                pair.a.run(drover, timeout=90)
+                pair.a.run(drover, timeout=120)
             assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
 
 
@@ -90,6 +90,7 @@ def test_pages_that_are_sent_again_are_compressed(pair):
             pair.a.virsh("migrate-compcache", "g", "--size", "12345")
         with moving(pair, "--compressed"):
             pair.a.virsh("migrate-compcache", "g", "--size", str(32 << 20))
+            pair.a.virsh("migrate-setmaxdowntime", "g", "1")  # however little a guest of a busy machine writes, it never fits
             pair.a.virsh("migrate-setspeed", "g", "24")
             wait_for("a page is sent again", lambda: job(pair).get("Compression cache", "").startswith("32.000 MiB")
                      and int(job(pair).get("Compression cache misses", "0")), 60)

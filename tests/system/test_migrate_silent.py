@@ -8,12 +8,12 @@ from test_migrate_handover import deaf, runs_on_b_alone
 from test_migrate_refusals import guests_of, state_of
 from waiting import wait_for
 
-QUICK = {"listen_tcp": 1, "auth_tcp": "none", "keepalive_interval": 1, "keepalive_count": 2}
+QUICK = {"listen_tcp": 1, "auth_tcp": "none", "keepalive_interval": 1, "keepalive_count": 5}
 
 
 @pytest.fixture
 def quick(lab):
-    """Two hosts whose daemons give up a silent peer after three seconds."""
+    """Two hosts whose daemons give up a silent peer after six seconds, which a busy machine does not make it be silent."""
     hosts = [lab.host(name, kvm=True) for name in ("a", "b")]
     daemons = [host.droverd(QUICK) for host in hosts]
     yield types.SimpleNamespace(lab=lab, a=hosts[0], b=hosts[1], daemon_a=daemons[0], daemon_b=daemons[1])
@@ -27,8 +27,8 @@ def test_a_daemon_that_is_gone_while_memory_moves(quick):
     """Its QEMU would take all of the memory, but nobody could say then whether the guest runs there."""
     with moving(quick, "--p2p") as (pulse, move):
         quick.b.kill("droverd")
-        assert move.wait(60) != 0
-        assert "for 3000 ms nobody was there to take the guest over" in quick.daemon_a.log.read_text()
+        assert move.wait(120) != 0
+        assert "for 6000 ms nobody was there to take the guest over" in quick.daemon_a.log.read_text()
         assert state_of(quick.a, "g") == "running"
         quick.daemon_b.start()
         lives_at_home(quick, pulse)
@@ -40,9 +40,9 @@ def test_a_daemon_that_is_silent_when_all_was_sent(quick):
     with moving(quick, "--p2p") as (pulse, move):
         with deaf(quick.b):
             quick.a.virsh("migrate-setspeed", "g", "0")
-            assert move.wait(90) != 0
+            assert move.wait(120) != 0
             said = quick.daemon_a.log.read_text()
-            assert "does not say whether it runs it (it gave no answer for 3000 ms); it stays paused here, and the other" in said
+            assert "does not say whether it runs it (it gave no answer for 6000 ms); it stays paused here, and the other" in said
             assert state_of(quick.a, "g") == "paused"
         wait_for("a hears that it runs there", lambda: guests_of(quick.a, "--all") == [], 90)
         runs_on_b_alone(quick, pulse)

@@ -23,7 +23,7 @@ def stop_cleanly(daemon):
 def test_the_sources_daemon_is_stopped(pair, options):
     with moving(pair, *options) as (pulse, move):
         stop_cleanly(pair.daemon_a)
-        assert move.wait(60) != 0
+        assert move.wait(120) != 0
         pair.daemon_a.start()
         lives_at_home(pair, pulse)
 
@@ -37,7 +37,7 @@ def test_the_destinations_daemon_is_stopped(pair, options):
         with contextlib.suppress(LabError):
             pair.a.virsh("migrate-setspeed", "g", "0")
         pair.daemon_b.start()
-        move.wait(60)
+        move.wait(120)
 
         def settled():
             found = states(pair)

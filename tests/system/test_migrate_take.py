@@ -140,7 +140,7 @@ def test_a_peer_to_peer_move_whose_source_host_dies_at_its_end(pair):
         pair.a.kill("droverd", signal.SIGSTOP)
         wait_for("it has arrived", lambda: has_arrived(pair), 60)
         end_host_a(pair)
-        assert move.wait(60) != 0
+        assert move.wait(120) != 0
         move.stderr.close()
         wait_at_b(pair)
         take_by_hand(pair)

@@ -21,7 +21,7 @@ def refused(pair, answer, why):
 def moves_after_all(pair, pulse):
     wait_for("the move is over", lambda: "None" in pair.a.virsh("domjobinfo", "g"))
     assert state_of(pair.a, "g") == "running"
-    pair.a.virsh("migrate", "--live", "g", TO_B, timeout=60)
+    pair.a.virsh("migrate", "--live", "g", TO_B, timeout=120)
     check_moved(pair, pulse)
 
 

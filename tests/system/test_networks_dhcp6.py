@@ -64,7 +64,8 @@ def test_a_guest_gets_an_address_of_ipv6(hosts):
     a, g = hosts
     with asking(g, "any") as address:
         assert re.fullmatch("fd66::1[0-9a-f]{2}", address)
-        assert re.search(rf"{MACS['any']} +ipv6 +{address}/64", a.virsh("net-dhcp-leases", "six"))
+        # dnsmasq notes a lease of IPv6 after it has told the client
+        wait_for("the lease", lambda: re.search(rf"{MACS['any']} +ipv6 +{address}/64", a.virsh("net-dhcp-leases", "six")))
         # the network says that it is its own link, so the guest reaches it
         wait_for("the network's host", lambda: g.run(["busybox", "ping", "-6", "-c", "1", "-W", "2", "fd66::1"], check=False).returncode == 0)
     with asking(g, "fixed") as address:

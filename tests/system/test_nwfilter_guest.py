@@ -4,6 +4,7 @@ import re
 import signal
 
 import pytest
+from packets import ruleset as rules
 from test_networks_guest import Console
 from waiting import wait_for
 
@@ -42,10 +43,6 @@ def host():
 
 def bindings(host):
     return re.findall(r"^ *(\S+) +(\S+)", host.virsh("nwfilter-binding-list"), re.M)
-
-
-def rules(host):
-    return host.run(["nft", "list", "ruleset"]).stdout
 
 
 def try_card(host, xml):

@@ -29,7 +29,7 @@ def fixture_host():
         host.write_file("/run/mount.sh", SLOW, 0o755)
         host.write_file("/root/n.xml", POOL)
         host.run(["mount", "--bind", "/run/mount.sh", "/usr/bin/mount"])
-        host.daemon = host.droverd({"storage_timeout": 2})
+        host.daemon = host.droverd({"storage_timeout": 8})
         yield host
         if host.daemon.running:
             assert host.daemon.stop() == 0, host.daemon.tail()
@@ -44,7 +44,7 @@ def fixture_killed(host, request):
     client = host.popen([*VIRSH, *request.param.split()])
     wait_for("mount to be run", lambda: host.path("/run/mounts").exists())
     host.daemon.stop(signal.SIGKILL)
-    assert client.wait(60) != 0
+    assert client.wait(120) != 0
     host.daemon.start()
     yield host
     for words in (["pool-destroy", "n"], ["pool-undefine", "n"]):
@@ -99,4 +99,4 @@ def test_what_is_stopped_before_mount_has_ended_is_not_mounted_later(killed):
     wait_for("the end to be asked for", lambda: names(killed) == [])
     assert end.poll() is None
     killed.write_file("/run/go", "yes")
-    assert end.wait(60) == 0 and mounts(killed) == []
+    assert end.wait(120) == 0 and mounts(killed) == []

@@ -27,7 +27,7 @@ def schema():
                 answer = json.loads(stream.readline())
             stream.write('{"execute": "quit"}\n')
             stream.flush()
-            qemu.wait(60)
+            qemu.wait(120)
     return {entry["name"]: entry for entry in answer["return"]}
 
 

@@ -73,7 +73,7 @@ def named(programs, work):
     wait_for("the helper to stand still", lambda: state_of_process(helper) == "T")
     yield
     os.kill(helper, signal.SIGCONT)
-    working.join(60)
+    working.join(120)
     assert not working.is_alive() and not failures
 
 
