@@ -4,8 +4,8 @@
  * Threads, the calling one among them, take pieces in order; what is zeros in
  * both is not read. The lowest difference found is the one reported, so the
  * answer does not depend on who came first. Progress is told by whoever takes
- * a piece, one at a time. Where both stand in files of this host as they are,
- * nothing is copied.
+ * a piece, one at a time. Where both stand in files of this host as they are
+ * and it costs less, nothing is copied.
  */
 #include "img/compare.h"
 
@@ -24,6 +24,14 @@ enum {
         MOST_THREADS = 4,
 };
 
+/* What a thread is at. */
+typedef struct Piece {
+        uint8_t *buffer;  /* 2 * BIT */
+        uint64_t differs; /* UINT64_MAX: not so far */
+        bool look;        /* rather than read */
+        uint64_t seen;    /* bytes looked at or read, of both images */
+} Piece;
+
 typedef struct Work {
         Image *a, *b;
         uint64_t length;
@@ -32,6 +40,7 @@ typedef struct Work {
         uint64_t differs_at; /* UINT64_MAX: nowhere so far */
         bool stop;
         Error failure;
+        ViewTrial trial;
         ImageProgress progress; /* called with the lock, by whoever takes a piece */
         void *progress_arg;
 } Work;
@@ -104,24 +113,24 @@ static int compare_bits(Work *w, uint64_t at, size_t n, bool zero_a, bool zero_b
         return 0;
 }
 
-static int compare_extent(Work *w, uint64_t at, uint64_t n, bool zero_a, bool zero_b, uint8_t *buffer,
-                          uint64_t *differs, Error *err)
+static int compare_extent(Work *w, uint64_t at, uint64_t n, bool zero_a, bool zero_b, Piece *piece, Error *err)
 {
         size_t found;
 
         if (zero_a && zero_b)
                 return 0;
-        if (!compare_views(w, at, (size_t)n, zero_a, zero_b, &found) &&
-            compare_bits(w, at, (size_t)n, zero_a, zero_b, buffer, &found, err) < 0)
+        if (!(piece->look && compare_views(w, at, (size_t)n, zero_a, zero_b, &found)) &&
+            compare_bits(w, at, (size_t)n, zero_a, zero_b, piece->buffer, &found, err) < 0)
                 return -1;
+        piece->seen += zero_a || zero_b ? n : 2 * n;
         if (found < n)
-                *differs = at + found;
+                piece->differs = at + found;
         return 0;
 }
 
-static int compare_piece(Work *w, uint64_t at, uint64_t end, uint8_t *buffer, uint64_t *differs, Error *err)
+static int compare_piece(Work *w, uint64_t at, uint64_t end, Piece *piece, Error *err)
 {
-        while (at < end && *differs == UINT64_MAX) {
+        while (at < end && piece->differs == UINT64_MAX) {
                 ImageExtent a, b;
                 uint64_t n;
 
@@ -129,7 +138,7 @@ static int compare_piece(Work *w, uint64_t at, uint64_t end, uint8_t *buffer, ui
                     image_map_chain(w->b, NULL, at, end - at, &b, err) < 0)
                         return -1;
                 n = MIN(MIN(a.length, b.length), end - at);
-                if (compare_extent(w, at, n, a.zero, b.zero, buffer, differs, err) < 0)
+                if (compare_extent(w, at, n, a.zero, b.zero, piece, err) < 0)
                         return -1;
                 at += n;
         }
@@ -149,20 +158,24 @@ static bool goes_on(Work *w)
 static void *compare_thread(void *arg)
 {
         Work *w = arg;
-        uint8_t *buffer = image_buffer_try(2 * BIT);
+        Piece piece = { .buffer = image_buffer_try(2 * BIT) };
         AUTO(Error) err = { 0 };
 
         pthread_mutex_lock(&w->lock);
         while (goes_on(w)) {
-                uint64_t at = w->next, differs = UINT64_MAX;
+                uint64_t at = w->next, began = view_clock_ns();
                 int r;
 
                 w->next += PIECE;
+                piece.look = view_trial_next(&w->trial);
+                piece.differs = UINT64_MAX;
+                piece.seen = 0;
                 pthread_mutex_unlock(&w->lock);
-                r = buffer ? compare_piece(w, at, MIN(at + PIECE, w->length), buffer, &differs, &err)
-                           : err_set(&err, ERR_NO_MEMORY, "no memory to compare");
+                r = piece.buffer ? compare_piece(w, at, MIN(at + PIECE, w->length), &piece, &err)
+                                 : err_set(&err, ERR_NO_MEMORY, "no memory to compare");
                 pthread_mutex_lock(&w->lock);
-                w->differs_at = MIN(w->differs_at, differs);
+                view_trial_tell(&w->trial, piece.look, piece.seen, view_clock_ns() - began);
+                w->differs_at = MIN(w->differs_at, piece.differs);
                 if (r < 0) {
                         w->stop = true;
                         if (!err_is_set(&w->failure))
@@ -170,13 +183,13 @@ static void *compare_thread(void *arg)
                 }
         }
         pthread_mutex_unlock(&w->lock);
-        free(buffer);
+        free(piece.buffer);
         return NULL;
 }
 
 int image_compare(Image *a, Image *b, uint64_t length, ImageProgress progress, void *arg, Comparison *ret, Error *err)
 {
-        Work work = { .a = a, .b = b, .length = length, .differs_at = UINT64_MAX };
+        Work work = { .a = a, .b = b, .length = length, .differs_at = UINT64_MAX, .trial.warm_up = MOST_THREADS };
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         pthread_t threads[MOST_THREADS];
         unsigned started = 0;

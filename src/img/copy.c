@@ -25,6 +25,8 @@ enum {
         SALVAGE_SIZE = 512,
         ZERO_STEP = 4096,
         VIEWED_FROM = 64 << 10, /* what is less is read sooner than mapped */
+        FOLIO_MOST = 2 << 20,   /* what the page cache lets go at once, whole or not at all */
+        FORGET_SIZE = 2 * FOLIO_MOST,
         SPARE_SLOTS = 3, /* besides two for each thread: what is read ahead while a thread waits for its turn */
 };
 
@@ -33,7 +35,9 @@ typedef struct Slot {
         uint64_t start;
         size_t length;
         uint8_t *data;                             /* PIECE_SIZE; NULL until something is read */
-        ImageView view;                            /* instead, where the source can be looked at */
+        ImageView view;                            /* instead, where the source is looked at */
+        ImagePlace place;                          /* what is to be forgotten when it is stored */
+        uint64_t cost_ns;                          /* processor time taken so far */
         uint8_t *packed;                           /* the same, cluster by cluster */
         uint32_t *lengths;                         /* of each packed cluster; 0: store as it is; UINT32_MAX: zeros */
         uint32_t runs[PIECE_SIZE / ZERO_STEP + 2]; /* without compression, as zero_runs() has them */
@@ -50,8 +54,10 @@ typedef struct Copy {
         size_t n_slots;
         size_t head, next, tail; /* counters: filled, given to workers, stored */
         bool stopping, waiting;  /* waiting: the calling thread sleeps until a slot is ready */
-        uint64_t stored_to;      /* where the slot stored last ended */
-        uint64_t known_at;       /* where in what is copied the extent that was mapped last begins */
+        ViewTrial trial;
+        ImagePlace gone;    /* stored and given up by its slot, and not forgotten yet */
+        uint64_t stored_to; /* where the slot stored last ended */
+        uint64_t known_at;  /* where in what is copied the extent that was mapped last begins */
         ImageExtent known;
         uint64_t zeros_at, zeros; /* read as zeros and not stored yet: they may go on in the next slot */
         bool zeros_join;          /* a hole of the source came before them */
@@ -112,12 +118,39 @@ static const uint8_t *bytes_of(const Slot *slot)
         return slot->view.data ?: slot->data;
 }
 
-static void end_view(const Copy *copy, Slot *slot)
+/*
+ * With the lock: this place is not wanted any more. Returns what to forget now: long runs, as of a large folio the page cache
+ * lets go all or nothing.
+ */
+static ImagePlace give_up(Copy *copy, const ImagePlace *place)
 {
-        if (copy->options->forget)
-                image_view_forget(&slot->view);
-        else
-                image_view_done(&slot->view);
+        ImagePlace *gone = &copy->gone, now = { 0 };
+        uint64_t end = gone->at + gone->length;
+
+        if (place->length && place->fd == gone->fd && place->at == end) {
+                gone->length += place->length;
+                end = round_down(end + place->length, FOLIO_MOST);
+                if (end >= gone->at + FORGET_SIZE) {
+                        now = (ImagePlace){ .fd = gone->fd, .at = gone->at, .length = end - gone->at };
+                        gone->at += now.length;
+                        gone->length -= now.length;
+                }
+        } else if (place->length) {
+                now = *gone;
+                *gone = *place;
+        }
+        return now;
+}
+
+/* What the slot holds: read, or looked at where that is cheaper. */
+static int fetch(Copy *copy, Slot *slot, bool look)
+{
+        const CopyOptions *o = copy->options;
+
+        if (look && slot->length >= VIEWED_FROM &&
+            image_view(copy->from, o->from + slot->start, slot->length, &slot->view))
+                return 0;
+        return read_slot(copy, slot, &slot->failure);
 }
 
 /* With the lock, which is given back for the time of the work: fill the next slot that waits. */
@@ -125,17 +158,24 @@ static void fill_slot(Copy *copy)
 {
         Slot *slot = &copy->slots[copy->next++ % copy->n_slots];
         const CopyOptions *o = copy->options;
-        int r = 0;
+        bool look = o->look && view_trial_next(&copy->trial);
+        ImagePlace gone = give_up(copy, &slot->place);
+        uint64_t began;
+        int r;
 
         pthread_mutex_unlock(&copy->lock);
-        end_view(copy, slot); /* what stood here before was stored */
-        if (!o->look || slot->length < VIEWED_FROM ||
-            !image_view(copy->from, o->from + slot->start, slot->length, &slot->view))
-                r = read_slot(copy, slot, &slot->failure);
+        image_view_done(&slot->view); /* what stood here before was stored */
+        image_place_forget(&gone);
+        began = o->look ? view_clock_ns() : 0;
+        slot->place = (ImagePlace){ 0 };
+        if (o->forget)
+                image_place(copy->from, o->from + slot->start, slot->length, &slot->place);
+        r = fetch(copy, slot, look);
         if (r == 0 && o->compress)
                 pack_clusters(copy, slot);
         else if (r == 0 && o->sparse)
                 zero_runs(bytes_of(slot), slot->length, ZERO_STEP, MAX(o->sparse, (size_t)ZERO_STEP), slot->runs);
+        slot->cost_ns = o->look ? view_clock_ns() - began : 0;
         pthread_mutex_lock(&copy->lock);
         slot->ready = true;
         if (copy->waiting)
@@ -236,9 +276,15 @@ static int store_packed(Copy *copy, const Slot *slot, Error *err)
 
 static int store(Copy *copy, Slot *slot, Error *err)
 {
+        uint64_t began = copy->options->look ? view_clock_ns() : 0;
+        int r;
+
         if (err_is_set(&slot->failure))
                 return err_move(err, &slot->failure);
-        return copy->options->compress ? store_packed(copy, slot, err) : store_plain(copy, slot, err);
+        r = copy->options->compress ? store_packed(copy, slot, err) : store_plain(copy, slot, err);
+        if (copy->options->look)
+                slot->cost_ns += view_clock_ns() - began;
+        return r;
 }
 
 static void keep_to_rate(const Copy *copy, uint64_t done)
@@ -277,6 +323,11 @@ static int store_next(Copy *copy, Error *err)
         keep_to_rate(copy, slot->start + slot->length);
         if (o->progress && o->progress(o->progress_arg, slot->start + slot->length, o->length, err) < 0)
                 return -1;
+        if (o->look) {
+                pthread_mutex_lock(&copy->lock);
+                view_trial_tell(&copy->trial, slot->view.data != NULL, slot->length, slot->cost_ns);
+                pthread_mutex_unlock(&copy->lock);
+        }
         copy->tail++;
         return 0;
 }
@@ -416,13 +467,19 @@ static int run(Copy *copy, Error *err)
 
 static void slots_free(Copy *copy)
 {
+        /* The oldest first, so that what is to be forgotten comes in its order. */
         for (size_t i = 0; copy->slots && i < copy->n_slots; i++) {
-                free(copy->slots[i].data);
-                end_view(copy, &copy->slots[i]);
-                free(copy->slots[i].packed);
-                free(copy->slots[i].lengths);
-                err_done(&copy->slots[i].failure);
+                Slot *slot = &copy->slots[(copy->next + i) % copy->n_slots];
+                ImagePlace gone = give_up(copy, &slot->place);
+
+                free(slot->data);
+                image_view_done(&slot->view);
+                image_place_forget(&gone);
+                free(slot->packed);
+                free(slot->lengths);
+                err_done(&slot->failure);
         }
+        image_place_forget(&copy->gone);
         free(copy->slots);
 }
 
@@ -431,6 +488,7 @@ static int slots_make(Copy *copy, Error *err)
         bool compress = copy->options->compress;
 
         copy->n_slots = 2 * copy->n_threads + SPARE_SLOTS;
+        copy->trial.warm_up = (unsigned)copy->n_slots;
         copy->slots = mem_new_array(Slot, copy->n_slots);
         for (size_t i = 0; i < copy->n_slots; i++) {
                 Slot *slot = &copy->slots[i];

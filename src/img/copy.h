@@ -18,9 +18,9 @@ typedef struct CopyOptions {
         bool target_is_zero; /* zeros need not be written */
         const Image *until;  /* copy what stands above this image of the source's chain; NULL: everything */
         bool below_only;     /* leave out what the source itself holds: only what its backing images show */
-        bool look;     /* nobody writes to the source meanwhile: where that can be done it is mapped, not read */
-        bool forget;   /* and its data goes after this: what was looked at leaves the page cache */
-        uint64_t rate; /* bytes a second; 0: no limit */
+        bool look;           /* nobody writes to the source meanwhile: where that costs less it is mapped, not read */
+        bool forget;         /* its data goes after this: what was copied leaves the page cache */
+        uint64_t rate;       /* bytes a second; 0: no limit */
         /* Called now and then from the calling thread; -1 with the error set stops the copy. */
         int (*progress)(void *arg, uint64_t done, uint64_t total, Error *err);
         void *progress_arg;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SIZE = 3 << 20, LONGEST = 1 << 20, WRITES = 12, CASES = 12 };
+enum { SIZE = 3 << 20, LONGEST = 1 << 20, WRITES = 12, CASES = 12, LONG_SIZE = 24 << 20 };
 
 typedef struct Place {
         char path[64];
@@ -46,7 +46,7 @@ static void create(const Place *place, ImageFormat format, const ImageCreate *ho
         CHECK_INT(image_create(file, format, how, NULL), 0);
 }
 
-/* Long runs, which are looked at, and short ones, which are read; zeros among both. */
+/* Long runs and short ones; zeros among both. */
 static void change(Image *image, uint8_t *model)
 {
         for (unsigned i = 0; i < WRITES; i++) {
@@ -108,7 +108,7 @@ static void commit_at_random(ImageFormat format, unsigned cluster_size, bool on_
         unlink(above.path);
 }
 
-TEST(what_a_commit_only_looks_at_arrives_whole)
+TEST(what_is_committed_arrives_whole)
 {
         static const unsigned clusters[] = { 512, 65536, 2 << 20 };
 
@@ -117,6 +117,66 @@ TEST(what_a_commit_only_looks_at_arrives_whole)
                 commit_at_random(i % 2 ? IMAGE_FORMAT_QCOW2 : IMAGE_FORMAT_RAW, clusters[i % ARRAY_LEN(clusters)],
                                  i / 2 % 2, i / 4 % 2);
         }
+}
+
+/* So long that both ways of getting at the data are tried: reading it, and looking at it in the page cache. */
+TEST(what_a_commit_only_looks_at_arrives_whole)
+{
+        for (unsigned i = 0; i < 4; i++) {
+                AUTOFREE uint8_t *model = mem_alloc(LONG_SIZE);
+                AUTOFREE uint8_t *is = mem_alloc(LONG_SIZE);
+                Place below = place_new(), above = place_new();
+                AUTO(Image) *over = NULL, *to = NULL;
+                AUTO(Error) err = { 0 };
+
+                model_begin(900 + i);
+                create(&below, IMAGE_FORMAT_RAW, &(ImageCreate){ .size = LONG_SIZE });
+                create(&above, IMAGE_FORMAT_QCOW2, &(ImageCreate){ .size = LONG_SIZE, .backing_file = below.path });
+                over = opened(&above, IMAGE_FORMAT_QCOW2, IMAGE_WRITE);
+                image_set_backing(over, opened(&below, IMAGE_FORMAT_RAW, 0));
+                for (size_t at = 0; at < LONG_SIZE; at += 4096)
+                        memset(model + at, model_dice(4) ? 1 + (int)model_dice(255) : 0, 4096);
+                CHECK_INT(image_write(over, 0, model, LONG_SIZE, NULL), 0);
+                image_skip_flush(over, i % 2);
+                CHECK_INT(image_flush(over, &err), 0);
+                to = opened(&below, IMAGE_FORMAT_RAW, IMAGE_WRITE);
+                CHECK_INT(image_commit(over, image_backing(over), to, 0, NULL, NULL, &err), 0);
+                CHECK_INT(image_read(to, 0, is, LONG_SIZE, NULL), 0);
+                CHECK_MEM(is, model, LONG_SIZE);
+                CHECK_INT(image_make_empty(over, &err), 0);
+                CHECK_INT(image_read(over, 0, is, LONG_SIZE, NULL), 0);
+                CHECK_MEM(is, model, LONG_SIZE);
+                unlink(below.path);
+                unlink(above.path);
+        }
+}
+
+/* What of this many pieces is looked at, when reading and looking cost so much. Every `small`th piece is too small to count. */
+static unsigned looked_at(unsigned pieces, uint64_t reading, uint64_t looking, unsigned small)
+{
+        ViewTrial trial = { .warm_up = 2 };
+        unsigned looked = 0;
+
+        for (unsigned i = 0; i < pieces; i++) {
+                bool look = view_trial_next(&trial);
+
+                looked += look;
+                view_trial_tell(&trial, look, small && i % small == 0 ? 4096 : 1 << 20, look ? looking : reading);
+        }
+        return looked;
+}
+
+TEST(what_costs_less_of_looking_and_reading_is_gone_on_with)
+{
+        enum { TRIED = 3, READ_FIRST = 5 };
+
+        CHECK_INT(looked_at(READ_FIRST, 2, 1, 0), 0);
+        CHECK_INT(looked_at(1000, 100000, 200000, 0), TRIED);
+        CHECK_INT(looked_at(1000, 200000, 100000, 0), 1000 - READ_FIRST);
+        CHECK_INT(looked_at(1000, 100000, 100000, 0), TRIED); /* all the same: read */
+        CHECK_INT(looked_at(1000, 200000, 100000, 1), 0);     /* nothing is known */
+        CHECK(looked_at(1000, 200000, 100000, 2) > 900);
+        CHECK(looked_at(1000, 100000, 200000, 2) <= 2 * TRIED);
 }
 
 TEST(what_is_forgotten_is_read_from_the_disk_again)
@@ -132,16 +192,22 @@ TEST(what_is_forgotten_is_read_from_the_disk_again)
         image = opened(&place, IMAGE_FORMAT_RAW, 0);
         for (unsigned i = 0; i < 4; i++) {
                 uint64_t at = 1000 * i, n = LONGEST - 3 * at;
+                ImagePlace place_of;
                 ImageView view;
 
                 if (i == 2) /* the first two may find that it is on its way */
                         CHECK_INT(image_file_flush(file, &err), 0);
+                CHECK(image_place(image, at, n, &place_of));
+                CHECK_INT(place_of.at, at);
+                CHECK_INT(place_of.length, n);
                 CHECK(image_view(image, at, n, &view));
                 CHECK_MEM(view.data, bytes + at, n);
-                image_view_forget(&view);
+                image_view_done(&view);
                 CHECK(!view.data);
-                image_view_forget(&view);
+                image_place_forget(&place_of);
+                image_view_done(&view);
         }
-        CHECK(!image_view(image, 4096, LONGEST, &(ImageView){ 0 })); /* over the end */
+        CHECK(!image_place(image, 4096, LONGEST, &(ImagePlace){ 0 })); /* over the end */
+        CHECK(!image_view(image, 4096, LONGEST, &(ImageView){ 0 }));
         unlink(place.path);
 }
