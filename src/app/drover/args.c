@@ -46,8 +46,9 @@ static void read_placeholder(ArgDef *def, const char *text, size_t n)
                 def->choices = str_dup_n(brace + 1, (size_t)(text + n - brace) - 2);
                 n = (size_t)(brace - text);
         }
-        def->placeholder = str_dup_n(text, n);
-        def->kind = str_eq(def->placeholder, "NUMBER") ? ARG_NUMBER : ARG_TEXT;
+        def->may_be_empty = n && text[n - 1] == '~';
+        def->placeholder = str_dup_n(text, n - def->may_be_empty);
+        def->kind = str_eq(def->placeholder, "NUMBER") || str_eq(def->placeholder, "SIZE") ? ARG_NUMBER : ARG_TEXT;
 }
 
 /* "--mode MODE", "--mode=MODE", "--a|b" */
@@ -235,19 +236,22 @@ static int take_option(Args *args, const char *const *words, size_t n, size_t *a
         return 0;
 }
 
+/* Every one that is missing, as virsh names them. */
 static int check_needed(const Args *args, Error *err)
 {
+        AUTO(Buf) missing = { 0 };
+
         for (size_t i = 0; i < args->grammar->defs.len; i++) {
                 const ArgDef *def = &args->grammar->defs.items[i];
 
                 if (!def->needed || given(args, def)->len)
                         continue;
-                return err_set(err, ERR_INVALID_ARG,
-                               def->is_positional ? "command '%s' requires <%s> option"
-                                                  : "command '%s' requires --%s option",
-                               args->command, def->name);
+                buf_format(&missing,
+                           def->is_positional && def->kind != ARG_NUMBER ? "%scommand '%s' requires <%s> option"
+                                                                         : "%scommand '%s' requires --%s option",
+                           missing.len ? "\n" : "", args->command, def->name);
         }
-        return 0;
+        return missing.len ? err_set(err, ERR_INVALID_ARG, "%s", buf_text(&missing)) : 0;
 }
 
 static int take_positions(Args *args, const char *const *words, size_t n, Error *err)
@@ -297,6 +301,19 @@ Args *args_parse(const Grammar *grammar, const char *command, const char *const 
         if (take_words(args, words, n, err) < 0)
                 return NULL;
         return TAKE(args);
+}
+
+int args_check_empty(const Args *args, Error *err)
+{
+        for (size_t i = 0; i < args->grammar->defs.len; i++) {
+                const ArgDef *def = &args->grammar->defs.items[i];
+
+                if (def->kind == ARG_TEXT && !def->may_be_empty && given(args, def)->len &&
+                    !*given(args, def)->items[0])
+                        return err_set(err, ERR_INVALID_ARG, "Failed to get option '%s': Option argument is empty",
+                                       def->name);
+        }
+        return 0;
 }
 
 Args *args_free(Args *args)
@@ -425,9 +442,10 @@ int arg_size(const Args *args, const char *name, uint64_t default_factor, uint64
         if (!*digits || str_to_u64(digits, &value) < 0)
                 return err_set(err, ERR_INVALID_ARG,
                                "Scaled numeric value '%s' for <%s> option is malformed or out of range", text, name);
-        if (units_to_bytes(value, text + n, default_factor, UINT64_MAX, ret_bytes, &why) < 0) {
-                err_move(err, &why);
-                return err_prefix(err, "--%s", name);
-        }
+        if (units_to_bytes(value, text + n, default_factor, UINT64_MAX, ret_bytes, &why) < 0)
+                return err_set(err, ERR_INVALID_ARG,
+                               "Scaled numeric value '%s' for <%s> option is malformed or out of range\n"
+                               "invalid argument: %s",
+                               text, name, why.text);
         return 1;
 }

@@ -12,7 +12,8 @@
  *      [--graceful]           a switch
  *      [--mode MODE]          an option with a value, also taken by position when its turn comes
  *      [--xpath=EXPR]         an option whose name must be there
- *      [--level=NUMBER]       ... and whose value is a number
+ *      [--level=NUMBER]       ... and whose value is a number; SIZE: one with a unit
+ *      [--source PATH~]       the value may be empty; elsewhere "" is a variable that nobody set
  *      [--tunnelled|tunneled] two spellings
  *      [--mode MODE{a,b}]     words that completion offers
  *      [WORD]... or WORD...   all that remains
@@ -39,6 +40,7 @@ typedef struct ArgDef {
         char *doc;
         ArgKind kind;
         bool needed;
+        bool may_be_empty;
         bool named_only;    /* never taken by position */
         bool is_positional; /* written without dashes */
 } ArgDef;
@@ -60,6 +62,9 @@ Args *args_free(Args *args);
 DEFINE_AUTO(Args, args_free)
 
 bool args_want_help(const Args *args); /* --help was among them; nothing else was checked */
+
+/* An empty text where there must be none is an error of the command's, as in virsh. */
+int args_check_empty(const Args *args, Error *err);
 
 /* The name is one of the grammar's. Texts belong to args. */
 bool arg_has(const Args *args, const char *name);

@@ -71,10 +71,9 @@ static int guestvcpus(Session *s, const Args *args, Error *err)
         WireDomainGetGuestVcpusRet now;
         bool change = arg_has(args, "enable") || arg_has(args, "disable");
 
-        if (refuse_both(args, "enable", "disable", err) < 0)
+        if (refuse_both(args, "enable", "disable", err) < 0 || need_other(args, "enable", "cpulist", err) < 0 ||
+            need_other(args, "disable", "cpulist", err) < 0)
                 return -1;
-        if (change && !set.cpumap)
-                return err_set(err, ERR_INVALID_ARG, "options --enable and --disable require option --cpulist");
         if (!change && set.cpumap)
                 return err_set(err, ERR_INVALID_ARG,
                                "One of options --enable or --disable is required by option --cpulist");
@@ -243,7 +242,8 @@ static int set_user_sshkeys(Session *s, const Args *args, Error *err)
         AUTOFREE char *text = NULL;
         AUTO_STRLIST lines = NULL;
 
-        if (refuse_both(args, "reset", "remove", err) < 0 || find_domain(s, args, &call.dom, err) < 0)
+        if (refuse_both(args, "reset", "remove", err) < 0 || need_other(args, "remove", "file", err) < 0 ||
+            find_domain(s, args, &call.dom, err) < 0)
                 return -1;
         if (!arg_has(args, "file") && !arg_has(args, "reset"))
                 return err_set(err, ERR_INVALID_ARG, "Option --file is required");

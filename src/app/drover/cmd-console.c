@@ -207,7 +207,9 @@ static int send_process_signal(Session *s, const Args *args, Error *err)
         const char *plain = str_starts(name, "sig_") ? name + 4 : strncasecmp(name, "sig", 3) == 0 ? name + 3 : name;
 
         if (str_to_i64(arg_text(args, "pid"), &call.pid_value) < 0)
-                return err_set(err, ERR_INVALID_ARG, "malformed PID value: %s", arg_text(args, "pid"));
+                return err_set(err, ERR_INVALID_ARG,
+                               "Numeric value '%s' for <pid> option is malformed or out of range",
+                               arg_text(args, "pid"));
         if (str_to_u32(name, &call.signum) < 0) {
                 while (call.signum < ARRAY_LEN(names) && strcasecmp(names[call.signum], plain) != 0)
                         call.signum++;
@@ -270,7 +272,7 @@ static char *display_uri(Session *s, Xml *xml, XmlNode *graphics, bool password,
                 buf_format(&uri, ":%s@", secret);
         buf_put_text(&uri, host);
         if (number)
-                buf_format(&uri, ":%u", str_eq(type, "vnc") ? number - 5900 : number);
+                buf_format(&uri, ":%d", (int)number - (str_eq(type, "vnc") ? 5900 : 0));
         if (tls_port)
                 buf_format(&uri, "?tls-port=%s", tls_port);
         if (secret && str_eq(type, "spice"))
@@ -296,9 +298,9 @@ static Xml *running_xml(Session *s, const Args *args, uint32_t flags, Error *err
 
 static int domdisplay(Session *s, const Args *args, Error *err)
 {
-        bool password = arg_has(args, "include-password");
+        bool alone = refuse_both(args, "all", "type", err) == 0, password = arg_has(args, "include-password");
         const char *only = arg_text(args, "type");
-        AUTO(Xml) *xml = running_xml(s, args, password ? VIR_DOMAIN_XML_SECURE : 0, err);
+        AUTO(Xml) *xml = alone ? running_xml(s, args, password ? VIR_DOMAIN_XML_SECURE : 0, err) : NULL;
         XmlNode *nodes[MOST_DISPLAYS];
         size_t n, shown = 0;
 

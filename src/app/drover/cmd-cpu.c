@@ -96,7 +96,7 @@ static int hypervisor_cpu_baseline(Session *s, const Args *args, Error *err)
         if (refuse_both(args, "file", "model", err) < 0)
                 return -1;
         if (!path && !model)
-                return err_set(err, ERR_INVALID_ARG, "one of --file and --model is needed");
+                return err_set(err, ERR_INVALID_ARG, "Either --file or --model must be provided");
         if (path && read_cpus(s, path, true, cpus, &call.n_xmlCPUs, err) < 0)
                 return -1;
         if (model) {

@@ -171,12 +171,12 @@ static int undefine(Session *s, const Args *args, Error *err)
 
         if (refuse_both(args, "storage", "remove-all-storage", err) < 0 ||
             refuse_both(args, "nvram", "keep-nvram", err) < 0 || refuse_both(args, "tpm", "keep-tpm", err) < 0 ||
-            find_domain(s, args, &call.dom, err) < 0)
+            need_other(args, "delete-storage-volume-snapshots", "remove-all-storage", err) < 0)
                 return -1;
         if (arg_has(args, "wipe-storage") && !storage)
                 return err_set(err, ERR_INVALID_ARG,
-                               "'--wipe-storage' requires '--storage' or '--remove-all-storage'");
-        if (domain_is_active(s, &call.dom, &active, err) < 0)
+                               "'--wipe-storage' requires '--storage <string>' or '--remove-all-storage'");
+        if (find_domain(s, args, &call.dom, err) < 0 || domain_is_active(s, &call.dom, &active, err) < 0)
                 return -1;
         if (active && storage)
                 return err_set(err, ERR_OPERATION_INVALID,

@@ -309,7 +309,7 @@ const Command host_memory_commands[] = {
           .run = freepages },
         { .name = "allocpages",
           .group = GROUP_HOST,
-          .args = "PAGESIZE           in KiB\n"
+          .args = "PAGESIZE:SIZE      in KiB\n"
                   "PAGECOUNT:NUMBER   how many\n"
                   "[--cellno NUMBER]  on this NUMA node\n"
                   "[--add]            so many more\n"

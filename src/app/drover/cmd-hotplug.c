@@ -210,6 +210,10 @@ static int check_disk_words(const Args *args, Error *err)
 {
         const char *mode = arg_text(args, "mode"), *type = arg_text(args, "type");
 
+        if (need_other(args, "source-host-name", "source-protocol", err) < 0 ||
+            need_other(args, "source-host-transport", "source-protocol", err) < 0 ||
+            need_other(args, "source-host-socket", "source-protocol", err) < 0)
+                return -1;
         if (mode && !str_eq(mode, "readonly") && !str_eq(mode, "shareable"))
                 return err_set(err, ERR_INVALID_ARG, "No support for %s in command 'attach-disk'", mode);
         if (str_eq(type, "hdd"))
@@ -521,12 +525,12 @@ const Command hotplug_commands[] = {
         { .name = "attach-disk",
           .group = GROUP_DOMAIN,
           .args = ARG_DOMAIN
-          "SOURCE:FILE  file or device on the host, or name of a network disk\n"
+          "SOURCE:FILE~  file or device on the host, or name of a network disk\n"
           "TARGET       what the guest is to call it: vda, sdb, hdc\n"
           "[--targetbus BUS{virtio,scsi,sata,ide,usb,fdc}]  kind of bus\n"
           "[--driver NAME]       driver, qemu\n"
           "[--subdriver FORMAT{raw,qcow2}]  format of the image\n"
-          "[--iothread NUMBER]   I/O thread that serves it\n"
+          "[--iothread ID]   I/O thread that serves it\n"
           "[--cache MODE{none,writeback,writethrough,directsync,unsafe,default}]  how it is cached\n"
           "[--io POLICY{native,threads,io_uring}]  how requests are made\n"
           "[--type TYPE{disk,cdrom,floppy,lun}]  kind of device\n"

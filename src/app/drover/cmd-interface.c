@@ -48,6 +48,8 @@ static int list(Session *s, const Args *args, Error *err)
                                                      : VIR_CONNECT_LIST_INTERFACES_ACTIVE;
         WireConnectListAllInterfacesRet found;
 
+        if (refuse_both(args, "all", "inactive", err) < 0)
+                return -1;
         if (session_call(s, WIRE_PROC_CONNECT_LIST_ALL_INTERFACES, &(WireConnectListAllInterfacesArgs){ 1, flags },
                          &found, err) < 0)
                 return fail(err, "Failed to list interfaces");

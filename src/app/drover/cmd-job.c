@@ -122,13 +122,13 @@ static int domjobinfo(Session *s, const Args *args, Error *err)
 {
         static const SwitchFlag switches[] = {
                 { "completed", VIR_DOMAIN_JOB_STATS_COMPLETED },
-                { "keep-completed", VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED },
+                { "keep-completed", VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED },
                 { 0 },
         };
         WireDomainGetJobStatsArgs call = { .flags = switch_flags(args, switches) };
         WireDomainGetJobStatsRet ret;
 
-        if (find_domain(s, args, &call.dom, err) < 0 ||
+        if (need_other(args, "keep-completed", "completed", err) < 0 || find_domain(s, args, &call.dom, err) < 0 ||
             session_call(s, WIRE_PROC_DOMAIN_GET_JOB_STATS, &call, &ret, err) < 0)
                 return -1;
         if (!arg_has(args, "rawstats")) {
@@ -246,7 +246,7 @@ const Command job_commands[] = {
         { .name = "domjobinfo",
           .group = GROUP_DOMAIN,
           .args = ARG_DOMAIN "[--completed]       the last job that ended\n"
-                             "[--keep-completed]  the same, and let it be asked for again\n"
+                             "[--keep-completed]  and let it be asked for again\n"
                              "[--anystats]        of any kind of job\n"
                              "[--rawstats]        everything it counts, as it came",
           .summary = "show how far a guest's job is",

@@ -55,8 +55,8 @@ static int reset(Session *s, const Args *args, Error *err)
         return 0;
 }
 
-/* --mode acpi,agent,...: how a guest is asked to stop or reboot. The bits are the same for both calls. */
-static int mode_flags(const Args *args, uint32_t *ret, Error *err)
+/* --mode acpi,agent,...: how a guest is asked to stop or reboot. The bits are the same for both calls, virsh's commas are not. */
+static int mode_flags(const Args *args, const char *comma, uint32_t *ret, Error *err)
 {
         static const char *const modes[] = { "acpi", "agent", "initctl", "signal", "paravirt" };
         AUTO_STRLIST words = str_split(arg_text(args, "mode") ?: "", ",");
@@ -69,9 +69,9 @@ static int mode_flags(const Args *args, uint32_t *ret, Error *err)
                         i++;
                 if (i == ARRAY_LEN(modes))
                         return err_set(err, ERR_INVALID_ARG,
-                                       "Unknown mode %s value, expecting 'acpi', 'agent', 'initctl', 'signal' or "
+                                       "Unknown mode %s value, expecting 'acpi', 'agent', 'initctl', 'signal'%s or "
                                        "'paravirt'",
-                                       *word);
+                                       *word, comma);
                 *ret |= 1U << i;
         }
         return 0;
@@ -82,7 +82,7 @@ static int shutdown_guest(Session *s, const Args *args, Error *err)
         WireDomain dom;
         uint32_t flags;
 
-        if (mode_flags(args, &flags, err) < 0 || find_domain(s, args, &dom, err) < 0)
+        if (mode_flags(args, ",", &flags, err) < 0 || find_domain(s, args, &dom, err) < 0)
                 return -1;
         if (session_call(s, WIRE_PROC_DOMAIN_SHUTDOWN_FLAGS, &(WireDomainShutdownFlagsArgs){ dom, flags }, NULL,
                          err) < 0)
@@ -96,7 +96,7 @@ static int reboot_guest(Session *s, const Args *args, Error *err)
         WireDomain dom;
         uint32_t flags;
 
-        if (mode_flags(args, &flags, err) < 0 || find_domain(s, args, &dom, err) < 0)
+        if (mode_flags(args, "", &flags, err) < 0 || find_domain(s, args, &dom, err) < 0)
                 return -1;
         if (session_call(s, WIRE_PROC_DOMAIN_REBOOT, &(WireDomainRebootArgs){ dom, flags }, NULL, err) < 0)
                 return fail(err, "Failed to reboot domain '%s'", dom.name);
@@ -275,9 +275,9 @@ static int set_lifecycle_action(Session *s, const Args *args, Error *err)
         if (affect_flags(args, &call.flags, err) < 0)
                 return -1;
         if (find_word(types, ARRAY_LEN(types), arg_text(args, "type"), &call.type) < 0)
-                return err_set(err, ERR_INVALID_ARG, "Invalid lifecycle type specified");
+                return err_set(err, ERR_INVALID_ARG, "Invalid lifecycle type '%s'.", arg_text(args, "type"));
         if (find_word(actions, ARRAY_LEN(actions), arg_text(args, "action"), &call.action) < 0)
-                return err_set(err, ERR_INVALID_ARG, "Invalid lifecycle action specified");
+                return err_set(err, ERR_INVALID_ARG, "Invalid lifecycle action '%s'.", arg_text(args, "action"));
         if (find_domain(s, args, &call.dom, err) < 0)
                 return -1;
         if (session_call(s, WIRE_PROC_DOMAIN_SET_LIFECYCLE_ACTION, &call, NULL, err) < 0)

@@ -123,7 +123,7 @@ static uint32_t which(const Args *args)
 {
         uint32_t flags = VIR_CONNECT_LIST_DOMAINS_ACTIVE;
 
-        if (arg_has(args, "inactive"))
+        if (arg_has(args, "inactive") || arg_has(args, "state-shutoff"))
                 flags = VIR_CONNECT_LIST_DOMAINS_INACTIVE;
         if (arg_has(args, "all"))
                 flags = VIR_CONNECT_LIST_DOMAINS_INACTIVE | VIR_CONNECT_LIST_DOMAINS_ACTIVE;

@@ -107,13 +107,6 @@ static void add_list_param(const Args *args, const char *option, const char *fie
                 params_add_text(params, field, *word);
 }
 
-static int need_option(const Args *args, const char *option, const char *needed, Error *err)
-{
-        if (arg_has(args, option) && !arg_has(args, needed))
-                return err_set(err, ERR_INVALID_ARG, "Option --%s is required by option --%s", needed, option);
-        return 0;
-}
-
 static int check_options(const Args *args, Error *err)
 {
         static const char *const excluding[][2] = {
@@ -140,7 +133,7 @@ static int check_options(const Args *args, Error *err)
                 if (refuse_both(args, excluding[i][0], excluding[i][1], err) < 0)
                         return -1;
         for (size_t i = 0; i < ARRAY_LEN(needing); i++)
-                if (need_option(args, needing[i][0], needing[i][1], err) < 0)
+                if (need_other(args, needing[i][0], needing[i][1], err) < 0)
                         return -1;
         if (arg_has(args, "timeout") && !arg_has(args, "live"))
                 return err_set(err, ERR_INVALID_ARG, "migrate: Unexpected timeout for offline migration");

@@ -4,13 +4,20 @@
 #include "app/drover/commands.h"
 #include "app/drover/network.h"
 
+static int only_one(const Args *args, Error *err)
+{
+        if (arg_has(args, "table") && arg_has(args, "uuid"))
+                return err_set(err, ERR_INVALID_ARG, "Only one argument from --table and --uuid may be specified.");
+        return 0;
+}
+
 static int port_list(Session *s, const Args *args, Error *err)
 {
         AUTO(Table) *table = table_new(TITLES("UUID"));
         WireNetworkListAllPortsArgs call = { .need_results = 1 };
         WireNetworkListAllPortsRet ret;
 
-        if (refuse_both(args, "table", "uuid", err) < 0 || find_network(s, args, &call.network, err) < 0 ||
+        if (only_one(args, err) < 0 || find_network(s, args, &call.network, err) < 0 ||
             session_call(s, WIRE_PROC_NETWORK_LIST_ALL_PORTS, &call, &ret, err) < 0)
                 return -1;
         for (uint32_t i = 0; i < ret.n_ports; i++) {

@@ -391,7 +391,7 @@ static int autostart(Session *s, const Args *args, Error *err)
 const Command nodedev_commands[] = {
         NODEDEV("nodedev-list",
                 "[--tree]      with what sits on what\n"
-                "[--cap KIND]  of these kinds only, like pci,net\n"
+                "[--cap KIND~]  of these kinds only, like pci,net\n"
                 "[--inactive]  those that are not there now\n"
                 "[--all]       those too",
                 "list devices of the host", list),

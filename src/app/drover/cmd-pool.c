@@ -274,7 +274,9 @@ static int pool_list(Session *s, const Args *args, Error *err)
                 call.flags |= VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE;
         if (arg_has(args, "inactive") || arg_has(args, "all"))
                 call.flags |= VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE;
-        if ((arg_has(args, "type") && type_flags(arg_text(args, "type"), &call.flags, err) < 0) ||
+        if (refuse_both(args, "all", "inactive", err) < 0 || refuse_both(args, "details", "uuid", err) < 0 ||
+            refuse_both(args, "details", "name", err) < 0 ||
+            (arg_has(args, "type") && type_flags(arg_text(args, "type"), &call.flags, err) < 0) ||
             session_call(s, WIRE_PROC_CONNECT_LIST_ALL_STORAGE_POOLS, &call, &found, err) < 0)
                 return -1;
         qsort(found.pools, found.n_pools, sizeof(*found.pools), compare_pools);
@@ -428,7 +430,7 @@ const Command pool_commands[] = {
                   "[--persistent]    those with one\n"
                   "[--autostart]     those that start with the host\n"
                   "[--no-autostart]  those that do not\n"
-                  "[--type=TYPES{" POOL_KINDS "}]  of these kinds, with commas between them\n"
+                  "[--type TYPES{" POOL_KINDS "}]  of these kinds, with commas between them\n"
                   "[--details]       with sizes\n"
                   "[--uuid]          only UUIDs\n"
                   "[--name]          only names",

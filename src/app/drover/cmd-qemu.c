@@ -121,7 +121,7 @@ const Command qemu_commands[] = {
           .run = qemu_agent_command },
         { .name = "qemu-attach",
           .group = GROUP_DOMAIN,
-          .args = "PID:NUMBER  the process",
+          .args = "PID  the process",
           .summary = "take over a QEMU that somebody else started",
           .run = qemu_attach },
         { 0 },

@@ -2,6 +2,7 @@
  * app/drover/cmd-shell.c - commands about drover itself
  */
 #include "app/drover/commands.h"
+#include "app/drover/common.h"
 #include "app/drover/help.h"
 #include "app/drover/names.h"
 #include "app/drover/session.h"
@@ -107,10 +108,13 @@ static void split_at_commas(const char *word, Buf *to)
         }
 }
 
-static int echo(Session *s, const Args *args, Error *err UNUSED)
+static int echo(Session *s, const Args *args, Error *err)
 {
         AUTO(Buf) text = { 0 };
 
+        if (refuse_both(args, "shell", "xml", err) < 0 || refuse_both(args, "shell", "split", err) < 0 ||
+            refuse_both(args, "xml", "split", err) < 0)
+                return -1;
         for (size_t i = 0; i < arg_count(args, "string"); i++) {
                 const char *word = arg_nth(args, "string", i);
                 AUTO(Buf) escaped = { 0 };
@@ -203,15 +207,15 @@ const Command shell_commands[] = {
           .run = echo },
         { .name = "connect",
           .group = GROUP_SHELL,
-          .args = "[--name URI]  the hypervisor's URI, or a host's name; the default one unless given\n"
+          .args = "[--name URI~]  the hypervisor's URI, or a host's name; the default one unless given\n"
                   "[--readonly]  connect for reading only",
           .summary = "connect to another hypervisor",
           .text = "Closes the connection there is. A bare host name stands for qemu+ssh://HOST/system.",
           .run = connect_to },
         { .name = "complete",
           .group = GROUP_SHELL,
-          .args = "WHAT      what kind of thing\n"
-                  "[PREFIX]  how the word begins",
+          .args = "WHAT            what kind of thing\n"
+                  "[PREFIX:WORD~]  how the word begins",
           .summary = "print what a word can be completed to",
           .hidden = true,
           .run = complete },

@@ -396,7 +396,7 @@ static int cpu_stats(Session *s, const Args *args, Error *err)
 const Command stats_commands[] = {
         { .name = "domblkstat",
           .group = GROUP_MONITOR,
-          .args = ARG_DOMAIN "[--device DISK]  target or path of the disk; all disks together unless given\n"
+          .args = ARG_DOMAIN "[--device DISK~]  target or path of the disk; all disks together unless given\n"
                              "[--human]        in words",
           .summary = "show what a disk has read and written",
           .run = domblkstat },

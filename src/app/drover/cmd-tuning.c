@@ -21,7 +21,9 @@ static int set_memory(Session *s, const Args *args, uint32_t flags, Error *err)
         call.memory = units_bytes_to_kib(bytes);
         if (!(flags & VIR_DOMAIN_MEM_MAXIMUM) && call.memory < 65536)
                 fprintf(stderr, "warning: hardly any guest runs with less than 65536 KiB of memory\n");
-        return session_call(s, WIRE_PROC_DOMAIN_SET_MEMORY_FLAGS, &call, NULL, err);
+        if (session_call(s, WIRE_PROC_DOMAIN_SET_MEMORY_FLAGS, &call, NULL, err) == 0)
+                return 0;
+        return flags & VIR_DOMAIN_MEM_MAXIMUM ? fail(err, "Unable to change MaxMemorySize") : -1;
 }
 
 static int setmem(Session *s, const Args *args, Error *err)
@@ -31,9 +33,7 @@ static int setmem(Session *s, const Args *args, Error *err)
 
 static int setmaxmem(Session *s, const Args *args, Error *err)
 {
-        if (set_memory(s, args, VIR_DOMAIN_MEM_MAXIMUM, err) < 0)
-                return fail(err, "Unable to change MaxMemorySize");
-        return 0;
+        return set_memory(s, args, VIR_DOMAIN_MEM_MAXIMUM, err);
 }
 
 /* One option that is one typed parameter. */
@@ -461,11 +461,11 @@ const Command tuning_commands[] = {
           .group = GROUP_DOMAIN,
           .args = ARG_DOMAIN
           "[--weight NUMBER]               share of disk time, 10 to 1000\n"
-          "[--device-weights LIST]         shares by device: PATH,WEIGHT and so on\n"
-          "[--device-read-iops-sec LIST]   read requests a second: PATH,N and so on\n"
-          "[--device-write-iops-sec LIST]  write requests a second: PATH,N and so on\n"
-          "[--device-read-bytes-sec LIST]  bytes read a second: PATH,N and so on\n"
-          "[--device-write-bytes-sec LIST]  bytes written a second: PATH,N and so on\n" ARGS_AFFECT,
+          "[--device-weights LIST~]         shares by device: PATH,WEIGHT and so on\n"
+          "[--device-read-iops-sec LIST~]   read requests a second: PATH,N and so on\n"
+          "[--device-write-iops-sec LIST~]  write requests a second: PATH,N and so on\n"
+          "[--device-read-bytes-sec LIST~]  bytes read a second: PATH,N and so on\n"
+          "[--device-write-bytes-sec LIST~]  bytes written a second: PATH,N and so on\n" ARGS_AFFECT,
           .summary = "show or set a guest's share of the host's disks",
           .run = blkiotune },
         { .name = "blkdeviotune",

@@ -14,13 +14,11 @@ static int setvcpus(Session *s, const Args *args, Error *err)
 {
         WireDomainSetVcpusFlagsArgs call = { 0 };
 
-        if (refuse_both(args, "guest", "config", err) < 0 || affect_flags(args, &call.flags, err) < 0 ||
-            arg_u32(args, "count", &call.nvcpus, err) < 0)
+        if (refuse_both(args, "guest", "config", err) < 0 || need_other(args, "maximum", "config", err) < 0 ||
+            affect_flags(args, &call.flags, err) < 0 || arg_u32(args, "count", &call.nvcpus, err) < 0)
                 return -1;
         if (call.nvcpus == 0)
                 return err_set(err, ERR_INVALID_ARG, "Can't set 0 processors for a VM");
-        if (arg_has(args, "maximum") && !arg_has(args, "config"))
-                return err_set(err, ERR_INVALID_ARG, "The maximum can only be set with --config");
         call.flags |= (arg_has(args, "maximum") ? VIR_DOMAIN_VCPU_MAXIMUM : 0) |
                       (arg_has(args, "guest") ? VIR_DOMAIN_VCPU_GUEST : 0) |
                       (arg_has(args, "hotpluggable") ? VIR_DOMAIN_VCPU_HOTPLUGGABLE : 0);
@@ -36,7 +34,7 @@ static int setvcpu(Session *s, const Args *args, Error *err)
         if (refuse_both(args, "enable", "disable", err) < 0 || affect_flags(args, &call.flags, err) < 0)
                 return -1;
         if (!arg_has(args, "enable") && !arg_has(args, "disable"))
-                return err_set(err, ERR_INVALID_ARG, "one of --enable and --disable is needed");
+                return err_set(err, ERR_INVALID_ARG, "one of --enable, --disable is required");
         if (find_domain(s, args, &call.dom, err) < 0)
                 return -1;
         return session_call(s, WIRE_PROC_DOMAIN_SET_VCPU, &call, NULL, err);
@@ -93,8 +91,9 @@ static int vcpucount(Session *s, const Args *args, Error *err)
         WireDomain dom;
         int32_t n;
 
-        if (refuse_both(args, "maximum", "active", err) < 0 || refuse_both(args, "guest", "config", err) < 0 ||
-            affect_flags(args, &flags, err) < 0 || find_domain(s, args, &dom, err) < 0)
+        if (refuse_both(args, "active", "maximum", err) < 0 || refuse_both(args, "guest", "config", err) < 0 ||
+            refuse_both(args, "live", "config", err) < 0 || affect_flags(args, &flags, err) < 0 ||
+            find_domain(s, args, &dom, err) < 0)
                 return -1;
         flags |= (arg_has(args, "maximum") ? VIR_DOMAIN_VCPU_MAXIMUM : 0) |
                  (arg_has(args, "guest") ? VIR_DOMAIN_VCPU_GUEST : 0);
@@ -420,12 +419,12 @@ const Command vcpu_commands[] = {
         { .name = "vcpupin",
           .group = GROUP_DOMAIN,
           .args = ARG_DOMAIN "[--vcpu NUMBER]   which CPU of the guest\n"
-                             "[--cpulist CPUS]  " ARG_CPULIST "; without it they are shown\n" ARGS_AFFECT,
+                             "[--cpulist CPUS~]  " ARG_CPULIST "; without it they are shown\n" ARGS_AFFECT,
           .summary = "show or choose which host CPUs a guest's CPU runs on",
           .run = vcpupin },
         { .name = "emulatorpin",
           .group = GROUP_DOMAIN,
-          .args = ARG_DOMAIN "[--cpulist CPUS]  " ARG_CPULIST "; without it they are shown\n" ARGS_AFFECT,
+          .args = ARG_DOMAIN "[--cpulist CPUS~]  " ARG_CPULIST "; without it they are shown\n" ARGS_AFFECT,
           .summary = "show or choose which host CPUs QEMU itself runs on",
           .run = emulatorpin },
         { .name = "iothreadinfo",

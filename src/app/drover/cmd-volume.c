@@ -451,7 +451,7 @@ const Command volume_commands[] = {
           .args = ARG_POOL
           "NAME                         the volume's name\n"
           "CAPACITY                     bytes the guest sees, or 10G\n"
-          "[--allocation SIZE]          bytes taken at once\n"
+          "[--allocation BYTES]         bytes taken at once\n"
           "[--format FORMAT]            raw, qcow2 or another one\n"
           "[--backing-vol VOL]          volume below it\n"
           "[--backing-vol-format FORMAT]  its format\n"

@@ -7,7 +7,9 @@
 #include "base/file.h"
 #include "base/str.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 enum { LARGEST_FILE = 10 << 20 };
 
@@ -15,6 +17,13 @@ int refuse_both(const Args *args, const char *one, const char *other, Error *err
 {
         if (arg_has(args, one) && arg_has(args, other))
                 return err_set(err, ERR_INVALID_ARG, "Options --%s and --%s are mutually exclusive", one, other);
+        return 0;
+}
+
+int need_other(const Args *args, const char *one, const char *other, Error *err)
+{
+        if (arg_has(args, one) && !arg_has(args, other))
+                return err_set(err, ERR_INVALID_ARG, "Option --%s is required by option --%s", other, one);
         return 0;
 }
 
@@ -166,6 +175,10 @@ char *read_text_file(const char *path, Error *err)
 {
         AUTO(Buf) text = { 0 };
 
+        if (access(path, R_OK) < 0) {
+                err_errno(err, errno, "Failed to open file '%s'", path);
+                return NULL;
+        }
         if (file_read(path, LARGEST_FILE, &text, err) < 0)
                 return NULL;
         if (!str_is_utf8(buf_text(&text), text.len)) {

@@ -19,6 +19,7 @@ int affect_flags(const Args *args, uint32_t *flags, Error *err);
 /* The same for commands that know --persistent too; asks whether the guest runs. */
 int affect_flags_persistent(Session *s, const Args *args, const WireDomain *dom, uint32_t *flags, Error *err);
 int refuse_both(const Args *args, const char *one, const char *other, Error *err);
+int need_other(const Args *args, const char *one, const char *other, Error *err);
 /* Which flags the given switches stand for; the list ends with an empty entry. */
 typedef struct SwitchFlag {
         const char *name;

@@ -49,9 +49,8 @@ static int run_help(Session *session, const char *name)
 static int run_parsed(Session *session, const Command *command, const Args *args, Error *err)
 {
         double start = now_ms();
-        int result = command->run(session, args, err);
 
-        if (result < 0)
+        if (args_check_empty(args, err) < 0 || command->run(session, args, err) < 0)
                 return -1;
         out_succeed(session->out);
         if (session->timing && !output_is_json(session->out))

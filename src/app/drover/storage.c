@@ -42,7 +42,9 @@ int find_volume(Session *s, const Args *args, const char *option, const char *po
                          NULL) < 0 &&
             session_call(s, WIRE_PROC_STORAGE_VOL_LOOKUP_BY_PATH, &(WireStorageVolLookupByPathArgs){ text }, &found,
                          err) < 0)
-                return fail(err, "failed to get vol '%s'", text);
+                return fail(err,
+                            pool ? "failed to get vol '%s'" : "failed to get vol '%s', specifying --pool might help",
+                            text);
         *ret = found.vol;
         if (pool && !str_eq(ret->pool, by_name.pool.name))
                 return err_set(err, ERR_NO_STORAGE_VOL, "Requested volume '%s' is not in pool '%s'", text,

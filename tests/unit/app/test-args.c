@@ -78,8 +78,8 @@ TEST(what_does_not_fit_is_refused_in_the_words_virsh_users_know)
         static const struct {
                 const char *line, *complaint;
         } cases[] = {
-                { "", "command 'cmd' requires <domain> option" },
-                { "g", "command 'cmd' requires <count> option" },
+                { "", "command 'cmd' requires <domain> option\ncommand 'cmd' requires --count option" },
+                { "g", "command 'cmd' requires --count option" },
                 { "g 3 --foo", "command 'cmd' doesn't support option --foo" },
                 { "g 3 --foo=1", "command 'cmd' doesn't support option --foo" },
                 { "g 3 --domain h --domain g", "option --domain already seen" },
@@ -101,6 +101,28 @@ TEST(a_word_too_many_is_refused_where_there_is_no_rest)
 
         CHECK_NULL(args_parse(grammar, "cmd", words, 2, &err));
         CHECK_STR(err.text, "unexpected data 'b'");
+}
+
+TEST(an_empty_text_is_refused_but_where_it_means_something)
+{
+        AUTO(Grammar) *grammar = grammar_new(
+                "DOMAIN  the guest\n[--device DISK~]  all unless given\n[--size SIZE]  bytes");
+        static const struct {
+                const char *words[3], *complaint;
+        } cases[] = {
+                { { "g", "", "1" }, NULL },
+                { { "", "vda", "1" }, "Failed to get option 'domain': Option argument is empty" },
+        };
+
+        CHECK_STR(grammar_find(grammar, "device")->placeholder, "DISK");
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(Error) err = { 0 };
+                AUTO(Args) *args = args_parse(grammar, "cmd", cases[i].words, 3, &err);
+
+                CHECK_INT(args_check_empty(args, &err), cases[i].complaint ? -1 : 0);
+                if (cases[i].complaint)
+                        CHECK_STR(err.text, cases[i].complaint);
+        }
 }
 
 TEST(help_is_asked_for_even_when_something_is_missing)
