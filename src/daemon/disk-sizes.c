@@ -92,8 +92,8 @@ DiskSizes *disk_sizes_learn(DiskSizes *known, pid_t pid, uint64_t changes, const
         for (uint32_t d = 0; d < def->n_disks; d++) {
                 const DiskDef *disk = def->disks[d];
                 AUTOFREE char *name = qemu_disk_node(def, disk), *file_name = qemu_disk_file_node(def, disk);
-                const QmpBlockNode *node = find_node(nodes, n_nodes, name);
-                const QmpBlockNode *file = find_node(nodes, n_nodes, file_name);
+                const QmpBlockNode *node = name ? find_node(nodes, n_nodes, name) : NULL;
+                const QmpBlockNode *file = name ? find_node(nodes, n_nodes, file_name) : NULL;
                 DiskSize size = { 0 };
 
                 if (!node) /* an empty drive */

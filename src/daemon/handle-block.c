@@ -163,13 +163,12 @@ static void on_looked(void *arg, ImageUses *uses, const Error *failure)
                                                                   .physical = top->length_bytes });
 }
 
-/* A drive without a medium. */
 static int check_not_empty(const DiskDef *disk, Error *err)
 {
-        return disk->type == DISK_TYPE_FILE && !disk->source.path
-                       ? err_set(err, ERR_INVALID_ARG, "disk '%s' does not currently have a source assigned",
-                                 disk->target_dev)
-                       : 0;
+        return qemu_disk_has_medium(disk)
+                       ? 0
+                       : err_set(err, ERR_INVALID_ARG, "disk '%s' does not currently have a source assigned",
+                                 disk->target_dev);
 }
 
 /* 0 when somebody looks. */
@@ -194,11 +193,12 @@ static void on_sizes(void *arg)
 {
         Call *call = arg;
         const WireDomainGetBlockInfoArgs *args = call_args(call);
+        const DiskDef *disk;
         AUTO(Error) err = { 0 };
         BlockFigures b;
 
-        /* an empty drive has no size; its <source> has an index, which lets clients ask that would give up at an error */
-        if (add_up(call, args->path, &b, &err) < 0)
+        if (add_up(call, args->path, &b, &err) < 0 || !(disk = find_disk(call_domain(call), args->path, &err)) ||
+            check_not_empty(disk, &err) < 0)
                 call_fail(call, &err);
         else
                 call_reply(call, &(WireDomainGetBlockInfoRet){ .allocation = b.is_file ? b.physical : b.highest,

@@ -154,7 +154,7 @@ static int plan_medium(Plug *p, Error *err)
         const DiskDef *new = p->disk, *old = domain_def_find_alias(p->dom->live, new->info.alias, NULL);
         AUTO(QemuParts) before = { 0 }, after = { 0 };
         AUTOFREE char *qdev = old ? qemu_disk_qdev(old) : NULL;
-        AUTOFREE char *node = new->source.path ? qemu_disk_node(p->def, new) : NULL;
+        AUTOFREE char *node = qemu_disk_node(p->def, new);
 
         if (!old)
                 return err_set(err, ERR_OPERATION_FAILED, "the guest let go of drive '%s' meanwhile",

@@ -18,14 +18,19 @@ static unsigned disk_number(const DomainDef *def, const DiskDef *disk)
         return 0;
 }
 
+bool qemu_disk_has_medium(const DiskDef *disk)
+{
+        return disk->source.path || disk->type == DISK_TYPE_NETWORK || disk->type == DISK_TYPE_VOLUME;
+}
+
 char *qemu_disk_node(const DomainDef *def, const DiskDef *disk)
 {
-        return str_format("node%u", disk_number(def, disk));
+        return qemu_disk_has_medium(disk) ? str_format("node%u", disk_number(def, disk)) : NULL;
 }
 
 char *qemu_disk_file_node(const DomainDef *def, const DiskDef *disk)
 {
-        return str_format("node%u-file", disk_number(def, disk));
+        return qemu_disk_has_medium(disk) ? str_format("node%u-file", disk_number(def, disk)) : NULL;
 }
 
 char *qemu_disk_qdev(const DiskDef *disk)
@@ -54,7 +59,7 @@ void qemu_number_sources(DomainDef *def)
                         next = MAX(next, b->index + 1);
         }
         for (uint32_t i = 0; i < def->n_disks; i++) {
-                if (!def->disks[i]->source.index)
+                if (!def->disks[i]->source.index && qemu_disk_has_medium(def->disks[i]))
                         def->disks[i]->source.index = next++;
                 number_backing(def->disks[i]->backing, &next);
         }
@@ -478,8 +483,8 @@ static void put_common(JsonWriter *w, const DomainDef *def, const DiskDef *disk,
 
 int qemu_disk_parts(const DomainDef *def, const DiskDef *disk, QemuParts *ret, Error *err)
 {
-        bool has_medium = disk->source.path || disk->type == DISK_TYPE_NETWORK || disk->type == DISK_TYPE_VOLUME;
-        AUTOFREE char *node = has_medium ? qemu_disk_node(def, disk) : NULL;
+        bool has_medium = qemu_disk_has_medium(disk);
+        AUTOFREE char *node = qemu_disk_node(def, disk);
         AUTO(JsonWriter) w = { 0 };
 
         if (!has_medium && disk->device != DISK_DEVICE_CDROM && disk->device != DISK_DEVICE_FLOPPY)

@@ -118,7 +118,9 @@ int qemu_chardev_parts(const DomainDef *def, DeviceKind kind, const ChardevDef *
 int qemu_device_parts(const DomainDef *def, DeviceKind kind, const void *device, QemuParts *ret, Error *err);
 void qemu_parts_done(QemuParts *parts);
 
-/* Name of the node the guest's device reads, and of the one that opens the file. Owned. */
+/* false: it is a drive that is empty */
+bool qemu_disk_has_medium(const DiskDef *disk);
+/* Name of the node the guest's device reads, and of the one that opens the file. Owned; NULL: the drive is empty. */
 char *qemu_disk_node(const DomainDef *def, const DiskDef *disk);
 char *qemu_disk_file_node(const DomainDef *def, const DiskDef *disk);
 /* How the disk is encrypted, wherever its definition says so; NULL: it is not. */

@@ -339,6 +339,11 @@ def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon):
 
     def sizes(*options):
         return [int(line.split()[1]) for line in daemon.virsh("domblkinfo", "s", *options).splitlines() if line]
+    medium = daemon.base / "medium.iso"
+    medium.write_bytes(bytes(1 << 20))
+
+    def live_disk(target):
+        return ElementTree.fromstring(daemon.virsh("dumpxml", "s")).find(f"devices/disk/target[@dev='{target}']/..")
     stat = image.stat()
     assert sizes("hda") == [64 << 20, stat.st_blocks * 512, stat.st_size]
 
@@ -349,7 +354,15 @@ def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon):
     assert "disk 'hdc' does not currently have a source assigned" in daemon.virsh("domblkinfo", "s", "hdc", check=False)
     check_all()
     daemon.virsh("start", "s")
-    assert "Capacity:       -" in daemon.virsh("domblkinfo", "s", "hdc")
+    assert "disk 'hdc' does not currently have a source assigned" in daemon.virsh("domblkinfo", "s", "hdc", check=False)
+    check_all()
+    assert "<source" not in ElementTree.tostring(live_disk("hdc")).decode()
+    assert daemon.virsh("domblkstat", "s", "hdc").startswith("hdc rd_req ")
+    assert "disk 'hdc' of domain 's' is empty" in daemon.virsh("blockresize", "s", "hdc", "1M", check=False)
+    daemon.virsh("change-media", "s", "hdc", str(medium), "--insert", "--live")
+    assert sizes("hdc")[0] == 1 << 20 and live_disk("hdc").find("source").get("index") not in (None, live_disk("hda").find("source").get("index"))
+    daemon.virsh("change-media", "s", "hdc", "--eject", "--live")
+    assert "disk 'hdc' does not currently have a source assigned" in daemon.virsh("domblkinfo", "s", "hdc", check=False)
     check_all()
     daemon.virsh("destroy", "s")
     image.unlink()
