@@ -367,8 +367,6 @@ void nw_binding_create(NwFilters *f, NwBindingDef *taken, NwDone *done, void *ar
 
         if (nw_binding_find(f, def->portdev))
                 err_set(&err, ERR_OPERATION_FAILED, "binding '%s' already exists", def->portdev);
-        else if (!net_link_exists(def->portdev))
-                err_set(&err, ERR_OPERATION_FAILED, "there is no device '%s' on this host", def->portdev);
         if (err_is_set(&err)) {
                 done(arg, &err);
                 return;

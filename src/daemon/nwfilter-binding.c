@@ -144,14 +144,63 @@ int nw_binding_prepare(NwBinding *b, Error *err)
         return 0;
 }
 
-/* Listen while an address is needed. */
+/* What a client bound is bound to a name: it is of every device that comes to have it. */
+static bool may_lose_device(const NwBinding *b)
+{
+        return b->by_user && b->needs_ip;
+}
+
+static void on_devices(void *arg, const char *changed)
+{
+        NwFilters *f = arg;
+        bool any = false;
+
+        if (changed)
+                return;
+        for (size_t i = 0; i < f->bindings.len; i++) {
+                NwBinding *b = f->bindings.items[i];
+                AUTO(Error) err = { 0 };
+                bool had;
+
+                if (!may_lose_device(b))
+                        continue;
+                any = true;
+                if (b->learner && nw_learner_has_device(b->learner))
+                        continue;
+                had = b->learner;
+                b->learner = nw_learner_free(b->learner);
+                if (had) /* that was about a device that is gone */
+                        nw_learned_forget(b);
+                if (nw_binding_listen(b, &err) < 0)
+                        log_error("the filter of '%s': %s", b->def->portdev, err.text);
+                if (had)
+                        nw_binding_renew(b);
+        }
+        if (!any)
+                f->devices = device_watch_free(f->devices);
+}
+
 int nw_binding_listen(NwBinding *b, Error *err)
 {
-        if (b->needs_ip && !b->learner)
-                b->learner = nw_learner_new(b, err);
-        else if (!b->needs_ip && b->learner)
+        NwFilters *f = b->filters;
+
+        if (!b->needs_ip) {
                 b->learner = nw_learner_free(b->learner);
-        return b->needs_ip && !b->learner ? -1 : 0;
+                return 0;
+        }
+        if (b->learner)
+                return 0;
+        if (may_lose_device(b)) {
+                /* first: a device that comes now is seen or told of */
+                if (!f->devices && !(f->devices = device_watch_new(f->driver->daemon->loop, on_devices, f, err)))
+                        return -1;
+                if (!net_link_exists(b->def->portdev)) {
+                        nw_learned_forget(b);
+                        return 0;
+                }
+        }
+        b->learner = nw_learner_new(b, err);
+        return b->learner ? 0 : -1;
 }
 
 static int put_binding(NwBinding *b, NwChains *chains, Buf *ret, Error *err)
@@ -240,7 +289,7 @@ void nw_binding_remove(NwBinding *b, NwDone *done, void *arg)
 
         vec_remove_item(&f->bindings, b);
         if (b->learner)
-                nw_learner_forget(b->learner);
+                nw_learned_forget(b);
         if (f->bindings.len == 0) {
                 nft_table_rebuild(f->table, done, arg);
         } else {
@@ -379,11 +428,6 @@ static int load_file(NwFilters *f, const char *path, Error *err)
         if (file_read(path, LARGEST_BINDING, &xml, err) < 0 ||
             nw_binding_parse(buf_text(&xml), xml.len, 0, &def, NULL, err) < 0)
                 return -1;
-        if (!net_link_exists(def->portdev)) {
-                err_set(err, ERR_OPERATION_FAILED, "there is no device '%s' any more", def->portdev);
-                nw_binding_unref(def);
-                return -1;
-        }
         take_up(f, def, true);
         return 0;
 }
@@ -418,5 +462,6 @@ void nw_bindings_free(NwFilters *f)
                 nw_binding_free(f->bindings.items[i]);
         vec_done(&f->bindings);
         vec_done(&f->creating);
+        device_watch_free(f->devices);
         nft_table_free(f->table);
 }

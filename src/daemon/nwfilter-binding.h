@@ -8,7 +8,7 @@ NwBinding *nw_binding_new(NwFilters *filters, NwBindingDef *def, bool by_user); 
 void nw_binding_free(NwBinding *binding);
 /* Can the filter be put into force, and what does it need for that? -1: no. */
 int nw_binding_prepare(NwBinding *binding, Error *err);
-/* Begin to listen for its address when one is needed, or end it. */
+/* Begin to listen for its address when one is needed, or end it. A client's may wait for its device. */
 int nw_binding_listen(NwBinding *binding, Error *err);
 /* Both again for what was in force before. */
 void nw_binding_settle(NwBinding *binding);

@@ -52,6 +52,14 @@ struct NwLearner {
         const char *list[MOST_ADDRESSES];
 };
 
+bool nw_learner_has_device(const NwLearner *l)
+{
+        struct sockaddr_ll at = { 0 };
+        socklen_t len = sizeof(at);
+
+        return getsockname(l->fd, (struct sockaddr *)&at, &len) == 0 && at.sll_ifindex > 0;
+}
+
 static Loop *loop_of(const NwLearner *l)
 {
         return l->binding->filters->driver->daemon->loop;
@@ -118,16 +126,19 @@ static void renew(void *arg)
         NwLearner *l = arg;
 
         l->renewed_ms = loop_now_ms(loop_of(l));
-        note(l);
         nw_binding_renew(l->binding);
 }
 
-/* At once, but a guest that takes addresses and gives them back as fast as it can does not keep nft and the disk busy. */
+/*
+ * The rules change at once, but a guest that takes addresses and gives them back as fast as it can does not keep nft busy.
+ * The next daemon is told always, because this one may be killed within that second: of two notes that wait one is written.
+ */
 static void changed(NwLearner *l)
 {
         uint64_t now = loop_now_ms(loop_of(l));
 
         list_again(l);
+        note(l);
         wait_for_next(l);
         if (timer_is_armed(l->renewal))
                 return;
@@ -307,9 +318,14 @@ static void read_old(NwLearner *l)
         list_again(l);
 }
 
+static char *path_of(const NwBinding *b)
+{
+        return str_format("%s/%s.lease", b->filters->run_dir, b->def->portdev);
+}
+
 NwLearner *nw_learner_new(NwBinding *b, Error *err)
 {
-        AUTOFREE char *path = str_format("%s/%s.lease", b->filters->run_dir, b->def->portdev);
+        AUTOFREE char *path = path_of(b);
         NwLearner *l;
         int fd = nw_socket_open(b->def->portdev, b->learning == NW_LEARN_DHCP, err);
 
@@ -342,9 +358,10 @@ NwLearner *nw_learner_free(NwLearner *l)
         return NULL;
 }
 
-void nw_learner_forget(NwLearner *l)
+void nw_learned_forget(const NwBinding *b)
 {
-        const char *paths[] = { l->path, NULL };
+        AUTOFREE char *path = path_of(b);
+        const char *paths[] = { path, NULL };
 
-        file_queue_remove(l->binding->filters->files, paths, NULL, NULL);
+        file_queue_remove(b->filters->files, paths, NULL, NULL);
 }

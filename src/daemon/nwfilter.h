@@ -16,6 +16,7 @@
 #include "daemon/job-slot.h"
 #include "daemon/nft-table.h"
 #include "daemon/registry.h"
+#include "host/device-watch.h"
 #include "host/nw-rules.h"
 
 typedef struct Driver Driver;
@@ -57,7 +58,7 @@ typedef struct NwBinding {
         NwChains chains; /* that it has */
         NwLearning learning;
         bool needs_ip;      /* and nobody gave one */
-        NwLearner *learner; /* while it may be learned; NULL: it need not */
+        NwLearner *learner; /* while it may be learned; NULL: it need not, or the device is not there */
 } NwBinding;
 
 struct NwFilters {
@@ -69,6 +70,7 @@ struct NwFilters {
         NftTable *table;
         VEC(NwBinding *) bindings;
         VEC(NwCreate *) creating; /* bindings that clients are making */
+        DeviceWatch *devices;     /* while addresses are learned on devices that clients named; else NULL */
         char *run_dir, *state_dir;
 };
 

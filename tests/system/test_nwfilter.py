@@ -151,13 +151,12 @@ def test_clean_traffic_lets_the_honest_pass(host, bind):
 
 
 def test_what_cannot_be_in_force_is_refused(host, bind):
-    """A variable without a value, a missing filter, a device that is not there; nothing stays behind."""
+    """A variable without a value, a missing filter; nothing stays behind."""
     define(host, "gateway", "<rule action='drop' direction='out'><mac dstmacaddr='$GATEWAY'/></rule>")
     assert "needs a value for the variable 'GATEWAY'" in bind("p1", "gateway").stderr
     assert "needs a value for the variable 'IP'" in bind("p1", "clean-traffic", [("CTRL_IP_LEARNING", "none")]).stderr
     assert "cannot be 'maybe'" in bind("p1", "clean-traffic", [("CTRL_IP_LEARNING", "maybe")]).stderr
     assert "the network filter 'nobody' is missing" in bind("p1", "nobody").stderr
-    assert "no device 'p9'" in bind("p9", "allow-arp").stderr
     define(host, "sets", "<rule action='drop' direction='in'><tcp ipset='office' ipsetflags='src'/></rule>")
     assert "does not know the sets of ipset" in bind("p1", "sets").stderr
     assert host.virsh("nwfilter-binding-list").strip() == "" and "drover_filters" not in rules(host)
@@ -207,20 +206,43 @@ def test_rules_are_put_back_and_found_again(host, bind):
 
 
 def test_a_binding_stays_until_it_is_deleted_though_its_device_goes(host, bind):
-    """As in libvirt 9.0: the next device of that name is under its rules; a restarted daemon forgets it when there is none."""
-    for how in ("delete", "restart"):
-        host.ip("tuntap add passing mode tap")
-        assert bind("passing", "clean-traffic", [("IP", "10.9.0.5")]).returncode == 0
-        host.ip("link delete passing")
-        assert "passing" in host.virsh("nwfilter-binding-list") and "passing" in rules(host)
-        if how == "delete":
-            host.ip("tuntap add passing mode tap")
-            assert "already exists" in bind("passing", "clean-traffic", [("IP", "10.9.0.6")]).stderr
-            host.virsh("nwfilter-binding-delete", "passing")
-            host.ip("link delete passing")
-        else:
-            restart(host, signal.SIGKILL)
-        wait_for("it to be gone", lambda: "passing" not in host.virsh("nwfilter-binding-list") + rules(host))
+    """As in libvirt 9.0: the next device of that name is under its rules, also after a restart of the daemon."""
+    host.ip("tuntap add passing mode tap")
+    assert bind("passing", "clean-traffic", [("IP", "10.9.0.5")]).returncode == 0
+    host.ip("link delete passing")
+    for how in (None, signal.SIGTERM, signal.SIGKILL):
+        if how:
+            restart(host, how)
+        assert "passing" in host.virsh("nwfilter-binding-list")
+        wait_for("its rules", lambda: "passing" in rules(host))
+    host.ip("tuntap add passing mode tap")
+    assert "already exists" in bind("passing", "clean-traffic", [("IP", "10.9.0.6")]).stderr
+    host.virsh("nwfilter-binding-delete", "passing")
+    host.ip("link delete passing")
+    wait_for("it to be gone", lambda: "passing" not in host.virsh("nwfilter-binding-list") + rules(host))
+
+
+def test_a_binding_is_made_before_its_device(host, bind):
+    """As in libvirt 9.0; what it learns (NET-37) it learns of each device that has the name, one after the other."""
+    noted = host.path("/run/drover/nwfilter/late.lease")
+    assert bind("late", "clean-traffic").returncode == 0
+    assert host.virsh("nwfilter-binding-list").split() == ["late", "clean-traffic"] and "late" in rules(host)
+    for how, address in ((None, "10.9.0.5"), (signal.SIGKILL, "10.9.0.6")):
+        if how:
+            restart(host, how)
+        host.ip("link add late type veth peer name early", "link set late master t0 up", "link set early up")
+
+        def learns(address=address):
+            send(host, "early", udp(MINE, address))
+            return address in rules(host)
+        wait_for("the address", learns)
+        restart(host, signal.SIGKILL)
+        wait_for("the address after a restart", lambda address=address: address in rules(host))
+        host.ip("link delete late")
+        wait_for("it to be forgotten", lambda address=address: address not in rules(host) and not noted.exists())
+    assert host.virsh("nwfilter-binding-list").split() == ["late", "clean-traffic"]
+    host.virsh("nwfilter-binding-delete", "late")
+    wait_for("no rules", lambda: "late" not in rules(host))
 
 
 def test_a_daemon_killed_while_it_changes_rules_has_the_old_or_the_new(host, bind):
@@ -262,6 +284,15 @@ def test_an_address_is_learned_from_dhcp_only(host, bind):
     assert pass_through(host, "g1", "g2", [udp(MINE, "10.9.0.6")], hello) == []
     pass_through(host, "g1", "g2", [], dhcp(MINE, False, 7, "10.9.0.5"))
     wait_for("the end of the lease", lambda: "10.9.0.5" not in rules(host))
+    # taken and given back within the second in which the rules do not change again
+    given = host.path("/run/drover/nwfilter/p1.lease")
+    pass_through(host, "g2", "g1", [], dhcp(MINE, True, 5, "10.9.0.5"))
+    wait_for("the lease to be noted", lambda: "10.9.0.5" in given.read_text())
+    pass_through(host, "g1", "g2", [], dhcp(MINE, False, 7, "10.9.0.5"))
+    wait_for("its end to be noted", lambda: "10.9.0.5" not in given.read_text())
+    restart(host, signal.SIGKILL)
+    wait_for("the rules without it", lambda: "p1" in rules(host) and "10.9.0.5" not in rules(host))
+    assert pass_through(host, "g1", "g2", [hello], request) == []
     pass_through(host, "g2", "g1", [], dhcp(MINE, True, 5, "10.9.0.7", lease_s=8))
     wait_for("a short lease", lambda: "10.9.0.7" in rules(host))
     wait_for("its end", lambda: "10.9.0.7" not in rules(host))
