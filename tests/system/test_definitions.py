@@ -5,7 +5,6 @@ import pathlib
 import signal
 import struct
 import subprocess
-import threading
 import uuid
 
 import libvirt
@@ -255,12 +254,12 @@ def test_the_daemon_ends_or_is_killed_while_it_reads(daemon):
         daemon.start()
         waiting = daemon.begin_virsh("dumpxml", HELD)
         assert len(daemon.names()) == 100
+        ends = daemon.said().count("droverd ends")
         daemon.process.send_signal(number)
-        release = threading.Timer(0.2, daemon.mark.unlink)
-        release.start()
+        wait_for("it to answer nobody any more", lambda: daemon.process.poll() is not None or daemon.said().count("droverd ends") > ends)
+        daemon.mark.unlink()
         assert daemon.process.wait(timeout=PATIENCE_S) in (0, -number)
         waiting.communicate(timeout=PATIENCE_S)
-        release.join()
         assert waiting.returncode != 0
     daemon.start()
     assert daemon.memory_kib(HELD) == 16 * 1024

@@ -4,12 +4,12 @@ import json
 import os
 import select
 import shutil
-import socket
 import subprocess
 import tempfile
 
 import pytest
 
+from droverd import free_port
 from img_tools import OURS, failing, fill, needs_stock, ours, stock
 
 pytestmark = [needs_stock, pytest.mark.skipif(not shutil.which("qemu-nbd"), reason="qemu-utils is missing")]
@@ -25,9 +25,7 @@ class Export:
         self.port = None
         where = ["-k", self.path]
         if tcp:
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", 0))
-                self.port = s.getsockname()[1]
+            self.port = free_port()
             where = ["-b", "127.0.0.1", "-p", str(self.port)]
         subprocess.run(["qemu-nbd", "-t", "-f", format, "-e", "8", *where, "--fork", "--pid-file", self.pid_file, *options,
                         image], check=True, timeout=120, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -41,7 +39,7 @@ class Export:
             pid = int(f.read())
         server = os.pidfd_open(pid)
         os.kill(pid, 15)
-        select.select([server], [], [], 30)
+        select.select([server], [], [], 120)
         os.close(server)
 
 
