@@ -72,10 +72,8 @@ static void on_release(void *arg, size_t bytes)
 
 static const ConnHooks hooks = { on_frame, on_closed, on_drained, on_reserve, on_release };
 
-static void identify(ServerClient *client)
+static void identify(ServerClient *client, const struct sockaddr_storage *peer)
 {
-        struct sockaddr_storage peer;
-        socklen_t len = sizeof(peer);
         struct ucred cred;
         socklen_t cred_len = sizeof(cred);
         char text[INET6_ADDRSTRLEN];
@@ -84,9 +82,7 @@ static void identify(ServerClient *client)
         client->pid = -1;
         client->uid = (uid_t)-1;
         client->gid = (gid_t)-1;
-        if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
-                return;
-        if (peer.ss_family == AF_UNIX) {
+        if (peer->ss_family == AF_UNIX) {
                 client->is_unix = true;
                 if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0) {
                         client->pid = cred.pid;
@@ -96,20 +92,20 @@ static void identify(ServerClient *client)
                 return;
         }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        if (peer.ss_family == AF_INET) {
-                struct sockaddr_in *in = (struct sockaddr_in *)&peer;
+        if (peer->ss_family == AF_INET) {
+                const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
 
                 inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
                 client->address = str_format("%s:%u", text, ntohs(in->sin_port));
         } else {
-                struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&peer;
+                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
 
                 inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
                 client->address = str_format("[%s]:%u", text, ntohs(in6->sin6_port));
         }
 }
 
-ServerClient *server_client_new(Daemon *daemon, Fd fd, bool readonly)
+ServerClient *server_client_new(Daemon *daemon, Fd fd, const struct sockaddr_storage *peer, bool readonly)
 {
         static uint64_t last_id;
         ServerClient *client = mem_new(ServerClient);
@@ -119,7 +115,8 @@ ServerClient *server_client_new(Daemon *daemon, Fd fd, bool readonly)
         };
         client->conn = conn_new(daemon->loop, fd, &hooks, client);
         conn_set_frame_limit(client->conn, FRAME_MAX_ANONYMOUS);
-        identify(client);
+        identify(client, peer);
+        conn_expect(client->conn);
         return client;
 }
 

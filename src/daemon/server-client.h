@@ -13,6 +13,7 @@
 typedef struct Call Call;
 typedef struct EventRegistration EventRegistration;
 typedef struct Stream Stream;
+struct sockaddr_storage;
 
 /* Somebody who wants to know that a client left. */
 typedef struct ClientWatcher {
@@ -43,8 +44,8 @@ typedef struct ServerClient {
         VEC(ClientWatcher) watchers;
 } ServerClient;
 
-/* Takes fd. The server is told through server_client_left() when the client is gone. */
-ServerClient *server_client_new(Daemon *daemon, Fd fd, bool readonly);
+/* Takes fd, which comes from peer. The server is told through server_client_left() when the client is gone. */
+ServerClient *server_client_new(Daemon *daemon, Fd fd, const struct sockaddr_storage *peer, bool readonly);
 /* Drops the connection and all that dies with it; calls in flight lose their client. Returns NULL. */
 ServerClient *server_client_free(ServerClient *client);
 /* A call was answered: there may be room to read on. */

@@ -17,7 +17,7 @@ Server *server_new(Daemon *daemon, Error *err);
 int server_start(Server *server, Error *err);
 Server *server_free(Server *server); /* and all clients; returns NULL */
 
-void server_client_left(Server *server, ServerClient *client); /* frees it, soon */
+void server_client_left(Server *server, ServerClient *client); /* frees it */
 void server_client_authenticated(Server *server, ServerClient *client);
 /* Room in the budget for large frames became free. */
 void server_retry_large_frames(Server *server);

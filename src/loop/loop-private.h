@@ -20,6 +20,7 @@ struct Loop {
         Fd epoll;
         bool fake, stopped;
         uint64_t fake_now_us;
+        uint64_t round;            /* how many there were */
         uint64_t turn_us;          /* when the turn began that goes on; 0: none does */
         Turn ready, later;         /* rings: of this round, in their order; of the next one */
         VEC(Timer *) timers;       /* a heap: none comes due before the one at (i - 1) / 2 */

@@ -115,6 +115,11 @@ uint64_t loop_now_ms(const Loop *loop)
         return loop_now_us(loop) / 1000;
 }
 
+uint64_t loop_round(const Loop *loop)
+{
+        return loop->round;
+}
+
 void loop_watch_turns(Loop *loop, uint64_t most_us, void (*slow)(void *arg, uint64_t cpu_us, const char *doing),
                       void *arg)
 {
@@ -169,6 +174,7 @@ static int begin_round(Loop *loop, int timeout_ms, Error *err)
         int wait = wait_ms(loop, timeout_ms);
         Turn *turn;
 
+        loop->round++;
         while ((turn = ring_first(&loop->later))) {
                 turn_leave(turn);
                 turn_enter(turn, &loop->ready);

@@ -36,6 +36,7 @@ void loop_watch_turns(Loop *loop, uint64_t most_us, void (*slow)(void *arg, uint
                       void *arg);
 void loop_say_what(Loop *loop, const char *doing); /* a text that outlives the turn */
 uint64_t loop_now_ms(const Loop *loop);            /* monotonic; within a turn, when it began */
+uint64_t loop_round(const Loop *loop);             /* counts; in one round whatever is ready has one turn */
 void loop_advance(Loop *loop, uint64_t ms);        /* fake clock only: timers that come due run in order */
 
 /* Runs once, ms from now. timer_set() arms it again, also from its callback; the handle stays the owner's. */
@@ -58,6 +59,11 @@ void watch_set_events(Watch *watch, uint32_t events);
  * the data would be no event of its own.
  */
 void watch_drained(Watch *watch);
+/*
+ * revents are so already, in all likelihood: the function has its turn in this round, and must find out by itself. For
+ * what is certain to be in use at once, like a connection that somebody made to say something.
+ */
+void watch_expect(Watch *watch, uint32_t revents);
 Watch *watch_free(Watch *watch);
 
 /* Runs once, on the next turn, after what is pending now. */

@@ -86,6 +86,14 @@ void watch_set_events(Watch *watch, uint32_t events)
         change(watch, EPOLL_CTL_MOD);
 }
 
+void watch_expect(Watch *watch, uint32_t revents)
+{
+        if (turn_waits(&watch->turn))
+                return;
+        watch->revents = revents;
+        turn_enter(&watch->turn, &watch->loop->ready);
+}
+
 void watch_drained(Watch *watch)
 {
         watch->armed = true;

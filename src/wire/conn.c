@@ -75,6 +75,11 @@ Conn *conn_new(Loop *loop, Fd fd, const ConnHooks *hooks, void *arg)
         return conn;
 }
 
+void conn_expect(Conn *conn)
+{
+        watch_expect(conn->watch, EPOLLIN);
+}
+
 static void outgoing_done(Outgoing *out)
 {
         for (size_t i = out->fds_sent; i < out->n_fds; i++)
@@ -161,7 +166,10 @@ static void on_give_up(void *arg)
         leave(conn);
 }
 
-/* End the connection on the next turn: whoever calls us need not expect its own end. */
+/*
+ * End the connection on the next turn, or at the end of a turn of its own that goes on: whoever calls us need not expect
+ * its own end.
+ */
 static void give_up(Conn *conn, const char *why)
 {
         if (conn->closed || conn->give_up)
@@ -234,6 +242,11 @@ static int send_one(Conn *conn, Outgoing *out)
         return 1;
 }
 
+static void peer_left(Conn *conn)
+{
+        give_up(conn, "the peer closed the connection while something was sent to it");
+}
+
 /* True when nothing is queued any more. */
 static bool flush(Conn *conn)
 {
@@ -248,7 +261,7 @@ static bool flush(Conn *conn)
                 conn->queue.len -= done;
         }
         if (r < 0)
-                give_up(conn, "the peer closed the connection while something was sent to it");
+                peer_left(conn);
         if (!conn->queue.len)
                 vec_done(&conn->queue);
         return !conn->queue.len;
@@ -263,6 +276,7 @@ static bool may_be_secret(const FrameHeader *header)
 void conn_send(Conn *conn, const FrameHeader *header, Buf *frame, const Fd *fds, size_t n_fds)
 {
         Outgoing out = { .len = frame->len, .wipe = may_be_secret(header) };
+        int sent;
 
         frame_finish(frame, header);
         out.data = buf_take(frame);
@@ -280,9 +294,14 @@ void conn_send(Conn *conn, const FrameHeader *header, Buf *frame, const Fd *fds,
                 return;
         }
         conn->queued += out.len;
+        sent = conn->queue.len ? 0 : send_one(conn, &out);
+        if (sent > 0) {
+                outgoing_done(&out);
+                return;
+        }
+        if (sent < 0)
+                peer_left(conn);
         vec_push(&conn->queue, out);
-        if (conn->queue.len == 1)
-                flush(conn);
         update_events(conn);
 }
 
@@ -296,9 +315,10 @@ void conn_close_when_sent(Conn *conn)
         if (conn->closed)
                 return;
         conn->closing = true;
-        if (!conn->queue.len)
+        if (conn->queue.len)
+                update_events(conn);
+        else
                 give_up(conn, "closed by this side");
-        update_events(conn);
 }
 
 /* --- keepalive --- */
@@ -446,6 +466,16 @@ static void take_partial(Conn *conn)
                 buf_done(&conn->partial);
 }
 
+/* The last thing of a turn of the connection's own: no hook is on the stack any more. */
+static void end_turn(Conn *conn)
+{
+        if (conn->give_up && conn->busy == 1)
+                report_closed(conn, &conn->give_up_why);
+        else
+                update_events(conn);
+        leave(conn);
+}
+
 static void on_deliver(void *arg)
 {
         Conn *conn = arg;
@@ -453,8 +483,7 @@ static void on_deliver(void *arg)
         enter(conn);
         conn->deliver = idle_free(conn->deliver);
         take_partial(conn);
-        update_events(conn);
-        leave(conn);
+        end_turn(conn);
 }
 
 void conn_pause(Conn *conn)
@@ -538,8 +567,11 @@ static void on_readable(Conn *conn, bool ended)
         bool drained;
         ssize_t n = receive(conn, scratch, sizeof(scratch), &drained);
 
-        if (n < 0 && errno == EAGAIN)
+        if (n < 0 && errno == EAGAIN) {
+                if (!ended && !conn->queue.len)
+                        watch_drained(conn->watch);
                 return;
+        }
         if (n <= 0) {
                 if (n < 0)
                         err_errno(&why, errno, "the connection broke");
@@ -580,6 +612,5 @@ static void on_ready(void *arg, uint32_t revents)
                 if (conn->events & EPOLLIN || revents & (EPOLLHUP | EPOLLERR))
                         on_readable(conn, revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
         }
-        update_events(conn);
-        leave(conn);
+        end_turn(conn);
 }

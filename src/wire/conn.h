@@ -38,6 +38,8 @@ typedef struct ConnHooks {
 Conn *conn_new(Loop *loop, Fd fd, const ConnHooks *hooks, void *arg);
 Conn *conn_free(Conn *conn); /* closes; also from inside a hook. Returns NULL */
 int conn_fd(const Conn *conn);
+/* The peer has likely sent something: look in this round, without asking the kernel whether that is so. */
+void conn_expect(Conn *conn);
 
 void conn_set_frame_limit(Conn *conn, size_t bytes);
 /* Stop reading, so that the peer's next frames wait in the socket. Calls do not nest. */

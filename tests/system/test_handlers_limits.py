@@ -60,6 +60,18 @@ def test_one_client_too_many_waits_for_another_to_leave_CFG_02(start):
     assert late.answer().status == OK
 
 
+def test_many_who_connect_at_once_are_all_let_in_CFG_02(start):
+    daemon = start("max_anonymous_clients = 0\n")
+    crowd = [Wire(daemon.socket(readonly=index % 2 == 1)) for index in range(200)]
+    for client in crowd:
+        ask(client, frames.AUTH_LIST)
+    for client in crowd:
+        assert client.answer().status == OK
+    for client in crowd:
+        client.socket.close()
+    assert Wire(daemon.socket(), "test:///default").call(frames.GET_HOSTNAME).status == OK
+
+
 def test_strangers_do_not_keep_others_out_CFG_04(start):
     daemon = start("max_anonymous_clients = 2\n")
     known = Wire(daemon.socket(), "test:///default")

@@ -52,6 +52,30 @@ TEST(a_descriptor_has_a_turn_for_as_long_as_it_is_ready)
         close(p.ends[0]);
 }
 
+TEST(what_is_expected_has_a_turn_in_the_round_that_goes_on)
+{
+        AUTO(Loop) *loop = loop_new(NULL);
+        Pipe p = { 0 };
+        uint64_t round = loop_round(loop);
+
+        CHECK_INT(pipe2(p.ends, O_CLOEXEC), 0);
+        p.watch = watch_new(loop, p.ends[0], EPOLLIN, on_readable, &p);
+        CHECK_INT(write(p.ends[1], "ab", 2), 2);
+        watch_expect(p.watch, EPOLLIN);
+        watch_expect(p.watch, EPOLLIN); /* one turn all the same */
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        CHECK_INT(p.reads, 1);
+        CHECK_INT(loop_round(loop) - round, 0);
+        CHECK_INT(loop_turn(loop, -1, NULL), 1);
+        CHECK_INT(p.reads, 2);
+        CHECK_INT(loop_round(loop) - round, 1);
+        watch_expect(p.watch, EPOLLIN);
+        p.watch = watch_free(p.watch);
+        CHECK_INT(loop_turn(loop, 0, NULL), 0);
+        close(p.ends[0]);
+        close(p.ends[1]);
+}
+
 typedef struct Pair {
         Loop *loop;
         int ends[2][2]; /* two pipes */

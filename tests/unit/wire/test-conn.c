@@ -14,7 +14,7 @@ typedef struct Side {
         unsigned frames, drained, fds;
         uint32_t last_serial;
         char last_payload[64], closed[128], fd_content[16];
-        bool deny, pause_after_each, free_in_hook;
+        bool deny, pause_after_each, free_in_hook, close_in_hook, free_when_closed;
 } Side;
 
 static void on_frame(void *arg, const Frame *frame)
@@ -33,6 +33,10 @@ static void on_frame(void *arg, const Frame *frame)
         }
         if (side->pause_after_each)
                 conn_pause(side->conn);
+        if (side->close_in_hook) {
+                conn_close_when_sent(side->conn);
+                CHECK_STR(side->closed, ""); /* the hook need not expect it */
+        }
         if (side->free_in_hook)
                 side->conn = conn_free(side->conn);
 }
@@ -42,6 +46,8 @@ static void on_closed(void *arg, const Error *why)
         Side *side = arg;
 
         snprintf(side->closed, sizeof(side->closed), "%s", why->text);
+        if (side->free_when_closed)
+                side->conn = conn_free(side->conn);
 }
 
 static void on_drained(void *arg)
@@ -311,6 +317,53 @@ TEST(closing_waits_until_all_is_sent)
         settle();
         CHECK_INT(b.frames, 1);
         CHECK_STR(a.closed, "closed by this side");
+        CHECK_STR(b.closed, "the peer closed the connection");
+        end();
+}
+
+TEST(a_close_from_a_hook_takes_effect_at_the_end_of_its_turn)
+{
+        begin_real();
+        b.close_in_hook = b.free_when_closed = true;
+        send_text(&a, 1, "the last", NULL, 0);
+        send_text(&a, 2, "too late", NULL, 0);
+        CHECK_INT(loop_turn(loop, 0, NULL), 1);
+        CHECK_STR(b.closed, "closed by this side");
+        CHECK(!b.conn);
+        CHECK_INT(b.frames, 1);
+        settle();
+        CHECK(*a.closed);
+        end();
+}
+
+TEST(what_was_there_before_the_connection_is_taken_up_at_once)
+{
+        for (int with_data = 0; with_data <= 1; with_data++) {
+                begin_real();
+                if (with_data)
+                        send_text(&a, 1, "early", NULL, 0);
+                conn_expect(b.conn);
+                CHECK_INT(loop_turn(loop, 0, NULL), 1);
+                CHECK_INT(b.frames, with_data);
+                send_text(&a, 2, "later", NULL, 0);
+                settle();
+                CHECK_STR(b.last_payload, "later");
+                a.conn = conn_free(a.conn);
+                conn_expect(b.conn); /* the end is no frame, and no turn is lost on it */
+                settle();
+                CHECK_STR(b.closed, "the peer closed the connection");
+                end();
+        }
+}
+
+TEST(an_end_that_was_there_before_the_connection_is_noticed)
+{
+        begin_real();
+        send_text(&a, 1, "the last", NULL, 0);
+        a.conn = conn_free(a.conn);
+        conn_expect(b.conn);
+        settle();
+        CHECK_STR(b.last_payload, "the last");
         CHECK_STR(b.closed, "the peer closed the connection");
         end();
 }
