@@ -16,7 +16,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <time.h>
 
 static void on_frame(void *arg, const Frame *frame)
 {
@@ -72,50 +71,50 @@ static void on_release(void *arg, size_t bytes)
 
 static const ConnHooks hooks = { on_frame, on_closed, on_drained, on_reserve, on_release };
 
-static void identify(ServerClient *client, const struct sockaddr_storage *peer)
+static void put_address(Buf *buf, const struct sockaddr_storage *peer)
 {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+        char text[INET6_ADDRSTRLEN];
+
+        if (peer->ss_family == AF_INET)
+                buf_format(buf, "%s:%u", inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text)), ntohs(in->sin_port));
+        else
+                buf_format(buf, "[%s]:%u", inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)),
+                           ntohs(in6->sin6_port));
+}
+
+void server_client_describe(const ServerClient *client, Buf *buf)
+{
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof(peer);
         struct ucred cred;
         socklen_t cred_len = sizeof(cred);
-        char text[INET6_ADDRSTRLEN];
-        int fd = conn_fd(client->conn), on = 1;
+        int fd = conn_fd(client->conn);
 
-        client->pid = -1;
-        client->uid = (uid_t)-1;
-        client->gid = (gid_t)-1;
-        if (peer->ss_family == AF_UNIX) {
-                client->is_unix = true;
-                if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0) {
-                        client->pid = cred.pid;
-                        client->uid = cred.uid;
-                        client->gid = cred.gid;
-                }
-                return;
-        }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        if (peer->ss_family == AF_INET) {
-                const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
-
-                inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-                client->address = str_format("%s:%u", text, ntohs(in->sin_port));
-        } else {
-                const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
-
-                inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
-                client->address = str_format("[%s]:%u", text, ntohs(in6->sin6_port));
-        }
+        if (client->is_unix && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) == 0)
+                buf_format(buf, "process %d of user %u", (int)cred.pid, (unsigned)cred.uid);
+        else if (!client->is_unix && getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+                put_address(buf, &peer);
+        else
+                buf_put_text(buf, "a client that has left");
 }
 
 ServerClient *server_client_new(Daemon *daemon, Fd fd, const struct sockaddr_storage *peer, bool readonly)
 {
         static uint64_t last_id;
         ServerClient *client = mem_new(ServerClient);
+        int on = 1;
 
-        *client = (ServerClient){
-                .daemon = daemon, .id = ++last_id, .readonly = readonly, .since_s = (uint64_t)time(NULL)
-        };
+        *client = (ServerClient){ .daemon = daemon,
+                                  .id = ++last_id,
+                                  .readonly = readonly,
+                                  .is_unix = peer->ss_family == AF_UNIX,
+                                  .since_ms = loop_now_ms(daemon->loop) };
+        if (!client->is_unix)
+                setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         client->conn = conn_new(daemon->loop, fd, &hooks, client);
         conn_set_frame_limit(client->conn, FRAME_MAX_ANONYMOUS);
-        identify(client, peer);
         conn_expect(client->conn);
         return client;
 }
@@ -140,7 +139,6 @@ ServerClient *server_client_free(ServerClient *client)
         vec_done(&client->registrations);
         vec_done(&client->calls);
         conn_free(client->conn);
-        free(client->address);
         free(client);
         return NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * daemon/server-client.h - a client that is connected to droverd
  *
- * Its connection, who it is, what it opened, and what dies with it: event
+ * Its connection, what it may do, what it opened, and what dies with it: event
  * registrations, streams, guests started with autodestroy. Calls that are in
  * flight when it leaves run to their end.
  */
@@ -29,12 +29,8 @@ typedef struct ServerClient {
         bool is_unix;
         bool authenticated;
         bool knows_keepalive;
-        pid_t pid; /* of a UNIX client, like uid and gid; -1 else */
-        uid_t uid;
-        gid_t gid;
-        char *address;    /* "127.0.0.1:5000" of a TCP client; NULL else */
-        uint64_t since_s; /* wall clock */
-        Driver *driver;   /* NULL until connect_open */
+        uint64_t since_ms; /* as the loop counts */
+        Driver *driver;    /* NULL until connect_open */
         bool wants_close_callback;
         unsigned unanswered; /* calls, against max_client_requests */
         unsigned holders;    /* reasons for which its socket is not read */
@@ -48,6 +44,8 @@ typedef struct ServerClient {
 ServerClient *server_client_new(Daemon *daemon, Fd fd, const struct sockaddr_storage *peer, bool readonly);
 /* Drops the connection and all that dies with it; calls in flight lose their client. Returns NULL. */
 ServerClient *server_client_free(ServerClient *client);
+/* Who it is: "process 17 of user 0", "127.0.0.1:5000". */
+void server_client_describe(const ServerClient *client, Buf *buf);
 /* A call was answered: there may be room to read on. */
 void server_client_answered(ServerClient *client, Call *call);
 

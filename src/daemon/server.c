@@ -38,6 +38,7 @@ struct Server {
         size_t anonymous;
         bool accepting;
         Timer *retry_accept;
+        Timer *strangers; /* NULL: nobody has been one; armed while there are some: not later than the first is due */
 };
 
 static bool has_room(const Server *server)
@@ -64,12 +65,58 @@ static void on_retry_accept(void *arg)
         update_accepting(arg);
 }
 
+/* One timer for all. It may be early, when the one that it was set for has said who it is, or left. */
+static void on_strangers_due(void *arg)
+{
+        Server *server = arg;
+        const uint64_t most_ms = (uint64_t)server->daemon->config->anonymous_timeout * 1000;
+        const uint64_t now_ms = loop_now_ms(server->daemon->loop);
+        uint64_t next_ms = most_ms;
+
+        for (size_t i = server->clients.len; i-- > 0;) {
+                ServerClient *client = server->clients.items[i];
+                AUTO(Buf) who = { 0 };
+
+                if (client->authenticated)
+                        continue;
+                if (now_ms < client->since_ms + most_ms) {
+                        next_ms = MIN(next_ms, client->since_ms + most_ms - now_ms);
+                        continue;
+                }
+                server_client_describe(client, &who);
+                log_warning("%s has not authenticated for %d s (anonymous_timeout): its connection is closed",
+                            buf_text(&who), server->daemon->config->anonymous_timeout);
+                server_client_left(server, client);
+        }
+        if (server->anonymous)
+                timer_set(server->strangers, next_ms);
+}
+
+static void stranger_came(Server *server)
+{
+        const uint64_t most_ms = (uint64_t)server->daemon->config->anonymous_timeout * 1000;
+
+        server->anonymous++;
+        if (!most_ms)
+                return;
+        if (!server->strangers)
+                server->strangers = timer_new(server->daemon->loop, most_ms, on_strangers_due, server);
+        else if (!timer_is_armed(server->strangers))
+                timer_set(server->strangers, most_ms);
+}
+
+static void stranger_went(Server *server)
+{
+        if (--server->anonymous == 0 && server->strangers)
+                timer_stop(server->strangers);
+}
+
 static void admit(Server *server, Fd fd, const struct sockaddr_storage *peer, bool readonly)
 {
         ServerClient *client = server_client_new(server->daemon, fd, peer, readonly);
 
         vec_push(&server->clients, client);
-        server->anonymous++;
+        stranger_came(server);
 }
 
 static void on_connect(void *arg, uint32_t revents UNUSED)
@@ -140,6 +187,7 @@ Server *server_free(Server *server)
         while (server->clients.len)
                 server_client_left(server, server->clients.items[server->clients.len - 1]);
         timer_free(server->retry_accept);
+        timer_free(server->strangers);
         vec_done(&server->clients);
         free(server);
         return NULL;
@@ -149,7 +197,7 @@ void server_client_left(Server *server, ServerClient *client)
 {
         vec_remove_item(&server->clients, client);
         if (!client->authenticated)
-                server->anonymous--;
+                stranger_went(server);
         server_client_free(client);
         update_accepting(server);
 }
@@ -160,7 +208,7 @@ void server_client_authenticated(Server *server, ServerClient *client)
                 return;
         client->authenticated = true;
         conn_set_frame_limit(client->conn, FRAME_MAX);
-        server->anonymous--;
+        stranger_went(server);
         update_accepting(server);
 }
 

@@ -3,7 +3,7 @@
  * daemon/server.h - the sockets droverd listens on, and who is let in
  *
  * All sockets together admit max_clients; of these, max_anonymous_clients may
- * not have said yet who they are. At a limit the sockets are not accepted from:
+ * not have said yet who they are, and have anonymous_timeout to do so. At a limit the sockets are not accepted from:
  * those who connect wait in the kernel's queue (CFG-02, CFG-03, CFG-04).
  */
 #include "daemon/daemon.h"

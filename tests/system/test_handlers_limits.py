@@ -1,5 +1,7 @@
 """The limits of droverd.conf, really enforced: told by the order of answers, never by the time they take."""
+import os
 import select
+import socket
 import struct
 
 import frames
@@ -7,6 +9,7 @@ import libvirt
 import pytest
 from droverd import Droverd, free_port
 from frames import OK, Wire, string
+from waiting import PATIENCE_S
 
 CREATE = 9
 GUEST = "<domain type='test'><name>{0}</name><uuid>{1}</uuid><memory>65536</memory><os><type>hvm</type></os></domain>"
@@ -83,6 +86,25 @@ def test_strangers_do_not_keep_others_out_CFG_04(start):
     assert known.call(frames.GET_HOSTNAME).status == OK and not has_answer(late)
     assert strangers[0].call(frames.AUTH_LIST).status == OK
     assert late.answer().status == OK
+
+
+def test_strangers_who_stay_silent_are_shown_out_CFG_04_CFG_13(start):
+    port = free_port()
+    daemon = start("max_anonymous_clients = 2\nanonymous_timeout = 1\n"
+                   f'listen_tcp = 1\nauth_tcp = "none"\nlisten_addr = "127.0.0.1"\ntcp_port = "{port}"\n')
+    known = Wire(daemon.socket(), "test:///default")
+    silent, remote = Wire(daemon.socket()), socket.create_connection(("127.0.0.1", port))
+    at = remote.getsockname()
+    assert silent.call(frames.GET_HOSTNAME).status != OK  # to say anything else is no way to stay
+    late = Wire(daemon.socket())
+    assert late.call(frames.AUTH_LIST).status == OK  # waits for a place
+    for stranger in (silent.socket, remote):
+        stranger.settimeout(PATIENCE_S)
+        assert stranger.recv(1) == b""
+    said = daemon.said()
+    assert f"process {os.getpid()} of user {os.getuid()} has not authenticated for 1 s (anonymous_timeout)" in said
+    assert f"{at[0]}:{at[1]} has not authenticated for 1 s (anonymous_timeout)" in said
+    assert known.call(frames.GET_HOSTNAME).status == OK and late.call(frames.AUTH_LIST).status == OK
 
 
 def test_calls_over_the_limit_are_queued_not_failed_CFG_06_CFG_09(start):

@@ -28,6 +28,7 @@ TEST(an_empty_file_gives_the_defaults)
         CHECK_INT(c->max_clients, 5000);
         CHECK_INT(c->max_queued_clients, 1000);
         CHECK_INT(c->max_anonymous_clients, 20);
+        CHECK_INT(c->anonymous_timeout, 60);
         CHECK_INT(c->min_workers, 5);
         CHECK_INT(c->max_workers, 20);
         CHECK_INT(c->prio_workers, 5);
