@@ -218,6 +218,17 @@ def test_members_of_the_group_manage_guests_and_others_look_at_them(start):
     assert "paused" in daemon.virsh("domstate", "test")
 
 
+def test_only_root_runs_the_daemon(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs to become another")
+    tmp_path.chmod(0o777)
+    places = [f"--{what}-dir={tmp_path}/{what}" for what in ("config", "state", "run", "log")]
+    done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", find_program(), *places], capture_output=True, text=True,
+                          check=False, timeout=120)
+    assert done.returncode == 1 and "droverd runs the guests of the whole system and needs root" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("text, prefix", [("", "52:54:00"), ("mac_prefix = \"00:16:3e\"\n", "00:16:3e")])
 def test_addresses_of_interfaces_begin_as_is_set(start, text, prefix):
     """CON-24, CLN-02: in a new definition, and of an interface that is added to one."""

@@ -29,6 +29,10 @@ PANICS_ONCE = bytes.fromhex("31c0 8ed8 8ec0 803ef07d01 741b c606f07d01 b80103 b9
                             "baf803 b032 ee f4ebfd").ljust(510, b"\0") + b"\x55\xaa"
 
 
+# One that turns the machine off: SLP_EN in the power management of the PIIX4, where the firmware has put it.
+TURNS_OFF = bytes.fromhex("ba0406 b80020 ef f4ebfd").ljust(510, b"\0") + b"\x55\xaa"
+
+
 @pytest.fixture(scope="module")
 def daemon(live_daemon):
     return live_daemon
@@ -119,6 +123,20 @@ def test_a_crash_is_kept_or_ends_the_guest(guests, daemon, word, after):
     if word == "preserve":
         daemon.virsh("destroy", "c")
         wait_state(daemon, "c", "shut off (destroyed)")
+
+
+def test_a_guest_that_turned_itself_off_stays_in_shutdown_where_its_definition_says_so(guests, conn, daemon):
+    """LIFE-11: the state that others pass through too quickly to be seen in; LIFE-13, DOM-14."""
+    image = daemon.base / "turns-off.raw"
+    image.write_bytes(TURNS_OFF.ljust(1 << 20, b"\0"))
+    guests("o", bare("o", DISK.format(image), "<on_poweroff>preserve</on_poweroff>"))
+    daemon.virsh("start", "o")
+    wait_state(daemon, "o", "in shutdown (user)")
+    assert [row.split()[1:] for row in daemon.virsh("list").splitlines() if " o " in row] == [["o", "in", "shutdown"]]
+    assert drover(daemon.uri(), "domstate o").out.strip() == "in shutdown"
+    assert conn.lookupByName("o").info()[0] == libvirt.VIR_DOMAIN_SHUTDOWN
+    daemon.virsh("destroy", "o")
+    assert state(daemon, "o") == "shut off (destroyed)"
 
 
 def test_a_crash_starts_the_guest_anew_where_its_definition_says_so(guests, conn, daemon, place):

@@ -1,10 +1,12 @@
 """Disks, memory and policies of a running guest, looked at and changed, through stock clients."""
+import pathlib
 import subprocess
 
 import libvirt
 import pytest
 
 from live import linux, shell, start
+from loops import loop_device
 from waiting import wait_for
 
 MIB = 1 << 20
@@ -92,13 +94,21 @@ def test_a_threshold_is_told_when_it_is_crossed(daemon, dom):
     assert events[0] == ("vda", MIB, True)
 
 
-def test_a_disc_is_read_and_another_put_in(daemon, dom):
-    """LIFE-42: by stock virsh, which attaches it to the drive that is there."""
+def test_a_disc_is_read_and_another_put_in(daemon, dom, tmp_path):
+    """LIFE-42: by stock virsh, which attaches it to the drive that is there; a file, then a node under /dev."""
     read = b"echo read-$(dd if=/dev/sr0 bs=2048 count=1 | tr -d '\\000')"
     shell(dom, read, b"read-first disc")
     shell(dom, b"echo idle-$((1+7))", b"idle-8")  # a drive that is being read is locked
     daemon.virsh("attach-disk", "g", daemon.base / "other.iso", "hdc", "--type", "cdrom", "--mode", "readonly", "--live")
     shell(dom, read, b"read-other disc")
+    with loop_device(tmp_path / "node", 1) as node:
+        pathlib.Path(node).write_bytes(b"disc of a node".ljust(MIB, b"\0"))
+        shell(dom, b"echo idle-$((1+8))", b"idle-9")
+        daemon.virsh("attach-disk", "g", node, "hdc", "--type", "cdrom", "--mode", "readonly", "--live")
+        assert f"<source dev='{node}'" in daemon.virsh("dumpxml", "g")
+        shell(dom, read, b"read-disc of a node")
+        shell(dom, b"echo idle-$((1+9))", b"idle-10")
+        daemon.virsh("change-media", "g", "hdc", "--eject", "--live")
 
 
 def test_memory_is_looked_into(dom):

@@ -1,4 +1,5 @@
 """Each option of stock virsh's migrate command does what it says, or is refused by its own name; and how a guest is measured."""
+import contextlib
 import json
 import re
 
@@ -118,6 +119,26 @@ def test_a_speed_that_was_set_before_holds(pair):
         assert found["max-bandwidth"] == 2 << 20 and found["downtime-limit"] == 10
         assert told(pair, "--bandwidth", "1")["max-bandwidth"] == 1 << 20
         assert pair.a.virsh("migrate-getspeed", "g").strip() == "2"
+        pair.a.virsh("migrate-setspeed", "g", "12")
+        seen = samples(pair, pair.a.popen(["virsh", "-q", "migrate", "--live", "g", TO_B]))
+        # a busy machine may stand still for a while, which QEMU does not catch up with: one second of it is at that speed
+        rates = [(there - here) / (later - now) for now, here in seen for later, there in seen if later - now >= 1]
+        assert max(rates) == pytest.approx(12 << 20, rel=0.1), seen
+
+
+def samples(pair, move):
+    """Of a move, as long as it sends: seconds of it, and bytes sent by then."""
+    conn = libvirt.open(pair.daemon_a.uri)
+    dom, seen = conn.lookupByName("g"), []
+    while move.poll() is None:
+        with contextlib.suppress(libvirt.libvirtError):
+            job = dom.jobStats()
+            at = job.get("time_elapsed", 0) / 1000
+            if job["type"] == libvirt.VIR_DOMAIN_JOB_UNBOUNDED and job.get("memory_processed") and (not seen or at - seen[-1][0] > 0.1):
+                seen.append((at, job["memory_processed"]))
+    conn.close()
+    assert move.wait() == 0
+    return seen
 
 
 @pytest.mark.limit(120)

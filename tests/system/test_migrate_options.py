@@ -3,14 +3,19 @@ import contextlib
 import json
 import pathlib
 import re
+import struct
 
+import frames
+import libvirt
 import pytest
+from test_migrate_handover import LIVE, Mover
 from test_migrate_refusals import TO_B, add_disk, check_moved, guests_of, running, state_of
 from waiting import wait_for
 
 from lab.paths import PROGRAMS, LabError
 
 CAP_SYS_RESOURCE = 24
+PREPARE_PARAMS = 303
 WRITES = {"touch_mib": 32, "dirty_mib_s": 40, "random": False}
 
 
@@ -34,6 +39,22 @@ def job(pair):
 
 def links_to(host, port):
     return len(host.run(["ss", "-Htn", "state", "established", "sport", "=", f":{port}"]).stdout.splitlines())
+
+
+def listened_on(pair, address):
+    """Where b listens for the memory, from its promise to take the guest to the end of a client that leaves it at that."""
+    mover = Mover(pair).begin()
+    cookie, xml = mover.begun
+    said = {"destination_xml": xml, "listen_address": address}
+    params = struct.pack(">I", len(said)) + b"".join(
+        frames.string(name) + struct.pack(">I", libvirt.VIR_TYPED_PARAM_STRING) + frames.string(value) for name, value in said.items())
+    promised = mover.ask(mover.target, PREPARE_PARAMS, params + frames.string(cookie) + struct.pack(">I", LIVE))
+    promised.opaque()
+    port = promised.optional().rpartition(":")[2]
+    found = [line.split()[3] for line in pair.b.run(["ss", "-Hltn", "sport", "=", f":{port}"]).stdout.splitlines()]
+    mover.leave()
+    wait_for("b gives it up", lambda: guests_of(pair.b, "--all") == [])
+    return [at.rpartition(":")[0] for at in found]
 
 
 def parameters(host):
@@ -139,6 +160,8 @@ def test_the_endpoint_is_what_was_asked_for(pair):
         with pytest.raises(LabError, match="error: .*cannot be reached"):
             pair.a.virsh("migrate", "--live", "--listen-address", "127.0.0.1", "g", TO_B)
         assert state_of(pair.a, "g") == "running" and guests_of(pair.b, "--all") == []
+        for address in (pair.b.address, "127.0.0.1", "0.0.0.0"):
+            assert listened_on(pair, address) == [address]
         uri = f"tcp://{pair.b.address}:49200"
         with moving(pair, "--migrateuri", uri, "--listen-address", pair.b.address):
             wait_for("the one link", lambda: links_to(pair.b, 49200) == 1)

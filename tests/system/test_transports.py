@@ -1,4 +1,7 @@
 """Stock virsh and python3-libvirt reach droverd over UNIX socket, TCP and SSH, from another host (MIG-10, REM rows)."""
+import contextlib
+import os
+import pty
 import subprocess
 
 import libvirt
@@ -44,6 +47,50 @@ def test_a_program_of_ones_own_makes_the_connection(droverd, tmp_path):
 @pytest.mark.parametrize("mode", ["auto", "netcat"])
 def test_ssh_by_either_remote_side(pair, mode):
     assert pair.a.virsh("hostname", uri=f"test+ssh://b/default?proxy={mode}").strip() == "b"
+
+
+PASSWORD = "correct horse"
+
+
+def asked(host, words, password):
+    """What a client says on its terminal, where the password is typed when it asks for one, and its status."""
+    near, far = pty.openpty()
+    client = host.popen(["setsid", "-cw", *words], stdin=far, stdout=far, stderr=far)
+    os.close(far)
+    seen = b""
+    try:
+        with contextlib.suppress(OSError):  # the terminal's end
+            while data := os.read(near, 4096):
+                seen += data
+                if password and b"password:" in seen:
+                    os.write(near, password.encode() + b"\n")
+                    password = None
+    finally:
+        os.close(near)
+    return client.wait(PATIENCE_S), seen.decode()
+
+
+def test_ssh_asks_for_a_password_unless_it_is_told_not_to(pair):
+    """MIG-10, REM-08, REM-18: by stock virsh and by drover, to whom the other host knows no key."""
+    config = pair.b.read_file("/etc/ssh/lab_config").replace("PasswordAuthentication no", "PasswordAuthentication yes")
+    pair.b.write_file("/etc/ssh/password_config", config.replace("Port 22", "Port 222"))
+    shadow = pair.b.read_file("/etc/shadow").splitlines()
+    secret = pair.b.run(["openssl", "passwd", "-6", PASSWORD]).stdout.strip()
+    pair.b.write_file("/etc/shadow", "".join(f"root:{secret}:19000:0:99999:7:::\n" if row.startswith("root:") else f"{row}\n" for row in shadow))
+    pair.a.run(["rm", "/root/.ssh/id_ed25519"])
+    server = pair.b.popen(["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/password_config"], stderr=-3)
+    wait_for("its server", lambda: pair.b.run(["ss", "-Hltn", "sport", "=", ":222"]).stdout)
+    try:
+        for program in ("virsh", PROGRAMS / "drover"):
+            words = [program, "-c", "qemu+ssh://root@b:222/system", "hostname"]
+            status, said = asked(pair.a, words, PASSWORD)
+            assert status == 0 and "root@b's password:" in said and "b" in said.split(), said
+            words[2] += "?no_tty=1"
+            status, said = asked(pair.a, words, PASSWORD)
+            assert status == 1 and "password:" not in said and "Permission denied" in said, said
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_a_client_that_looks_for_the_daemon_of_qemus_guests_finds_it_where_that_was_asked_for(lab):
