@@ -15,7 +15,7 @@
 #include <libdeflate.h>
 #include <zstd.h>
 
-enum { WINDOW_BITS = 12, FAST_LEVEL = 2, ZSTD_BEST_LEVEL = 12 };
+enum { WINDOW_BITS = 12, FAST_LEVEL = 1, ZSTD_BEST_LEVEL = 12 };
 
 struct Codec {
         CodecKind kind;
@@ -56,12 +56,12 @@ static size_t pack_fast(Codec *codec, const void *data, size_t n, void *packed, 
 
         if (!stream) {
                 stream = codec->fast = mem_new(struct isal_zstream);
-                codec->fast_memory = mem_alloc(ISAL_DEF_LVL2_DEFAULT);
+                codec->fast_memory = mem_alloc(ISAL_DEF_LVL1_DEFAULT);
         }
         isal_deflate_init(stream);
         stream->level = FAST_LEVEL;
         stream->level_buf = codec->fast_memory;
-        stream->level_buf_size = ISAL_DEF_LVL2_DEFAULT;
+        stream->level_buf_size = ISAL_DEF_LVL1_DEFAULT;
         stream->hist_bits = WINDOW_BITS;
         stream->end_of_stream = 1;
         stream->flush = NO_FLUSH;

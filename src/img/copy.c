@@ -66,17 +66,22 @@ typedef struct Copy {
         struct timespec began;
 } Copy;
 
+/* Packed clusters follow each other: each has room for a whole one when its turn comes. */
 static void pack_clusters(Copy *copy, Slot *slot)
 {
+        uint8_t *to = slot->packed;
+
         for (size_t at = 0, i = 0; at < slot->length; at += copy->cluster, i++) {
                 size_t n = MIN(copy->cluster, slot->length - at);
 
                 if (n < copy->cluster)
                         memset(slot->data + at + n, 0, copy->cluster - n);
-                if (bytes_are_zero(slot->data + at, n))
+                if (bytes_are_zero(slot->data + at, n)) {
                         slot->lengths[i] = UINT32_MAX;
-                else
-                        slot->lengths[i] = (uint32_t)image_pack(copy->to, slot->data + at, slot->packed + at);
+                } else {
+                        slot->lengths[i] = (uint32_t)image_pack(copy->to, slot->data + at, to);
+                        to += slot->lengths[i];
+                }
         }
 }
 
@@ -256,20 +261,26 @@ static int store_plain(Copy *copy, const Slot *slot, Error *err)
 static int store_packed(Copy *copy, const Slot *slot, Error *err)
 {
         const CopyOptions *o = copy->options;
+        size_t count = (slot->length + copy->cluster - 1) / copy->cluster, i = 0;
+        const uint8_t *packed = slot->packed;
 
-        for (size_t at = 0, i = 0; at < slot->length; at += copy->cluster, i++) {
-                size_t n = MIN(copy->cluster, slot->length - at);
-                uint64_t to = o->at + slot->start + at;
+        while (i < count) {
+                size_t at = i * copy->cluster, n = MIN(copy->cluster, slot->length - at), run = i, bytes = 0;
                 int r;
 
-                if (slot->lengths[i] == UINT32_MAX)
-                        r = store_zeros(copy, slot->start + at, n, err);
+                for (; run < count && slot->lengths[run] && slot->lengths[run] != UINT32_MAX; run++)
+                        bytes += slot->lengths[run];
+                if (run > i)
+                        r = image_write_packed(copy->to, o->at + slot->start + at, packed, slot->lengths + i, run - i,
+                                               err);
                 else if (slot->lengths[i])
-                        r = image_write_packed(copy->to, to, slot->packed + at, slot->lengths[i], err);
+                        r = store_zeros(copy, slot->start + at, n, err);
                 else
-                        r = image_write(copy->to, to, slot->data + at, n, err);
+                        r = image_write(copy->to, o->at + slot->start + at, slot->data + at, n, err);
                 if (r < 0)
                         return -1;
+                packed += bytes;
+                i = MAX(run, i + 1);
         }
         return 0;
 }

@@ -36,6 +36,9 @@ typedef struct ImageDriver {
         /* Some images of the format are compressed, others are not: whether this one is. NULL: as one likes. */
         bool (*is_compressed)(const Image *image);
         int (*write_packed)(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
+        /* Neighbouring clusters whose bytes follow each other. NULL: one after the other is as good. */
+        int (*write_packed_run)(Image *image, uint64_t offset, const void *packed, const uint32_t *lengths,
+                                size_t count, Error *err);
         int (*zero)(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
         int (*flush)(Image *image, Error *err);
         int (*resize)(Image *image, uint64_t size, ImagePreallocation room, Error *err);

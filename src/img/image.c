@@ -316,18 +316,29 @@ size_t image_pack(Image *image, const void *data, void *packed)
         return image->driver->pack(image, data, packed);
 }
 
-int image_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err)
+int image_write_packed(Image *image, uint64_t offset, const void *packed, const uint32_t *lengths, size_t count,
+                       Error *err)
 {
-        if (check_range(image, offset, 1, err) < 0)
+        uint64_t cluster = image->about.cluster_size;
+        const uint8_t *bytes = packed;
+
+        if (check_range(image, offset, (count - 1) * cluster + 1, err) < 0)
                 return -1;
-        return image->driver->write_packed(image, offset, packed, n, err);
+        if (image->driver->write_packed_run)
+                return image->driver->write_packed_run(image, offset, packed, lengths, count, err);
+        for (size_t i = 0; i < count; i++) {
+                if (image->driver->write_packed(image, offset + i * cluster, bytes, lengths[i], err) < 0)
+                        return -1;
+                bytes += lengths[i];
+        }
+        return 0;
 }
 
 int image_write_compressed(Image *image, uint64_t offset, const void *data, size_t n, Error *err)
 {
         uint64_t cluster = image->about.cluster_size;
         AUTOFREE uint8_t *whole = NULL, *packed = NULL;
-        size_t length;
+        uint32_t length;
 
         if (check_range(image, offset, n, err) < 0)
                 return -1;
@@ -341,8 +352,8 @@ int image_write_compressed(Image *image, uint64_t offset, const void *data, size
         if (!whole || !packed)
                 return err_set(err, ERR_NO_MEMORY, "'%s': no memory for a cluster", image_name(image));
         memcpy(whole, data, n);
-        length = image_pack(image, whole, packed);
-        return length ? image_write_packed(image, offset, packed, length, err)
+        length = (uint32_t)image_pack(image, whole, packed);
+        return length ? image_write_packed(image, offset, packed, &length, 1, err)
                       : image_write(image, offset, data, n, err);
 }
 

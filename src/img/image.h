@@ -191,7 +191,9 @@ bool image_can_compress(const Image *image);
 bool image_must_compress(const Image *image);
 void image_compress_best(Image *image); /* rather small than fast */
 size_t image_pack(Image *image, const void *data, void *packed);
-int image_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
+/* Neighbouring clusters from `offset` on: `count` of them, each of so many bytes, which follow each other in `packed`. */
+int image_write_packed(Image *image, uint64_t offset, const void *packed, const uint32_t *lengths, size_t count,
+                       Error *err);
 
 enum {
         IMAGE_ZERO_UNMAP = 1 << 0, /* give the room back where that can be done */

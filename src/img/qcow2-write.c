@@ -13,6 +13,8 @@
 
 #define ALL_SUBCLUSTERS 0xffffffffULL
 
+enum { PACKED_AT_ONCE = 32 }; /* clusters that are given places and written together */
+
 /* A write to new places: whole guest clusters, one after the other here and in the file. */
 typedef struct Landing {
         uint64_t first, n; /* guest clusters */
@@ -267,10 +269,69 @@ static int link_packed(Qcow2 *q, uint64_t guest_cluster, uint64_t at, size_t n, 
         return 0;
 }
 
-int qcow2_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err)
+/* Without lock: where bytes follow each other in the file too, they are written at once. */
+static int write_places(Qcow2 *q, const uint64_t *places, const uint8_t *packed, const uint32_t *lengths,
+                        size_t count, Error *err)
+{
+        size_t i = 0;
+
+        while (i < count) {
+                uint64_t at = places[i];
+                size_t n = 0;
+
+                do {
+                        n += lengths[i++];
+                } while (i < count && places[i] == at + n);
+                if (image_file_write(q->file, at, packed, n, err) < 0)
+                        return -1;
+                packed += n;
+        }
+        return 0;
+}
+
+static void unlink_places(Qcow2 *q, const uint64_t *places, const uint32_t *lengths, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
+                uint64_t first = places[i] >> q->cluster_bits, last = (places[i] + lengths[i] - 1) >> q->cluster_bits;
+
+                qcow2_unlink(q, first, last - first + 1);
+        }
+}
+
+/* With lock held, which is given back while bytes are written. */
+static int write_packed_some(Qcow2 *q, uint64_t guest, const uint8_t *packed, const uint32_t *lengths, size_t count,
+                             Error *err)
+{
+        uint64_t places[PACKED_AT_ONCE];
+        size_t placed = 0, linked = 0;
+        int r = 0;
+
+        while (is_landing(q, guest, count))
+                pthread_cond_wait(&q->landed, &q->lock);
+        for (; placed < count && r == 0; placed += r == 0) {
+                r = qcow2_alloc_packed(q, lengths[placed], &places[placed], err);
+                if (r == 0)
+                        q->file_end = MAX(q->file_end, round_up(places[placed] + lengths[placed], q->cluster));
+        }
+        if (r == 0) {
+                landing_begin(q, guest, count);
+                pthread_mutex_unlock(&q->lock);
+                r = write_places(q, places, packed, lengths, count, err);
+                pthread_mutex_lock(&q->lock);
+                for (; linked < count && r == 0; linked += r == 0)
+                        r = link_packed(q, guest + linked, places[linked], lengths[linked], err);
+                landing_end(q, guest);
+        }
+        unlink_places(q, places + linked, lengths + linked, placed - linked);
+        return r;
+}
+
+int qcow2_write_packed_run(Image *image, uint64_t offset, const void *packed, const uint32_t *lengths, size_t count,
+                           Error *err)
 {
         Qcow2 *q = qcow2_of(image);
-        uint64_t guest = offset >> q->cluster_bits, at = 0;
+        uint64_t guest = offset >> q->cluster_bits;
+        const uint8_t *bytes = packed;
         int r = qcow2_begin_writing(q, err);
 
         if (r < 0)
@@ -281,23 +342,17 @@ int qcow2_write_packed(Image *image, uint64_t offset, const void *packed, size_t
                                "compressed clusters",
                                q->file->name);
         pthread_rwlock_rdlock(&q->in_use);
-        qcow2_bitmaps_touch(q, offset, MIN(q->cluster, image->size - offset));
+        qcow2_bitmaps_touch(q, offset, MIN(count << q->cluster_bits, image->size - offset));
         pthread_mutex_lock(&q->lock);
-        while (is_landing(q, guest, 1))
-                pthread_cond_wait(&q->landed, &q->lock);
-        r = qcow2_alloc_packed(q, n, &at, err);
-        if (r == 0) {
-                q->file_end = MAX(q->file_end, round_up(at + n, q->cluster));
-                landing_begin(q, guest, 1);
-                pthread_mutex_unlock(&q->lock);
-                r = image_file_write(q->file, at, packed, n, err);
-                pthread_mutex_lock(&q->lock);
-                if (r == 0)
-                        r = link_packed(q, guest, at, n, err);
-                if (r < 0)
-                        qcow2_unlink(q, at >> q->cluster_bits,
-                                     ((at + n - 1) >> q->cluster_bits) - (at >> q->cluster_bits) + 1);
-                landing_end(q, guest);
+        while (count && r == 0) {
+                size_t n = MIN(count, (size_t)PACKED_AT_ONCE);
+
+                r = write_packed_some(q, guest, bytes, lengths, n, err);
+                for (size_t i = 0; i < n; i++)
+                        bytes += lengths[i];
+                guest += n;
+                lengths += n;
+                count -= n;
         }
         pthread_mutex_unlock(&q->lock);
         pthread_rwlock_unlock(&q->in_use);

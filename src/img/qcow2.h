@@ -167,7 +167,8 @@ int qcow2_flush_all(Qcow2 *q, Error *err);
 int qcow2_read(Image *image, uint64_t offset, void *data, size_t n, Error *err);
 int qcow2_map(Image *image, uint64_t offset, uint64_t length, ImageExtent *ret, Error *err);
 int qcow2_write(Image *image, uint64_t offset, const void *data, size_t n, Error *err);
-int qcow2_write_packed(Image *image, uint64_t offset, const void *packed, size_t n, Error *err);
+int qcow2_write_packed_run(Image *image, uint64_t offset, const void *packed, const uint32_t *lengths, size_t count,
+                           Error *err);
 int qcow2_zero(Image *image, uint64_t offset, uint64_t length, unsigned flags, Error *err);
 int qcow2_resize(Image *image, uint64_t size, ImagePreallocation room, Error *err);
 /* Settle in the header what a first change of the content makes untrue. */
