@@ -269,34 +269,40 @@ int options_help(const char *format_name, bool file_named, Error *err)
         return 0;
 }
 
+/* In qemu-img's order. Those of a key slot have a kind and a help text of their own, the others what they have for `create`. */
+static const struct {
+        const char *name, *key_kind, *key_help;
+} amends[] = {
+        { "backing_file" },
+        { "backing_fmt" },
+        { "compat" },
+        { "iter-time", "num", "Time to spend on a password in ms" },
+        { "keyslot", "num", "The one key slot to change" },
+        { "new-secret", "str", "ID of the secret with the password to take in" },
+        { "old-secret", "str", "ID of the secret with the password whose slots are changed" },
+        { "state", "str", "active: take the password in; inactive: shut the slots" },
+        { "lazy_refcounts" },
+        { "refcount_bits" },
+        { "size" },
+};
+
 int options_amend_help(ImageFormat format, Error *err)
 {
-        static const char *const names[] = { "backing_file",   "backing_fmt",   "compat", "iter-time",
-                                             "lazy_refcounts", "refcount_bits", "size" };
-        static const struct {
-                const char *name, *kind, *help;
-        } keys[] = {
-                { "iter-time", "num", "Time to spend on a password in ms" },
-                { "keyslot", "num", "The one key slot to change" },
-                { "new-secret", "str", "ID of the secret with the password to take in" },
-                { "old-secret", "str", "ID of the secret with the password whose slots are changed" },
-                { "state", "str", "active: take the password in; inactive: shut the slots" },
-        };
         bool qcow2 = format == IMAGE_FORMAT_QCOW2;
 
         if (!qcow2 && format != IMAGE_FORMAT_LUKS)
                 return err_set(err, ERR_OPERATION_UNSUPPORTED, "Format driver '%s' does not support option amendment",
                                image_format_name(format));
         printf("Amend options for '%s':\n", image_format_name(format));
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-                const OptionRow *row = qcow2 ? find_row(format, names[i]) : NULL;
+        for (size_t i = 0; i < ARRAY_LEN(amends); i++) {
+                if (amends[i].key_kind) {
+                        AUTOFREE char *name = str_format("%s%s", qcow2 ? "encrypt." : "", amends[i].name);
 
-                if (row)
+                        print_row(name, amends[i].key_kind, amends[i].key_help);
+                } else if (qcow2) {
+                        const OptionRow *row = find_row(format, amends[i].name);
+
                         print_row(row->name, kind_text(row->kind), row->help);
-                for (size_t k = 0; k < ARRAY_LEN(keys) && str_eq(names[i], "iter-time"); k++) {
-                        AUTOFREE char *name = str_format("%s%s", qcow2 ? "encrypt." : "", keys[k].name);
-
-                        print_row(name, keys[k].kind, keys[k].help);
                 }
         }
         return 0;
