@@ -60,7 +60,7 @@ int event_wait_run(EventWait *wait, const Args *args, Error *err)
 
         if (!signals || given < 0)
                 return -1;
-        if (given && seconds == 0)
+        if (given && (seconds == 0 || seconds > UINT32_MAX))
                 return err_set(err, ERR_INVALID_ARG, "invalid timeout");
         if (given)
                 timer = timer_new(s->loop, seconds * 1000, timed_out, wait);

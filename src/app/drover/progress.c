@@ -1,5 +1,5 @@
 /*
- * app/drover/progress.c - poll a job while its call waits
+ * app/drover/progress.c - poll a job while its call waits, and end it when told to
  *
  * The poll is a call of its own on the same connection, made from a timer: the
  * loop runs while the command waits. A poll that fails says nothing; the job's
@@ -9,12 +9,14 @@
 
 #include "base/mem.h"
 
+#include <signal.h>
+
 enum { POLL_MS = 500, UNKNOWN = -1 };
 
 struct Progress {
         Session *session;
-        const char *label;
-        uint32_t proc; /* of the poll */
+        const char *label; /* NULL: not shown */
+        uint32_t proc;     /* of the poll */
         union {
                 WireDomainGetJobInfoArgs job;
                 WireStorageVolGetInfoArgs volume;
@@ -22,6 +24,8 @@ struct Progress {
         int (*percent)(const void *ret); /* or UNKNOWN */
         Timer *timer;
         ClientCall *poll;
+        SignalWatch *interrupt; /* NULL: of what cannot be ended */
+        ClientCall *abort;
 };
 
 static void show(const Progress *progress, int percent)
@@ -65,16 +69,34 @@ static void poll_job(void *arg)
                                      &progress->ask, polled, progress);
 }
 
+static void aborted(void *arg, ClientReply *reply)
+{
+        Progress *progress = arg;
+
+        progress->abort = NULL;
+        if (reply->failure)
+                session_tell_error(reply->failure);
+}
+
+static void interrupted(void *arg)
+{
+        Progress *progress = arg;
+
+        if (!progress->abort)
+                progress->abort = client_call(progress->session->client,
+                                              wire_proc_find(WIRE_PROGRAM_REMOTE, WIRE_PROC_DOMAIN_ABORT_JOB),
+                                              &(WireDomainAbortJobArgs){ progress->ask.job.dom }, aborted, progress);
+}
+
 static Progress *start(Session *s, const char *label, const Progress *what)
 {
-        Progress *progress;
+        Progress *progress = mem_new(Progress);
 
-        if (!label)
-                return NULL;
-        progress = mem_new(Progress);
         *progress = *what;
         progress->session = s;
         progress->label = label;
+        if (!label)
+                return progress;
         show(progress, 0);
         progress->timer = timer_new(s->loop, POLL_MS, poll_job, progress);
         return progress;
@@ -82,17 +104,22 @@ static Progress *start(Session *s, const char *label, const Progress *what)
 
 Progress *progress_start(Session *s, const WireDomain *dom, const char *label)
 {
-        return start(
+        Progress *progress = start(
                 s, label,
                 &(Progress){ .proc = WIRE_PROC_DOMAIN_GET_JOB_INFO, .ask.job = { *dom }, .percent = percent_of_job });
+
+        /* without it ^C ends the command, and the job goes on */
+        progress->interrupt = signal_watch_new(s->loop, SIGINT, interrupted, progress, NULL);
+        return progress;
 }
 
 Progress *progress_start_copy(Session *s, const char *pool, const char *name, const char *label)
 {
-        return start(s, label,
-                     &(Progress){ .proc = WIRE_PROC_STORAGE_VOL_GET_INFO,
-                                  .ask.volume = { { pool, name, name } },
-                                  .percent = percent_of_copy });
+        return !label ? NULL
+                      : start(s, label,
+                              &(Progress){ .proc = WIRE_PROC_STORAGE_VOL_GET_INFO,
+                                           .ask.volume = { { pool, name, name } },
+                                           .percent = percent_of_copy });
 }
 
 Progress *progress_end(Progress *progress, bool success)
@@ -100,11 +127,15 @@ Progress *progress_end(Progress *progress, bool success)
         if (!progress)
                 return NULL;
         timer_free(progress->timer);
+        signal_watch_free(progress->interrupt);
         if (progress->poll)
                 client_call_free(progress->poll);
-        if (success)
+        if (progress->abort)
+                client_call_free(progress->abort);
+        if (progress->label && success)
                 show(progress, 100);
-        fprintf(stderr, "\n");
+        if (progress->label)
+                fprintf(stderr, "\n");
         free(progress);
         return NULL;
 }
