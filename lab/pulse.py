@@ -45,7 +45,7 @@ class Pulse:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         deadline = time.monotonic() + PATIENCE_S
-        while self._stamp.poll() is None and not _listening(self.path):
+        while self._stamp.poll() is None and not listening(self.path):
             if time.monotonic() > deadline:
                 raise LabError(f"nobody listens on {self.path}")
             time.sleep(0.005)
@@ -125,7 +125,8 @@ class Pulse:
         return answer.text.startswith("verify ok") or answer.text.endswith(" lost 00000000"), answer.text
 
 
-def _listening(path):
+def listening(path):
+    """Whether somebody takes connections at a UNIX socket's path; its file is there before that."""
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
         rows = [row.split(maxsplit=7) for row in table]
     # a socket has its path before it listens; only then its flags say __SO_ACCEPTCON

@@ -11,6 +11,12 @@ import signal
 
 import pytest
 
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    # ignored by a background job or under nohup, which programs under test would inherit: tests that end them so would wait
+    # for ever; a handler is not inherited
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
+
 USUAL_LIMIT_S = 300  # stops what hangs: no measure of how long a test takes, which a busy machine decides
 GRACE_S = 30
 MOST_WHY = 600

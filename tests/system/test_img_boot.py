@@ -112,8 +112,7 @@ class Shell:
 
     def __init__(self, path):
         self.link = socket.socket(socket.AF_UNIX)
-        wait_for("QEMU opens the port", lambda: os.path.exists(path))
-        self.link.connect(str(path))
+        wait_for("QEMU opens the port", lambda: self.link.connect_ex(str(path)) == 0)
         self.link.settimeout(0.5)
         self.said = b""
 

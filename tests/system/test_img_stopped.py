@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from img_tools import OURS, fill, needs_stock, ours, stock
+from lab.pulse import listening
 from waiting import wait_for
 
 pytestmark = needs_stock
@@ -62,7 +63,7 @@ def test_a_rebase_that_is_stopped_changes_nothing_that_is_seen(overlay, tmp_path
     server = subprocess.Popen(["nbdkit", "-f", "-U", tmp_path / "socket", "--filter=delay", "file", tmp_path / "base",
                                "rdelay=300ms"])
     try:
-        wait_for("the server listens", (tmp_path / "socket").exists)
+        wait_for("the server listens", lambda: listening(str(tmp_path / "socket")))
         before = (tmp_path / "empty").stat().st_size
         child = started("rebase", "-b", f"nbd+unix:///?socket={tmp_path}/socket", "-F", "raw", tmp_path / "empty")
         wait_for("the image grows", lambda: (tmp_path / "empty").stat().st_size > before + (1 << 20))
@@ -96,7 +97,7 @@ def test_who_is_asked_twice_to_stop_ends_at_once_and_leaves_nothing(tmp_path):
     server = subprocess.Popen(["nbdkit", "-f", "-U", tmp_path / "socket", "--filter=delay", "file", tmp_path / "raw",
                                "rdelay=3600"])
     try:
-        wait_for("the server listens", (tmp_path / "socket").exists)
+        wait_for("the server listens", lambda: listening(str(tmp_path / "socket")))
         child = started("convert", "-f", "raw", "-O", "qcow2", "-o", f"data_file={place}/data",
                         f"nbd+unix:///?socket={tmp_path}/socket", place / "image")
         wait_for("it began", lambda: len(os.listdir(place)) == 2)

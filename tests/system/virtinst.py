@@ -5,6 +5,7 @@ import subprocess
 
 from console import Console
 from lab import guest, payload
+from waiting import wait_for
 
 WORDS = ("--memory", "192", "--osinfo", "detect=on,require=off", "--virt-type", "qemu", "--graphics", "none",
          "--noautoconsole")
@@ -66,6 +67,7 @@ def tree(host, path="/srv/tree"):
                                    "[images-x86_64]\nkernel = images/linux\ninitrd = images/initrd\n")
     server = host.popen(["/usr/bin/python3", "-m", "http.server", "-d", path, "80"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        wait_for("it listens", lambda: ":80 " in host.run(["ss", "-Hltn"]).stdout)
         yield f"http://{host.address}/"
     finally:
         server.kill()
