@@ -57,6 +57,8 @@ static void on_source_ended(void *arg, const Error *failure)
 
         if (!failure && l->undefine)
                 migrate_undefine_source(l->dom);
+        if (!failure)
+                migrate_give_settled(l->dom);
         l->done(l->arg, failure);
         domain_unref(l->dom);
         free(l);
@@ -138,6 +140,7 @@ void migrate_stay(Migration *m)
 
         m->stats.type = m->stats.type == VIR_DOMAIN_JOB_CANCELLED ? VIR_DOMAIN_JOB_CANCELLED : VIR_DOMAIN_JOB_FAILED;
         domain_keep_stats(m->dom, &m->stats);
+        migrate_give_settled(m->dom);
         if (!run || !m->was_running || !guest_is_active(run->guest) || guest_state(run->guest) == GUEST_RUNNING ||
             migrate_stopped_by_itself(m->dom)) {
                 migration_free(m);

@@ -5,8 +5,8 @@
  * QEMU is dead says the opposite, and the last copy of the guest runs. It is told again and again: the other host may be
  * away, or wait for its client.
  *
- * STATE/qemu/given/UUID says so before anybody is told, and until it is known what came of it: whoever starts the guest here
- * is warned, by a later daemon and after a boot, too.
+ * STATE/qemu/given/UUID is there before the first byte is sent, and until it is known what came of it: whoever starts the guest
+ * here is warned, by a later daemon and after a boot, too. While the guest's QEMU lives its move decides, and the note waits.
  */
 #include "daemon/migrate-give.h"
 
@@ -23,7 +23,8 @@
 enum {
         MEANT_MS = 5 * 60 * 1000, /* a second word within this time is meant */
         TELL_AGAIN_MS = 10000,
-        MOST_TIMES = 8640, /* a day */
+        MOST_TIMES = 8640, /* a day; then it is told seldom, but who starts it here is warned all the same */
+        TELL_SELDOM_MS = 60 * 60 * 1000,
         LOOK_AGAIN_MS = 100,
         LARGEST_NOTE = 4096,
 };
@@ -49,12 +50,20 @@ static char *dir_path(const QemuDriver *qemu)
         return str_format("%s/qemu/given", qemu->driver->daemon->dirs.state);
 }
 
-static char *note_path(const Gift *gift)
+static char *note_path(const QemuDriver *qemu, const Uuid *uuid)
 {
-        AUTOFREE char *dir = dir_path(gift->qemu);
-        char uuid[UUID_TEXT_LEN + 1];
+        AUTOFREE char *dir = dir_path(qemu);
+        char text[UUID_TEXT_LEN + 1];
 
-        return str_format("%s/%s", dir, uuid_format(&gift->uuid, uuid));
+        return str_format("%s/%s", dir, uuid_format(uuid, text));
+}
+
+static void remove_note(QemuDriver *qemu, const Uuid *uuid)
+{
+        AUTOFREE char *path = note_path(qemu, uuid);
+        const char *paths[] = { path, NULL };
+
+        file_queue_remove(qemu->files, paths, NULL, NULL);
 }
 
 /* What was noted stays noted. */
@@ -72,13 +81,14 @@ static void gift_free(Gift *gift)
 }
 
 /* A start that follows is noted behind this, so that never both are on the disk. */
-static void gift_end(Gift *gift)
+static void gift_end(Gift *gift, bool may_start)
 {
-        AUTOFREE char *path = note_path(gift);
-        const char *paths[] = { path, NULL };
+        QemuDriver *qemu = gift->qemu;
+        Uuid uuid = gift->uuid;
 
-        file_queue_remove(gift->qemu->files, paths, NULL, NULL);
+        remove_note(qemu, &uuid);
         gift_free(gift);
+        qemu_autostart_settled(qemu, &uuid, may_start);
 }
 
 static Gift *find(QemuDriver *qemu, const Uuid *uuid)
@@ -105,10 +115,7 @@ static void on_unknown(Gift *gift, const Error *failure)
                         "guest '%s' was sent completely before its QEMU here ended. The other host was told to take it and "
                         "has not said that it did (%s); it is told again. By hand: virsh resume there",
                         gift->name, failure ? failure->text : "no reason");
-        if (gift->times >= MOST_TIMES)
-                gift_end(gift);
-        else
-                later(gift, TELL_AGAIN_MS, tell);
+        later(gift, gift->times < MOST_TIMES ? TELL_AGAIN_MS : TELL_SELDOM_MS, tell);
 }
 
 static void on_told(void *arg, MigrateFate fate, const Error *failure)
@@ -126,7 +133,7 @@ static void on_told(void *arg, MigrateFate fate, const Error *failure)
                 on_unknown(gift, failure);
                 return;
         }
-        gift_end(gift);
+        gift_end(gift, fate == MIGRATE_FATE_ABSENT);
 }
 
 static void tell(void *arg)
@@ -142,7 +149,7 @@ static void tell(void *arg)
         if (dom && domain_is_active(dom) && gift->times) {
                 log_warning("guest '%s' was started again here; the other host is not told to take what it has of it",
                             gift->name);
-                gift_end(gift);
+                gift_end(gift, false);
                 return;
         }
         question_new(&gift->question, gift->qemu->env.loop, QUESTION_TAKE, &about, on_told, gift);
@@ -170,17 +177,69 @@ static void on_noted(void *arg, const Error *failure)
         later(gift, TELL_AGAIN_MS, note);
 }
 
-static void note(void *arg)
+static void write_note(const Gift *gift, void (*done)(void *arg, const Error *failure), void *arg)
 {
-        Gift *gift = arg;
-        AUTOFREE char *path = note_path(gift);
+        AUTOFREE char *path = note_path(gift->qemu, &gift->uuid);
         AUTO(Buf) text = { 0 };
 
         buf_format(&text, "name %s\nnonce %s\nask %s\nundefine %d\n", gift->name, gift->nonce, gift->ask,
                    gift->undefine);
+        file_queue_write(gift->qemu->files, path, &text, 0600, true, done, arg);
+}
+
+static void note(void *arg)
+{
+        Gift *gift = arg;
+
         gift->note = mem_new(GiftNote);
         gift->note->gift = gift;
-        file_queue_write(gift->qemu->files, path, &text, 0600, true, on_noted, gift->note);
+        write_note(gift, on_noted, gift->note);
+}
+
+static void on_prepared(void *arg UNUSED, const Error *failure)
+{
+        if (failure)
+                log_warning(
+                        "should this host end while the guest moves, nobody is warned who starts it here again: %s",
+                        failure->text);
+}
+
+void migrate_give_prepare(const Migration *m)
+{
+        QemuDriver *qemu = qemu_driver(m->dom->driver);
+        Gift *old = find(qemu, &m->dom->uuid);
+        Gift gift = { .qemu = qemu,
+                      .name = m->dom->name,
+                      .nonce = m->nonce,
+                      .ask = m->ask,
+                      .uuid = m->dom->uuid,
+                      .undefine = m->flags & VIR_MIGRATE_UNDEFINE_SOURCE };
+
+        if (old) /* it came back since */
+                gift_free(old);
+        if (m->ask && m->nonce)
+                write_note(&gift, on_prepared, NULL);
+}
+
+void migrate_give_settled(const Domain *dom)
+{
+        QemuDriver *qemu = qemu_driver(dom->driver);
+
+        if (!find(qemu, &dom->uuid))
+                remove_note(qemu, &dom->uuid);
+}
+
+/* The QEMU that the note is about may live, and then its move decides; or the guest runs since, and the note is old. */
+static bool is_in_hand(QemuDriver *qemu, const Uuid *uuid, const char *nonce)
+{
+        const Domain *dom = domain_list_find_uuid(qemu->driver->domains, uuid);
+        const QemuRun *run = dom ? qemu_run(dom) : NULL;
+
+        if (!run)
+                return false;
+        if (!run->moving_nonce || !str_eq(run->moving_nonce, nonce))
+                remove_note(qemu, uuid);
+        return true;
 }
 
 /* The rest of the line that begins with key and a blank, or NULL. The line is cut off from what follows it. */
@@ -214,7 +273,7 @@ static int load_note(QemuDriver *qemu, const char *dir, const char *file, Error 
         undefine = ask ? cut_line(&at, "undefine") : NULL;
         if (!undefine || uuid_parse(file, &uuid) < 0)
                 return err_set(err, ERR_INTERNAL, "'%s' does not say which guest was given to whom", path);
-        if (find(qemu, &uuid)) /* its end was just found, by the note of its move */
+        if (find(qemu, &uuid) || is_in_hand(qemu, &uuid, nonce)) /* found: its end was, by the status of its move */
                 return 0;
         log_info(
                 "guest '%s', whose QEMU here ended, was given to another host by an earlier droverd, which is told again",
@@ -278,12 +337,19 @@ void migrate_give(const Migration *m)
 {
         if (m->completed && m->ask && m->nonce)
                 give(qemu_driver(m->dom->driver), m->dom, m->nonce, m->ask, m->flags);
+        else
+                migrate_give_settled(m->dom);
 }
 
 void migrate_give_lost(const QemuRun *run)
 {
         if (run->moving_nonce && run->moving_peer)
                 give(run->qemu, run->dom, run->moving_nonce, run->moving_peer, run->moving_flags);
+}
+
+bool migrate_give_is_pending(const Domain *dom)
+{
+        return find(qemu_driver(dom->driver), &dom->uuid);
 }
 
 int migrate_give_check_start(const Domain *dom, Error *err)
@@ -299,14 +365,14 @@ int migrate_give_check_start(const Domain *dom, Error *err)
                         "guest '%s': a person says that it starts here; the other host is not told to take what it "
                         "has of it any more",
                         dom->name);
-                gift_end(gift);
+                gift_end(gift, false);
                 return 0;
         }
         gift->warned_ms = now_ms;
         return err_set(
                 err, ERR_OPERATION_INVALID,
-                "guest '%s' was sent completely to another host before its QEMU here ended; that host was told to go "
-                "on with it and has not said whether it does. If both run it, its disks are destroyed. Make sure "
+                "guest '%s' was moving to another host, or had been sent there, when its QEMU here ended; that host was "
+                "told to go on with it and has not said whether it does. If both run it, its disks are destroyed. Make sure "
                 "that it is not there (virsh list --all); then say start once more within %d minutes",
                 dom->name, MEANT_MS / 60000);
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/migrate-finish.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-ports.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer.h"
@@ -106,6 +107,7 @@ int migrate_check_resume(const Domain *dom, Error *err)
                                dom->name);
         log_warning("guest '%s': a person says that it goes on here; the other host is not asked any more",
                     dom->name);
+        migrate_give_settled(dom);
         migration_free(m);
         return 0;
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/migrate-give.h"
 #include "daemon/migrate-source.h"
 #include "daemon/migrate-transfer-parts.h"
 
@@ -69,6 +70,7 @@ static StepResult note_move(void *state, Job *job UNUSED, Error *err UNUSED)
 {
         Transfer *t = state;
 
+        migrate_give_prepare(t->migration);
         t->note = qemu_status_note(t->migration->dom, on_noted, t);
         return STEP_WAIT;
 }

@@ -4,12 +4,15 @@
  * A file in the run directory, which the next boot empties, says that this was done. It names the guests that are to be
  * started, a UUID in a line, and then, with OVER before it, each whose start is over: so that after a daemon that was killed
  * meanwhile the next one starts the others, and no guest that somebody has stopped since.
+ *
+ * One that was moving away when the host ended is started when the other host has said that it has not got it.
  */
 #include "base/file.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "daemon/migrate-give.h"
 #include "daemon/pool.h"
 #include "daemon/qemu-driver.h"
 #include "daemon/qemu-save.h"
@@ -27,6 +30,7 @@ struct Autostart {
         size_t at;   /* in the driver's list */
         Domain *dom; /* referenced */
         JobClaim *claim;
+        bool waits; /* to know whether another host has the guest */
 };
 
 static char *marker_of(const QemuDriver *qemu)
@@ -89,10 +93,38 @@ static void on_claimed(void *arg, const Error *refused)
         static const StartOptions options;
         Autostart *a = arg;
 
-        if (refused || domain_is_active(a->dom) || !a->dom->config)
+        if (refused || domain_is_active(a->dom) || !a->dom->config) {
                 on_started(a, refused);
-        else
+        } else if (migrate_give_is_pending(a->dom)) {
+                log_warning("guest '%s' is not autostarted yet: it was moving to another host, which is asked",
+                            a->dom->name);
+                a->waits = true;
+                a->claim = job_claim_free(a->claim);
+        } else {
                 qemu_start_or_restore(a->dom, domain_def_copy(a->dom->config), &options, on_started, a);
+        }
+}
+
+static void claim(Autostart *a)
+{
+        job_claim(a->dom->jobs, JOB_START, a->dom->name, &a->claim, on_claimed, a);
+}
+
+void qemu_autostart_settled(QemuDriver *qemu, const Uuid *uuid, bool may_start)
+{
+        Autostart *a = NULL;
+
+        for (size_t i = 0; i < qemu->autostarts.len && !a; i++) {
+                if (qemu->autostarts.items[i]->waits && uuid_eq(&qemu->autostarts.items[i]->dom->uuid, uuid))
+                        a = qemu->autostarts.items[i];
+        }
+        if (!a)
+                return;
+        a->waits = false;
+        if (may_start && a->dom->autostart)
+                claim(a);
+        else
+                on_started(a, NULL);
 }
 
 static void start_guests(void *arg)
@@ -105,8 +137,7 @@ static void start_guests(void *arg)
                 vec_push(&all, qemu->autostarts.items[i]);
         mark(qemu);
         for (size_t i = 0; i < all.len; i++)
-                job_claim(all.items[i]->dom->jobs, JOB_START, all.items[i]->dom->name, &all.items[i]->claim,
-                          on_claimed, all.items[i]);
+                claim(all.items[i]);
         vec_done(&all);
 }
 

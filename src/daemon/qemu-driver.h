@@ -140,6 +140,8 @@ void qemu_store_rename(Domain *dom, DomainDef *def, const char *old_name, Driver
 
 /* qemu-autostart.c: start the guests that start with the host, as far as no daemon of this boot has; arg: the QemuDriver. */
 void qemu_autostart(void *arg);
+/* A guest whose start waited to know whether another host has it: that has not (may_start), or this is not to be started. */
+void qemu_autostart_settled(QemuDriver *qemu, const Uuid *uuid, bool may_start);
 /* The daemon ends: the next one starts those that are left. */
 void qemu_autostart_forget(QemuDriver *qemu);
 

@@ -299,6 +299,53 @@ def test_a_guest_that_is_being_given_away_is_started_only_when_that_is_meant(pai
         wait_for("that is settled", lambda: list(pair.a.path("/var/lib/drover/qemu/given").iterdir()) == [])
 
 
+def boot(host, daemon):
+    """All its processes and what is in /run are gone; what is on its disks is there."""
+    daemon.kill()
+    host.kill(QEMU)
+    shutil.rmtree(host.path("/run/drover"))
+    daemon.start()
+
+
+def is_noted(host):
+    return any(host.path("/var/lib/drover/qemu/given").iterdir())
+
+
+@pytest.mark.limit(180)
+def test_a_source_host_that_was_booted_starts_no_guest_that_runs_elsewhere(pair):
+    """Not by itself, and not when a person says so once: it is on the disk that the guest moves since before it did."""
+    with running(pair, verb="define") as pulse:
+        pair.a.virsh("autostart", "g")
+        mover = Mover(pair).perform()
+        wait_for("it runs", lambda: state_of(pair.b, "g") == "running")
+        with deaf(pair.b):
+            boot(pair.a, pair.daemon_a)
+            mover.leave()
+            wait_for("a waits", lambda: "is not autostarted yet" in pair.daemon_a.log.read_text())
+            with pytest.raises(LabError, match="that host was told to go on with it.*say start once more"):
+                pair.a.virsh("start", "g")
+            assert state_of(pair.a, "g") == "shut off"
+        wait_for("a knows", lambda: "goes on at the other host" in pair.daemon_a.log.read_text())
+        verify(pulse)
+        assert state_of(pair.a, "g") == "shut off"
+        wait_for("that is settled", lambda: not is_noted(pair.a))
+
+
+@pytest.mark.limit(180)
+def test_a_source_host_that_was_booted_starts_a_guest_that_did_not_arrive(pair):
+    with running(pair, verb="define", beat_ms=100) as pulse:
+        pair.a.virsh("autostart", "g")
+        mover = Mover(pair, mib_s=1).prepare().start()
+        wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
+        assert is_noted(pair.a)
+        mark = pulse.mark()
+        boot(pair.a, pair.daemon_a)
+        mover.leave()
+        wait_for("it runs on a", lambda: state_of(pair.a, "g") == "running")
+        pulse.wait("^beat", 60, mark)
+        assert guests_of(pair.b, "--all") == [] and not is_noted(pair.a)
+
+
 @pytest.mark.limit(120)
 @pytest.mark.parametrize("hours", [1, -1])
 def test_the_pause_is_told_also_where_the_clocks_of_the_hosts_differ(pair, hours):
