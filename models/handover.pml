@@ -40,6 +40,12 @@
  * that vouches for one thing: the source's guest does not run, nor will QEMU there let it. A source that has sent all and
  * comes back later asks, and hears that it runs. RASH is who does not look.
  *
+ * With BOOT either host may be booted, too: its QEMU, its messages and its memory are gone, and of its journal there is what is on the disk.
+ * The source has noted there that it sends the guest before it does, and asks until it knows what came of it; NO_NOTE is one
+ * that has not. The destination has nothing there and therefore denies no attempt from before its boot (AMNESIA does). A guest
+ * that is dead at the source and not in doubt may be started anew there by anybody; one in doubt by a person, who says so
+ * twice and vouches that the destination has nothing of it. CARELESS is who does not look.
+ *
  * Each other macro breaks one rule; the tests see that the checker then finds the fault: NAIVE (resume when the client
  * says cancelled), NO_TOKEN, HASTY_DENIAL (a dead QEMU is a denial), NO_INTENT, GIVE_UP (a cancelled finish ends
  * the loaded QEMU). P2P: the source daemon drives, so that the client dies with it.
@@ -55,8 +61,8 @@ mtype = { PREPARE, PERFORM, FINISH, CONFIRM, ASK };
 mtype = { PREPARED, PERFORMED, FINISHED, REFUSED };
 mtype = { DENY, HAVE, MAYBE };
 
-/* A QEMU: the first six are the source's */
-mtype = { RUNS, SENDING, BEFORE_SWITCH, SWITCHING, TORN, SENT, NONE, INCOMING, LOADED, DEAD, QUIT };
+/* A QEMU: the first six are the source's. ANEW: the guest was started again from its disks. */
+mtype = { RUNS, SENDING, BEFORE_SWITCH, SWITCHING, TORN, SENT, NONE, INCOMING, LOADED, DEAD, QUIT, ANEW };
 
 /* A journal. Source: IDLE MOVING FAILED TOKEN ASKING RESUMING QUITTING GONE STUCK; destination: IDLE EXPECTING
    STARTING OWNS. */
@@ -72,6 +78,7 @@ mtype sq = RUNS, dq = NONE;                         /* the two QEMUs */
 bool transfer_failed;                               /* query-migrate on the source */
 mtype js = IDLE, jd = IDLE;                         /* the two journals */
 byte s_attempt, d_attempt;                          /* 0: none yet */
+byte d_forgotten;                                   /* attempts up to this one were before its boot */
 byte s_last;                                        /* the last attempt that source has seen through */
 
 /* In memory: gone with a daemon. */
@@ -103,7 +110,12 @@ bool crashed;                                       /* a kill hit the QEMU that 
 #undef may_break
 #define may_break true
 #endif
-#define source_runs (sq == RUNS || sq == SENDING)
+#ifdef BOOT
+#define may_boot (sq != ANEW)
+#else
+#define may_boot false
+#endif
+#define source_runs (sq == RUNS || sq == SENDING || sq == ANEW)
 
 inline run_dest() {
         assert(!source_runs); /* the guest never runs twice */
@@ -117,6 +129,29 @@ inline run_dest() {
 inline resume_source() {
         assert(dq != RUNS && !dest_ran); /* never twice, never from an old state */
         sq = RUNS
+}
+
+inline start_anew() {
+        assert(dq != RUNS); /* never twice */
+        sq = ANEW
+}
+
+/* A kill that hits the source's QEMU: was it the only one? */
+inline lose_source() {
+        if
+        :: sq == DEAD || sq == QUIT -> skip
+        :: sq == SENT && !asked_to_give_up && (dq == LOADED || dq == RUNS) -> sq = DEAD
+        :: sq == SWITCHING && dq == LOADED -> sq = DEAD /* all of it is over there */
+        :: else -> crashed = true; sq = DEAD
+        fi
+}
+
+inline lose_dest() {
+        if
+        :: dq == RUNS || (dq == LOADED && sq == DEAD) -> crashed = true; dq = DEAD
+        :: (dq == LOADED && sq != DEAD) || dq == INCOMING -> dq = DEAD
+        :: else -> skip
+        fi
 }
 
 inline end_dest() { /* the destination's daemon ends its QEMU and waits for that */
@@ -222,8 +257,8 @@ active proctype source_daemon()
                 fi }
         :: atomic { answers?MAYBE, attempt ->
                 if
-                :: js == ASKING && attempt == s_attempt && sq == SENT -> js = STUCK
-                :: js == ASKING && attempt == s_attempt && sq != SENT -> js = IDLE /* it never stopped being here */
+                :: js == ASKING && attempt == s_attempt && (sq == SENT || sq == DEAD) -> js = STUCK
+                :: js == ASKING && attempt == s_attempt && sq != SENT && sq != DEAD -> js = IDLE /* it never stopped being here */
                 :: else -> skip
                 fi }
         :: atomic { js == RESUMING ->
@@ -241,8 +276,17 @@ active proctype source_daemon()
                 :: else -> skip
                 fi;
                 js = GONE }
-        /* kill -9 and start again: memory and connections are gone */
-        :: atomic { faults > 0 && js != IDLE && js != GONE ->
+#ifdef BOOT
+        /* nobody is in doubt; or a person says that he is not */
+        :: atomic { js == IDLE && sq == DEAD -> start_anew() }
+#ifdef CARELESS
+        :: atomic { (js == ASKING || js == STUCK) && sq == DEAD -> js = IDLE; start_anew() }
+#else
+        :: atomic { (js == ASKING || js == STUCK) && sq == DEAD && (dq == NONE || dq == DEAD) -> js = IDLE; start_anew() }
+#endif
+#endif
+        /* kill -9 and start again: memory and connections are gone; or a boot, and QEMU is, too */
+        :: atomic { faults > 0 && (js != IDLE || may_boot) && js != GONE ->
                 faults--; perform_owed = false;
                 do
                 :: to_source?_, _, _
@@ -250,9 +294,23 @@ active proctype source_daemon()
                 :: empty(to_source) && empty(answers) -> break
                 od;
 #ifdef P2P
-                client_gone = true
+                client_gone = true;
 #endif
-        }
+                if
+                :: js != IDLE -> skip
+#ifdef BOOT
+                :: sq != ANEW ->
+                        lose_source();
+                        if
+                        :: js == IDLE -> skip
+#ifdef NO_NOTE
+                        :: else -> js = IDLE
+#else
+                        :: js != IDLE -> js = ASKING
+#endif
+                        fi
+#endif
+                fi }
         od
 }
 
@@ -307,7 +365,16 @@ active proctype dest_daemon()
 #endif
         :: atomic { to_dest?ASK, attempt, flag ->
                 if
+#ifndef AMNESIA
+                :: attempt <= d_forgotten -> /* no answer: so a person has to decide */
+                        if
+                        :: nfull(answers) -> answers!MAYBE, attempt
+                        :: full(answers) -> skip
+                        fi
+                :: attempt > d_forgotten && (attempt != d_attempt || jd == IDLE) ->
+#else
                 :: attempt != d_attempt || jd == IDLE ->
+#endif
                         if
                         :: nfull(answers) -> answers!DENY, attempt
                         :: full(answers) -> skip
@@ -334,7 +401,13 @@ active proctype dest_daemon()
                 do
                 :: to_dest?_, _, _
                 :: empty(to_dest) -> break
-                od }
+                od;
+                if
+                :: skip
+#ifdef BOOT
+                :: lose_dest(); jd = IDLE; d_forgotten = d_attempt
+#endif
+                fi }
         od
 }
 
@@ -413,24 +486,8 @@ active proctype world()
         :: atomic { faults > 0 && nempty(answers) && nfull(answers) ->
                 faults--; answers?<kind, attempt>; answers!kind, attempt }
         /* a QEMU is killed */
-        :: atomic { faults > 0 && sq != DEAD && sq != QUIT ->
-                faults--;
-                if
-                :: sq != SENT || asked_to_give_up || (dq != LOADED && dq != RUNS) ->
-                        if
-                        :: sq == SWITCHING && dq == LOADED -> skip /* all of it is over there */
-                        :: else -> crashed = true
-                        fi
-                :: else -> skip
-                fi;
-                sq = DEAD }
-        :: atomic { faults > 0 && (dq == LOADED || dq == INCOMING || dq == RUNS) ->
-                faults--;
-                if
-                :: dq == RUNS || (dq == LOADED && sq == DEAD) -> crashed = true
-                :: else -> skip
-                fi;
-                dq = DEAD }
+        :: atomic { faults > 0 && sq != DEAD && sq != QUIT && sq != ANEW -> faults--; lose_source() }
+        :: atomic { faults > 0 && (dq == LOADED || dq == INCOMING || dq == RUNS) -> faults--; lose_dest() }
         od
 }
 
@@ -441,6 +498,11 @@ active proctype quiet()
         assert(crashed ||
                (sq == RUNS && (dq == NONE || dq == DEAD) && js == IDLE && (jd == IDLE || jd == after_death)) ||
                ((sq == QUIT || sq == DEAD) && dq == RUNS && js == GONE && jd == OWNS) ||
-               (sq == SENT && dq == DEAD && js == STUCK && jd == STARTING));
-        assert(!crashed || (sq == DEAD || dq == DEAD))
+               (sq == SENT && dq == DEAD && js == STUCK && (jd == STARTING || d_forgotten)));
+        assert(!crashed || (sq == DEAD || sq == ANEW || dq == DEAD));
+#ifdef BOOT
+        assert(sq != DEAD || dq == RUNS || js == GONE) /* whatever died, the guest can be used again */
+#else
+        skip
+#endif
 }

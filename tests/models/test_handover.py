@@ -1,4 +1,4 @@
-"""models/handover.pml, checked exhaustively by spin: MIG hand-over with losses, repetitions and kills.
+"""models/handover.pml, checked exhaustively by spin: MIG hand-over with losses, repetitions, kills and boots.
 
 The intact model must show no fault, and must come to rest in every run. Each broken rule must be found out,
 which proves that the properties can fail.
@@ -11,6 +11,7 @@ import pytest
 
 MODEL = pathlib.Path(__file__).resolve().parents[2] / "models/handover.pml"
 RAN_TWICE = "!(dest_ran)"
+STARTED_TWICE = "(dq!="
 
 
 def check(tmp_path, defines=(), compile_options=("-DSAFETY",), options=()):
@@ -41,6 +42,23 @@ def test_the_guest_is_on_exactly_one_host_whatever_happens(tmp_path, defines):
     assert states > 400_000
 
 
+BOOTS = pytest.mark.parametrize("defines", [["BOOT"], ["BOOT", "EARLY_RUN", "P2P"]], ids=["managed", "peer-to-peer-early"])
+
+
+@BOOTS
+def test_the_guest_is_on_exactly_one_host_although_hosts_are_booted(tmp_path, defines):
+    errors, states, violated = check(tmp_path, [*defines, "FAULTS=3"])
+    assert (errors, violated) == (0, set())
+    assert states > 400_000
+
+
+@BOOTS
+def test_every_hand_over_comes_to_rest_although_hosts_are_booted(tmp_path, defines):
+    errors, states, _ = check(tmp_path, [*defines, "FAULTS=2"], ["-DNP"], ["-l"])
+    assert errors == 0
+    assert states > 100_000
+
+
 @KINDS
 def test_every_hand_over_comes_to_rest(tmp_path, defines):
     errors, states, _ = check(tmp_path, defines, ["-DNP"], ["-l"])
@@ -55,9 +73,15 @@ def test_every_hand_over_comes_to_rest(tmp_path, defines):
     (["NO_INTENT"], RAN_TWICE),
     (["GIVE_UP"], "asked_to_give_up"),
     (["RASH"], "((sq!="),
+    (["BOOT", "NO_NOTE"], STARTED_TWICE),
+    (["BOOT", "AMNESIA"], RAN_TWICE),
+    (["BOOT", "CARELESS"], STARTED_TWICE),
     (["EARLY_RUN", "NAIVE"], RAN_TWICE),
     (["EARLY_RUN", "HASTY_DENIAL"], RAN_TWICE),
     (["EARLY_RUN", "LATE_CANCEL"], RAN_TWICE),
+    (["BOOT", "EARLY_RUN", "NO_NOTE"], STARTED_TWICE),
+    (["BOOT", "EARLY_RUN", "AMNESIA"], RAN_TWICE),
+    (["BOOT", "EARLY_RUN", "CARELESS"], STARTED_TWICE),
     (["EARLY_RUN", "POSTCOPY", "NAIVE"], RAN_TWICE),
     (["EARLY_RUN", "POSTCOPY", "TORN_ASK"], "(sq!="),
 ], ids=lambda value: "-".join(value) if isinstance(value, list) else "")
