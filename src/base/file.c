@@ -14,19 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_read_stat(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err)
+static int read_all(int fd, const char *path, const struct stat *st, size_t limit, Buf *ret, Error *err)
 {
-        AUTO(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         AUTO(Buf) buf = { 0 };
-        struct stat st;
 
-        if (fd < 0)
-                return err_errno(err, errno, "cannot open '%s'", path);
-        if (fstat(fd, &st) < 0)
-                return err_errno(err, errno, "cannot tell what '%s' is", path);
         /* at once, so that nothing of a secret is left behind where a smaller buffer was */
-        if (S_ISREG(st.st_mode) && st.st_size > 0)
-                buf_reserve(&buf, MIN((size_t)st.st_size, limit) + 65536);
+        if (S_ISREG(st->st_mode) && st->st_size > 0)
+                buf_reserve(&buf, MIN((size_t)st->st_size, limit) + 65536);
         for (;;) {
                 void *at = buf_reserve(&buf, 65536);
                 ssize_t n = read(fd, at, 65536);
@@ -44,15 +38,37 @@ int file_read_stat(const char *path, size_t limit, Buf *ret, struct stat *ret_st
         buf_done(ret);
         *ret = buf;
         buf = (Buf){ 0 };
-        *ret_stat = st;
         return 0;
 }
 
 int file_read(const char *path, size_t limit, Buf *ret, Error *err)
 {
+        AUTO(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         struct stat st;
 
-        return file_read_stat(path, limit, ret, &st, err);
+        if (fd < 0)
+                return err_errno(err, errno, "cannot open '%s'", path);
+        if (fstat(fd, &st) < 0)
+                return err_errno(err, errno, "cannot tell what '%s' is", path);
+        return read_all(fd, path, &st, limit, ret, err);
+}
+
+int file_read_regular(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err)
+{
+        AUTO(Fd) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0)
+                return err_errno(err, errno, "cannot open '%s'", path);
+        if (fstat(fd, &st) < 0)
+                return err_errno(err, errno, "cannot tell what '%s' is", path);
+        if (!S_ISREG(st.st_mode))
+                return err_set(err, ERR_INVALID_ARG, "'%s' is not a regular file", path);
+        if (read_all(fd, path, &st, limit, ret, err) < 0)
+                return -1;
+        if (ret_stat)
+                *ret_stat = st;
+        return 0;
 }
 
 int file_sync_directory(const char *path, Error *err)

@@ -14,8 +14,11 @@
 
 /* Read a whole file of at most limit bytes; a larger one is an error, not cut. */
 int file_read(const char *path, size_t limit, Buf *ret, Error *err);
-/* The same, and what the file was just before it was read. */
-int file_read_stat(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err);
+/*
+ * The same of a regular file, or a link to one; anything else is an error, and a FIFO nobody writes to is not waited for.
+ * ret_stat (may be NULL): what the file was just before it was read.
+ */
+int file_read_regular(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err);
 /*
  * Replace path by a file with these bytes: written beside it, synced, renamed over it, the directory
  * synced. After a crash the old or the new content is there, never a mixture.

@@ -101,7 +101,7 @@ static void read_entry(const DefLoad *load, Entry *entry)
 
         entry->uuid = (Uuid){ 0 };
         entry->settled = false;
-        if (file_read_stat(path, LARGEST_DEFINITION, &xml, &st, &entry->err) < 0)
+        if (file_read_regular(path, LARGEST_DEFINITION, &xml, &st, &entry->err) < 0)
                 return;
         entry->stamp = file_stamp_of(&st);
         entry->def = load->reader->parse(load->arg, entry->name, buf_text(&xml), &entry->uuid, &entry->err);
@@ -175,7 +175,7 @@ static void read_index(Start *start)
         AUTO(Buf) text = { 0 };
 
         if (access(start->load->index_path, F_OK) == 0 &&
-            (file_read(start->load->index_path, LARGEST_INDEX, &text, NULL) < 0 ||
+            (file_read_regular(start->load->index_path, LARGEST_INDEX, &text, NULL, NULL) < 0 ||
              def_index_parse(&text, start->load->facts, &start->index) < 0))
                 log_info("the index of definitions is of no use; all of them are read");
 }

@@ -153,8 +153,8 @@ static bool is_half_done(const char *old_path, const char *new_path, DefSame *sa
         AUTO(Buf) old_xml = { 0 }, new_xml = { 0 };
 
         return access(old_path, F_OK) == 0 && access(new_path, F_OK) == 0 &&
-               file_read(old_path, LARGEST_DEFINITION, &old_xml, NULL) == 0 &&
-               file_read(new_path, LARGEST_DEFINITION, &new_xml, NULL) == 0 &&
+               file_read_regular(old_path, LARGEST_DEFINITION, &old_xml, NULL, NULL) == 0 &&
+               file_read_regular(new_path, LARGEST_DEFINITION, &new_xml, NULL, NULL) == 0 &&
                same(buf_text(&old_xml), buf_text(&new_xml));
 }
 

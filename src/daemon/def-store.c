@@ -109,7 +109,7 @@ int def_store_load(DefStore *store,
                 AUTO(Error) why = { 0 };
                 AUTO(Buf) xml = { 0 };
 
-                if (file_read(path, LARGEST_DEFINITION, &xml, &why) < 0 ||
+                if (file_read_regular(path, LARGEST_DEFINITION, &xml, NULL, &why) < 0 ||
                     load(arg, *name, buf_text(&xml), access(mark, F_OK) == 0, &why) < 0)
                         def_store_leave_out(store, *name, &why);
         }

@@ -263,7 +263,7 @@ static int load_note(QemuDriver *qemu, const char *dir, const char *file, Error 
         Gift *gift;
         Uuid uuid;
 
-        if (file_read(path, LARGEST_NOTE, &text, err) < 0)
+        if (file_read_regular(path, LARGEST_NOTE, &text, NULL, err) < 0)
                 return -1;
         buf_put_char(&text, '\0');
         at = text.data;

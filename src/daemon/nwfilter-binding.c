@@ -425,7 +425,7 @@ static int load_file(NwFilters *f, const char *path, Error *err)
         NwBindingDef *def = NULL;
         AUTO(Buf) xml = { 0 };
 
-        if (file_read(path, LARGEST_BINDING, &xml, err) < 0 ||
+        if (file_read_regular(path, LARGEST_BINDING, &xml, NULL, err) < 0 ||
             nw_binding_parse(buf_text(&xml), xml.len, 0, &def, NULL, err) < 0)
                 return -1;
         take_up(f, def, true);

@@ -397,7 +397,7 @@ static int load_one(QemuDriver *qemu, const char *file, Error *err)
         Status status = { .agent_timeout = VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT };
         int rc;
 
-        if (file_read(path, LARGEST_STATUS, &text, err) < 0)
+        if (file_read_regular(path, LARGEST_STATUS, &text, NULL, err) < 0)
                 return -1;
         buf_reserve(&text, 1);
         rc = parse_status(text.data, &status, err);

@@ -91,7 +91,7 @@ static int read_value(Secret *secret, Error *err)
 
         if (access(path, F_OK) < 0)
                 return 0;
-        if (file_read(path, BASE64_MOST, &text, err) < 0)
+        if (file_read_regular(path, BASE64_MOST, &text, NULL, err) < 0)
                 return -1;
         secret->value = (SecretValue){ .data = mem_new_array(uint8_t, text.len + 1), .n = text.len };
         r = str_from_base64(buf_text(&text), secret->value.data, &secret->value.n);

@@ -211,6 +211,30 @@ def test_what_was_changed_by_hand_counts(daemon):
     assert "g4.xml': " in daemon.said()
 
 
+def test_what_is_no_file_is_named_and_holds_nothing_up(daemon):
+    """A FIFO is not waited for, whatever it is to define."""
+    for number in range(2):
+        daemon.files.put(number)
+    daemon.end()
+    directories = [daemon.base / "etc" / kind for kind in ("qemu", "secrets", "network", "storage", "nwfilter")]
+    wrong = []
+    for directory in directories:
+        directory.mkdir(parents=True, exist_ok=True)
+        wrong += [directory / name for name in ("fifo.xml", "directory.xml", "nowhere.xml", "empty.xml")]
+        os.mkfifo(wrong[-4])
+        wrong[-3].mkdir()
+        wrong[-2].symlink_to("/nonexistent")
+        wrong[-1].touch()
+    daemon.files.path("g1").rename(daemon.base / "elsewhere")
+    daemon.files.path("g1").symlink_to("../../elsewhere")
+    daemon.start()
+    assert daemon.names() == ["g0", "g1"]
+    said = daemon.said()
+    assert [path for path in wrong if f"{path}': " not in said] == []
+    for path in wrong:
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
 def test_a_damaged_index_is_as_good_as_none(daemon):
     for number in range(20):
         daemon.files.put(number)

@@ -46,6 +46,32 @@ TEST(a_file_over_the_limit_is_refused)
         CHECK_STR(err.text, "'/dev/zero' is larger than 1000 bytes");
 }
 
+TEST(what_is_no_regular_file_is_refused_and_not_waited_for)
+{
+        AUTOFREE char *dir = make_dir();
+        AUTOFREE char *fifo = str_format("%s/fifo", dir), *link = str_format("%s/link", dir);
+        AUTOFREE char *file = str_format("%s/file", dir);
+        const char *wrong[] = { fifo, dir, "/dev/null" };
+        AUTO(Buf) buf = { 0 };
+        struct stat st;
+
+        CHECK_INT(mkfifo(fifo, 0600), 0);
+        CHECK_INT(symlink("file", link), 0);
+        for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+                AUTOFREE char *said = str_format("'%s' is not a regular file", wrong[i]);
+                AUTO(Error) err = { 0 };
+
+                CHECK_INT(file_read_regular(wrong[i], 100, &buf, &st, &err), -1);
+                CHECK_STR(err.text, said);
+        }
+        CHECK_INT(file_read_regular(link, 100, &buf, &st, NULL), -1);
+        CHECK_INT(file_write_atomic(file, "text", 4, 0600, NULL), 0);
+        CHECK_INT(file_read_regular(link, 100, &buf, &st, NULL), 0);
+        CHECK_STR(buf_text(&buf), "text");
+        CHECK_INT(st.st_size, 4);
+        CHECK_INT(dir_remove(dir, NULL), 0);
+}
+
 TEST(a_write_that_fails_says_where)
 {
         AUTO(Error) err = { 0 };
