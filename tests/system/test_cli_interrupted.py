@@ -1,4 +1,5 @@
-"""^C while a guest's job runs ends the job, as with virsh, and the command tells how it ended (LIFE-24, LIFE-26)."""
+"""^C while a guest's job runs ends the job, as with virsh, and the command tells how it ended (LIFE-24, LIFE-26). A half of a volume
+is no file that stays."""
 import signal
 import socket
 import struct
@@ -10,10 +11,11 @@ from cli import DROVER, ENVIRONMENT
 from frames import AUTH_LIST, CALL, ERROR, OK, REPLY, SUPPORTS_FEATURE, Answer, frame, string
 from waiting import PATIENCE_S
 
-LOOKUP_BY_NAME, SAVE, CORE_DUMP, MANAGED_SAVE, ABORT_JOB = 23, 55, 53, 182, 164
+LOOKUP_BY_NAME, SAVE, CORE_DUMP, MANAGED_SAVE, ABORT_JOB, VOL_LOOKUP_BY_KEY, VOL_DOWNLOAD = 23, 55, 53, 182, 164, 96, 209
 GUEST = string("g") + bytes(range(16)) + struct.pack(">i", 1)
 ABORTED = 78  # VIR_ERR_OPERATION_ABORTED
-ANSWERS = {AUTH_LIST: struct.pack(">II", 1, 0), SUPPORTS_FEATURE: struct.pack(">i", 0), LOOKUP_BY_NAME: GUEST}
+ANSWERS = {AUTH_LIST: struct.pack(">II", 1, 0), SUPPORTS_FEATURE: struct.pack(">i", 0), LOOKUP_BY_NAME: GUEST,
+           VOL_LOOKUP_BY_KEY: string("p") + string("v") + string("/v")}
 NULL = struct.pack(">I", 0)
 FAILURE = (struct.pack(">iiI", ABORTED, 10, 1) + string("save canceled by client") + struct.pack(">i", 2) + NULL * 4 + struct.pack(">ii", 0, 0)
            + NULL)
@@ -44,6 +46,8 @@ class Stalled(threading.Thread):
                 self.begun.set()
                 continue
             client.sendall(frame(call.proc, ANSWERS.get(call.proc, b""), kind=REPLY, serial=call.serial, status=OK))
+            if call.proc == VOL_DOWNLOAD:
+                self.begun.set()
             if call.proc == ABORT_JOB and job:
                 client.sendall(frame(job.proc, FAILURE, kind=REPLY, serial=job.serial, status=ERROR))
         client.close()
@@ -66,3 +70,19 @@ def test_interrupting_a_job_ends_it(tmp_path, command, complaint):
     assert process.returncode == 1 and out == "\n" and daemon.asked.count(ABORT_JOB) == 1
     assert f"error: {complaint}\nerror: operation aborted: save canceled by client\n" in err
     assert ("Managedsave: [  0 %]" in err) == ("--verbose" in command)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_download_leaves_no_file_but_one_that_was_there(tmp_path, signum):
+    for there in (False, True):
+        daemon = Stalled(tmp_path / f"s{there}")
+        daemon.start()
+        if there:
+            (tmp_path / "to").write_text("before")
+        with subprocess.Popen([DROVER, "-k", "0", "-c", f"test+unix:///default?socket={tmp_path}/s{there}", "vol-download", "/v",
+                               tmp_path / "to"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert daemon.begun.wait(PATIENCE_S), process
+            process.send_signal(signum)
+            process.communicate(timeout=PATIENCE_S)
+        daemon.join(PATIENCE_S)
+        assert process.returncode == -signum and (tmp_path / "to").exists() == there

@@ -6,6 +6,7 @@ import select
 import signal
 import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -191,6 +192,19 @@ class Terminal:
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
         return os.waitstatus_to_exitcode(status)
+
+
+def test_a_secret_that_is_not_typed_to_its_end_leaves_the_terminal_as_it_was(uri, tmp_path):
+    uuid = "6d5e1a4c-0000-4000-8000-0000000000ab"
+    (tmp_path / "s").write_text(f"<secret ephemeral='yes' private='no'><uuid>{uuid}</uuid></secret>")
+    assert drover(uri, f"secret-define {tmp_path}/s").status == 0
+    terminal = Terminal("-c", uri, "secret-set-value", uuid, "--interactive")
+    held = os.dup(terminal.fd)
+    terminal.wait_for("Enter new value for secret: ")
+    assert not termios.tcgetattr(held)[3] & termios.ECHO
+    terminal.type("half\x03")
+    assert terminal.end() == -signal.SIGINT and termios.tcgetattr(held)[3] & termios.ECHO
+    os.close(held)
 
 
 def test_the_shell_has_a_prompt_completion_and_history(uri, tmp_path):

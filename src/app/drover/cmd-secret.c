@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -129,25 +130,42 @@ static int read_line(Buf *to, Error *err)
         return err_is_set(err) ? -1 : 0;
 }
 
-/* A line from the terminal, not shown as it is typed; from a pipe it is just read. */
-static int ask(Value *ret, Error *err)
+static const int endings[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+static struct termios shown_before; /* for a signal's handler */
+
+static void show_and_end(int signum)
 {
-        struct termios shown, hidden;
-        bool tty = tcgetattr(STDIN_FILENO, &shown) == 0;
+        tcsetattr(STDIN_FILENO, TCSANOW, &shown_before);
+        signal(signum, SIG_DFL);
+        raise(signum);
+}
+
+/* A line from the terminal, not shown as it is typed; whatever ends that, the terminal shows again what is typed. */
+static int ask_terminal(Value *ret, Error *err)
+{
+        const struct sigaction end = { .sa_handler = show_and_end };
+        struct sigaction before[ARRAY_LEN(endings)] = { 0 };
+        struct termios hidden = shown_before;
         int result;
 
-        if (tty) {
-                fputs("Enter new value for secret: ", stderr);
-                hidden = shown;
-                hidden.c_lflag &= ~(tcflag_t)ECHO;
-                tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-        }
+        for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+                if (sigaction(endings[i], NULL, &before[i]) == 0 && before[i].sa_handler != SIG_IGN)
+                        sigaction(endings[i], &end, NULL);
+        hidden.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+        fputs("Enter new value for secret: ", stderr);
         result = read_line(&ret->bytes, err);
-        if (tty) {
-                tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-                fputc('\n', stderr);
-        }
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown_before);
+        fputc('\n', stderr);
+        for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+                sigaction(endings[i], &before[i], NULL);
         return result;
+}
+
+/* From a pipe it is just read. */
+static int ask(Value *ret, Error *err)
+{
+        return tcgetattr(STDIN_FILENO, &shown_before) == 0 ? ask_terminal(ret, err) : read_line(&ret->bytes, err);
 }
 
 static int read_value(const Args *args, Value *ret, Error *err)

@@ -2,7 +2,7 @@
  * app/drover/cmd-volume-data.c - the content of a volume, from and to a file
  *
  * With --sparse holes travel as holes, and nothing is read or written for them.
- * A download that fails leaves no file behind that was not there before.
+ * A download that fails or is interrupted leaves no file behind that was not there before.
  */
 #include "app/drover/commands.h"
 #include "app/drover/storage.h"
@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ typedef struct Transfer {
         int percent;
         Error failure;
         bool opened, finished, sent_all;
+        int killed_by; /* 0: nobody did */
         char data[CHUNK];
 } Transfer;
 
@@ -267,10 +269,44 @@ static uint64_t expected(Session *s, const WireStorageVolDownloadArgs *call)
         return info.allocation - call->offset;
 }
 
+static void kill_transfer(Transfer *t, int signum)
+{
+        t->killed_by = signum;
+        t->opened = t->finished = true;
+        if (!err_is_set(&t->failure))
+                err_set(&t->failure, ERR_OPERATION_ABORTED, "interrupted");
+}
+
+static void interrupted(void *arg)
+{
+        kill_transfer(arg, SIGINT);
+}
+
+static void terminated(void *arg)
+{
+        kill_transfer(arg, SIGTERM);
+}
+
 /* What is written is perhaps refused only now: by a server, or over a quota. */
 static int close_written(Fd *fd, const char *path, Error *err)
 {
         return close(fd_take(fd)) < 0 ? err_errno(err, errno, "cannot write '%s'", path) : 0;
+}
+
+/* Into a file that is made for it: a signal ends the transfer first, and the program when the file is gone. */
+static int download_anew(Transfer *t, const WireStorageVolDownloadArgs *call, Error *err)
+{
+        SignalWatch *interrupt = watch_ending(t->session, SIGINT, interrupted, t);
+        SignalWatch *terminate = watch_ending(t->session, SIGTERM, terminated, t);
+        int result = transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, call, err);
+
+        if (t->killed_by)
+                unlink(t->path);
+        signal_watch_free(interrupt);
+        signal_watch_free(terminate);
+        if (t->killed_by)
+                raise(t->killed_by);
+        return result;
 }
 
 static int vol_download(Session *s, const Args *args, Error *err)
@@ -295,7 +331,7 @@ static int vol_download(Session *s, const Args *args, Error *err)
         *t = (Transfer){ .session = s, .fd = fd, .path = path, .shown = arg_has(args, "progress") };
         if (t->shown)
                 t->total = expected(s, &call);
-        result = transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, &call, err);
+        result = made ? download_anew(t, &call, err) : transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, &call, err);
         client_stream_free(t->stream);
         if (result == 0)
                 result = close_written(&fd, path, err);

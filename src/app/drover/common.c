@@ -8,6 +8,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -18,6 +19,15 @@ int refuse_both(const Args *args, const char *one, const char *other, Error *err
         if (arg_has(args, one) && arg_has(args, other))
                 return err_set(err, ERR_INVALID_ARG, "Options --%s and --%s are mutually exclusive", one, other);
         return 0;
+}
+
+SignalWatch *watch_ending(Session *s, int signum, void (*fn)(void *arg), void *arg)
+{
+        struct sigaction now;
+
+        if (sigaction(signum, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+                return NULL;
+        return signal_watch_new(s->loop, signum, fn, arg, NULL);
 }
 
 int need_other(const Args *args, const char *one, const char *other, Error *err)

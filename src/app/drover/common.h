@@ -19,6 +19,8 @@ int affect_flags(const Args *args, uint32_t *flags, Error *err);
 /* The same for commands that know --persistent too; asks whether the guest runs. */
 int affect_flags_persistent(Session *s, const Args *args, const WireDomain *dom, uint32_t *flags, Error *err);
 int refuse_both(const Args *args, const char *one, const char *other, Error *err);
+/* What ^C and the like do instead of ending the program; NULL when it was told to ignore them (nohup). */
+SignalWatch *watch_ending(Session *s, int signum, void (*fn)(void *arg), void *arg);
 int need_other(const Args *args, const char *one, const char *other, Error *err);
 /* Which flags the given switches stand for; the list ends with an empty entry. */
 typedef struct SwitchFlag {

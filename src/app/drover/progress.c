@@ -109,7 +109,7 @@ Progress *progress_start(Session *s, const WireDomain *dom, const char *label)
                 &(Progress){ .proc = WIRE_PROC_DOMAIN_GET_JOB_INFO, .ask.job = { *dom }, .percent = percent_of_job });
 
         /* without it ^C ends the command, and the job goes on */
-        progress->interrupt = signal_watch_new(s->loop, SIGINT, interrupted, progress, NULL);
+        progress->interrupt = watch_ending(s, SIGINT, interrupted, progress);
         return progress;
 }
 
