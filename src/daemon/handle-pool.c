@@ -177,7 +177,8 @@ static int build(Pool *pool, bool overwrite, bool no_overwrite, DriverDone *done
 typedef struct Starting {
         Call *call;
         Pool *pool;
-        bool is_new; /* transient: it leaves with its failure */
+        bool is_new;  /* transient: it leaves with its failure */
+        bool is_told; /* the answer says which pool it is */
         uint32_t flags;
 } Starting;
 
@@ -189,7 +190,7 @@ static void on_started(void *arg, const Error *failure)
                 if (s->is_new)
                         pool_drop(s->pool);
                 call_fail(s->call, failure);
-        } else if (s->is_new) {
+        } else if (s->is_told) {
                 call_reply_pool(s->call, s->pool);
         } else {
                 call_reply(s->call, NULL);
@@ -212,11 +213,14 @@ static void on_built_before_start(void *arg, const Error *failure)
         pool_start(s->pool, on_started, s);
 }
 
-static int start(Call *call, Pool *pool, bool is_new, uint32_t flags, Error *err)
+static int start(Starting spec, Error *err)
 {
         Starting *s = mem_new(Starting);
+        Pool *pool = spec.pool;
+        uint32_t flags = spec.flags;
 
-        *s = (Starting){ .call = call, .pool = pool_ref(pool), .is_new = is_new, .flags = flags };
+        *s = spec;
+        pool_ref(pool);
         if (!(flags & CREATE_FLAGS)) {
                 pool_start(pool, on_started, s);
                 return 0;
@@ -243,7 +247,7 @@ int handle_storage_pool_create(Call *call, const WireStoragePoolCreateArgs *args
                             VIR_STORAGE_POOL_CREATE_WITH_BUILD_NO_OVERWRITE, err) < 0 ||
             pool_must_be_inactive(pool, err) < 0 || pool_must_be_idle(pool, err) < 0)
                 return -1;
-        return start(call, pool, false, args->flags, err);
+        return start((Starting){ .call = call, .pool = pool, .flags = args->flags }, err);
 }
 
 int handle_storage_pool_create_xml(Call *call, const WireStoragePoolCreateXmlArgs *args, Error *err)
@@ -264,7 +268,8 @@ int handle_storage_pool_create_xml(Call *call, const WireStoragePoolCreateXmlArg
         if (is_new)
                 pool = pool_new(storage, def->name, &def->uuid);
         pool->live = TAKE(def);
-        if (start(call, pool, is_new, args->flags, err) == 0)
+        if (start((Starting){ .call = call, .pool = pool, .is_new = is_new, .is_told = true, .flags = args->flags },
+                  err) == 0)
                 return 0;
         if (is_new)
                 pool_drop(pool);
