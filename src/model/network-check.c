@@ -40,7 +40,7 @@ static bool is_one_line(const char *text)
 
 static int check_link_name(const char *what, const char *name, Error *err)
 {
-        if (strlen(name) >= IFNAMSIZ || !*name || !is_one_line(name) || strpbrk(name, "/ \"\\") ||
+        if (strlen(name) >= IFNAMSIZ || !*name || !is_one_line(name) || strpbrk(name, "/ *\"\\") ||
             str_eq(name, ".") || str_eq(name, ".."))
                 return err_set(err, ERR_XML, "'%s': '%s' cannot be the name of an interface", what, name);
         return 0;
@@ -196,6 +196,11 @@ static int check_dhcp_host(const NetworkDef *def, const DhcpHostDef *host, const
                 return err_set(err, ERR_XML, "Invalid character in id '%s' of network '%s'", host->id, def->name);
         if (host->name && !isalpha((unsigned char)host->name[0]))
                 return err_set(err, ERR_XML, "Cannot use host name '%s' in network '%s'", host->name, def->name);
+        /* words of its own to dnsmasq: no address is given, or one for ever */
+        if (host->name && (str_eq(host->name, "ignore") || str_eq(host->name, "infinite")))
+                return err_set(err, ERR_XML,
+                               "Cannot use host name '%s' in network '%s': dnsmasq has another use for it",
+                               host->name, def->name);
         if (check_dns_name("dhcp/host/@name", host->name, err) < 0 || check_lease(host->lease, err) < 0)
                 return -1;
         if (!host->mac && !host->name && !host->id)
