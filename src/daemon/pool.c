@@ -19,7 +19,8 @@
 
 enum {
         IMAGINARY_BYTES_GIB = 100,
-        CALM_MS = 60000, /* a process that ends more often than that is not replaced */
+        CALM_MS = 60000,  /* a process that ends more often than that is not replaced */
+        STOP_MORE_S = 10, /* that stopping may take beyond the two waits that are in it */
 };
 
 Pool *pool_new(Storage *storage, const char *name, const Uuid *uuid)
@@ -241,6 +242,27 @@ static void on_failure_noted(void *arg, const Error *failure)
         change_end(change, &why);
 }
 
+static void on_given_up(void *arg, const Error *failure)
+{
+        Change *change = arg;
+
+        if (failure)
+                log_warning("storage pool '%s': %s", change->pool->name, failure->text);
+        become_inactive(change->pool);
+        note_status(change->pool, false, on_failure_noted, change);
+}
+
+/* What mounts goes on without the process that watches it, and would mount when nobody wants it any more. */
+static void give_up_mount(Change *change)
+{
+        AUTO(Error) err = { 0 };
+
+        if (!storage_task(change->pool,
+                          &(TaskSpec){ .words = { "pool", "give-up", "0" }, .patience_ms = STOP_MORE_S * 1000 },
+                          on_given_up, change, &err))
+                on_given_up(change, &err);
+}
+
 static void on_started(void *arg, const Error *failure)
 {
         Change *change = arg;
@@ -256,8 +278,10 @@ static void on_started(void *arg, const Error *failure)
         }
         err_copy(&change->failure, failure);
         pool_serve_free(pool->serve);
-        become_inactive(pool);
-        note_status(pool, false, on_failure_noted, change);
+        if (change->failure.code == ERR_OPERATION_TIMEOUT && pool_type_mounts(pool->live->type))
+                give_up_mount(change);
+        else
+                on_given_up(change, NULL);
 }
 
 /*
@@ -319,10 +343,15 @@ static void on_stopped(void *arg, const Error *failure)
                 return;
         }
         if (failure) {
+                AUTO(Error) why = { 0 };
+
                 /* it is as it was; somebody must look after it again */
+                err_copy(&why, failure);
+                if (failure->code == ERR_OPERATION_TIMEOUT)
+                        err_prefix(&why, "storage pool '%s' is not responding, and was not stopped", pool->name);
                 pool->changing = false;
                 pool_watch(pool);
-                change_end(change, failure);
+                change_end(change, &why);
                 return;
         }
         become_inactive(pool);
@@ -332,13 +361,18 @@ static void on_stopped(void *arg, const Error *failure)
 void pool_stop(Pool *pool, DriverDone *done, void *arg)
 {
         Change *change = change_new(pool, done, arg);
+        unsigned patience_s = (unsigned)pool->storage->driver->daemon->config->storage_timeout;
+        AUTOFREE char *patience = str_format("%u", patience_s);
+        /* for what an earlier daemon began to mount, then for a server that is to let go of it */
+        TaskSpec spec = { .words = { "pool", "stop", patience },
+                          .patience_ms = (2 * patience_s + STOP_MORE_S) * 1000 };
         AUTO(Error) err = { 0 };
 
         pool->changing = true;
         pool_serve_free(pool->serve); /* whose files it has open could not be unmounted */
         if (!pool->storage->program)
                 on_stopped(change, NULL);
-        else if (!storage_task(pool, &(TaskSpec){ .words = { "pool", "stop" } }, on_stopped, change, &err))
+        else if (!storage_task(pool, &spec, on_stopped, change, &err))
                 on_stopped(change, &err);
 }
 

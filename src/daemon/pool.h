@@ -148,6 +148,7 @@ typedef struct TaskSpec {
         const VolumeDef *volume, *from; /* NULL: none */
         int in, out;                    /* descriptors for standard input and output; 0: none */
         int key, from_key;              /* descriptors that hold what opens the volumes; 0: none */
+        unsigned patience_ms; /* after which it is killed, and has failed with ERR_OPERATION_TIMEOUT; 0: never */
 } TaskSpec;
 /* done(arg, failure) once. The pool counts it as a task meanwhile. It frees itself. NULL: it did not begin. */
 StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, void *arg, Error *err);

@@ -134,9 +134,11 @@ StorageTask *storage_task(Pool *pool, const TaskSpec *spec, DriverDone *done, vo
                 task->copy = str_dup(spec->volume->name);
         pool->tasks++;
         vec_push(&storage->tasks, task);
-        task->helper = helper_new(storage->driver->daemon->loop,
-                                  &(HelperSpec){ .argv = argv, .fds = fds, .n_fds = n, .numbered = true }, on_ended,
-                                  task, err);
+        task->helper = helper_new(
+                storage->driver->daemon->loop,
+                &(HelperSpec){
+                        .argv = argv, .fds = fds, .n_fds = n, .numbered = true, .patience_ms = spec->patience_ms },
+                on_ended, task, err);
         if (!task->helper) {
                 return storage_task_free(task);
         }

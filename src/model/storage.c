@@ -44,6 +44,11 @@ bool pool_type_is_directory(PoolType type)
         return type == POOL_TYPE_DIR || type == POOL_TYPE_FS || type == POOL_TYPE_NETFS || type == POOL_TYPE_VSTORAGE;
 }
 
+bool pool_type_mounts(PoolType type)
+{
+        return pool_type_is_directory(type) && type != POOL_TYPE_DIR;
+}
+
 const char *pool_def_device(const PoolDef *def)
 {
         return def->source->n_devices ? def->source->devices[0]->path : NULL;

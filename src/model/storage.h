@@ -18,6 +18,8 @@ const char *pool_def_device(const PoolDef *def);
 bool pool_def_same_source(const PoolDef *a, const PoolDef *b);
 /* Its volumes are files in target_path. */
 bool pool_type_is_directory(PoolType type);
+/* ... and something is mounted there for it. */
+bool pool_type_mounts(PoolType type);
 
 /* Where to look for sources: one <source>, from a client. Each of these is a list with an owner like a definition. */
 int pool_sources_parse(const char *xml, size_t len, PoolSourcesDef **ret, Error *err);

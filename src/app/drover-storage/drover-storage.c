@@ -128,9 +128,15 @@ static int do_pool(char **args, Error *err)
                 return -1;
         if (str_eq(args[0], "build"))
                 return backend->build ? backend->build(pool, flags, err) : 0;
-        if (str_eq(args[0], "stop")) {
-                storage_await_tools(); /* what a daemon that is gone began to mount is there then, or is not */
-                return backend->stop ? backend->stop(pool, err) : 0;
+        if (str_eq(args[0], "stop") || str_eq(args[0], "give-up")) {
+                uint32_t patience_s;
+
+                if (!args[1] || str_to_u32(args[1], &patience_s) < 0)
+                        return err_set(err, ERR_INTERNAL, "'%s' is not a number of seconds", args[1] ?: "");
+                /* what a daemon that is gone began to mount is there then, or is not */
+                if (storage_end_tools(pool, patience_s, err) < 0)
+                        return -1;
+                return backend->stop && str_eq(args[0], "stop") ? backend->stop(pool, err) : 0;
         }
         if (!backend->unbuild)
                 return err_set(err, ERR_NO_SUPPORT, "pools of type '%s' are not deleted", pool_type_text(pool->type));

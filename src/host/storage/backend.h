@@ -102,6 +102,11 @@ void storage_set_runner(StorageRunner *runner, void *arg);
  */
 void storage_mark_tools(int fd);
 void storage_await_tools(void);
+/*
+ * The same, but not for ever: those who mount are killed then, which is done or not whoever kills it. An error: something
+ * is left that does not end.
+ */
+int storage_end_tools(const PoolDef *pool, unsigned patience_s, Error *err);
 void storage_unmark_tools(void);
 
 /*

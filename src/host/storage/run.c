@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,10 +14,16 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_OUTPUT = 16 * 1024 * 1024, MOST_COMPLAINT = 4096, NOT_RUN = 127 };
+enum {
+        MOST_OUTPUT = 16 * 1024 * 1024,
+        MOST_COMPLAINT = 4096,
+        NOT_RUN = 127,
+        KILLED_S = 5, /* what can be killed is gone by then */
+};
 
 static StorageRunner *runner;
 static void *runner_arg;
@@ -72,6 +79,74 @@ void storage_await_tools(void)
         while (flock(tools_lock, LOCK_EX) < 0 && errno == EINTR)
                 ;
         flock(tools_lock, LOCK_UN);
+}
+
+static void on_alarm(int signum UNUSED)
+{
+}
+
+/* false: somebody holds the lock still. */
+static bool await_lock(unsigned patience_s)
+{
+        struct sigaction wake = { .sa_handler = on_alarm }, before;
+        int r;
+
+        sigaction(SIGALRM, &wake, &before);
+        alarm(MAX(patience_s, 1U));
+        r = flock(tools_lock, LOCK_EX);
+        alarm(0);
+        sigaction(SIGALRM, &before, NULL);
+        if (r == 0)
+                flock(tools_lock, LOCK_UN);
+        return r == 0;
+}
+
+/* Is the standard input of this process the file that belongs to the pool? So it is of those that guard() made. */
+static bool is_guard(const char *pid, const struct stat *lock)
+{
+        AUTOFREE char *path = str_format("/proc/%s/fd/0", pid);
+        struct stat st;
+
+        return stat(path, &st) == 0 && st.st_dev == lock->st_dev && st.st_ino == lock->st_ino;
+}
+
+/* What a drover-storage runs is in its process group, also when it has ended itself. Our own is not killed. */
+static void kill_tools(void)
+{
+        DIR *all = opendir("/proc");
+        struct stat lock;
+
+        for (struct dirent *entry; all && fstat(tools_lock, &lock) == 0 && (entry = readdir(all));) {
+                uint32_t pid;
+                pid_t group;
+
+                if (str_to_u32(entry->d_name, &pid) < 0 || !is_guard(entry->d_name, &lock))
+                        continue;
+                group = getpgid((pid_t)pid);
+                if (group > 1 && group != getpgrp())
+                        kill(-group, SIGKILL);
+        }
+        if (all)
+                closedir(all);
+}
+
+int storage_end_tools(const PoolDef *pool, unsigned patience_s, Error *err)
+{
+        bool mounts = pool_type_mounts(pool->type);
+
+        if (tools_lock < 0 || await_lock(patience_s))
+                return 0;
+        if (mounts) {
+                kill_tools();
+                if (await_lock(KILLED_S))
+                        return 0;
+        }
+        return err_set(
+                err, ERR_OPERATION_TIMEOUT,
+                mounts ? "the mount on '%s' that an earlier start of the pool began does not end, though it was "
+                         "killed: the kernel waits for its server"
+                       : "a program of the host that was begun for the pool on '%s' does not end",
+                pool->target_path ?: pool->name);
 }
 
 static bool reads_key(const char *const *argv)
