@@ -11,6 +11,7 @@ import pytest
 import virtinst
 from waiting import wait_for
 
+from lab import debs
 from lab.hosts import Lab
 from lab.paths import TOP
 
@@ -20,7 +21,7 @@ SESSION = """mkdir -p -m 700 $XDG_RUNTIME_DIR
 Xvfb :7 -screen 0 1280x1024x24 -nolisten tcp -displayfd 3 3> /tmp/display > /dev/null 2>&1 &
 server=$!
 until [ -s /tmp/display ]; do kill -0 $server || exit 1; sleep 0.05; done
-virt-manager --no-fork --debug --connect $4 $1 > /root/virt-manager.log 2>&1 &
+$5 --debug --connect $4 $1 > /root/virt-manager.log 2>&1 &
 manager=$!
 timeout 240 /usr/bin/python3 $2 $3
 status=$?
@@ -53,11 +54,12 @@ def host():
         assert "Sanitizer" not in host.daemon.log.read_text(errors="replace"), host.daemon.tail()
 
 
-def drive(host, window, steps, uri="qemu:///system"):
-    """Run virt-manager and do the steps in it. What they printed; its log may hold no error."""
-    env = {**os.environ, "DISPLAY": ":7", "HOME": "/root", "XDG_RUNTIME_DIR": "/run/user-0", "LANG": "C.UTF-8", "NO_AT_BRIDGE": "0"}
+def drive(host, window, steps, uri="qemu:///system", program="virt-manager --no-fork", libraries=""):
+    """Run virt-manager, or another program that is called like it, and do the steps in it. What they printed; its log may hold no error."""
+    env = {**os.environ, "DISPLAY": ":7", "HOME": "/root", "XDG_RUNTIME_DIR": "/run/user-0", "LANG": "C.UTF-8", "NO_AT_BRIDGE": "0",
+           "LD_LIBRARY_PATH": libraries}
     host.run(["rm", "-f", "/tmp/display"])
-    done = host.run(["dbus-run-session", "--", "sh", "/root/session.sh", window, DRIVE, steps, uri], env=env, check=False, timeout=280)
+    done = host.run(["dbus-run-session", "--", "sh", "/root/session.sh", window, DRIVE, steps, uri, program], env=env, check=False, timeout=280)
     log = host.read_file("/root/virt-manager.log")
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{log[-4000:]}"
     for bad in ("Traceback", "ERROR", "not supported by the connection driver", "unsupported"):
@@ -103,6 +105,20 @@ def test_a_guests_screen_is_seen_from_another_host_through_ssh(host):
         assert [at for at in listening if ":59" in at] == ["127.0.0.1:5900"]
         other.path("/root/screen.ppm").write_bytes(host.path("/root/screen.ppm").read_bytes())
         assert drive(other, "--show-domain-console screen", "a_guests_screen", "qemu+ssh://root@a/system") == ["screen shown"]
+
+
+# with what of its libraries a machine need not have
+VIEWER = ("virt-viewer libspice-client-glib-2.0-8 libspice-client-gtk-3.0-5 libjson-glib-1.0-0 libphodav-3.0-0 libusbredirhost1 libva-x11-2 libva2 "
+          "libsoup-3.0-0 libcacard0").split()
+
+
+@pytest.mark.limit(400)
+def test_a_guests_screen_is_seen_in_virt_viewer(host):
+    """REM-32: the stock viewer finds where the screen is by itself."""
+    trees = [debs.unpack(package) for package in VIEWER]
+    with screen(host):
+        assert drive(host, "screen", "a_picture", program=trees[0] / "usr/bin/virt-viewer",
+                     libraries=":".join(str(tree / "usr/lib/x86_64-linux-gnu") for tree in trees)) == ["screen shown"]
 
 
 @contextlib.contextmanager
