@@ -1,5 +1,8 @@
 """What a guest's devices are to the guest itself: programs of one sector try them, and say on the serial port what they found."""
+import contextlib
+
 import pytest
+from usb_peer import UsbPeer
 from waiting import wait_for
 
 SECTOR = 512
@@ -58,3 +61,32 @@ def test_a_disk_that_is_only_read_is_not_written(says, place, readonly, said):
     assert says(floppy(place, WRITES) + disk, 1) == said
     untouched = image.read_bytes() == bytes(1 << 20) and image.stat().st_mtime_ns == before
     assert untouched == bool(readonly)
+
+
+STORAGE, AUDIO = 8, 1
+ALLOWS = ("<usbdev vendor='0x1234' product='0x0001' allow='no'/><usbdev class='0x08' vendor='0x1234' version='2.0' allow='yes'/>"
+          "<usbdev class='0x01' vendor='0x1234' product='0x0001' allow='yes'/>")
+
+
+def test_a_redirected_device_is_let_in_by_the_first_rule_that_it_matches(daemon, conn):
+    """DOM-33 to DOM-35: what matches no rule is denied; a later rule does not let in what an earlier one denies."""
+    with contextlib.closing(UsbPeer()) as peer:
+        dom = conn.createXML(
+            "<domain type='qemu'><name>u</name><memory unit='MiB'>16</memory><os><type arch='x86_64' machine='pc'>hvm</type></os><devices>"
+            "<controller type='usb' model='ehci'/><redirdev bus='usb' type='tcp'><source mode='connect' host='127.0.0.1' "
+            f"service='{peer.port}'/></redirdev><redirfilter>{ALLOWS}</redirfilter></devices></domain>")
+        try:
+            peer.greet()
+            for denied in ((STORAGE, 0x1234, 0x0001, 0x0200), (AUDIO, 0x1234, 0x0001, 0x0200), (AUDIO, 0x1234, 0x0002, 0x0200),
+                           (STORAGE, 0x4321, 0x0002, 0x0200), (STORAGE, 0x1234, 0x0002, 0x0110)):
+                peer.plug(*denied)
+                peer.wait_rejected()
+
+            def plugged():
+                ask = '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/redir0","property":"attached"}}'
+                return '"return":true' in daemon.virsh("qemu-monitor-command", "u", ask)
+            assert not plugged()
+            peer.plug(STORAGE, 0x1234, 0x0002, 0x0200)
+            wait_for("the one that is let in", plugged)
+        finally:
+            dom.destroy()
