@@ -194,6 +194,16 @@ class Terminal:
         return os.waitstatus_to_exitcode(status)
 
 
+def test_a_terminal_is_shown_what_it_would_obey_and_a_program_is_given_it(uri):
+    name = "no\033]0;such\007"
+    terminal = Terminal("-c", uri, "domstate", name)
+    terminal.wait_for(r"failed to get domain 'no\x1b]0;such\x07'")
+    assert terminal.end() == 1 and drover(uri, ["domstate", name]).err == f"error: failed to get domain '{name}'\n"
+    terminal = Terminal("-c", uri, "echo", name)
+    terminal.wait_for(r"no\x1b]0;such\x07")
+    assert terminal.end() == 0 and drover(uri, ["echo", name], "-q").out == f"{name}\n"
+
+
 def test_a_secret_that_is_not_typed_to_its_end_leaves_the_terminal_as_it_was(uri, tmp_path):
     uuid = "6d5e1a4c-0000-4000-8000-0000000000ab"
     (tmp_path / "s").write_text(f"<secret ephemeral='yes' private='no'><uuid>{uuid}</uuid></secret>")
