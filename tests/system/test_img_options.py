@@ -163,6 +163,20 @@ def test_bench_writes_where_stock_writes(tmp_path, step):
     assert written[0] == written[1] and written[0].count(7) == 40 * 4096
 
 
+@pytest.mark.parametrize("old", (1 << 20, 1000000, 700))
+@pytest.mark.parametrize("words", (("1000001",), ("+1",), ("--shrink", "1000"), ("--shrink", "-300"), ("--preallocation=falloc", "1100003"),
+                                   ("--preallocation=full", "+77")))
+def test_a_raw_file_becomes_as_long_as_stock_makes_it(tmp_path, old, words):  # IMG-39
+    content = os.urandom(old)
+    found = []
+    for program in (STOCK, OURS):
+        image = tmp_path / "raw"
+        image.write_bytes(content)
+        done = subprocess.run([program, "resize", "-q", "-f", "raw", *words[:-1], image, words[-1]], stderr=subprocess.DEVNULL)
+        found.append((done.returncode, image.read_bytes()))
+    assert found[0] == found[1]
+
+
 @pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
 def test_salvage_takes_what_can_be_read(tmp_path):
     """A disk with a bad spot: the copy has zeros there and the rest, and the spot is told."""

@@ -73,7 +73,6 @@ static int resize(const Args *args, const char *argument, Error *err)
         /* A file's end is where it is; a format counts sectors. */
         if (size % 512 && image_format(image) != IMAGE_FORMAT_RAW)
                 return err_set(err, ERR_INVALID_ARG, "The new size must be a multiple of 512");
-        size = (size + 511) & ~511ULL;
         if (size <= image_size(image) && args->room != PREALLOCATE_OFF)
                 return err_set(err, ERR_INVALID_ARG, "Preallocation can only be used for growing images");
         if (image_resize(image, size, args->room, err) < 0 || image_flush(image, err) < 0 ||
