@@ -45,6 +45,7 @@ typedef struct ImageCreate {
         unsigned version;       /* 2 or 3; 0: 3 */
         unsigned refcount_bits; /* 0: 16 */
         bool change_lazy;       /* image_amend(): set what lazy_refcounts says */
+        bool change_data_raw;   /* and data_file_raw */
         bool zstd, lazy_refcounts, extended_l2, data_file_raw;
         const char *data_file_name; /* as the header shall say; NULL: none */
         ImageFile *data_file;       /* stays the caller's */

@@ -109,6 +109,48 @@ static int check_lowered(Image *image, Error *err)
                                 : 0;
 }
 
+/* Only the name is changed, in the one write of the header's first sector, which has to have room for it. */
+static int check_data_file(const Qcow2 *q, const ImageCreate *how, Error *err)
+{
+        Qcow2Header header = q->h;
+        Qcow2HeaderBytes head;
+        bool fits;
+
+        if (how->change_data_raw && how->data_file_raw && !(q->h.autoclear & QCOW2_RAW_EXTERNAL_DATA))
+                return err_set(err, ERR_INVALID_ARG, "data-file-raw cannot be set on existing images");
+        if (!how->data_file_name)
+                return 0;
+        if (!(q->h.incompatible & QCOW2_EXTERNAL_DATA))
+                return err_set(err, ERR_INVALID_ARG,
+                               "data-file can only be set for images that use an external data file");
+        if (!*how->data_file_name)
+                return err_set(err, ERR_INVALID_ARG, "'%s' has an external data file, which needs a name",
+                               q->file->name);
+        header.data_file = (char *)(uintptr_t)how->data_file_name;
+        if (qcow2_header_format(&header, q->file->name, &head, err) < 0)
+                return -1;
+        fits = head.end <= QCOW2_SECTOR;
+        free(head.bytes);
+        return fits ? 0
+                    : err_set(err, ERR_INVALID_ARG,
+                              "'%s': the name of the data file is too long to be changed in place", q->file->name);
+}
+
+static void change_data_file(Image *image, const ImageCreate *how)
+{
+        Qcow2 *q = qcow2_of(image);
+
+        if (how->change_data_raw && !how->data_file_raw) {
+                q->h.autoclear &= ~(uint64_t)QCOW2_RAW_EXTERNAL_DATA;
+                image->about.data_file_raw = false;
+        }
+        if (how->data_file_name) {
+                str_replace(&q->h.data_file, how->data_file_name);
+                if (image->about.data_files.len)
+                        str_replace(&image->about.data_files.items[0], how->data_file_name);
+        }
+}
+
 int qcow2_amend(Image *image, const ImageCreate *how, Error *err)
 {
         Qcow2 *q = qcow2_of(image);
@@ -118,12 +160,13 @@ int qcow2_amend(Image *image, const ImageCreate *how, Error *err)
                 return err_set(err, ERR_INVALID_ARG,
                                "Lazy refcounts only supported with compatibility level 1.1 and above");
         if (plan_width(q, how, version, &order, err) < 0 || check_backing(q, how, err) < 0 ||
-            (version < q->h.version && check_lowered(image, err) < 0))
+            check_data_file(q, how, err) < 0 || (version < q->h.version && check_lowered(image, err) < 0))
                 return -1;
         if (qcow2_begin_writing(q, err) < 0 || qcow2_flush_all(q, err) < 0 ||
             (order != q->h.refcount_order && change_width(image, order, err) < 0))
                 return -1;
         q->h.version = version;
+        change_data_file(image, how);
         if (version == 2)
                 q->h.compatible = q->h.autoclear = 0;
         else if (how->change_lazy)

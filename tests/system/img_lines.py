@@ -435,6 +435,11 @@ amend -o compat=0.10 base.qcow2
 amend -o compat=0.10 oraw
 amend -o backing_file=raw,backing_fmt=raw oraw
 amend -o data_file_raw=on df
+amend -o data_file_raw=off df
+amend -o data_file=raw,data_file_raw=off,lazy_refcounts=on df
+amend -o data_file=raw plain.qcow2
+amend -o data_file_raw=on plain.qcow2
+amend -o data_file_raw=off plain.qcow2
 amend -o size=2M oraw
 amend -o size=3M plain.qcow2
 amend -o size=512k plain.qcow2

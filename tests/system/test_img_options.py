@@ -163,6 +163,29 @@ def test_bench_writes_where_stock_writes(tmp_path, step):
     assert written[0] == written[1] and written[0].count(7) == 40 * 4096
 
 
+def test_a_data_file_is_renamed_as_stock_renames_it(tmp_path):  # IMG-39
+    content = os.urandom(1 << 20)
+    found = []
+    for program in (STOCK, OURS):
+        place = tmp_path / os.path.basename(program)
+        place.mkdir()
+        (place / "raw").write_bytes(content)
+        subprocess.run([STOCK, "convert", "-O", "qcow2", "-o", "data_file=old,data_file_raw=on", "raw", "image"], cwd=place,
+                       check=True)
+        (place / "old").rename(place / "moved")
+        (place / "old").write_bytes(bytes(1 << 20))  # what is named is opened before it is named otherwise
+        subprocess.run([program, "amend", "-o", "data_file=moved,data_file_raw=off", "image"], cwd=place, check=True)
+        (place / "old").unlink()
+        for other in (STOCK, OURS):
+            subprocess.run([other, "compare", "-f", "raw", "-F", "qcow2", "raw", "image"], cwd=place, check=True)
+        subprocess.run([STOCK, "check", "-q", "image"], cwd=place, check=True)
+        found.append(subprocess.run([STOCK, "info", "image"], cwd=place, check=True, capture_output=True, text=True).stdout)
+    assert found[0] == found[1] and "data file: moved" in found[0] and "data file raw: false" in found[0]
+    was = (place / "image").read_bytes()
+    refused = subprocess.run([OURS, "amend", "-o", f"data_file={'x' * 400}", "image"], cwd=place, capture_output=True, text=True)
+    assert refused.returncode == 1 and "too long" in refused.stderr and (place / "image").read_bytes() == was
+
+
 @pytest.mark.parametrize("old", (1 << 20, 1000000, 700))
 @pytest.mark.parametrize("words", (("1000001",), ("+1",), ("--shrink", "1000"), ("--shrink", "-300"), ("--preallocation=falloc", "1100003"),
                                    ("--preallocation=full", "+77")))

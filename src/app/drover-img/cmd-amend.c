@@ -60,8 +60,10 @@ static void drop_options(Options *options, const char *prefix)
 /* What cannot be changed in place is refused, unless it is so already. */
 static int check_options(const Options *options, Error *err)
 {
-        static const char *const changeable[] = { "compat",      "lazy_refcounts", "backing_file",
-                                                  "backing_fmt", "refcount_bits",  "size" };
+        static const char *const changeable[] = {
+                "compat",        "lazy_refcounts", "backing_file", "backing_fmt",
+                "refcount_bits", "size",           "data_file",    "data_file_raw"
+        };
 
         for (size_t i = 0; i < options->len; i++) {
                 bool found = false;
@@ -104,6 +106,7 @@ static int amend(Args *args, const char *argument, Error *err)
                 return err_set(err, ERR_INVALID_ARG,
                                "Refcount width must be a power of two and may not exceed 64 bits");
         how.change_lazy = options_find(&args->options, "lazy_refcounts") != NULL;
+        how.change_data_raw = options_find(&args->options, "data_file_raw") != NULL;
         return image_amend(image, &how, err) < 0 ? -1 : image_close(TAKE(image), err);
 }
 
@@ -139,6 +142,7 @@ static int run(int argc, char **argv)
 const Command cmd_amend = {
         .name = "amend",
         .args = "[--object OBJECT] [--image-opts] [-p] [-q] [-f FMT] [-t CACHE] [--force] [--untrusted] -o OPTIONS FILENAME",
-        .summary = "Change the options of an image: compat, refcount_bits, lazy_refcounts, size, key slots",
+        .summary =
+                "Change the options of an image: compat, refcount_bits, lazy_refcounts, size, data file, key slots",
         .run = run,
 };

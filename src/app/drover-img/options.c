@@ -276,6 +276,8 @@ static const struct {
         { "backing_file" },
         { "backing_fmt" },
         { "compat" },
+        { "data_file" },
+        { "data_file_raw" },
         { "iter-time", "num", "Time to spend on a password in ms" },
         { "keyslot", "num", "The one key slot to change" },
         { "new-secret", "str", "ID of the secret with the password to take in" },
