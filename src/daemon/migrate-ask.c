@@ -192,6 +192,10 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce, const char
                 take(asker, dom);
                 return;
         }
+        if (asker->takes && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED) {
+                answer(asker, "runs\n"); /* taken, and paused as it was to stay: its source has not heard so */
+                return;
+        }
         if (run->migration &&
             migrate_is_deciding(run->migration)) { /* being prepared, run or given up: soon we know */
                 look_again(asker);

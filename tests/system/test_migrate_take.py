@@ -71,6 +71,27 @@ def test_a_source_whose_guest_is_dead_says_so(pair, flags):
 
 
 @pytest.mark.limit(120)
+def test_a_source_that_says_so_again_ends_nothing(pair):
+    """The answer was lost, or the daemon that heard it was killed before it noted that: the one copy that there is stays."""
+    with arrived(pair, PAUSED) as (pulse, mover):
+        pair.a.kill("qemu-system-x86_64")
+        given = pair.a.path("/var/lib/drover/qemu/given")
+        note, = wait_for("a notes it", lambda: [path for path in given.iterdir() if "." not in path.name])
+        text = note.read_text()
+        mover.leave()
+        for times in (1, 2):
+            wait_for("that is settled", lambda: not note.exists())
+            assert pair.daemon_a.log.read_text().count("goes on at the other host") == times
+            assert state_of(pair.b, "g") == "paused"
+            if times == 1:
+                assert pair.daemon_a.stop() == 0
+                note.write_text(text)
+                pair.daemon_a.start()
+        pair.b.virsh("resume", "g")
+        runs_on_b_alone(pair, pulse)
+
+
+@pytest.mark.limit(120)
 @pytest.mark.parametrize("flags", [PAUSED, COPIED], ids=["paused", "copied"])
 def test_a_person_takes_the_guest_of_a_dead_host(pair, flags):
     """Also after b's daemon was killed. The source that comes back hears that it runs elsewhere."""
