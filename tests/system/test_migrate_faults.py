@@ -4,6 +4,7 @@ Each of the processes that take part is killed while memory is on its way; the g
 arrived, never both and never neither.
 """
 import contextlib
+import re
 import signal
 
 import pytest
@@ -20,6 +21,11 @@ def moving(pair, *options):
         move = pair.a.popen(["virsh", "-q", "migrate", "--live", "--bandwidth", "1", *options, "g", TO_B])
         wait_for("memory moves", lambda: "Memory processed" in pair.a.virsh("domjobinfo", "g"))
         yield pulse, move
+
+
+def found_again(pair):
+    """A daemon of a's that came back has reached its QEMU; before, a guest of which it knows no job may be busy all the same."""
+    wait_for("its QEMU answers", lambda: re.search(r"guest 'g' \(pid \d+\) goes on", pair.daemon_a.log.read_text()))
 
 
 def lives_at_home(pair, pulse):
@@ -76,6 +82,7 @@ def test_the_sources_daemon_is_killed(pair, options):
         pair.a.kill("droverd", signal.SIGKILL)
         assert move.wait(120) != 0
         pair.daemon_a.start()
+        found_again(pair)
         lives_at_home(pair, pulse)
 
 

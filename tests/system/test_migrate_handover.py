@@ -182,6 +182,8 @@ def test_the_sources_qemu_dies_while_the_other_host_is_asked(pair, leaving):
     """The question ends with the guest; whoever waited for its answer hears why."""
     with running(pair) as pulse:
         mover = Mover(pair).perform()
+        wait_for("it has arrived", lambda: has_arrived(pair))  # else b, which hears that all have left, rightly gives it up
+        wait_for("it runs", lambda: state_of(pair.b, "g") == "running")
         with deaf(pair.b):
             if leaving:
                 mover.leave()

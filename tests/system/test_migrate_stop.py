@@ -3,7 +3,7 @@ for an answer that does not come, and the next daemon finds what became of it (M
 import contextlib
 
 import pytest
-from test_migrate_faults import lives_at_home, moving
+from test_migrate_faults import found_again, lives_at_home, moving
 from test_migrate_refusals import states
 from waiting import wait_for
 
@@ -25,6 +25,7 @@ def test_the_sources_daemon_is_stopped(pair, options):
         stop_cleanly(pair.daemon_a)
         assert move.wait(120) != 0
         pair.daemon_a.start()
+        found_again(pair)
         lives_at_home(pair, pulse)
 
 

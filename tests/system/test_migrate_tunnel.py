@@ -2,7 +2,7 @@
 import contextlib
 
 import pytest
-from test_migrate_faults import lives_at_home
+from test_migrate_faults import found_again, lives_at_home
 from test_migrate_refusals import TO_B, check_moved, guests_of, running, state_of, states
 from waiting import wait_for
 
@@ -77,7 +77,9 @@ def test_a_break_of_the_tunnel_leaves_the_guest_at_home(pair):
             with tunnelling(pair) as move:
                 act()
                 assert move.wait(120) != 0
-            wait_for("the source is back", lambda: pair.daemon_a.running or pair.daemon_a.start())
+            if not pair.daemon_a.running:
+                pair.daemon_a.start()
+                found_again(pair)
             wait_for("the guest runs on a", lambda: state_of(pair.a, "g") == "running")
             repair()
             wait_for("the move is over", lambda: "None" in pair.a.virsh("domjobinfo", "g"))
