@@ -52,14 +52,21 @@ def _demonstrate():
             try:
                 _move_and_end(*hosts, pulse, say)
             except LabError as why:
-                if accelerator == "tcg" and any(line.text.startswith("ready ") for line in pulse.lines(since=moved)):
+                if accelerator == "tcg" and _began_anew(pulse, moved):
                     raise BeganAnew(str(why)) from why
                 raise
 
 
+def _began_anew(pulse, moved):
+    return any(line.text.startswith("ready ") for line in pulse.lines(since=moved))
+
+
 def _move_and_end(source, target, pulse, say):
-    _show(pulse, _move(source, target, pulse, say))
+    moved = _move(source, target, pulse, say)
+    _show(pulse, moved)
     right, line = pulse.verify()
+    if _began_anew(pulse, moved):
+        raise LabError("the guest that says what it knows is another than the one that moved")
     say(f"every page the guest knows is right: {line}" if right else f"memory was LOST: {line}")
     if not right:
         raise LabError("the guest lost memory on the way")
