@@ -44,7 +44,9 @@ static int complete_memory(DomainDef *def, const CompletionFacts *facts, Error *
         if (def->cpu && def->cpu->n_cells) {
                 def->memory_kib = 0;
                 for (uint32_t i = 0; i < def->cpu->n_cells; i++) {
-                        if (__builtin_add_overflow(def->memory_kib, def->cpu->cells[i]->memory_kib, &def->memory_kib))
+                        if (__builtin_add_overflow(def->memory_kib, def->cpu->cells[i]->memory_kib,
+                                                   &def->memory_kib) ||
+                            def->memory_kib > UINT64_MAX / 1024)
                                 return err_set(err, ERR_OVERFLOW, "the memory of all cells is too much");
                 }
         }
@@ -213,9 +215,10 @@ static int check_pins(const DomainDef *def, Error *err)
 int domain_def_complete(DomainDef *def, const CompletionFacts *facts, Error *err)
 {
         complete_identity(def, facts);
-        if (check_kind(def, err) < 0 || complete_memory(def, facts, err) < 0 || complete_cpu(def, err) < 0 ||
-            complete_iothreads(def, err) < 0 || check_pins(def, err) < 0 || complete_clock(def, err) < 0 ||
-            complete_sysinfo(def, err) < 0 || complete_disks(def, err) < 0 || complete_devices(def, facts, err) < 0)
+        if (check_kind(def, err) < 0 || check_unique(def, err) < 0 || complete_memory(def, facts, err) < 0 ||
+            complete_cpu(def, err) < 0 || complete_iothreads(def, err) < 0 || check_pins(def, err) < 0 ||
+            complete_clock(def, err) < 0 || complete_sysinfo(def, err) < 0 || complete_disks(def, err) < 0 ||
+            complete_devices(def, facts, err) < 0)
                 return -1;
         if (def->type == DOMAIN_TYPE_XEN)
                 return 0;

@@ -67,6 +67,9 @@ int def_parse(const StructInfo *info, const char *what, const char *xml, size_t 
 
         if (xml_parse(xml, len, what, &doc, err) < 0)
                 return -1;
+        if (!str_eq(doc.root->name, info->element) && str_eq(doc.root->qname, info->element))
+                return err_set(err, ERR_XML, "(%s) the root element <%s> is in the namespace '%s'; it has none", what,
+                               info->element, doc.root->uri ?: "");
         if (!str_eq(doc.root->name, info->element))
                 return err_set(err, ERR_XML, "(%s) the root element is <%s>, not <%s>", what, doc.root->qname,
                                info->element);

@@ -44,6 +44,44 @@ static void check_cases(const Case *cases, size_t n)
 #define SMBIOS(blocks) "<sysinfo type='smbios'>" blocks "</sysinfo>"
 #define FWCFG(entries) "<sysinfo type='fwcfg'>" entries "</sysinfo>"
 
+#define TWICE(device) device device
+
+TEST(what_a_guest_has_once_only_is_not_there_twice)
+{
+        static const Case cases[] = {
+                { "pc", "",
+                  "<disk><source file='/a'/><target dev='vda'/><alias name='ua-a'/></disk>"
+                  "<interface type='user'><alias name='ua-b'/></interface>",
+                  NULL },
+                { "pc", "",
+                  "<disk><source file='/a'/><target dev='vda'/><alias name='ua-a'/></disk>"
+                  "<interface type='user'><alias name='ua-a'/></interface>",
+                  "two devices have the alias 'ua-a'" },
+                { "pc", "", TWICE("<interface type='user'><alias name='net0'/></interface>"), NULL },
+                { "pc", "", TWICE("<controller type='scsi' index='0'/>"), "two 'scsi' controllers have the index 0" },
+                { "pc", "", TWICE("<controller type='scsi'/>"), NULL },
+                { "pc", "", "<controller type='scsi' index='0'/><controller type='usb' index='0'/>", NULL },
+                { "q35", "", TWICE("<controller type='pci' index='3' model='pcie-root-port'/>"),
+                  "two 'pci' controllers have the index 3" },
+                { "pc", "",
+                  "<controller type='usb' index='0' model='ich9-ehci1'/>"
+                  "<controller type='usb' index='0' model='ich9-uhci1'><master startport='0'/></controller>"
+                  "<controller type='usb' index='0' model='ich9-uhci2'><master startport='2'/></controller>",
+                  NULL },
+                { "pc", "",
+                  "<disk><source file='/a'/><target dev='sda' bus='scsi'/><wwn>5000c50015ea71ad</wwn></disk>"
+                  "<disk><source file='/b'/><target dev='sdb' bus='scsi'/><wwn>5000c50015ea71ad</wwn></disk>",
+                  NULL }, /* two ways to one disk */
+                { "pc", "", TWICE("<video><model type='vga' primary='yes'/></video>"),
+                  "two video cards are the primary one" },
+                { "pc",
+                  "<cpu><numa><cell cpus='0' memory='18014398509481983'/><cell memory='18014398509481983'/></numa></cpu>",
+                  "", "the memory of all cells is too much" },
+        };
+
+        check_cases(cases, ARRAY_LEN(cases));
+}
+
 TEST(only_entries_that_there_are_reach_the_firmware)
 {
         static const Case cases[] = {
