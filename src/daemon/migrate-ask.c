@@ -184,16 +184,13 @@ static void decide(Asker *asker, const Uuid *uuid, const char *nonce, const char
                 look_again(asker);
                 return;
         }
-        if (has_run_here(run)) {
+        /* or it was taken, and is paused as it was to stay: its source has not heard so */
+        if (has_run_here(run) || (asker->takes && !run->migration && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED)) {
                 answer(asker, "runs\n");
                 return;
         }
         if (asker->takes && run->migration) {
                 take(asker, dom);
-                return;
-        }
-        if (asker->takes && run->stop_reason != VIR_DOMAIN_SHUTOFF_FAILED) {
-                answer(asker, "runs\n"); /* taken, and paused as it was to stay: its source has not heard so */
                 return;
         }
         if (run->migration &&
