@@ -153,7 +153,6 @@ def test_tls(tmp_path):
         failing("map", "-f", "raw", export.uri)
 
 
-@pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
 def test_a_server_that_breaks_leaves_no_half_image(tmp_path):
     target = tmp_path / "out"
     command = f'"{OURS}" convert -f raw -O qcow2 "$uri" "{target}"'

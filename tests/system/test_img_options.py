@@ -200,7 +200,6 @@ def test_a_raw_file_becomes_as_long_as_stock_makes_it(tmp_path, old, words):  # 
     assert found[0] == found[1]
 
 
-@pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
 def test_salvage_takes_what_can_be_read(tmp_path):
     """A disk with a bad spot: the copy has zeros there and the rest, and the spot is told."""
     place = tmp_path / "copy"

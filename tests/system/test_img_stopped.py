@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 
@@ -56,7 +55,6 @@ def test_a_commit_that_is_stopped_can_be_done_again(overlay, tmp_path):
     stock("compare", "-f", "raw", "-F", "raw", tmp_path / "base", tmp_path / "view")
 
 
-@pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
 def test_a_rebase_that_is_stopped_changes_nothing_that_is_seen(overlay, tmp_path):
     """Onto a slow server: what was copied already stands in the image, on the backing file it has."""
     ours("create", "-q", "-f", "qcow2", "-b", tmp_path / "view", "-F", "raw", tmp_path / "empty")
@@ -88,7 +86,6 @@ def test_a_new_image_of_many_files_that_is_stopped_leaves_none(tmp_path, number)
     assert not os.listdir(place)
 
 
-@pytest.mark.skipif(not shutil.which("nbdkit"), reason="nbdkit is missing")
 def test_who_is_asked_twice_to_stop_ends_at_once_and_leaves_nothing(tmp_path):
     """The step it is at does not end: the server that it reads from never answers."""
     place = tmp_path / "there"
