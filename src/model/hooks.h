@@ -13,6 +13,8 @@ int interface_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int timer_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int chardev_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int graphics_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
+int network_ip_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
+int network_route_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int network_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int pool_source_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);
 int pool_def_parsed(void *def, const XmlNode *node, FieldsReader *reader);

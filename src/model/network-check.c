@@ -265,9 +265,31 @@ static int check_mask(const char *what, const NetAddress *address, const char *n
         return 0;
 }
 
-static int check_ip(const NetworkDef *def, const NetworkIpDef *ip, Error *err)
+/* Why no guest could reach a host that has this address; NULL: it could. */
+static const char *unreachable_because(const NetAddress *address, unsigned prefix)
+{
+        static const uint8_t none[16], six_loopback[16] = { [15] = 1 };
+        NetAddress first = net_first(address, prefix), last = net_last(address, prefix);
+        bool six = address->family == AF_INET6;
+
+        if (memcmp(address->bytes, none, sizeof(none)) == 0)
+                return "stands for no address";
+        if (six ? memcmp(address->bytes, six_loopback, sizeof(six_loopback)) == 0 : address->bytes[0] == 127)
+                return "is a loopback address, which stays within a host";
+        if (six ? address->bytes[0] == 0xff : address->bytes[0] >= 224 && address->bytes[0] < 240)
+                return "is a multicast address";
+        /* the first of IPv6 is that of its routers, and networks of one or two addresses have neither */
+        if (six || prefix >= 31)
+                return NULL;
+        if (net_address_compare(address, &last) == 0)
+                return "is the broadcast address of its network";
+        return net_address_compare(address, &first) == 0 ? "is that of its network itself" : NULL;
+}
+
+int network_ip_check(const NetworkIpDef *ip, Error *err)
 {
         NetAddress address;
+        const char *why;
         unsigned prefix;
 
         if (parse_address("ip/@address", ip->address, 0, &address, err) < 0 ||
@@ -275,6 +297,15 @@ static int check_ip(const NetworkDef *def, const NetworkIpDef *ip, Error *err)
             check_mask("ip", &address, ip->netmask, ip->prefix, err) < 0)
                 return -1;
         prefix = network_ip_net(ip, &address);
+        why = unreachable_because(&address, prefix);
+        return why ? err_set(err, ERR_XML, "'ip/@address': '%s' (/%u) %s", ip->address, prefix, why) : 0;
+}
+
+static int check_ip(const NetworkDef *def, const NetworkIpDef *ip, Error *err)
+{
+        NetAddress address;
+        unsigned prefix = network_ip_net(ip, &address);
+
         if (ip->local_ptr == SWITCH_ON && prefix % (address.family == AF_INET6 ? 4 : 8) != 0)
                 return err_set(err, ERR_XML, "'ip/@localPtr' needs a prefix of whole %s, not %u",
                                address.family == AF_INET6 ? "digits" : "bytes", prefix);
@@ -313,15 +344,32 @@ static int check_ips(const NetworkDef *def, Error *err)
         return 0;
 }
 
-static int check_route(const NetworkDef *def, const NetworkRouteDef *route, Error *err)
+int network_route_check(const NetworkRouteDef *route, Error *err)
 {
-        NetAddress net, gateway, host;
+        char text[NET_ADDRESS_TEXT_LEN + 1];
+        NetAddress net, gateway, first;
+        unsigned prefix;
 
         if (parse_address("route/@address", route->address, 0, &net, err) < 0 ||
             check_family("route/@family", route->family, &net, route->address, err) < 0 ||
             check_mask("route", &net, route->netmask, route->prefix, err) < 0 ||
             parse_address("route/@gateway", route->gateway, net.family, &gateway, err) < 0)
                 return -1;
+        prefix = network_route_net(route, &net);
+        first = net_first(&net, prefix);
+        return net_address_compare(&net, &first) == 0
+                       ? 0
+                       : err_set(err, ERR_XML,
+                                 "'route/@address': '%s' is not a network address with a prefix of %u bits: its "
+                                 "network is '%s'",
+                                 route->address, prefix, net_address_format(&first, text));
+}
+
+static int check_route(const NetworkDef *def, const NetworkRouteDef *route, Error *err)
+{
+        NetAddress gateway = { 0 }, host;
+
+        net_address_parse(route->gateway, &gateway);
         for (uint32_t i = 0; i < def->n_ips; i++) {
                 unsigned prefix = network_ip_net(def->ips[i], &host);
 

@@ -73,6 +73,20 @@ static void align_devices(ForwardDef *forward, Arena *arena)
         }
 }
 
+int network_ip_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
+{
+        AUTO(Error) why = { 0 };
+
+        return network_ip_check(at, &why) < 0 ? fields_refuse(node, reader, "%s", why.text) : 0;
+}
+
+int network_route_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
+{
+        AUTO(Error) why = { 0 };
+
+        return network_route_check(at, &why) < 0 ? fields_refuse(node, reader, "%s", why.text) : 0;
+}
+
 int network_def_parsed(void *at, const XmlNode *node, FieldsReader *reader)
 {
         NetworkDef *def = at;
@@ -167,7 +181,8 @@ static unsigned prefix_of(const NetAddress *address, const char *netmask, bool h
 {
         if (netmask)
                 return (unsigned)MAX(0, net_mask_prefix(netmask));
-        if (has_prefix)
+        /* the default route; no host has this address */
+        if (has_prefix || !memcmp(address->bytes, (const uint8_t[16]){ 0 }, sizeof(address->bytes)))
                 return prefix;
         if (address->family == AF_INET6)
                 return 64;

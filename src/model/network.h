@@ -49,6 +49,9 @@ typedef enum NetworkUpdateCommand { /* as VIR_NETWORK_UPDATE_COMMAND_* */
  */
 int network_def_update(NetworkDef *def, unsigned command, unsigned section, int parent, const char *xml, Error *err);
 
+/* One element alone; every one that was read has passed. */
+int network_ip_check(const NetworkIpDef *ip, Error *err);
+int network_route_check(const NetworkRouteDef *route, Error *err);
 /* Across members and elements; every definition has passed. For the hook, and for what an update made. */
 int network_def_check(const NetworkDef *def, Error *err);
 

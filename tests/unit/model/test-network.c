@@ -161,6 +161,25 @@ TEST(what_cannot_be_is_refused_with_the_reason)
                 { NETWORK("<dns><forwarder/></dns>"), "forwarder" },
                 { NETWORK("<dns><host ip='nowhere'/></dns>"), "is no address" },
                 { NETWORK("<route address='10.9.0.0' prefix='16' gateway='10.3.0.1'/>"), "unreachable" },
+                { NETWORK("<ip address='10.3.0.1' prefix='24'/>\n<route address='10.9.0.1' prefix='16' gateway='10.3.0.2'/>"),
+                  "line 2: <route>: 'route/@address': '10.9.0.1' is not a network address" },
+                { NETWORK("<ip address='10.3.0.1' prefix='24'/><route address='10.9.1.0' netmask='255.255.254.0' "
+                          "gateway='10.3.0.2'/>"),
+                  "its network is '10.9.0.0'" },
+                { NETWORK("<ip family='ipv6' address='fd00::1' prefix='64'/><route family='ipv6' address='fd01::1' "
+                          "prefix='64' gateway='fd00::2'/>"),
+                  "its network is 'fd01::'" },
+                { NETWORK("\n\n<ip address='0.0.0.0' prefix='24'/>"), "line 3: <ip>: 'ip/@address': '0.0.0.0'" },
+                { NETWORK("<ip address='127.1.2.3' prefix='24'/>"), "loopback" },
+                { NETWORK("<ip address='224.0.0.1' prefix='24'/>"), "multicast" },
+                { NETWORK("<ip address='239.255.0.1' prefix='24'/>"), "multicast" },
+                { NETWORK("<ip address='10.1.2.0' prefix='24'/>"), "its network itself" },
+                { NETWORK("<ip address='192.168.1.0'/>"), "its network itself" },
+                { NETWORK("<ip address='10.1.2.255' netmask='255.255.255.0'/>"), "broadcast address" },
+                { NETWORK("<ip address='10.1.2.127' prefix='25'/>"), "broadcast address" },
+                { NETWORK("<ip family='ipv6' address='::' prefix='64'/>"), "no address" },
+                { NETWORK("<ip family='ipv6' address='::1' prefix='64'/>"), "loopback" },
+                { NETWORK("<ip family='ipv6' address='ff02::1' prefix='64'/>"), "multicast" },
                 { NETWORK("<portgroup name='a'/><portgroup name='a'/>"), "two portgroups" },
                 { NETWORK("<portgroup name='a' default='yes'/><portgroup name='b' default='yes'/>"), "one default" },
                 { NETWORK("<mac address='01:00:00:00:00:00'/>"), "multicast" },
@@ -176,6 +195,54 @@ TEST(what_cannot_be_is_refused_with_the_reason)
 
                 if (def || !strstr(err.text, rows[i].says))
                         fail_msg("%s: %s", rows[i].xml, def ? "was taken" : err.text);
+        }
+}
+
+TEST(addresses_at_the_edges_are_taken)
+{
+        static const char *const inner[] = {
+                "<ip address='10.1.2.0' prefix='31'/>",          "<ip address='10.1.2.1' prefix='31'/>",
+                "<ip address='10.1.2.255' prefix='16'/>",        "<ip address='10.1.2.0' prefix='16'/>",
+                "<ip address='10.1.2.255' prefix='32'/>",        "<ip address='223.255.255.1' prefix='24'/>",
+                "<ip address='240.0.0.1' prefix='24'/>",         "<ip family='ipv6' address='fd00::' prefix='64'/>",
+                "<ip family='ipv6' address='::2' prefix='64'/>",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(inner); i++) {
+                AUTOFREE char *xml = str_format(NETWORK("%s"), inner[i]);
+                AUTO(Error) err = { 0 };
+                AUTO(NetworkDef) *def = parse(xml, &err);
+
+                if (!def)
+                        fail_msg("%s: %s", xml, err.text);
+        }
+}
+
+TEST(a_route_to_everywhere_needs_no_prefix)
+{
+        static const struct {
+                const char *inner;
+                unsigned prefix;
+        } rows[] = {
+                { "<route address='0.0.0.0' gateway='10.3.0.2'/>", 0 },
+                { "<route address='0.0.0.0' prefix='0' gateway='10.3.0.2'/>", 0 },
+                { "<route address='10.0.0.0' gateway='10.3.0.2'/>", 8 },
+                { "<route address='10.9.8.0' prefix='21' gateway='10.3.0.2'/>", 21 },
+                { "<route address='10.9.8.7' prefix='32' gateway='10.3.0.2'/>", 32 },
+                { "<route family='ipv6' address='::' gateway='fd00::2'/>", 0 },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTOFREE char *xml = str_format(NETWORK("<ip address='10.3.0.1' prefix='24'/><ip family='ipv6' "
+                                                        "address='fd00::1' prefix='64'/>%s"),
+                                                rows[i].inner);
+                AUTO(Error) err = { 0 };
+                AUTO(NetworkDef) *def = parse(xml, &err);
+                NetAddress net;
+
+                if (!def)
+                        fail_msg("%s: %s", xml, err.text);
+                CHECK_INT(network_route_net(def->routes[0], &net), rows[i].prefix);
         }
 }
 
