@@ -25,13 +25,13 @@ enum {
         SMALLEST_BURST = 4096,
 };
 
-static uint32_t rate_bytes(uint64_t kilobytes)
+static uint64_t rate_bytes(uint64_t kilobytes)
 {
-        return kilobytes > UINT32_MAX / 1000 ? UINT32_MAX : (uint32_t)(kilobytes * 1000);
+        return MIN(kilobytes, UINT64_MAX / 1000) * 1000;
 }
 
-/* How long a number of bytes takes at a rate, as the kernel counts time here. */
-static uint32_t ticks(uint64_t bytes, uint32_t rate)
+/* How long a number of bytes below 2^32 takes at a rate, as the kernel counts time here. */
+static uint32_t ticks(uint64_t bytes, uint64_t rate)
 {
         uint64_t ns = bytes * 1000000000 / rate / NS_PER_TICK;
 
@@ -42,7 +42,19 @@ static uint32_t ticks(uint64_t bytes, uint32_t rate)
 static uint64_t burst_bytes(const NetRate *rate)
 {
         return rate->burst ? MIN(rate->burst, UINT32_MAX / 1024) * 1024
-                           : MAX(SMALLEST_BURST, (uint64_t)rate_bytes(rate->average) / 100);
+                           : MIN(MAX(SMALLEST_BURST, rate_bytes(rate->average) / 100), (uint64_t)UINT32_MAX);
+}
+
+/* The old structs have 32 bits for a rate, 34 Gbit/s. A kernel takes the larger one of this and of what is beside it. */
+static uint32_t old_rate(uint64_t rate)
+{
+        return rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate;
+}
+
+static void put_whole_rate(struct nlmsghdr *message, uint16_t type, uint64_t rate)
+{
+        if (rate > UINT32_MAX)
+                mnl_attr_put_u64(message, type, rate);
 }
 
 static struct nlmsghdr *message_new(char *buffer, uint16_t type, uint16_t flags, const char *link, uint32_t parent,
@@ -90,9 +102,9 @@ static int add_tree(const char *link, uint32_t others, Error *err)
 static int add_class(const char *link, uint32_t parent, uint32_t class, const NetRate *rate, Error *err)
 {
         char buffer[NETLINK_MESSAGE_SIZE];
-        uint32_t average = rate_bytes(rate->average), peak = MAX(average, rate_bytes(rate->peak));
-        struct tc_htb_opt leaf = { .rate = { .rate = average, .linklayer = LINKLAYER },
-                                   .ceil = { .rate = peak, .linklayer = LINKLAYER },
+        uint64_t average = rate_bytes(rate->average), peak = MAX(average, rate_bytes(rate->peak));
+        struct tc_htb_opt leaf = { .rate = { .rate = old_rate(average), .linklayer = LINKLAYER },
+                                   .ceil = { .rate = old_rate(peak), .linklayer = LINKLAYER },
                                    .buffer = ticks(burst_bytes(rate), average),
                                    .cbuffer = ticks(SMALLEST_BURST, peak) };
         struct nlmsghdr *message = message_new(buffer, RTM_NEWTCLASS, NLM_F_CREATE | NLM_F_EXCL, link, parent, class,
@@ -100,6 +112,8 @@ static int add_class(const char *link, uint32_t parent, uint32_t class, const Ne
         struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
 
         mnl_attr_put(message, TCA_HTB_PARMS, sizeof(leaf), &leaf);
+        put_whole_rate(message, TCA_HTB_RATE64, average);
+        put_whole_rate(message, TCA_HTB_CEIL64, peak);
         mnl_attr_nest_end(message, options);
         return explain(netlink_ask(message), link, "classes of 'htb'", err);
 }
@@ -137,11 +151,14 @@ static int add_receiver(const char *link, uint32_t class, const uint8_t mac[6], 
 
 static void put_policer(struct nlmsghdr *message, const NetRate *rate)
 {
-        uint32_t average = rate_bytes(rate->average), cells[N_CELLS];
-        struct tc_police police = { .action = TC_POLICE_SHOT,
-                                    .burst = ticks(burst_bytes(rate), average),
-                                    .mtu = N_CELLS << CELL_LOG,
-                                    .rate = { .rate = average, .cell_log = CELL_LOG, .linklayer = LINKLAYER } };
+        uint64_t average = rate_bytes(rate->average);
+        uint32_t cells[N_CELLS];
+        struct tc_police police = {
+                .action = TC_POLICE_SHOT,
+                .burst = ticks(burst_bytes(rate), average),
+                .mtu = N_CELLS << CELL_LOG,
+                .rate = { .rate = old_rate(average), .cell_log = CELL_LOG, .linklayer = LINKLAYER }
+        };
         struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
         struct nlattr *actions = mnl_attr_nest_start(message, TCA_MATCHALL_ACT);
         struct nlattr *first = mnl_attr_nest_start(message, 1);
@@ -153,6 +170,7 @@ static void put_policer(struct nlmsghdr *message, const NetRate *rate)
         parameters = mnl_attr_nest_start(message, TCA_ACT_OPTIONS);
         mnl_attr_put(message, TCA_POLICE_TBF, sizeof(police), &police);
         mnl_attr_put(message, TCA_POLICE_RATE, sizeof(cells), cells);
+        put_whole_rate(message, TCA_POLICE_RATE64, average);
         mnl_attr_nest_end(message, parameters);
         mnl_attr_nest_end(message, first);
         mnl_attr_nest_end(message, actions);

@@ -1,6 +1,7 @@
 #include "test.h"
 
 #include "base/str.h"
+#include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
 #include "host/net.h"
 
@@ -73,5 +74,57 @@ static void use_a_tap(void)
 TEST(a_tap_joins_a_bridge_and_goes_with_its_descriptor_DOM_25_DOM_27)
 {
         if (!in_own_network(use_a_tap))
+                skip();
+}
+
+/* What a program of the host says; skipped where it is not there. */
+static char *said(const char *command)
+{
+        FILE *from = popen(command, "r");
+        Buf text = { 0 };
+        size_t n;
+
+        while (from && (n = fread(buf_reserve(&text, 4096), 1, 4096, from)) > 0)
+                buf_grow(&text, n);
+        if (!from || WEXITSTATUS(pclose(from)) == 127)
+                _exit(77);
+        return buf_take(&text);
+}
+
+/* Rates are in kilobytes per second: 32 bits of bytes end at 34 Gbit/s. */
+static void limit_a_fast_link(const NetRate *send, const NetRate *receive, const char *command, const char *shows)
+{
+        AUTOFREE char *limits = NULL;
+        AUTO(Error) err = { 0 };
+
+        must(net_bridge_create("br0", (const uint8_t[]){ 0x52, 0x54, 0, 1, 2, 3 }, &err) == 0, &err);
+        if (net_set_bandwidth("br0", send, receive, &err) < 0 && err.code == ERR_OPERATION_UNSUPPORTED)
+                _exit(77);
+        must(!err_is_set(&err), &err);
+        limits = said(command);
+        must(strstr(limits, shows) != NULL, &(Error){ .text = limits });
+}
+
+static void limit_sending(void)
+{
+        limit_a_fast_link(&(NetRate){ .average = 10000000, .peak = 15000000 }, &(NetRate){ 0 },
+                          "tc class show dev br0", " rate 80Gbit ceil 120Gbit ");
+}
+
+static void limit_receiving(void)
+{
+        limit_a_fast_link(&(NetRate){ 0 }, &(NetRate){ .average = 6000000 }, "tc filter show dev br0 ingress",
+                          " rate 48Gbit ");
+}
+
+TEST(a_limit_of_sending_above_what_32_bits_hold_is_what_the_definition_says)
+{
+        if (!in_own_network(limit_sending))
+                skip();
+}
+
+TEST(a_limit_of_receiving_above_what_32_bits_hold_is_what_the_definition_says)
+{
+        if (!in_own_network(limit_receiving))
                 skip();
 }
