@@ -166,7 +166,8 @@ int net_link_add_route(const char *link, const NetAddress *net, unsigned prefix,
         int errnum;
 
         message->nlmsg_type = RTM_NEWROUTE;
-        message->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+        /* the host's own route to there is not taken from it: nobody would put it back */
+        message->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
         *info = (struct rtmsg){ .rtm_family = (uint8_t)net->family,
                                 .rtm_dst_len = (uint8_t)prefix,
                                 .rtm_table = RT_TABLE_MAIN,
@@ -179,6 +180,11 @@ int net_link_add_route(const char *link, const NetAddress *net, unsigned prefix,
         if (metric)
                 mnl_attr_put_u32(message, RTA_PRIORITY, metric);
         errnum = netlink_ask(message);
+        if (errnum == EEXIST)
+                return err_set(err, ERR_OPERATION_FAILED,
+                               "cannot route %s/%u through '%s': this host has another route to there with the same "
+                               "metric",
+                               net_address_format(net, text), prefix, link);
         return errnum ? err_errno(err, errnum, "cannot route %s/%u through '%s'", net_address_format(net, text),
                                   prefix, link)
                       : 0;

@@ -1,5 +1,7 @@
 #include "test.h"
 
+#include "base/buf.h"
+#include "base/net-address.h"
 #include "base/str.h"
 #include "host/net-bandwidth.h"
 #include "host/net-bridge.h"
@@ -126,5 +128,44 @@ TEST(a_limit_of_sending_above_what_32_bits_hold_is_what_the_definition_says)
 TEST(a_limit_of_receiving_above_what_32_bits_hold_is_what_the_definition_says)
 {
         if (!in_own_network(limit_receiving))
+                skip();
+}
+
+static NetAddress address(const char *text)
+{
+        NetAddress ret = { 0 };
+
+        net_address_parse(text, &ret);
+        return ret;
+}
+
+static void make_bridge(const char *name, uint8_t number)
+{
+        AUTOFREE char *text = str_format("10.%u.0.1", number);
+        NetAddress own = address(text);
+        AUTO(Error) err = { 0 };
+
+        must(net_bridge_create(name, (const uint8_t[]){ 0x52, 0x54, 0, 1, 2, number }, &err) == 0 &&
+                     net_link_add_address(name, &own, 24, &err) == 0 && net_link_set_up(name, true, &err) == 0,
+             &err);
+}
+
+static void route_twice(void)
+{
+        NetAddress net = address("10.9.0.0"), hosts = address("10.1.0.5"), ours = address("10.2.0.5");
+        AUTO(Error) err = { 0 };
+        char link[IFNAMSIZ];
+
+        make_bridge("br1", 1);
+        make_bridge("br2", 2);
+        must(net_link_add_route("br1", &net, 16, &hosts, 0, &err) == 0, &err);
+        must(net_link_add_route("br2", &net, 16, &ours, 0, &err) < 0 && strstr(err.text, "another route"), &err);
+        must(net_find_route_clash(&net, 16, "br2", link, &err) == 1 && str_eq(link, "br1"), &err);
+        must(net_link_add_route("br2", &net, 16, &ours, 7, &err) == 0, &err);
+}
+
+TEST(a_network_does_not_take_the_hosts_own_route)
+{
+        if (!in_own_network(route_twice))
                 skip();
 }
