@@ -31,6 +31,14 @@ static bool is_hex_words(const char *text)
         return strspn(text, "0123456789abcdefABCDEF:") == strlen(text);
 }
 
+/* Terminals show it: it is text without control characters. */
+static bool is_printable(const char *text)
+{
+        AUTOFREE char *shown = str_printable(text, "");
+
+        return str_eq(shown, text);
+}
+
 /* DUIDs made from a link's address end with it: types 1 (with a time) and 3. */
 static void mac_of_duid(const char *duid, Mac *ret)
 {
@@ -50,7 +58,7 @@ static bool parse_line(const char *line, bool six, Arena *arena, DnsmasqLease *r
         if (!expiry || !who || !address || str_to_i64(expiry, &lease.expires_s) < 0 || lease.expires_s < 0 ||
             net_address_parse(address, &lease.address) < 0 || six != (lease.address.family == AF_INET6))
                 return false;
-        if (name && str_is_utf8(name, strlen(name)))
+        if (name && is_printable(name))
                 lease.hostname = unless_star(name);
         if (id && is_hex_words(id))
                 lease.client_id = unless_star(id);
@@ -59,7 +67,7 @@ static bool parse_line(const char *line, bool six, Arena *arena, DnsmasqLease *r
         if (six) {
                 /* 'T' marks a temporary address */
                 lease.iaid = *who == 'T' ? who + 1 : who;
-                if (strspn(lease.iaid, "0123456789") != strlen(lease.iaid))
+                if (!*lease.iaid || strspn(lease.iaid, "0123456789") != strlen(lease.iaid))
                         return false;
                 if (lease.client_id)
                         mac_of_duid(lease.client_id, &lease.mac);

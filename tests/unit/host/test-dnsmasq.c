@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "host/dnsmasq.h"
 
@@ -130,6 +131,85 @@ TEST(leases_are_read_line_by_line)
         CHECK_STR(leases[2].iaid, "1234");
         CHECK_STR(mac_format(&leases[2].mac, mac), "52:54:00:11:22:33");
         CHECK(mac_is_null(&leases[3].mac));
+}
+
+/* A guest chooses its name and identity, and a dnsmasq that was taken over writes what it likes. */
+TEST(a_hostile_lease_has_no_name_that_a_terminal_obeys)
+{
+        static const struct {
+                const char *line;
+                const char *name, *id; /* NULL: none */
+        } rows[] = {
+                { "5 52:54:00:00:00:01 10.1.2.9 guest 01:52", "guest", "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 g\xc3\xa4st 01:52", "g\xc3\xa4st", "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 a\x1b[2J 01:52", NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 a\rb 01:52", NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 a\tb 01:52", NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 a\x7f 01:52", NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 \xc2\x9b"
+                  "2J 01:52",
+                  NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 \xff\xfe 01:52", NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 \xed\xa0\x80 01:52", NULL, "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9 guest 01:\x1b[2J", "guest", NULL },
+                { "5 52:54:00:00:00:01 10.1.2.9 guest <x/>", "guest", NULL },
+                { "5 52:54:00:00:00:01 10.1.2.9 guest 01:52 more words", "guest", "01:52" },
+                { "5 52:54:00:00:00:01 10.1.2.9", NULL, NULL },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTO(Arena) *arena = arena_new();
+                DnsmasqLease *leases;
+                size_t n;
+
+                dnsmasq_parse_leases(rows[i].line, arena, &leases, &n);
+                CHECK_INT(n, 1);
+                CHECK(str_eq(leases[0].hostname, rows[i].name));
+                CHECK(str_eq(leases[0].client_id, rows[i].id));
+        }
+}
+
+TEST(a_hostile_line_is_no_lease_and_hides_no_other)
+{
+        static const char *const lines[] = {
+                "99999999999999999999 52:54:00:00:00:01 10.1.2.9 g *",
+                "-1 52:54:00:00:00:01 10.1.2.9 g *",
+                "5 52:54:00:00:00 10.1.2.9 g *",
+                "5 52:54:00:00:00:01 10.1.2.9.1 g *",
+                "5 52:54:00:00:00:01 fd00::9%lo g *",
+                "5 52:54:00:00:00:01 fd00::9 g *",
+                "   ",
+                "\x1b[2J",
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+                AUTOFREE char *text = str_format("%s\n5 52:54:00:00:00:02 10.1.2.10 other *\n", lines[i]);
+                AUTO(Arena) *arena = arena_new();
+                DnsmasqLease *leases;
+                size_t n;
+
+                dnsmasq_parse_leases(text, arena, &leases, &n);
+                CHECK_INT(n, 1);
+                CHECK_STR(leases[0].hostname, "other");
+        }
+}
+
+TEST(a_name_longer_than_any_is_none_and_an_identity_of_nothing_no_lease)
+{
+        AUTOFREE char *name = mem_alloc(4097);
+        AUTOFREE char *text = NULL;
+        AUTO(Arena) *arena = arena_new();
+        DnsmasqLease *leases;
+        size_t n;
+
+        memset(name, 'a', 4096);
+        name[4096] = '\0';
+        text = str_format("5 52:54:00:00:00:01 10.1.2.9 %s 01:52\nduid 00:01\n5 T fd00::5 x *\n5 -1 fd00::6 x *\n",
+                          name);
+        dnsmasq_parse_leases(text, arena, &leases, &n);
+        CHECK_INT(n, 1);
+        CHECK_NULL(leases[0].hostname);
+        CHECK_STR(leases[0].client_id, "01:52");
 }
 
 TEST(a_complaint_comes_with_what_to_do)
