@@ -32,6 +32,11 @@ int file_link_durable(const char *path, const char *target, Error *err);
 int file_remove_durable(const char *path, Error *err);
 /* Make durable what was renamed to path, or removed there. */
 int file_sync_directory(const char *path, Error *err);
+/* What stands before "/NAME" in the path of a file in this directory: the directory, but nothing for the root. */
+static inline const char *dir_stem(const char *dir)
+{
+        return dir[0] == '/' && !dir[1] ? "" : dir;
+}
 /* mkdir -p; directories made get this mode. */
 int dir_make(const char *path, mode_t mode, Error *err);
 /* With the files in it, not with directories; one that is not there is fine. */

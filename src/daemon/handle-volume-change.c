@@ -5,6 +5,7 @@
  * process that watches it, and only then is the call answered. A name is taken
  * from the first moment on, so that two calls never meet in one file.
  */
+#include "base/file.h"
 #include "base/str.h"
 #include "daemon/handle-storage.h"
 #include "daemon/handlers.h"
@@ -188,7 +189,7 @@ static VolumeDef *parse_wanted(Pool *pool, const char *xml, bool validate, Error
                 return NULL;
         }
         arena = def->head.arena;
-        def->target.path = arena_format(arena, "%s/%s", pool->live->target_path ?: "", def->name);
+        def->target.path = arena_format(arena, "%s/%s", dir_stem(pool->live->target_path ?: ""), def->name);
         def->key = def->target.path;
         def->physical_bytes = 0;
         def->type = VOLUME_TYPE_UNSET;

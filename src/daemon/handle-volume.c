@@ -5,6 +5,7 @@
  * volume at a time, because a guest may be writing. A name that is being made
  * or changed is taken, so that two calls do not meet in one file.
  */
+#include "base/file.h"
 #include "base/str.h"
 #include "daemon/handle-storage.h"
 #include "daemon/handlers.h"
@@ -173,9 +174,12 @@ static void on_searched(void *arg, const Error *failure UNUSED)
 /* A file's key is its path. */
 static bool may_hold(const Pool *pool, const char *text)
 {
-        const char *dir = pool->live->target_path;
+        const char *dir;
 
-        return !pool_type_is_directory(pool->live->type) || (str_starts(text, dir) && text[strlen(dir)] == '/');
+        if (!pool_type_is_directory(pool->live->type))
+                return true;
+        dir = dir_stem(pool->live->target_path);
+        return str_starts(text, dir) && text[strlen(dir)] == '/';
 }
 
 static bool waits_for(Pool *pool, const Search *what)

@@ -1,6 +1,7 @@
 /*
  * daemon/volume-disk.c - disks that name a pool and a volume
  */
+#include "base/file.h"
 #include "daemon/handle-storage.h"
 #include "daemon/pool-serve.h"
 #include "daemon/registry.h"
@@ -21,7 +22,7 @@ static const char *path_to_come(const Pool *pool, const char *volume, Arena *are
         if (!pool->serve || !pool_serve_is_starting(pool->serve) || strchr(volume, '/') ||
             !(pool_type_is_directory(def->type) || def->type == POOL_TYPE_LOGICAL))
                 return NULL;
-        return arena_format(arena, "%s/%s", def->target_path, volume);
+        return arena_format(arena, "%s/%s", dir_stem(def->target_path), volume);
 }
 
 static int resolve(const Storage *storage, DiskDef *disk, Arena *arena, Error *err)
@@ -78,6 +79,7 @@ void volume_disks_recall(const Storage *storage, DomainDef *def)
                 const PoolDef *pool_is = pool ? pool_def(pool) : NULL;
 
                 if (pool_is && pool_is->target_path)
-                        source->path = arena_format(def->head.arena, "%s/%s", pool_is->target_path, source->volume);
+                        source->path = arena_format(def->head.arena, "%s/%s", dir_stem(pool_is->target_path),
+                                                    source->volume);
         }
 }

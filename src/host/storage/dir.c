@@ -173,7 +173,7 @@ static int directory_is_started(const PoolDef *pool, bool *ret, Error *err)
 
 int storage_remove_file(const char *dir, const char *name, Error *err)
 {
-        AUTOFREE char *path = str_format("%s/%s", dir, name);
+        AUTOFREE char *path = str_format("%s/%s", dir_stem(dir), name);
         struct stat st;
 
         if (lstat(path, &st) < 0)

@@ -8,6 +8,7 @@
 #include "host/storage/undo.h"
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/permission.h"
 #include "base/str.h"
 #include "img/format.h"
@@ -224,13 +225,13 @@ VolumeDef *storage_look_at_stat(const char *dir, const char *name, const struct 
 
         if (!is_all_hole(st) || has_labels() || storage_is_unfinished(name))
                 return NULL;
-        path = str_format("%s/%s", dir, name);
+        path = str_format("%s/%s", dir_stem(dir), name);
         return describe_file(path, name, st, -1);
 }
 
 int storage_look_at_file(const char *dir, const char *name, VolumeDef **ret, Error *err)
 {
-        AUTOFREE char *path = str_format("%s/%s", dir, name);
+        AUTOFREE char *path = str_format("%s/%s", dir_stem(dir), name);
         AUTO(ImageFile) *file = NULL;
         AUTO(VolumeDef) *def = NULL;
         AUTO(Fd) fd = -1;

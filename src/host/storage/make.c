@@ -4,6 +4,7 @@
 #include "host/storage/part-file.h"
 #include "host/storage/volume.h"
 
+#include "base/file.h"
 #include "base/str.h"
 #include "img/chain.h"
 #include "img/copy.h"
@@ -47,7 +48,7 @@ static int new_file_open(NewFile *file, const char *dir, const char *name, Error
                 return 0;
         if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT)
                 return storage_fail(err, errno, file->path, "cannot create '%s'", file->path);
-        file->temporary = str_format("%s/.drover-part-%s", dir, name);
+        file->temporary = str_format("%s/.drover-part-%s", dir_stem(dir), name);
         file->fd = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (file->fd < 0) {
                 storage_fail(err, errno, file->path, "cannot create '%s'", file->temporary);
@@ -367,7 +368,7 @@ static int make_directory(const VolumeMake *make, const char *path, Error *err)
 int volume_make(const VolumeMake *make, Error *err)
 {
         const char *dir = make->pool->target_path;
-        AUTOFREE char *path = str_format("%s/%s", dir, make->wanted->name);
+        AUTOFREE char *path = str_format("%s/%s", dir_stem(dir), make->wanted->name);
         AUTO(NewFile) file = { .path = path, .fd = -1 };
 
         if (make->room)

@@ -99,3 +99,10 @@ TEST(a_directory_goes_with_its_files_and_not_with_directories)
         CHECK_INT(dir_remove(dir, NULL), 0);
         CHECK_INT(stat("/dev/null", &st), 0);
 }
+
+TEST(what_is_in_the_root_directory_has_one_slash_before_its_name)
+{
+        CHECK_STR(dir_stem("/"), "");
+        CHECK_STR(dir_stem("/a"), "/a");
+        CHECK_STR(dir_stem(""), "");
+}

@@ -155,6 +155,15 @@ TEST(a_device_has_the_name_of_the_link_to_it_as_soon_as_there_is_one)
         }
 }
 
+TEST(a_file_of_the_root_directory_has_one_slash_in_its_path)
+{
+        AUTO(VolumeDef) *def = NULL;
+
+        CHECK_INT(storage_look_at_file("/", "etc", &def, NULL), 0);
+        CHECK_STR(def->target.path, "/etc");
+        CHECK_STR(def->key, "/etc");
+}
+
 /* What holds nothing is the same volume whether it is opened or not; whatever else there is has to be. */
 TEST(a_file_that_is_all_hole_is_told_without_being_opened)
 {
