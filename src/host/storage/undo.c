@@ -7,6 +7,7 @@
 #include "host/storage/undo.h"
 
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -317,6 +318,14 @@ int undo_apply(int kept, int file, const char *name, Error *err)
                        : 0;
 }
 
+/* A link, a directory, or nothing at all has the name now: no upload was to it. */
+static bool is_no_file(const char *path)
+{
+        struct stat st;
+
+        return lstat(path, &st) < 0 ? errno == ENOENT : !S_ISREG(st.st_mode);
+}
+
 int undo_give_back(const char *path, Error *err)
 {
         AUTOFREE char *kept = kept_path(path);
@@ -332,8 +341,12 @@ int undo_give_back(const char *path, Error *err)
         if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || !st.st_nlink)
                 return 0;
         file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (file < 0 && errno != ENOENT)
-                return err_errno(err, errno, "cannot open '%s'", path);
+        if (file < 0) {
+                int errnum = errno;
+
+                if (!is_no_file(path))
+                        return err_errno(err, errnum, "cannot open '%s'", path);
+        }
         if ((file >= 0 && undo_apply(fd, file, path, err) < 0) || open_parent(path, &dir, err) < 0)
                 return -1;
         /* what came back with the power would be given back again, over all that was written meanwhile */
@@ -352,7 +365,7 @@ int undo_all(const char *path, Error *err)
 
                 if (!undo_is_file(entry->d_name))
                         continue;
-                of = str_format("%s/%s", path, entry->d_name + strlen(PREFIX));
+                of = str_format("%s/%s", dir_stem(path), entry->d_name + strlen(PREFIX));
                 if (undo_give_back(of, r < 0 ? NULL : err) < 0)
                         r = -1;
         }

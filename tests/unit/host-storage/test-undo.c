@@ -154,3 +154,34 @@ TEST(another_file_of_the_name_is_left_alone)
         CHECK_INT(undo_all(s.dir, &err), 0);
         CHECK_INT(access(s.kept, F_OK), -1);
 }
+
+/* Somebody moves a volume elsewhere and leaves a link, after a crash: the pool starts, and the volume can be uploaded to. */
+TEST(a_link_or_directory_of_the_name_is_left_alone_and_does_not_keep_the_pool_from_starting)
+{
+        for (int kind = 0; kind < 4; kind++) {
+                AUTO(Scene) s = { 0 };
+                AUTO(Error) err = { 0 };
+                AUTOFREE char *moved = NULL, *now = mem_new_array(char, SIZE), *then = mem_new_array(char, SIZE);
+
+                scene_init(&s);
+                overwrite(&s, 0, SIZE);
+                CHECK_INT(pread(s.fd, then, SIZE, 0), SIZE);
+                moved = str_format("%s/moved", s.dir);
+                CHECK_INT(rename(s.path, moved), 0);
+                if (kind == 0)
+                        CHECK_INT(symlink(moved, s.path), 0);
+                else if (kind == 1)
+                        CHECK_INT(symlink("/nowhere/at/all", s.path), 0);
+                else if (kind == 2)
+                        CHECK_INT(mkdir(s.path, 0700), 0);
+                else
+                        CHECK_INT(mkfifo(s.path, 0600), 0);
+                if (undo_all(s.dir, &err) < 0)
+                        fail_msg("kind %d: %s", kind, err.text);
+                CHECK_INT(access(s.kept, F_OK), -1);
+                CHECK_INT(pread(s.fd, now, SIZE, 0), SIZE);
+                CHECK_MEM(now, then, SIZE);
+                remove(s.path);
+                unlink(moved);
+        }
+}
