@@ -90,7 +90,9 @@ static int check_source(const DiskDef *disk, Error *err)
 
         if (!removable && !disk->source.path && (disk->type == DISK_TYPE_FILE || disk->type == DISK_TYPE_BLOCK))
                 return err_set(err, ERR_XML, "disk '%s' has no source", disk->target_dev);
-        if (disk->type == DISK_TYPE_VOLUME && (!disk->source.pool || !disk->source.volume))
+        /* clients that eject a medium leave the type and take the source away */
+        if (disk->type == DISK_TYPE_VOLUME && (!disk->source.pool || !disk->source.volume) &&
+            (!removable || disk->source.pool || disk->source.volume))
                 return err_set(err, ERR_XML, "disk '%s': a source of type 'volume' needs pool and volume",
                                disk->target_dev);
         if (tune && ((tune->total_bytes_sec && (tune->read_bytes_sec || tune->write_bytes_sec)) ||

@@ -20,7 +20,8 @@ static unsigned disk_number(const DomainDef *def, const DiskDef *disk)
 
 bool qemu_disk_has_medium(const DiskDef *disk)
 {
-        return disk->source.path || disk->type == DISK_TYPE_NETWORK || disk->type == DISK_TYPE_VOLUME;
+        return disk->source.path || (disk->type == DISK_TYPE_NETWORK && disk->source.protocol) ||
+               (disk->type == DISK_TYPE_VOLUME && disk->source.volume);
 }
 
 char *qemu_disk_node(const DomainDef *def, const DiskDef *disk)

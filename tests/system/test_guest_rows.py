@@ -1,5 +1,6 @@
 """What a guest's definition promises about its whole life: its end, its clock, its images (LIFE, CLK and DOM rows)."""
 import datetime
+import json
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ import pytest
 from cli import drover
 from live import LiveDaemon, linux, shell, state, wait_state
 from mortal import definition, processes
+from nbd_server import Serving
 from procfs import descriptors
 from waiting import wait_for
 
@@ -348,7 +350,7 @@ def test_a_missing_image_is_done_without_where_its_disk_says_so(guests, conn, da
     assert str(gone) in daemon.virsh("domblklist", "p")
 
 
-def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon):
+def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon, place):
     """domblkinfo looks at the image itself; a drive without a medium has no size, which is an error as in libvirt 9.0."""
     image = daemon.base / "sizes.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "64M"], check=True)
@@ -381,6 +383,28 @@ def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon):
     assert sizes("hdc")[0] == 1 << 20 and live_disk("hdc").find("source").get("index") not in (None, live_disk("hda").find("source").get("index"))
     daemon.virsh("change-media", "s", "hdc", "--eject", "--live")
     assert "disk 'hdc' does not currently have a source assigned" in daemon.virsh("domblkinfo", "s", "hdc", check=False)
+    check_all()
+
+    # a medium on a server is in the drive as one in a file is, and comes out again
+    def drive():
+        said = json.loads(daemon.virsh("qemu-monitor-command", "s", '{"execute": "query-block"}'))["return"]
+        return next(one for one in said if one.get("qdev") == "ide0-1-0")
+    assert "inserted" not in drive()
+    with Serving(place, medium, "-r", umask=0) as server:
+        os.chmod(os.path.dirname(server.path), 0o755)
+        change = place / "change.xml"
+        change.write_text("<disk type='network' device='cdrom'><driver name='qemu' type='raw'/><source protocol='nbd'>"
+                          f"<host transport='unix' socket='{server.path}'/></source><target dev='hdc' bus='ide'/><readonly/></disk>")
+        daemon.virsh("update-device", "s", change, "--live")
+        there = drive()
+        assert there["inserted"]["image"]["virtual-size"] == 1 << 20 and server.path in json.dumps(there) and not there["tray_open"]
+        assert sizes("hdc")[0] == 1 << 20 and live_disk("hdc").find("source").get("protocol") == "nbd"
+        daemon.virsh("change-media", "s", "hdc", "--eject", "--live")
+        assert "inserted" not in drive() and live_disk("hdc").find("source") is None
+    daemon.virsh("change-media", "s", "hdc", str(medium), "--insert", "--live")
+    assert str(medium) in json.dumps(drive()["inserted"])
+    daemon.virsh("change-media", "s", "hdc", "--eject", "--live")
+    assert "inserted" not in drive()
     check_all()
     daemon.virsh("destroy", "s")
     image.unlink()
