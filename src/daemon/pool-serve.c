@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "daemon/daemon.h"
 #include "daemon/helper.h"
+#include "daemon/registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,6 +109,30 @@ static void take_figures(Pool *pool, const char *text)
                 pool_end_scan(pool);
 }
 
+/*
+ * Definitions tell two spellings of a directory apart, links and all; the kernel does not. Hosts may have such pools for
+ * reasons of their own, so it is said and not refused.
+ */
+static void take_identity(Pool *pool, const char *text)
+{
+        const Registry *all = pool->storage->pools;
+        unsigned long long device, inode;
+
+        if (sscanf(text, "%llu %llu", &device, &inode) != 2)
+                return;
+        pool->device = device;
+        pool->inode = inode;
+        for (size_t i = 0; pool->live && i < registry_len(all); i++) {
+                const Pool *other = registry_at(all, i);
+
+                if (other != pool && other->live && other->device == device && other->inode == inode)
+                        log_warning(
+                                "storage pools '%s' and '%s' are one directory, '%s' and '%s': each shows the other's "
+                                "volumes, and neither waits for what the other does with them",
+                                other->name, pool->name, other->live->target_path, pool->live->target_path);
+        }
+}
+
 static void take_answer(PoolServe *serve, const char *text, bool failed)
 {
         AUTO(Pool) *pool = pool_ref(serve->pool);
@@ -145,6 +170,9 @@ static void take_record(PoolServe *serve, char kind, const char *text)
                 return;
         case 'F':
                 take_figures(serve->pool, text);
+                return;
+        case 'I':
+                take_identity(serve->pool, text);
                 return;
         case 'D':
         case 'E':

@@ -44,6 +44,7 @@ struct Pool {
         bool going;                               /* it is being undefined */
         unsigned tasks;                           /* that change volumes; it stays as it is meanwhile */
         uint64_t capacity, allocation, available; /* bytes */
+        uint64_t device, inode;                   /* of its directory, when it was started last; 0: not known */
         VEC(Volume *) volumes;
         Map *by_name, *by_key, *by_path; /* of its volumes */
         Map *busy;                       /* names of volumes that are being made, changed or copied */

@@ -66,12 +66,33 @@ static const char *adapter_name(const PoolDef *def)
         return adapter ? adapter->name ?: adapter->wwpn : NULL;
 }
 
+static const char *after_dots(const char *at)
+{
+        while (at[0] == '/' && at[1] == '.' && (at[2] == '/' || !at[2]))
+                at += 2;
+        return at;
+}
+
+/* "/a/./b" is "/a/b", whatever there is on the disk; where "/a/../b" and links lead only the disk knows. */
+static bool same_path(const char *a, const char *b)
+{
+        while (a && b) {
+                a = after_dots(a);
+                b = after_dots(b);
+                if (*a != *b || !*a)
+                        return *a == *b;
+                a++;
+                b++;
+        }
+        return false;
+}
+
 bool pool_def_same_source(const PoolDef *a, const PoolDef *b)
 {
         const PoolSourceDef *one = a->source, *two = b->source;
 
         if (pool_type_is_directory(a->type) && pool_type_is_directory(b->type) &&
-            str_eq(a->target_path, b->target_path))
+            same_path(a->target_path, b->target_path))
                 return true;
         if (a->type != b->type || a->type == POOL_TYPE_DIR)
                 return false;

@@ -99,6 +99,12 @@ def test_definitions_that_clash_or_lack_something_are_refused(storage):
                                           "</pool>" % storage.virsh("pool-uuid", "p").strip()), check=False)
     assert "Storage source conflict with pool: 'p'" in storage.virsh(
         "pool-define-as", "r", "dir", "--target", f"{storage.dir}/", check=False)
+    assert "Storage source conflict with pool: 'p'" in storage.virsh(
+        "pool-define-as", "r", "dir", "--target", f"{storage.dir.parent}/./{storage.dir.name}/.", check=False)
+    link = storage.dir.parent / "link"
+    link.symlink_to(storage.dir)
+    storage.virsh("pool-create-as", "linked", "dir", "--target", link)
+    assert f"storage pools 'p' and 'linked' are one directory, '{storage.dir}' and '{link}'" in storage.daemon.said()
     assert "needs <target><path>" in storage.virsh("pool-define-as", "r", "dir", check=False)
     for form in ("auto", "nfs", "glusterfs", "cifs", "iscsi"):  # CON-50
         said = storage.virsh("pool-define-as", f"of-{form}", "netfs", "--source-host", "h", "--source-path", f"/{form}", "--target",

@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -201,8 +202,12 @@ static void read_changes(const Server *server)
 
 static void watch_directory(Server *server)
 {
+        struct stat st;
+
         if (!pool_type_is_directory(server->pool->type))
                 return;
+        if (stat(server->pool->target_path, &st) == 0)
+                put_record('I', "%llu %llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
         server->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         /* without it a refresh is needed, as on servers whose changes nobody tells */
         if (server->inotify >= 0)

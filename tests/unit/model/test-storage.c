@@ -63,3 +63,30 @@ TEST(a_line_s_end_in_an_empty_element_is_no_text)
         CHECK_INT(pool_def_parse(words, strlen(words), 0, &other, &warnings, &err), 0);
         CHECK_STR(warnings.list.items[0], "line 2: text in /pool/source is not known");
 }
+
+TEST(pools_on_one_directory_are_told_however_its_path_is_written)
+{
+        static const struct {
+                const char *a, *b;
+                bool same;
+        } rows[] = {
+                { "/a/b", "/a/b", true },       { "/a/b", "/a/b/", true },    { "/a/b", "/a//b", true },
+                { "/a/b", "/a/./b", true },     { "/a/./b", "/a/b/.", true }, { "/./a/b", "/a/././b", true },
+                { "/a/b", "/a/.b", false },     { "/a/b", "/a/b./", false },  { "/a/b", "/a/bc", false },
+                { "/a/b", "/a/c/../b", false }, { "/a/..", "/a", false },     { "/", "/", true },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+                AUTOFREE char *a = str_format(
+                        "<pool type='dir'><name>a</name><target><path>%s</path></target></pool>", rows[i].a);
+                AUTOFREE char *b = str_format(
+                        "<pool type='dir'><name>b</name><target><path>%s</path></target></pool>", rows[i].b);
+                AUTO(PoolDef) *one = NULL;
+                AUTO(PoolDef) *two = NULL;
+
+                CHECK_INT(pool_def_parse(a, strlen(a), 0, &one, NULL, NULL), 0);
+                CHECK_INT(pool_def_parse(b, strlen(b), 0, &two, NULL, NULL), 0);
+                if (pool_def_same_source(one, two) != rows[i].same)
+                        fail_msg("'%s' and '%s'", rows[i].a, rows[i].b);
+        }
+}
