@@ -4,6 +4,7 @@
 #include "base/file.h"
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include <dirent.h>
@@ -84,6 +85,18 @@ int file_sync_directory(const char *path, Error *err)
         return 0;
 }
 
+/*
+ * A change that was made is not taken for failed because its directory cannot be synced: everybody sees it already, and so
+ * does the next start. To undo it would be one more change of a directory that takes none.
+ */
+static void sync_change(const char *path)
+{
+        AUTO(Error) err = { 0 };
+
+        if (file_sync_directory(path, &err) < 0)
+                log_warning("the change of '%s' is made, but may be lost when the power fails: %s", path, err.text);
+}
+
 static int write_beside(const char *beside, const void *data, size_t n, mode_t mode, bool sync, Error *err)
 {
         AUTO(Fd) fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -112,7 +125,9 @@ static int replace(const char *path, const void *data, size_t n, mode_t mode, bo
                 unlink(beside);
                 return -1;
         }
-        return sync ? file_sync_directory(path, err) : 0;
+        if (sync)
+                sync_change(path);
+        return 0;
 }
 
 int file_write_durable(const char *path, const void *data, size_t n, mode_t mode, Error *err)
@@ -138,7 +153,8 @@ int file_link_durable(const char *path, const char *target, Error *err)
                 unlink(beside);
                 return -1;
         }
-        return file_sync_directory(path, err);
+        sync_change(path);
+        return 0;
 }
 
 int file_remove_durable(const char *path, Error *err)
@@ -148,7 +164,8 @@ int file_remove_durable(const char *path, Error *err)
                         return 0;
                 return err_errno(err, errno, "cannot remove '%s'", path);
         }
-        return file_sync_directory(path, err);
+        sync_change(path);
+        return 0;
 }
 
 /* The whole path at once: mostly it is there, or its last part only is not. */

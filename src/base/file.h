@@ -21,7 +21,8 @@ int file_read(const char *path, size_t limit, Buf *ret, Error *err);
 int file_read_regular(const char *path, size_t limit, Buf *ret, struct stat *ret_stat, Error *err);
 /*
  * Replace path by a file with these bytes: written beside it, synced, renamed over it, the directory
- * synced. After a crash the old or the new content is there, never a mixture.
+ * synced. After a crash the old or the new content is there, never a mixture. An error says that the old one is there, and
+ * nothing beside it; so does one of the two below. A directory that cannot be synced is a warning in the log.
  */
 int file_write_durable(const char *path, const void *data, size_t n, mode_t mode, Error *err);
 /* The same without the two syncs, for what the next boot throws away. */
