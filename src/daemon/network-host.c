@@ -14,6 +14,7 @@
 #include "host/net.h"
 #include "host/nft-chains.h"
 
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -149,10 +150,11 @@ static int make_default(NetworkHost *host, bool *ret_made, Error *err)
         AUTOFREE char *path = str_format("%s/network/default.xml", daemon->dirs.config);
         AUTOFREE char *link = str_format("%s/network/autostart/default.xml", daemon->dirs.config);
         AUTOFREE char *dir = str_format("%s/network/autostart", daemon->dirs.config);
+        struct stat st;
 
         if (!daemon->config->default_network || access(mark, F_OK) == 0)
                 return 0;
-        if (access(path, F_OK) < 0) {
+        if (lstat(path, &st) < 0 && errno == ENOENT) {
                 /* the same at every start: a definition in a file has its identity in it */
                 AUTO(NetworkDef) *def = network_define_parse(host->driver, DEFAULT_NETWORK_XML, false, err);
                 AUTO(Buf) xml = { 0 };

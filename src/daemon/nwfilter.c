@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/driver.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -291,9 +292,9 @@ static int make_stock(NwFilters *f, const char *dir, Error *err)
                 AUTO(Buf) xml = { 0 };
                 struct stat st;
                 Uuid uuid;
-                bool is_there = stat(path, &st) == 0;
+                bool is_there = lstat(path, &st) == 0;
 
-                if (is_there ? st.st_size > 0 : made)
+                if (is_there ? st.st_size > 0 : made || errno != ENOENT)
                         continue;
                 uuid_new_random(&uuid);
                 put_stock(&nw_stock[i], &uuid, &xml);

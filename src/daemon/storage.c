@@ -17,6 +17,7 @@
 #include "daemon/registry.h"
 #include "model/xml.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #define SYSTEM_IMAGES "/var/lib/libvirt/images"
@@ -102,6 +103,7 @@ static int make_default(Storage *storage, Error *err)
         AUTO(Buf) xml = { 0 };
         AUTO(Error) why = { 0 };
         Pool *there = NULL;
+        struct stat st;
 
         if (!daemon->config->default_pool || access(mark, F_OK) == 0)
                 return 0;
@@ -111,7 +113,9 @@ static int make_default(Storage *storage, Error *err)
         def = storage_parse_pool(storage, buf_text(&xml), false, err);
         if (!def)
                 return -1;
-        if (storage_find_defined(storage, def, &there, &why) == 0 && !there) {
+        /* a file of that name that could not be read is somebody's all the same */
+        if (lstat(path, &st) < 0 && errno == ENOENT && storage_find_defined(storage, def, &there, &why) == 0 &&
+            !there) {
                 if (dir_make(images, 0711, &why) < 0)
                         log_warning("the storage pool 'default' cannot be started: %s", why.text);
                 buf_clear(&xml);

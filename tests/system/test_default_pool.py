@@ -74,6 +74,20 @@ def test_a_default_pool_that_was_defined_elsewhere_or_removed_stays_so(fresh):
     assert fresh.pools() == []
 
 
+def test_a_definition_of_that_name_that_cannot_be_read_is_left_alone(fresh):
+    """STO-02: it may be on a disk that is not there yet."""
+    fresh.virsh("pool-destroy", "default")
+    definition = fresh.base / "etc" / "storage" / "default.xml"
+    fresh.process.kill()
+    fresh.process.wait()
+    (fresh.base / "state" / "default-pool-made").unlink()
+    definition.unlink()
+    definition.symlink_to(fresh.base / "later.xml")
+    fresh.restart()
+    assert fresh.pools() == [] and definition.is_symlink()
+    assert f"a definition is left out: '{definition}'" in fresh.said()
+
+
 def test_a_start_that_was_killed_in_the_middle_makes_the_rest(fresh):
     """The link, the definition, the mark: whichever of them a crash left out, the next start has the pool."""
     fresh.virsh("pool-destroy", "default")

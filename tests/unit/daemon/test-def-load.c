@@ -333,6 +333,31 @@ TEST(a_file_that_changes_while_clients_are_served_counts_as_it_is)
         host_done(&host);
 }
 
+/* What the index knows of it does not make it a definition, and it stays as it is. */
+TEST(a_file_that_cannot_be_read_any_more_is_left_out_and_stays)
+{
+        Host host;
+        AUTOFREE char *early = NULL, *late = NULL;
+        struct stat st;
+
+        host_init(&host);
+        put(&host, "a", "1 aaaa");
+        put(&host, "b", "2 bbbb");
+        put(&host, "c", "3 cccc");
+        index_all(&host);
+        early = str_format("%s/b.xml", host.etc);
+        late = str_format("%s/c.xml", host.etc);
+        CHECK(file_link_durable(early, "/proc/self/mem", NULL) == 0); /* nothing is at its beginning */
+        start(&host, "facts");
+        CHECK(host.announced == 2 && host.added == 0);
+        CHECK(file_link_durable(late, "c.xml", NULL) == 0);
+        go_on(&host);
+        CHECK_STR(host.objects[1], "a=aaaa");
+        CHECK(!host.objects[2] && !host.objects[3] && host.defined == 1 && host.withdrawn == 1);
+        CHECK(lstat(early, &st) == 0 && S_ISLNK(st.st_mode) && lstat(late, &st) == 0 && S_ISLNK(st.st_mode));
+        host_done(&host);
+}
+
 TEST(an_index_that_is_damaged_is_written_anew)
 {
         Host host;

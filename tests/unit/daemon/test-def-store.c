@@ -1,10 +1,13 @@
 #include "test.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "daemon/def-store.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char seen[256];
@@ -79,12 +82,6 @@ TEST(what_was_saved_marked_renamed_and_removed_is_read_so)
         CHECK(access(bad, F_OK) < 0 && rmdir(notes) == 0 && rmdir(marks) == 0 && rmdir(dir) == 0);
 }
 
-/* Two texts are of one object when they begin alike. */
-static bool begin_alike(const char *xml, const char *other)
-{
-        return xml[0] == other[0];
-}
-
 static void put(const char *dir, const char *name, const char *text)
 {
         AUTOFREE char *path = str_format("%s/%s", dir, name);
@@ -104,6 +101,55 @@ static void take(const char *dir, const char *name)
         AUTOFREE char *path = str_format("%s/%s", dir, name);
 
         CHECK(remove(path) == 0);
+}
+
+/* One that cannot be opened, and one that cannot be read. */
+TEST(a_file_that_cannot_be_read_is_named_in_the_log_and_stays)
+{
+        static const char *const unreadable[] = { "loop.xml", "error.xml" };
+        char dir[] = "/tmp/drover-def-store-XXXXXX", logged[1024] = { 0 };
+        AUTOFREE char *loop_said = NULL, *error_said = NULL;
+        AUTO(DefStore) *store = NULL;
+        int log[2];
+
+        CHECK(mkdtemp(dir) != NULL);
+        store = def_store_new(NULL, dir);
+        put(dir, "a.xml", "first");
+        put_link(dir, "loop.xml", "loop.xml");
+        put_link(dir, "error.xml", "/proc/self/mem"); /* nothing is at its beginning */
+        put(dir, "z.xml", "last");
+        CHECK_INT(pipe2(log, O_CLOEXEC), 0);
+        log_set_fd(log[1]);
+        CHECK_STR(load(store), "a=first;z=last;");
+        log_set_fd(STDERR_FILENO);
+        CHECK(read(log[0], logged, sizeof(logged) - 1) > 0);
+        loop_said = str_format(
+                "error: a definition is left out: '%s/loop.xml': cannot open '%s/loop.xml': Too many levels "
+                "of symbolic links\n",
+                dir, dir);
+        error_said = str_format(
+                "error: a definition is left out: '%s/error.xml': cannot read '%s/error.xml': Input/output error\n",
+                dir, dir);
+        CHECK(strstr(logged, loop_said) && strstr(logged, error_said));
+        for (size_t i = 0; i < ARRAY_LEN(unreadable); i++) {
+                AUTOFREE char *path = str_format("%s/%s", dir, unreadable[i]);
+                struct stat st;
+
+                CHECK(lstat(path, &st) == 0 && S_ISLNK(st.st_mode));
+                take(dir, unreadable[i]);
+        }
+        take(dir, "a.xml");
+        take(dir, "z.xml");
+        take(dir, "autostart");
+        close(log[0]);
+        close(log[1]);
+        CHECK(rmdir(dir) == 0);
+}
+
+/* Two texts are of one object when they begin alike. */
+static bool begin_alike(const char *xml, const char *other)
+{
+        return xml[0] == other[0];
 }
 
 TEST(a_renaming_that_was_interrupted_is_finished_or_forgotten)
