@@ -175,6 +175,10 @@ static void on_start(void *ctx, const xmlChar *local, const xmlChar *prefix, con
         b->items += (unsigned)(n_ns + n_attrs);
         if (!count_item(b))
                 return;
+        for (int i = 0; i < n_ns; i++) {
+                if (strlen((const char *)ns[2 * i + 1]) > XML_URI_MAX)
+                        return refuse(b, "the name of a namespace has more than %d bytes", XML_URI_MAX);
+        }
         node = add_node(b);
         name_node(b, node, local, prefix, uri);
         node->attrs = arena_new_array(b->arena, XmlAttr, (size_t)(n_ns + n_attrs));
@@ -247,6 +251,53 @@ static void set_handlers(xmlParserCtxt *parser, Builder *b)
         parser->userData = b;
 }
 
+/* Behind the mark, which is looked for from at on. */
+static const char *pass(const char *at, const char *end, const char *mark)
+{
+        const char *found = memmem(at, (size_t)(end - at), mark, strlen(mark));
+
+        return found ? found + strlen(mark) : end;
+}
+
+static bool begins(const char *at, const char *end, const char *mark)
+{
+        return (size_t)(end - at) >= strlen(mark) && memcmp(at, mark, strlen(mark)) == 0;
+}
+
+/*
+ * The library compares each attribute of an element with all before it, and calls us afterwards: a hundred thousand take it
+ * minutes. So they are counted first, by their quotes, where there is room for so many.
+ */
+static bool has_wide_element(const char *at, const char *end)
+{
+        enum { LARGE = 64 * 1024 };
+
+        if (end - at < LARGE)
+                return false;
+        while ((at = memchr(at, '<', (size_t)(end - at)))) {
+                unsigned n = 0;
+                char quote = '\0';
+
+                if (begins(at, end, "<!--")) {
+                        at = pass(at + strlen("<!--"), end, "-->");
+                        continue;
+                }
+                if (begins(at, end, "<![CDATA[")) {
+                        at = pass(at, end, "]]>");
+                        continue;
+                }
+                for (at++; at < end && (quote || *at != '>'); at++) {
+                        if (quote && *at != quote)
+                                continue;
+                        n += !quote && (*at == '\'' || *at == '"');
+                        quote = quote ? '\0' : *at == '\'' || *at == '"' ? *at : '\0';
+                }
+                if (n > XML_ATTRS_MAX)
+                        return true;
+        }
+        return false;
+}
+
 int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error *err)
 {
         Builder b = { .what = what, .err = err };
@@ -255,6 +306,8 @@ int xml_parse(const char *text, size_t len, const char *what, XmlDoc *ret, Error
                 return err_set(err, ERR_XML, "(%s) longer than %d bytes", what, XML_SIZE_MAX);
         if (!len)
                 return err_set(err, ERR_XML, "(%s) is empty", what);
+        if (has_wide_element(text, text + len))
+                return err_set(err, ERR_XML, "(%s) an element has more than %d attributes", what, XML_ATTRS_MAX);
         pthread_once(&library_once, library_load);
         if (library.missing)
                 return err_set(err, ERR_INTERNAL, "(%s) reading XML needs the library libxml2: %s", what,

@@ -4,7 +4,7 @@
  *
  * The only place that sees libxml2. Nothing is ever fetched, a document type is
  * refused (so there are no entities to expand), and size, depth and number of
- * elements are capped. Comments and processing instructions are left out, and
+ * elements and of an element's attributes are capped. Comments and processing instructions are left out, and
  * so are blanks between elements.
  */
 #include "base/arena.h"
@@ -17,6 +17,8 @@ enum {
         XML_SIZE_MAX = 10 * 1024 * 1024,
         XML_DEPTH_MAX = 64,
         XML_ITEMS_MAX = 500 * 1000, /* elements, attributes and texts */
+        XML_ATTRS_MAX = 1000,       /* of one element */
+        XML_URI_MAX = 256,          /* bytes of a namespace's name, which each element in it has */
 };
 
 #define XML_NS_QEMU    "http://libvirt.org/schemas/domain/qemu/1.0"

@@ -63,6 +63,53 @@ TEST(depth_is_capped)
         }
 }
 
+/* The library alone would take minutes to find out that no attribute is there twice. */
+TEST(attributes_of_an_element_are_capped)
+{
+        static const char before[] = "<a><!-- it's --><![CDATA[<b c='\" ]]><?p it's ?>text '\" = > ",
+                          after[] = "</a>";
+
+        for (unsigned n = XML_ATTRS_MAX; n <= 200 * XML_ATTRS_MAX; n *= 200) {
+                AUTO(XmlDoc) doc = { 0 };
+                AUTO(Error) err = { 0 };
+                AUTO(Buf) text = { 0 };
+
+                buf_put_text(&text, before);
+                while (text.len < 100000)
+                        buf_put_text(&text, "<b c='1' d=\"2'\"/>'");
+                buf_put_text(&text, "<b");
+                for (unsigned i = 0; i < n; i++)
+                        buf_format(&text, " %sa%u=%s", i % 2 ? "xmlns:" : "", i,
+                                   i % 2   ? "'u'"
+                                   : i % 4 ? "'>'"
+                                           : "\"'\"");
+                buf_put_text(&text, "/>");
+                buf_put_text(&text, after);
+                xml_parse(text.data, text.len, "test", &doc, &err);
+                CHECK_STR(err.text ?: "accepted",
+                          n > XML_ATTRS_MAX ? "(test) an element has more than 1000 attributes" : "accepted");
+        }
+}
+
+/* Each element has the name of its namespace: a long one and many elements would fill the memory. */
+TEST(names_of_namespaces_are_capped)
+{
+        for (size_t n = XML_URI_MAX; n <= XML_URI_MAX + 1; n++) {
+                AUTO(XmlDoc) doc = { 0 };
+                AUTO(Error) err = { 0 };
+                AUTO(Buf) text = { 0 };
+
+                buf_put_text(&text, "<a><b xmlns='");
+                for (size_t i = 0; i < n; i++)
+                        buf_put_char(&text, 'u');
+                buf_put_text(&text, "'><c/></b></a>");
+                xml_parse(text.data, text.len, "test", &doc, &err);
+                CHECK_STR(err.text ?: "accepted",
+                          n > XML_URI_MAX ? "(test) line 1: the name of a namespace has more than 256 bytes"
+                                          : "accepted");
+        }
+}
+
 TEST(what_is_written_inside_stands_alone)
 {
         static const char text[] =
