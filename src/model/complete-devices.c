@@ -157,6 +157,8 @@ static void complete_small_devices(DomainDef *def)
                         tpm->backend_version = TPM_VERSION_2_0;
         }
         for (uint32_t i = 0; i < def->n_rngs; i++) {
+                if (!def->rngs[i]->model) /* an empty one was given */
+                        def->rngs[i]->model = "virtio";
                 if (def->rngs[i]->backend == RNG_BACKEND_RANDOM && !def->rngs[i]->device)
                         def->rngs[i]->device = "/dev/urandom";
         }

@@ -251,12 +251,13 @@ static bool is_given(const Place *place, const Field *field)
 {
         char name[64];
         const XmlNode *node = walk_path(place->top, field->path, name, sizeof(name));
+        const char *slash = strrchr(field->path, '/');
 
         if (field->type != FIELD_UINT && field->type != FIELD_MEMORY)
                 return false;
         if (strchr(field->path, '@'))
                 return node && xml_attr(node, attr_name(field));
-        return str_eq(field->path, ".") || (node && xml_find(node, field->path));
+        return str_eq(field->path, ".") || (node && xml_find(node, slash ? slash + 1 : field->path));
 }
 
 int fields_parse(const StructInfo *info, XmlNode *node, void *def, FieldsReader *reader)
