@@ -25,7 +25,8 @@ int complete_clock(DomainDef *def, Error *err);
 int complete_sysinfo(DomainDef *def, Error *err);
 int complete_disks(DomainDef *def, Error *err);
 int complete_devices(DomainDef *def, const CompletionFacts *facts, Error *err);
-int check_unique(DomainDef *def, Error *err); /* aliases and the like, given by users */
+int check_number(const DomainDef *def, Error *err); /* of its devices */
+int check_unique(DomainDef *def, Error *err);       /* aliases and the like, given by users */
 void complete_chardevs(DomainDef *def);
 void complete_controllers(DomainDef *def);
 int place_on_buses(DomainDef *def, const CompletionFacts *facts, Error *err); /* drive, virtio-serial, USB, CCID */

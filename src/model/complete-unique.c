@@ -1,5 +1,5 @@
 /*
- * model/complete-unique.c - what a guest has once only
+ * model/complete-unique.c - what a guest has once only, and how many devices it has
  *
  * QEMU would refuse to start with two of them, or a later change would hit the wrong one. Names that a run gives are not
  * looked at: other daemons name the controllers of one USB bus all alike.
@@ -9,6 +9,20 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
+
+/*
+ * Names and places are looked for among all devices, for each of them: with a hundred thousand that would take hours. More
+ * than this no machine has places for.
+ */
+int check_number(const DomainDef *def, Error *err)
+{
+        enum { MOST = 1024 };
+        unsigned n = 0;
+
+        for (DeviceKind kind = 0; kind < N_DEVICE_KINDS; kind++)
+                n += domain_def_n_devices(def, kind);
+        return n > MOST ? err_set(err, ERR_CONFIG_UNSUPPORTED, "a guest has at most %d devices, not %u", MOST, n) : 0;
+}
 
 static int by_text(const void *a, const void *b)
 {
@@ -84,7 +98,7 @@ static int check_videos(const DomainDef *def, Error *err)
 
 int check_unique(DomainDef *def, Error *err)
 {
-        if (check_aliases(def, err) < 0 || check_controllers(def, err) < 0)
+        if (check_number(def, err) < 0 || check_aliases(def, err) < 0 || check_controllers(def, err) < 0)
                 return -1;
         return check_videos(def, err);
 }

@@ -4,6 +4,8 @@
 #include "model/complete-internal.h"
 
 #include "base/bitmap.h"
+#include "base/map.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 MachineKind machine_kind(const DomainDef *def)
@@ -73,6 +75,7 @@ static int complete_memory(DomainDef *def, const CompletionFacts *facts, Error *
 /* Cells are numbered, and no CPU is in two of them. */
 static int check_cells(CpuDef *cpu, uint32_t n_vcpus, Error *err)
 {
+        AUTOFREE bool *taken = mem_new_array(bool, (size_t)cpu->n_cells + 1);
         Bitmap all = { 0 };
 
         for (uint32_t i = 0; i < cpu->n_cells; i++) {
@@ -85,10 +88,9 @@ static int check_cells(CpuDef *cpu, uint32_t n_vcpus, Error *err)
                 if (cell->id >= cpu->n_cells)
                         return err_set(err, ERR_XML, "cell %u: with %u cells the numbers are 0 to %u", cell->id,
                                        cpu->n_cells, cpu->n_cells - 1);
-                for (uint32_t j = 0; j < i; j++) {
-                        if (cpu->cells[j]->id == cell->id)
-                                return err_set(err, ERR_XML, "there are two cells with id %u", cell->id);
-                }
+                if (taken[cell->id])
+                        return err_set(err, ERR_XML, "there are two cells with id %u", cell->id);
+                taken[cell->id] = true;
                 if (cell->cpus && bitmap_parse(cell->cpus, &cpus, err) < 0)
                         return -1;
                 for (int n = bitmap_next(&cpus, -1); n >= 0; n = bitmap_next(&cpus, n)) {
@@ -98,6 +100,17 @@ static int check_cells(CpuDef *cpu, uint32_t n_vcpus, Error *err)
                                 return err_set(err, ERR_XML, "CPU %d is in two cells", n);
                         bitmap_set(&all, (unsigned)n);
                 }
+        }
+        return 0;
+}
+
+static int check_features(const CpuDef *cpu, Error *err)
+{
+        AUTO(Map) *names = cpu->n_features ? map_new() : NULL;
+
+        for (uint32_t i = 0; i < cpu->n_features; i++) {
+                if (map_put_text(names, cpu->features[i]->name, names))
+                        return err_set(err, ERR_XML, "the CPU feature '%s' is there twice", cpu->features[i]->name);
         }
         return 0;
 }
@@ -127,38 +140,34 @@ static int complete_cpu(DomainDef *def, Error *err)
                                        "the CPU topology has %llu CPUs, but <vcpu> says %u",
                                        (unsigned long long)(product * cpu->topology_threads), def->vcpus_max);
         }
-        for (uint32_t i = 0; i < cpu->n_features; i++) {
-                for (uint32_t j = 0; j < i; j++) {
-                        if (str_eq(cpu->features[i]->name, cpu->features[j]->name))
-                                return err_set(err, ERR_XML, "the CPU feature '%s' is there twice",
-                                               cpu->features[i]->name);
-                }
-        }
-        return check_cells(cpu, def->vcpus_max, err);
+        return check_features(cpu, err) < 0 ? -1 : check_cells(cpu, def->vcpus_max, err);
 }
 
-static bool has_iothread(const DomainDef *def, uint32_t id)
+/* Whether the set had it; now it has it. */
+static bool put_number(Map *set, uint32_t number)
 {
-        for (uint32_t i = 0; i < def->n_iothreads; i++) {
-                if (def->iothreads[i]->id == id)
-                        return true;
-        }
-        return false;
+        return map_put(set, &number, sizeof(number), set);
+}
+
+static bool has_number(const Map *set, uint32_t number)
+{
+        return map_find(set, &number, sizeof(number));
 }
 
 /* Every I/O thread has a number, whether it was given or not. */
 static int complete_iothreads(DomainDef *def, Error *err)
 {
+        enum { MOST = 65535 }; /* as <iothreads> can say it, which is written */
         IothreadDef **all;
         uint32_t want = MAX(def->iothread_count, def->n_iothreads), id = 1;
+        AUTO(Map) *given = want ? map_new() : NULL;
 
         for (uint32_t i = 0; i < def->n_iothreads; i++) {
-                for (uint32_t j = 0; j < i; j++) {
-                        if (def->iothreads[i]->id == def->iothreads[j]->id)
-                                return err_set(err, ERR_XML, "there are two I/O threads with id %u",
-                                               def->iothreads[i]->id);
-                }
+                if (put_number(given, def->iothreads[i]->id))
+                        return err_set(err, ERR_XML, "there are two I/O threads with id %u", def->iothreads[i]->id);
         }
+        if (want > MOST)
+                return err_set(err, ERR_XML, "a guest has at most %d I/O threads, not %u", MOST, want);
         if (want == def->n_iothreads) {
                 def->iothread_count = want;
                 return 0;
@@ -167,7 +176,7 @@ static int complete_iothreads(DomainDef *def, Error *err)
         for (uint32_t i = 0; i < def->n_iothreads; i++)
                 all[i] = def->iothreads[i];
         for (uint32_t i = def->n_iothreads; i < want; i++, id++) {
-                while (has_iothread(def, id))
+                while (has_number(given, id))
                         id++;
                 all[i] = fields_new(def->head.arena, &iothread_def_info);
                 all[i]->id = id;
@@ -196,16 +205,20 @@ static int check_kind(const DomainDef *def, Error *err)
 static int check_pins(const DomainDef *def, Error *err)
 {
         const CputuneDef *tune = def->cputune;
+        AUTO(Map) *pinned = NULL, *iothreads = NULL;
 
-        for (uint32_t i = 0; tune && i < tune->n_vcpupins; i++) {
-                for (uint32_t j = 0; j < i; j++) {
-                        if (tune->vcpupins[i]->vcpu == tune->vcpupins[j]->vcpu)
-                                return err_set(err, ERR_XML, "virtual CPU %u is pinned twice",
-                                               tune->vcpupins[i]->vcpu);
-                }
+        if (!tune || !(tune->n_vcpupins || tune->n_iothreadpins))
+                return 0;
+        pinned = map_new();
+        for (uint32_t i = 0; i < tune->n_vcpupins; i++) {
+                if (put_number(pinned, tune->vcpupins[i]->vcpu))
+                        return err_set(err, ERR_XML, "virtual CPU %u is pinned twice", tune->vcpupins[i]->vcpu);
         }
-        for (uint32_t i = 0; tune && i < tune->n_iothreadpins; i++) {
-                if (!has_iothread(def, tune->iothreadpins[i]->iothread))
+        iothreads = map_new();
+        for (uint32_t i = 0; i < def->n_iothreads; i++)
+                put_number(iothreads, def->iothreads[i]->id);
+        for (uint32_t i = 0; i < tune->n_iothreadpins; i++) {
+                if (!has_number(iothreads, tune->iothreadpins[i]->iothread))
                         return err_set(err, ERR_XML, "'cputune/iothreadpin': there is no I/O thread %u",
                                        tune->iothreadpins[i]->iothread);
         }
@@ -224,7 +237,7 @@ int domain_def_complete(DomainDef *def, const CompletionFacts *facts, Error *err
                 return 0;
         complete_chardevs(def);
         complete_controllers(def);
-        if (place_on_buses(def, facts, err) < 0)
+        if (place_on_buses(def, facts, err) < 0 || place_on_pci(def, facts, err) < 0)
                 return -1;
-        return place_on_pci(def, facts, err);
+        return check_number(def, err); /* with what was added: it is read again at the next start */
 }

@@ -7,13 +7,18 @@
  */
 #include "model/network.h"
 
+#include "base/map.h"
 #include "base/str.h"
 #include "model/vlan.h"
 
 #include <ctype.h>
 #include <net/if.h>
 
-enum { LONGEST_NAME = 200 };
+enum {
+        LONGEST_NAME = 200,
+        MOST_IPS = 256, /* each is compared with all others, and with the gateway of each route */
+        MOST_ROUTES = 1024,
+};
 
 /* Letters, digits and the marks that occur in names of hosts and services. */
 static bool is_dns_name(const char *text)
@@ -318,6 +323,10 @@ static int check_ips(const NetworkDef *def, Error *err)
 {
         unsigned with_dhcp[2] = { 0 };
 
+        if (def->n_ips > MOST_IPS || def->n_routes > MOST_ROUTES)
+                return err_set(err, ERR_CONFIG_UNSUPPORTED,
+                               "network '%s' has %u addresses and %u routes; at most %d and %d are allowed",
+                               def->name, def->n_ips, def->n_routes, MOST_IPS, MOST_ROUTES);
         for (uint32_t i = 0; i < def->n_ips; i++) {
                 NetAddress address, other;
                 unsigned prefix;
@@ -440,6 +449,7 @@ static int check_bandwidth(const char *what, const BandwidthDef *bandwidth, Erro
 
 static int check_portgroups(const NetworkDef *def, Error *err)
 {
+        AUTO(Map) *names = def->n_portgroups ? map_new() : NULL;
         const PortgroupDef *by_default = NULL;
 
         for (uint32_t i = 0; i < def->n_portgroups; i++) {
@@ -448,11 +458,9 @@ static int check_portgroups(const NetworkDef *def, Error *err)
                 if (check_bandwidth("portgroup/bandwidth", group->bandwidth, err) < 0 ||
                     vlan_def_check(group->vlan, err) < 0)
                         return -1;
-                for (uint32_t j = 0; j < i; j++) {
-                        if (str_eq(def->portgroups[j]->name, group->name))
-                                return err_set(err, ERR_XML, "network '%s' has two portgroups named '%s'", def->name,
-                                               group->name);
-                }
+                if (map_put_text(names, group->name, names))
+                        return err_set(err, ERR_XML, "network '%s' has two portgroups named '%s'", def->name,
+                                       group->name);
                 if (group->is_default == SWITCH_ON && by_default)
                         return err_set(err, ERR_CONFIG_UNSUPPORTED,
                                        "network '%s' has multiple default <portgroup> elements (%s and %s), but only "

@@ -513,7 +513,7 @@ int domain_def_place_device(DomainDef *def, const CompletionFacts *facts, Error 
                 return -1;
         if (!facts->running)
                 complete_controllers(def);
-        if (place_on_buses(def, facts, err) < 0)
+        if (place_on_buses(def, facts, err) < 0 || place_on_pci(def, facts, err) < 0)
                 return -1;
-        return place_on_pci(def, facts, err);
+        return check_number(def, err);
 }

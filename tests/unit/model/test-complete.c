@@ -237,6 +237,97 @@ TEST(other_things_follow_their_rules)
         check_cases(cases, ARRAY_LEN(cases));
 }
 
+static void put_each(Buf *ret, unsigned first, unsigned n, const char *before, const char *after)
+{
+        for (unsigned i = first; i < first + n; i++)
+                buf_format(ret, "%s%u%s", before, i, after);
+}
+
+/* To compare each with all the others would take minutes, and these are done at once. */
+TEST(of_a_hundred_thousand_parts_the_one_that_is_there_twice_is_found)
+{
+        enum { MANY = 100 * 1000 };
+        static const struct {
+                const char *head, *before, *after, *tail, *twice, *complaint;
+                const char *too_many; /* NULL: there can be so many */
+        } cases[] = {
+                { "<cpu>", "<feature name='f", "'/>", "</cpu>", "<feature name='f7'/>",
+                  "the CPU feature 'f7' is there twice", NULL },
+                { "<cputune>", "<vcpupin cpuset='0' vcpu='", "'/>", "</cputune>", "<vcpupin vcpu='7' cpuset='1'/>",
+                  "virtual CPU 7 is pinned twice", NULL },
+                { "<iothreadids>", "<iothread id='1", "'/>", "</iothreadids>", "<iothread id='17'/>",
+                  "there are two I/O threads with id 17", "a guest has at most 65535 I/O threads, not 100000" },
+                { "<cpu><numa>", "<cell memory='4' id='", "'/>", "</numa></cpu>", "<cell memory='4' id='7'/>",
+                  "there are two cells with id 7", NULL },
+        };
+
+        for (size_t i = 0; i < 2 * ARRAY_LEN(cases); i++) {
+                AUTO(Buf) top = { 0 };
+                AUTO(DomainDef) *def = NULL;
+                AUTO(Error) err = { 0 };
+                bool twice = i % 2;
+
+                buf_put_text(&top, cases[i / 2].head);
+                put_each(&top, 0, MANY, cases[i / 2].before, cases[i / 2].after);
+                buf_put_text(&top, twice ? cases[i / 2].twice : "");
+                buf_put_text(&top, cases[i / 2].tail);
+                def = guest("pc", buf_text(&top), "");
+                domain_def_complete(def, &facts, &err);
+                CHECK_STR(err.text ?: "accepted",
+                          twice ? cases[i / 2].complaint : cases[i / 2].too_many ?: "accepted");
+        }
+}
+
+TEST(io_threads_without_a_number_get_those_that_are_free)
+{
+        AUTO(Buf) top = { 0 };
+        AUTO(DomainDef) *def = NULL;
+
+        buf_put_text(&top, "<iothreads>65535</iothreads><iothreadids><iothread id='70000'/>");
+        put_each(&top, 1, 30000, "<iothread id='", "'/>");
+        buf_put_text(&top, "</iothreadids><cputune><iothreadpin iothread='65534' cpuset='0'/></cputune>");
+        def = guest("pc", buf_text(&top), "");
+        CHECK_INT(domain_def_complete(def, &facts, NULL), 0);
+        CHECK_INT(def->n_iothreads, 65535);
+        CHECK_INT(def->iothreads[30000]->id, 30000);
+        CHECK_INT(def->iothreads[30001]->id, 30001);
+        CHECK_INT(def->iothreads[65534]->id, 65534);
+}
+
+/* What is written says it, so that the next reading finds the same. */
+TEST(an_empty_model_is_the_usual_one)
+{
+        AUTO(DomainDef) *def = guest("pc", "", "<rng model=''><backend model='random'/></rng>");
+
+        CHECK_INT(domain_def_complete(def, &facts, NULL), 0);
+        CHECK_STR(def->rngs[0]->model, "virtio");
+}
+
+/* What it gets counts too: the definition would not be read again. */
+TEST(a_guest_has_a_thousand_devices_at_most)
+{
+        static const struct {
+                unsigned given;
+                const char *complaint;
+        } cases[] = {
+                { 1000, "accepted" },
+                { 1024, "a guest has at most 1024 devices, not 1027" },
+                { 1025, "a guest has at most 1024 devices, not 1025" },
+        };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTO(Buf) devices = { 0 };
+                AUTO(DomainDef) *def = NULL;
+                AUTO(Error) err = { 0 };
+
+                for (unsigned n = 0; n < cases[i].given; n++)
+                        buf_put_text(&devices, "<input type='mouse' bus='ps2'/>");
+                def = guest("pc", "", buf_text(&devices));
+                domain_def_complete(def, &facts, &err);
+                CHECK_STR(err.text ?: "accepted", cases[i].complaint);
+        }
+}
+
 /* DOM-03, DOM-06 */
 TEST(memory_is_completed)
 {

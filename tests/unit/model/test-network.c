@@ -246,6 +246,28 @@ TEST(a_route_to_everywhere_needs_no_prefix)
         }
 }
 
+/* Each is compared with all the others. */
+TEST(addresses_and_routes_are_capped)
+{
+        for (unsigned n = 256; n <= 257; n++) {
+                AUTO(NetworkDef) *def = NULL;
+                AUTO(Error) err = { 0 };
+                AUTO(Buf) text = { 0 };
+
+                buf_put_text(&text, "<network><name>n</name>");
+                for (unsigned i = 0; i < n; i++)
+                        buf_format(&text, "<ip address='10.%u.%u.1' prefix='24'/>", i / 200, i % 200);
+                for (unsigned i = 0; i < 1024; i++)
+                        buf_put_text(&text, "<route address='11.0.0.0' prefix='24' gateway='10.0.0.2'/>");
+                buf_put_text(&text, "</network>");
+                def = parse(buf_text(&text), &err);
+                CHECK_STR(
+                        err.text ?: "accepted",
+                        n > 256 ? "(network definition) line 1: network 'n' has 257 addresses and 1024 routes; at most 256 and 1024 are allowed"
+                                : "accepted");
+        }
+}
+
 /* --- updates --- */
 
 static int update(NetworkDef *def, unsigned command, unsigned section, const char *xml, Error *err)
