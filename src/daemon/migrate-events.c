@@ -66,14 +66,14 @@ void migration_on_guest_ended(Migration *m)
                 on_incoming_ended(m, &err);
                 return;
         }
+        if (migrate_is_torn(m))
+                log_error("guest '%s' has ended here in post-copy: what the other host has not got of it is lost",
+                          m->dom->name);
         if (m->transfer && !transfer_is_over(m->transfer)) {
                 transfer_on_guest_ended(m->transfer, &err);
                 return;
         }
-        if (migrate_is_torn(m))
-                log_error("guest '%s' has ended here in post-copy: what the other host has not got of it is lost",
-                          m->dom->name);
-        else if (m->completed)
+        if (m->completed)
                 log_warning("guest '%s' was sent completely and has ended here: the other host has it", m->dom->name);
         if (m->question) {
                 migrate_ask_drop(m, &err);

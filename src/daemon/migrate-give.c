@@ -216,7 +216,7 @@ void migrate_give_prepare(const Migration *m)
                       .undefine = m->flags & VIR_MIGRATE_UNDEFINE_SOURCE };
 
         if (old) /* it came back since */
-                gift_free(old);
+                gift_end(old, false);
         if (m->ask && m->nonce)
                 write_note(&gift, on_prepared, NULL);
 }

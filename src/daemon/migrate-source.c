@@ -229,8 +229,8 @@ static void on_transferred(void *arg, const Error *failure)
         }
         if (m->completed) /* its QEMU is gone */
                 migrate_give(m);
-        /* stock clients do not confirm a move that failed here: it is over now */
-        if (!m->committed)
+        /* stock clients do not confirm a move that failed here: it is over now, unless the two hosts can be connected again */
+        if (!m->committed || !guest_is_active(qemu_run(m->dom)->guest))
                 migrate_stay(m);
         call_fail(call, failure);
 }

@@ -178,6 +178,23 @@ def test_a_daemon_that_is_killed_in_post_copy_finds_the_guest_again(rooted):
 
 
 @pytest.mark.limit(120)
+def test_a_guest_whose_source_dies_in_post_copy_is_started_anew(rooted):
+    """What the other host has of it is of no use. Nothing of the move is left that would keep it from being started."""
+    with running(rooted, verb="define") as pulse:
+        with torn(rooted) as move:
+            rooted.a.kill("qemu-system-x86_64")
+            assert move.wait(60) != 0
+        assert states(rooted)[0] == "shut off (crashed)"
+        assert "what the other host has not got of it is lost" in rooted.daemon_a.log.read_text()
+        rooted.b.virsh("destroy", "g")
+        mark = pulse.mark()
+        rooted.a.virsh("start", "g")
+        pulse.wait("^beat ", 90, mark)
+        wait_for("the note to go", lambda: list(rooted.a.path("/var/lib/drover/qemu/given").iterdir()) == [])
+        rooted.a.virsh("destroy", "g")
+
+
+@pytest.mark.limit(120)
 def test_post_copy_is_refused_where_the_kernel_forbids_it(pair):
     if not SYSCTL.exists() or SYSCTL.read_text().strip() == "1":
         pytest.skip("this kernel lets every user have userfaultfd")
