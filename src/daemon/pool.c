@@ -246,6 +246,11 @@ static void on_given_up(void *arg, const Error *failure)
 {
         Change *change = arg;
 
+        /* what mounts may go on: the note stays, and the next daemon waits for its end */
+        if (change->pool->storage->ending) {
+                change_end(change, failure);
+                return;
+        }
         if (failure)
                 log_warning("storage pool '%s': %s", change->pool->name, failure->text);
         become_inactive(change->pool);

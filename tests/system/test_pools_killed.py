@@ -1,5 +1,6 @@
 """A daemon killed while a server makes mount wait: the next one finds what became of it, and mounts nothing a second time (STO-11, STO-19)."""
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -139,6 +140,25 @@ def test_a_start_that_takes_too_long_mounts_nothing_later(host):
     host.virsh("pool-start", "n")
     assert len(mounts(host)) == 1
     host.virsh("pool-destroy", "n")
+    host.virsh("pool-undefine", "n")
+    for name in ("go", "mounts"):
+        os.unlink(host.path(f"/run/{name}"))
+
+
+def test_a_daemon_that_ends_while_it_gives_up_a_mount_leaves_that_to_the_next(host):
+    """A mount that is still under way is its pool's, which is known: nothing is mounted that nobody asks for."""
+    def gives_up():
+        return any(b"give-up" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in host.processes("drover-storage"))
+    host.virsh("pool-define", "/root/n.xml")
+    start = host.popen([*VIRSH, "pool-start", "n"], stderr=subprocess.DEVNULL)
+    wait_for("the mount to be given up", lambda: gives_up() or start.poll() is not None)
+    assert host.daemon.stop() == 0, host.daemon.tail()
+    assert start.wait(120) != 0
+    host.daemon.start()
+    assert names(host) == ["n"] or tools(host) == []
+    host.write_file("/run/go", "no")
+    wait_for("the pool to be inactive", lambda: names(host) == [])
+    assert mounts(host) == [] and tools(host) == []
     host.virsh("pool-undefine", "n")
     for name in ("go", "mounts"):
         os.unlink(host.path(f"/run/{name}"))

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,13 +89,15 @@ static void on_alarm(int signum UNUSED)
 /* false: somebody holds the lock still. */
 static bool await_lock(unsigned patience_s)
 {
+        /* again and again: one that comes before flock() waits ends no wait */
+        const struct itimerval patience = { { .tv_sec = 1 }, { .tv_sec = MAX(patience_s, 1U) } }, none = { 0 };
         struct sigaction wake = { .sa_handler = on_alarm }, before;
         int r;
 
         sigaction(SIGALRM, &wake, &before);
-        alarm(MAX(patience_s, 1U));
+        setitimer(ITIMER_REAL, &patience, NULL);
         r = flock(tools_lock, LOCK_EX);
-        alarm(0);
+        setitimer(ITIMER_REAL, &none, NULL);
         sigaction(SIGALRM, &before, NULL);
         if (r == 0)
                 flock(tools_lock, LOCK_UN);
