@@ -311,6 +311,14 @@ static void act_end(Act *act, const Error *failure)
         free(act);
 }
 
+static void remove_value(const Secrets *secrets, const Uuid *uuid)
+{
+        AUTOFREE char *path = value_path(secrets, uuid);
+        const char *paths[] = { path, NULL };
+
+        file_queue_remove(secrets->files, paths, NULL, NULL);
+}
+
 static void on_defined(void *arg, const Error *failure)
 {
         Act *act = arg;
@@ -319,6 +327,7 @@ static void on_defined(void *arg, const Error *failure)
         if (failure && act->is_new) {
                 if (is_listed(act->secret))
                         drop(act->secret);
+                remove_value(act->secrets, &act->secret->def->uuid); /* somebody may have set one meanwhile */
         } else if (!failure) {
                 if (!act->is_new) {
                         secret_def_unref(act->secret->def);
@@ -362,8 +371,6 @@ static void on_value_kept(void *arg, const Error *failure)
 {
         Act *act = arg;
         const Uuid *uuid = &act->secret->def->uuid;
-        AUTOFREE char *path = value_path(act->secrets, uuid);
-        const char *paths[] = { path, NULL };
         char text[UUID_TEXT_LEN + 1];
 
         if (!failure) {
@@ -371,7 +378,7 @@ static void on_value_kept(void *arg, const Error *failure)
                 return;
         }
         err_copy(&act->failure, failure);
-        file_queue_remove(act->secrets->files, paths, NULL, NULL);
+        remove_value(act->secrets, uuid);
         def_store_remove(act->secrets->store, uuid_format(uuid, text), NULL, on_taken_back, act);
 }
 

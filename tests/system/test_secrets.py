@@ -3,6 +3,7 @@ import base64
 import contextlib
 import os
 import stat
+import struct
 import subprocess
 import uuid
 
@@ -11,9 +12,11 @@ import procfs
 import pytest
 from cli import DROVER
 from droverd import Droverd
+from frames import ERROR, Wire, frame, string
 from live import LiveDaemon
 from waiting import EventLoop, wait_for
 
+SECRET_DEFINE_XML, SECRET_SET_VALUE = 142, 144
 UUID = "3174da78-6c5b-4b4e-8f6a-5d0d9f0a4d01"
 
 
@@ -105,6 +108,19 @@ def test_what_cannot_be_kept_leaves_nothing_on_the_disk(kept, place, suffix):
     kept.virsh("secret-set-value", UUID, "--base64", "bmV3")
     assert not list((kept.base / "etc/secrets").glob(f"{UUID}*"))
     assert kept.virsh("secret-get-value", UUID).strip() == "bmV3"
+
+
+def test_a_value_that_came_before_the_definition_failed_leaves_nothing_on_the_disk(kept):
+    """Two calls at once: the secret is there for the second one while the first is still being written."""
+    wire = Wire(kept.socket(), "qemu:///system")
+    which = uuid.UUID(UUID).bytes + struct.pack(">i", libvirt.VIR_SECRET_USAGE_TYPE_VOLUME) + string("/images/one.luks")
+    with obstructed(kept.base / f"etc/secrets/{UUID}.xml"):
+        wire.send(frame(SECRET_DEFINE_XML, string(secret()) + bytes(4), serial=1) +
+                  frame(SECRET_SET_VALUE, which + string(b"secret") + bytes(4), serial=2))
+        answers = {answer.serial: answer for answer in (wire.answer(), wire.answer())}
+        assert "cannot rename" in answers[1].error()[2] and answers[2].status == ERROR
+        wait_for("the value to go", lambda: [path.suffix for path in (kept.base / "etc/secrets").glob(f"{UUID}*")] == [".xml"])
+    wire.socket.close()
 
 
 def test_a_private_value_is_told_to_nobody(any_driver, place):
