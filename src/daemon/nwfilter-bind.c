@@ -365,9 +365,8 @@ void nw_binding_create(NwFilters *f, NwBindingDef *taken, NwDone *done, void *ar
         AUTOFREE char *path = path_of(f, def->portdev);
         NwCreate *c;
 
-        if (nw_binding_find(f, def->portdev))
+        if (nw_binding_find(f, def->portdev)) {
                 err_set(&err, ERR_OPERATION_FAILED, "binding '%s' already exists", def->portdev);
-        if (err_is_set(&err)) {
                 done(arg, &err);
                 return;
         }

@@ -20,6 +20,7 @@
 
 #include <inttypes.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -57,7 +58,9 @@ bool nw_learner_has_device(const NwLearner *l)
         struct sockaddr_ll at = { 0 };
         socklen_t len = sizeof(at);
 
-        return getsockname(l->fd, (struct sockaddr *)&at, &len) == 0 && at.sll_ifindex > 0;
+        /* it may have another name now */
+        return getsockname(l->fd, (struct sockaddr *)&at, &len) == 0 && at.sll_ifindex > 0 &&
+               if_nametoindex(l->binding->def->portdev) == (unsigned)at.sll_ifindex;
 }
 
 static Loop *loop_of(const NwLearner *l)

@@ -292,7 +292,7 @@ int nw_binding_parse(const char *xml, size_t len, unsigned flags, NwBindingDef *
         if (def_parse(&nw_binding_def_info, what, xml, len, flags, &def, warnings, err) < 0)
                 return -1;
         binding = def;
-        if (!*binding->portdev || strlen(binding->portdev) > 15 || strpbrk(binding->portdev, "/ \n\"\\"))
+        if (!*binding->portdev || strlen(binding->portdev) > 15 || strpbrk(binding->portdev, "/: \t\n\v\f\r\"\\"))
                 return err_set(err, ERR_XML, "(%s) 'portdev/@name' cannot be '%s': it is a device's name", what,
                                binding->portdev);
         *ret = TAKE(binding);

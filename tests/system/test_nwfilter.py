@@ -227,19 +227,26 @@ def test_a_binding_is_made_before_its_device(host, bind):
     noted = host.path("/run/drover/nwfilter/late.lease")
     assert bind("late", "clean-traffic").returncode == 0
     assert host.virsh("nwfilter-binding-list").split() == ["late", "clean-traffic"] and "late" in rules(host)
+
+    def appear(address):
+        def learns():
+            send(host, "early", udp(MINE, address))
+            return address in rules(host)
+        host.ip("link add late type veth peer name early", "link set late master t0 up", "link set early up")
+        wait_for("the address", learns)
+
     for how, address in ((None, "10.9.0.5"), (signal.SIGKILL, "10.9.0.6")):
         if how:
             restart(host, how)
-        host.ip("link add late type veth peer name early", "link set late master t0 up", "link set early up")
-
-        def learns(address=address):
-            send(host, "early", udp(MINE, address))
-            return address in rules(host)
-        wait_for("the address", learns)
+        appear(address)
         restart(host, signal.SIGKILL)
         wait_for("the address after a restart", lambda address=address: address in rules(host))
         host.ip("link delete late")
         wait_for("it to be forgotten", lambda address=address: address not in rules(host) and not noted.exists())
+    appear("10.9.0.7")
+    host.ip("link set late down", "link set late name older")
+    wait_for("it to be forgotten with the name", lambda: "10.9.0.7" not in rules(host) and not noted.exists())
+    host.ip("link delete older")
     assert host.virsh("nwfilter-binding-list").split() == ["late", "clean-traffic"]
     host.virsh("nwfilter-binding-delete", "late")
     wait_for("no rules", lambda: "late" not in rules(host))

@@ -141,8 +141,23 @@ TEST(a_binding_comes_back_as_it_went)
         CHECK_INT(nw_binding_parse(xml, strlen(xml), 0, &def, NULL, &err), 0);
         nw_binding_format(def, &text);
         CHECK_STR(buf_text(&text), xml);
-        CHECK_INT(nw_binding_parse("<filterbinding><portdev name='a b'/><mac address='52:54:00:00:00:01'/>"
-                                   "<filterref filter='x'/></filterbinding>",
-                                   103, 0, &def, NULL, &err),
-                  -1);
+}
+
+TEST(a_binding_is_for_what_a_device_can_be_called)
+{
+        static const struct {
+                const char *name;
+                int rc;
+        } cases[] = { { "a.b-1@2", 0 }, { "a b", -1 },  { "a:b", -1 },     { "a/b", -1 },
+                      { "a\\b", -1 },   { "a\"b", -1 }, { "a&#13;b", -1 }, { "sixteen-letters.", -1 } };
+
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                AUTOFREE char *xml = str_format(
+                        "<filterbinding><portdev name='%s'/><mac address='52:54:00:00:00:01'/>"
+                        "<filterref filter='x'/></filterbinding>",
+                        cases[i].name);
+                AUTO(NwBindingDef) *def = NULL;
+
+                CHECK_INT(nw_binding_parse(xml, strlen(xml), 0, &def, NULL, NULL), cases[i].rc);
+        }
 }
