@@ -167,7 +167,8 @@ int server_start(Server *server, Error *err)
 
                 *listener = (Listener){ .server = server,
                                         .fd = server->sockets.items[i].fd,
-                                        .readonly = server->sockets.items[i].readonly };
+                                        .readonly = server->sockets.items[i].readonly,
+                                        .burst = 1 };
                 listener->watch = watch_new(server->daemon->loop, listener->fd, EPOLLIN, on_connect, listener);
                 vec_push(&server->listeners, listener);
         }

@@ -1,7 +1,8 @@
 /*
  * qemu/guest-start.c - start QEMU or find it again, until it answers what must be known
  *
- * All questions leave in one go, behind the negotiation; QEMU answers them in order as soon as it is up.
+ * All questions leave in one go, behind the negotiation; QEMU answers them in order as soon as it is up. What its CPU lacks
+ * is asked behind them, of a CPU that one of the answers names.
  * Between the last answer and `cont` the processors stand still, which is when they are pinned.
  */
 #include "base/log.h"

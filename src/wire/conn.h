@@ -51,7 +51,7 @@ void conn_retry(Conn *conn);
 /*
  * Queue a frame that was begun with frame_begin() and send what goes at once. The buffer is empty afterwards,
  * the descriptors (may be NULL) are taken. A peer that reads so slowly that more than 4 MiB or 1,000 frames are
- * queued already is given up: closed() comes on the next turn.
+ * queued already is given up: closed() comes on the next turn, or at the end of one of the connection's own.
  */
 void conn_send(Conn *conn, const FrameHeader *header, Buf *frame, const Fd *fds, size_t n_fds);
 size_t conn_queued(const Conn *conn); /* bytes */
