@@ -401,6 +401,13 @@ def test_sizes_of_the_disks_of_a_guest_that_is_shut_off(guests, daemon, place):
         assert sizes("hdc")[0] == 1 << 20 and live_disk("hdc").find("source").get("protocol") == "nbd"
         daemon.virsh("change-media", "s", "hdc", "--eject", "--live")
         assert "inserted" not in drive() and live_disk("hdc").find("source") is None
+        daemon.virsh("update-device", "s", change, "--live")
+        assert "inserted" in drive()
+        for kind in ("network", "volume"):  # clients that take the source away and leave the type
+            (place / "empty.xml").write_text(f"<disk type='{kind}' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>")
+            daemon.virsh("update-device", "s", place / "empty.xml", "--live")
+            assert "inserted" not in drive() and live_disk("hdc").find("source") is None
+            check_all()
     daemon.virsh("change-media", "s", "hdc", str(medium), "--insert", "--live")
     assert str(medium) in json.dumps(drive()["inserted"])
     daemon.virsh("change-media", "s", "hdc", "--eject", "--live")
