@@ -16,6 +16,12 @@ def files(top):
     return [pathlib.Path(path, name) for path, _, names in os.walk(top) for name in sorted(names)]
 
 
+def parent(pid):
+    """The PID of its parent; None where it is gone."""
+    said = read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
+    return int(said[1]) if said else None
+
+
 def commands():
     """{PID: the words of its command line} of all processes."""
     return {int(path.parent.name): read(path).split(b"\0") for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")}

@@ -150,7 +150,7 @@ def test_a_break_that_is_noticed_before_its_answer_is_listened_after(rooted):
             rooted.daemon_b.start()
             rooted.b.cut()  # who only listens does not notice
             rooted.a.virsh("domjobabort", "--postcopy", "g")
-            assert move.wait(60) != 0
+            assert move.wait(120) != 0
             wait_for("the break", lambda: states(rooted) == ("paused (post-copy failed)", "running (post-copy)"))
             mover = Mover(rooted, flags).prepare()
             assert monitor.held == 1 and monitor.released

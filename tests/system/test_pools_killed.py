@@ -4,6 +4,7 @@ import pathlib
 import signal
 import subprocess
 
+import procfs
 import pytest
 from waiting import wait_for
 
@@ -102,8 +103,9 @@ def test_it_is_inactive_when_mount_fails(killed):
 
 
 def tools(host):
-    """The mounts and unmounts under way; those of the tests are scripts."""
-    return host.processes("dash")
+    """The mounts and unmounts under way; those of the tests are scripts, whose children are they too until they are another program."""
+    found = host.processes("dash")
+    return [pid for pid in found if procfs.parent(pid) not in found]
 
 
 def test_a_mount_that_never_ends_is_ended_with_its_pool(killed):
