@@ -517,6 +517,20 @@ int image_file_truncate(ImageFile *file, uint64_t size, Error *err)
         return file->ops->truncate(file, size, err);
 }
 
+int image_file_resize(ImageFile *file, uint64_t size, Error *err)
+{
+        ImageFile *whole = file;
+        uint64_t end = size, now;
+
+        for (; whole->part_of; whole = whole->part_of)
+                end += whole->part_at;
+        if (image_file_truncate(file, size, err) < 0 || image_file_size(whole, &now, err) < 0)
+                return -1;
+        return now == end ? 0
+                          : err_set(err, ERR_OPERATION_INVALID, "Cannot resize '%s', which has %llu bytes",
+                                    whole->name, (unsigned long long)now);
+}
+
 int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err)
 {
         return length ? file->ops->zero(file, offset, length, keep, err) : 0;

@@ -71,6 +71,8 @@ int image_file_read_padded(ImageFile *file, uint64_t offset, void *data, size_t 
 int image_file_write(ImageFile *file, uint64_t offset, const void *data, size_t n, Error *err);
 int image_file_flush(ImageFile *file, Error *err);
 int image_file_truncate(ImageFile *file, uint64_t size, Error *err);
+/* The same where its end is the end of a disk: that of a device, or of what a server exports, cannot be moved. */
+int image_file_resize(ImageFile *file, uint64_t size, Error *err);
 int image_file_zero(ImageFile *file, uint64_t offset, uint64_t length, bool keep, Error *err);
 /* Giving room back makes zeros here without writing them. */
 bool image_file_zeroes_fast(const ImageFile *file);

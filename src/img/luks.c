@@ -103,7 +103,7 @@ static int luks_resize(Image *image, uint64_t size, ImagePreallocation room, Err
                 return err_set(err, ERR_INVALID_ARG, "Unsupported preallocation mode 'metadata'");
         if (add_overflows(place(image, 0), size, &to) || to > INT64_MAX)
                 return err_set(err, ERR_OVERFLOW, "The requested file size is too large");
-        if (image_file_truncate(image->file, to, err) < 0)
+        if (image_file_resize(image->file, to, err) < 0)
                 return -1;
         return to > from ? reserve(image->file, from, to, room, err) : 0;
 }

@@ -70,7 +70,7 @@ static int raw_resize(Image *image, uint64_t size, ImagePreallocation room, Erro
 {
         uint64_t old = image->size;
 
-        if (image_file_truncate(image->file, size, err) < 0)
+        if (image_file_resize(image->file, size, err) < 0)
                 return -1;
         return size > old ? raw_reserve(image->file, old, size, room, err) : 0;
 }

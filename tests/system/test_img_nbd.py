@@ -61,6 +61,7 @@ def test_raw_exports_are_read_written_mapped_and_compared(tmp_path, tcp):
         assert (tmp_path / "d").read_bytes() == raw.read_bytes()[:3 << 20]
         assert "exported for reading only" in failing("convert", "-n", "-f", "raw", "-O", "raw", tmp_path / "d", source.uri)
         assert "cannot grow" in failing("resize", "-f", "raw", sink.uri, "10M")
+        assert "Cannot resize" in failing("resize", "-f", "raw", "--shrink", sink.uri, "8M")
         json.loads(ours("measure", "--output=json", "-f", "raw", "-O", "qcow2", source.uri))
     stock("compare", "-f", "raw", "-F", "raw", raw, target)
 

@@ -9,6 +9,7 @@ import pytest
 
 from img_lines import LINES
 from img_tools import OURS, STOCK, needs_stock
+from loops import loop_device
 
 pytestmark = needs_stock
 
@@ -198,6 +199,15 @@ def test_a_raw_file_becomes_as_long_as_stock_makes_it(tmp_path, old, words):  # 
         done = subprocess.run([program, "resize", "-q", "-f", "raw", *words[:-1], image, words[-1]], stderr=subprocess.DEVNULL)
         found.append((done.returncode, image.read_bytes()))
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root")
+def test_a_device_stays_as_long_as_it_is(tmp_path):  # IMG-20
+    with loop_device(tmp_path / "node", 1) as node:
+        for size in ("512k", "1000001", "2M", "1M"):
+            done = [subprocess.run([program, "resize", "-q", "--shrink", "-f", "raw", node, size], stderr=subprocess.PIPE).returncode
+                    for program in (STOCK, OURS)]
+            assert done == [int(size != "1M")] * 2, size
 
 
 def test_salvage_takes_what_can_be_read(tmp_path):
