@@ -84,6 +84,21 @@ void model_zero(Image *image, Model *model)
         CHECK_STR(image_zero(image, at, n, model_dice(2) ? IMAGE_ZERO_UNMAP : 0, &err) < 0 ? err.text : "", "");
 }
 
+int model_write_packed(Image *image, const Model *model, uint64_t at, size_t count, Error *err)
+{
+        uint64_t cluster = image_cluster_size(image);
+        AUTOFREE uint8_t *packed = mem_alloc(count * cluster);
+        AUTOFREE uint32_t *lengths = mem_new_array(uint32_t, count);
+        size_t used = 0;
+
+        for (size_t i = 0; i < count; i++) {
+                lengths[i] = (uint32_t)image_pack(image, model->bytes + at + i * cluster, packed + used);
+                CHECK(lengths[i] > 0);
+                used += lengths[i];
+        }
+        return image_write_packed(image, at, packed, lengths, count, err);
+}
+
 static void say_to_stderr(void *arg, const char *text)
 {
         (void)arg;

@@ -27,6 +27,8 @@ void model_done(Model *model);
 /* Random bytes, or zeros, at a random place of both. */
 void model_write(Image *image, Model *model);
 void model_zero(Image *image, Model *model);
+/* So many neighbouring clusters of the model, compressed and stored in one go as a conversion does; they can be compressed. */
+int model_write_packed(Image *image, const Model *model, uint64_t at, size_t count, Error *err);
 /* Neither we nor stock qemu-img find anything wrong, and both read what the model says. */
 void model_check_clean(Image *image);
 void model_check_content(Image *image, const Model *model);

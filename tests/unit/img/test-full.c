@@ -27,10 +27,11 @@ static const struct {
         { IMAGE_FORMAT_PARALLELS, { .size = 1 << 20, .cluster_size = 65536 } },
 };
 
+enum { N_QCOW2 = 3 };                /* the first of them */
 enum { HEADER_SEED = 98765 * 7919 }; /* with these dice the disk is full at the one write of the header */
 
 typedef struct Request {
-        enum { WRITE, ZERO, DISCARD, FLUSH } kind;
+        enum { WRITE, ZERO, DISCARD, FLUSH, PACK } kind;
         uint64_t at, n;
 } Request;
 
@@ -44,6 +45,20 @@ static Request roll(const Model *model)
         return request;
 }
 
+/* Neighbouring clusters that are stored compressed in one go. Three in four bytes of each are the same. */
+static Request roll_run(const Image *image, Model *model)
+{
+        uint64_t cluster = image_cluster_size(image), clusters = model->size / cluster;
+        uint64_t first = model_dice((unsigned)clusters), count = 1 + model_dice(70);
+        Request request = { .kind = PACK, .at = first * cluster, .n = MIN(count, clusters - first) * cluster };
+
+        memset(model->bytes + request.at, (int)(1 + model->named++ % 250), request.n);
+        for (uint64_t i = 0; i < request.n; i++)
+                if (i % cluster < cluster / 4)
+                        model->bytes[request.at + i] = (uint8_t)model_dice(256);
+        return request;
+}
+
 static int ask(Image *image, const Model *model, const Request *request, Error *err)
 {
         switch (request->kind) {
@@ -53,15 +68,17 @@ static int ask(Image *image, const Model *model, const Request *request, Error *
                 return image_zero(image, request->at, request->n, 0, err);
         case DISCARD:
                 return image_zero(image, request->at, request->n, IMAGE_ZERO_UNMAP, err);
+        case PACK:
+                return model_write_packed(image, model, request->at, request->n / image_cluster_size(image), err);
         default:
                 return image_write(image, request->at, model->bytes + request->at, request->n, err);
         }
 }
 
 /* One request, refused as long as the disk is full; true when it was. */
-static bool go_on(Image *image, Model *model)
+static bool go_on(Image *image, Model *model, bool packs)
 {
-        Request request = roll(model);
+        Request request = packs && model_dice(2) ? roll_run(image, model) : roll(model);
         AUTO(Error) err = { 0 };
         bool refused;
 
@@ -84,7 +101,7 @@ static bool go_on(Image *image, Model *model)
 }
 
 /* The disk fills up after `in` writes; true when that came to pass. */
-static bool check_full(size_t k, size_t in, unsigned seed)
+static bool check_full(size_t k, size_t in, unsigned seed, bool packs)
 {
         ImageFile *file = memory_file_new(NULL, 0);
         AUTO(Model) model = model_new(kinds[k].how.size);
@@ -100,12 +117,12 @@ static bool check_full(size_t k, size_t in, unsigned seed)
         memset(model.bytes, 'f', kinds[k].filled);
         CHECK_INT(image_write(image, 0, model.bytes, kinds[k].filled, &err), 0);
         for (unsigned i = 0; i < 4; i++)
-                go_on(image, &model);
+                go_on(image, &model, packs);
         CHECK_STR(image_flush(image, &err) < 0 ? err.text : "", "");
         memory_file_record(file);
         memory_file_full_from(file, in);
         for (unsigned i = 0; i < 24; i++)
-                refused |= go_on(image, &model);
+                refused |= go_on(image, &model, packs);
         memory_file_heal(file);
         CHECK_STR(image_flush(image, &err) < 0 ? err.text : "", "");
         model_check_content(image, &model);
@@ -125,7 +142,7 @@ TEST(a_disk_that_was_full_for_a_while_takes_up_where_it_stopped)
                 unsigned refused = 0, tries = model_steps(24);
 
                 for (size_t in = 0; in < tries; in++)
-                        refused += check_full(k, in, 0);
+                        refused += check_full(k, in, 0, false);
                 CHECK(refused > tries / 4);
         }
 }
@@ -136,6 +153,18 @@ TEST(a_header_that_a_full_disk_did_not_take_when_the_table_of_counts_grew_is_wri
 
         CHECK(kinds[1].filled);
         for (size_t in = 0; in < 24; in++)
-                refused += check_full(1, in, HEADER_SEED);
+                refused += check_full(1, in, HEADER_SEED, false);
         CHECK(refused);
+}
+
+TEST(compressed_clusters_that_a_full_disk_did_not_take_are_stored_later)
+{
+        for (size_t k = 0; k < N_QCOW2; k++) {
+                unsigned refused = 0, tries = model_steps(24);
+
+                CHECK(kinds[k].format == IMAGE_FORMAT_QCOW2);
+                for (size_t in = 0; in < tries; in++)
+                        refused += check_full(k, 3 * in, 0, true);
+                CHECK(refused > tries / 4);
+        }
 }

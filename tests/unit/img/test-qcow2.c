@@ -18,23 +18,6 @@ typedef struct Snapshots {
         } of[MODEL_SNAPSHOTS];
 } Snapshots;
 
-/* So many neighbouring clusters compressed in one go, as a conversion stores them. */
-static void write_run(Image *image, const uint8_t *bytes, uint64_t at, size_t count)
-{
-        uint64_t cluster = image_cluster_size(image);
-        AUTOFREE uint8_t *packed = mem_alloc(count * cluster);
-        AUTOFREE uint32_t *lengths = mem_new_array(uint32_t, count);
-        AUTO(Error) err = { 0 };
-        size_t used = 0;
-
-        for (size_t i = 0; i < count; i++) {
-                lengths[i] = (uint32_t)image_pack(image, bytes + at + i * cluster, packed + used);
-                CHECK(lengths[i] > 0);
-                used += lengths[i];
-        }
-        CHECK_STR(image_write_packed(image, at, packed, lengths, count, &err) < 0 ? err.text : "", "");
-}
-
 static void random_compressed(Image *image, Model *model)
 {
         uint64_t cluster = image_cluster_size(image), at = round_down(model_dice((unsigned)model->size), cluster);
@@ -42,15 +25,15 @@ static void random_compressed(Image *image, Model *model)
         size_t run = most > 1 && model_dice(2) ? 1 + model_dice((unsigned)MIN(most, (size_t)70)) : 0;
         uint64_t n = run ? run * cluster : MIN(cluster, model->size - at);
         AUTO(Error) err = { 0 };
+        int r;
 
         memset(model->bytes + at, (int)model->named++, n);
         /* With less that differs a host cluster would hold more of them than a narrow count counts with snapshots. */
         for (uint64_t i = 0; i < 40 + (run ? n / 8 : 0); i++)
                 model->bytes[at + model_dice((unsigned)n)] = (uint8_t)model_dice(256);
-        if (run)
-                write_run(image, model->bytes, at, run);
-        else
-                CHECK_STR(image_write_compressed(image, at, model->bytes + at, n, &err) < 0 ? err.text : "", "");
+        r = run ? model_write_packed(image, model, at, run, &err)
+                : image_write_compressed(image, at, model->bytes + at, n, &err);
+        CHECK_STR(r < 0 ? err.text : "", "");
 }
 
 static void random_snapshot(Image *image, Model *model, Snapshots *snapshots)
@@ -318,7 +301,7 @@ TEST(compressed_clusters_and_new_refcount_blocks_keep_clear_of_each_other)
                         for (uint64_t i = 0; i < run * cluster; i++)
                                 if (i % cluster < cluster * 2 / 3)
                                         model.bytes[at + i] = (uint8_t)model_dice(256);
-                        write_run(image, model.bytes, at, run);
+                        CHECK_STR(model_write_packed(image, &model, at, run, &err) < 0 ? err.text : "", "");
                 }
                 CHECK_INT(image_flush(image, &err), 0);
                 model_check_clean(image);
