@@ -53,8 +53,11 @@ int cpu_feature_find(const char *name)
         return -1;
 }
 
+/* As clients spell a feature, and as QEMU does. */
 static bool is_spelled_alike(const char *a, const char *b)
 {
+        if (str_eq(a, "pclmuldq") && str_eq(b, "pclmulqdq"))
+                return true;
         while (*a && (*a == '_' ? '-' : *a) == (*b == '_' ? '-' : *b)) {
                 a++;
                 b++;
@@ -147,6 +150,19 @@ static int feature_of(const CpuFeatureDef *feature, Error *err)
         return n;
 }
 
+/* Stock hosts tell of them, though no guest is given them, or every guest is. */
+static bool is_ignored(const CpuFeatureDef *feature)
+{
+        static const char *const names[] = { "cmt",       "cvt16", "hypervisor", "mbm_local",
+                                             "mbm_total", "ospke", "osxsave",    "pconfig" };
+
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+                if (str_eq(names[i], feature->name))
+                        return true;
+        }
+        return false;
+}
+
 int cpu_features_of(const CpuDef *cpu, CpuFeatures *ret, Error *err)
 {
         const CpuModel *model = cpu->model ? find_model(cpu->model) : NULL;
@@ -159,8 +175,11 @@ int cpu_features_of(const CpuDef *cpu, CpuFeatures *ret, Error *err)
         set = model->features;
         for (uint32_t i = 0; i < cpu->n_features; i++) {
                 CpuPolicy policy = cpu->features[i]->policy;
-                int n = feature_of(cpu->features[i], err);
+                int n;
 
+                if (is_ignored(cpu->features[i]))
+                        continue;
+                n = feature_of(cpu->features[i], err);
                 if (n < 0)
                         return -1;
                 if (policy != CPU_POLICY_OPTIONAL)
@@ -275,8 +294,11 @@ static int check_forbidden(const CpuFeatures *host, const CpuDef *wanted, bool *
 {
         *ret = false;
         for (uint32_t i = 0; i < wanted->n_features; i++) {
-                int n = feature_of(wanted->features[i], err);
+                int n;
 
+                if (is_ignored(wanted->features[i]))
+                        continue;
+                n = feature_of(wanted->features[i], err);
                 if (n < 0)
                         return -1;
                 *ret = *ret || (wanted->features[i]->policy == CPU_POLICY_FORBID && cpu_has(host, (unsigned)n));
@@ -293,8 +315,10 @@ int cpu_compare(const CpuFeatures *host, const char *vendor, const CpuDef *wante
         if (cpu_features_of(wanted, &set, err) < 0 || check_forbidden(host, wanted, &forbidden, err) < 0)
                 return -1;
         for (uint32_t i = 0; i < wanted->n_features; i++) {
-                if (wanted->features[i]->policy == CPU_POLICY_FORCE)
-                        set_feature(&set, (unsigned)cpu_feature_find(wanted->features[i]->name), false);
+                int n = cpu_feature_find(wanted->features[i]->name);
+
+                if (wanted->features[i]->policy == CPU_POLICY_FORCE && n >= 0)
+                        set_feature(&set, (unsigned)n, false);
         }
         if (forbidden || (wanted->vendor && vendor && !str_eq(wanted->vendor, vendor)) || !is_subset(&set, host))
                 *ret = CPU_INCOMPATIBLE;

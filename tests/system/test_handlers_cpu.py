@@ -35,6 +35,21 @@ def test_unknown_models_are_named(conn):
         conn.compareCPU("<cpu><model>Abacus</model></cpu>", 0)
 
 
+STOCK = pathlib.Path("/usr/share/libvirt/cpu_map/x86_features.xml")
+
+
+@pytest.mark.skipif(not STOCK.exists(), reason="the CPU map of stock libvirt is not installed")
+def test_every_feature_has_the_name_that_stock_hosts_give_it(conn):
+    known = [feature.get("name") for feature in ET.parse(STOCK).getroot().iter("feature")]
+    assert len(known) > 150
+    features = "".join(f"<feature policy='optional' name='{name}'/>" for name in known)
+    assert conn.compareCPU(f"<cpu><model>486</model>{features}</cpu>", 0) == libvirt.VIR_CPU_COMPARE_SUPERSET
+    told = conn.baselineCPU([host_cpu(conn)], libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES)
+    names = {feature.get("name") for feature in ET.fromstring(told).iter("feature")}
+    assert names and names <= set(known)
+    assert ("pclmuldq" in names) == ("pclmulqdq" in pathlib.Path("/proc/cpuinfo").read_text().split())
+
+
 def test_a_baseline_runs_on_this_host_too(conn):
     old = "<cpu><model>Conroe</model><feature name='vmx'/></cpu>"
     common = conn.baselineCPU([old, "<cpu><model>Haswell</model></cpu>"], 0)

@@ -42,6 +42,11 @@ TEST(a_wanted_cpu_is_compared_with_the_host)
                 { "<cpu><model>Nehalem</model><feature policy='optional' name='avx'/></cpu>", CPU_SUPERSET },
                 { "<cpu><model>Nehalem</model><feature policy='forbid' name='aes'/></cpu>", CPU_INCOMPATIBLE },
                 { "<cpu><model>Nehalem</model><vendor>AMD</vendor></cpu>", CPU_INCOMPATIBLE },
+                /* as stock hosts tell of themselves */
+                { "<cpu><model>Nehalem</model><feature name='osxsave'/><feature name='hypervisor'/></cpu>",
+                  CPU_SUPERSET },
+                { "<cpu><model>Nehalem</model><feature policy='force' name='osxsave'/></cpu>", CPU_SUPERSET },
+                { "<cpu><model>Nehalem</model><feature policy='require' name='pclmuldq'/></cpu>", CPU_INCOMPATIBLE },
         };
         AUTO(Arena) *arena = arena_new();
         CpuFeatures host = set_of(arena, HOST);
@@ -159,11 +164,11 @@ TEST(linux_words_become_features)
 {
         AUTO(Arena) *arena = arena_new();
         CpuFeatures some,
-                same = set_of(arena,
-                              "<cpu><model>486</model><feature name='sse4.1'/><feature name='tsc-deadline'/></cpu>");
+                same = set_of(arena, "<cpu><model>486</model><feature name='sse4.1'/><feature name='tsc-deadline'/>"
+                                     "<feature name='pclmuldq'/></cpu>");
         CpuFeatures base = set_of(arena, "<cpu><model>486</model></cpu>");
 
-        cpu_features_of_kernel("sse4_1 tsc_deadline_timer constant_tsc nonsense", &some);
+        cpu_features_of_kernel("sse4_1 tsc_deadline_timer pclmulqdq constant_tsc nonsense", &some);
         for (size_t i = 0; i < ARRAY_LEN(some.words); i++)
                 CHECK_INT(some.words[i], same.words[i] & ~base.words[i]);
 }
@@ -201,19 +206,24 @@ TEST(only_what_a_definition_demands_can_be_lacking)
         static const struct {
                 const char *xml, *lacking;
         } cases[] = {
-                { "<cpu mode='custom'><model>Haswell</model></cpu>", "hle, lahf-lm" },
+                { "<cpu mode='custom'><model>Haswell</model></cpu>", "hle, lahf-lm, pclmulqdq" },
                 { "<cpu mode='custom'><model>Haswell</model><feature name='hle' policy='optional'/></cpu>",
-                  "lahf-lm" },
-                { "<cpu mode='custom'><model>Haswell</model><feature name='lahf_lm' policy='force'/></cpu>", "hle" },
+                  "lahf-lm, pclmulqdq" },
+                { "<cpu mode='custom'><model>Haswell</model><feature name='lahf_lm' policy='force'/></cpu>",
+                  "hle, pclmulqdq" },
                 { "<cpu mode='custom' check='full'><model>Haswell</model><feature name='lahf_lm' policy='force'/></cpu>",
-                  "hle, lahf-lm" },
+                  "hle, lahf-lm, pclmulqdq" },
                 { "<cpu mode='custom'><model>Haswell</model><feature name='vmx-ept' policy='require'/></cpu>",
-                  "hle, lahf-lm, vmx-ept" },
+                  "hle, lahf-lm, vmx-ept, pclmulqdq" },
+                { "<cpu mode='custom'><model>Westmere</model><feature name='pclmuldq' policy='optional'/></cpu>",
+                  "hle, lahf-lm" },
                 { "<cpu mode='host-model'/>", "" },
+                { "<cpu mode='host-model'><feature name='pclmuldq' policy='require'/></cpu>", "pclmulqdq" },
                 { "<cpu mode='host-model'><feature name='hle' policy='require'/></cpu>", "hle" },
                 { "<cpu><topology sockets='1' cores='1' threads='1'/></cpu>", "" },
         };
-        char hle[] = "hle", lahf[] = "lahf-lm", ept[] = "vmx-ept", *withheld[] = { hle, lahf, ept };
+        char hle[] = "hle", lahf[] = "lahf-lm", ept[] = "vmx-ept", clmul[] = "pclmulqdq";
+        char *withheld[] = { hle, lahf, ept, clmul };
 
         for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
                 AUTO(Arena) *arena = arena_new();
