@@ -72,7 +72,7 @@ def test_interrupting_a_job_ends_it(tmp_path, command, complaint):
     assert ("Managedsave: [  0 %]" in err) == ("--verbose" in command)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_download_leaves_no_file_but_one_that_was_there(tmp_path, signum):
     for there in (False, True):
         daemon = Stalled(tmp_path / f"s{there}")

@@ -269,22 +269,22 @@ static uint64_t expected(Session *s, const WireStorageVolDownloadArgs *call)
         return info.allocation - call->offset;
 }
 
-static void kill_transfer(Transfer *t, int signum)
+/* A signal that ends a download, once the file it made is gone. */
+typedef struct Ending {
+        Transfer *transfer;
+        int signum;
+        SignalWatch *watch;
+} Ending;
+
+static void kill_transfer(void *arg)
 {
-        t->killed_by = signum;
+        const Ending *ending = arg;
+        Transfer *t = ending->transfer;
+
+        t->killed_by = ending->signum;
         t->opened = t->finished = true;
         if (!err_is_set(&t->failure))
                 err_set(&t->failure, ERR_OPERATION_ABORTED, "interrupted");
-}
-
-static void interrupted(void *arg)
-{
-        kill_transfer(arg, SIGINT);
-}
-
-static void terminated(void *arg)
-{
-        kill_transfer(arg, SIGTERM);
 }
 
 /* What is written is perhaps refused only now: by a server, or over a quota. */
@@ -296,14 +296,16 @@ static int close_written(Fd *fd, const char *path, Error *err)
 /* Into a file that is made for it: a signal ends the transfer first, and the program when the file is gone. */
 static int download_anew(Transfer *t, const WireStorageVolDownloadArgs *call, Error *err)
 {
-        SignalWatch *interrupt = watch_ending(t->session, SIGINT, interrupted, t);
-        SignalWatch *terminate = watch_ending(t->session, SIGTERM, terminated, t);
-        int result = transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, call, err);
+        Ending endings[] = { { t, SIGINT, NULL }, { t, SIGTERM, NULL }, { t, SIGHUP, NULL } };
+        int result;
 
+        for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+                endings[i].watch = watch_ending(t->session, endings[i].signum, kill_transfer, &endings[i]);
+        result = transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, call, err);
         if (t->killed_by)
                 unlink(t->path);
-        signal_watch_free(interrupt);
-        signal_watch_free(terminate);
+        for (size_t i = 0; i < ARRAY_LEN(endings); i++)
+                signal_watch_free(endings[i].watch);
         if (t->killed_by)
                 raise(t->killed_by);
         return result;
@@ -315,22 +317,23 @@ static int vol_download(Session *s, const Args *args, Error *err)
                                                                              : 0 };
         const char *path = arg_text(args, "file");
         Transfer *t = arena_new_one(session_arena(s), Transfer);
-        bool made = false;
+        bool made = false, shown = arg_has(args, "progress");
+        uint64_t total = 0;
         AUTO(Fd) fd = -1;
         int result;
 
         if (range_of(args, &call.offset, &call.length, err) < 0 ||
             find_volume(s, args, "vol", "pool", &call.vol, err) < 0)
                 return -1;
+        if (shown) /* before there is a file: a signal may end that too */
+                total = expected(s, &call);
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         made = fd >= 0;
         if (!made)
                 fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
         if (fd < 0)
                 return err_errno(err, errno, "cannot create %s", path);
-        *t = (Transfer){ .session = s, .fd = fd, .path = path, .shown = arg_has(args, "progress") };
-        if (t->shown)
-                t->total = expected(s, &call);
+        *t = (Transfer){ .session = s, .fd = fd, .path = path, .shown = shown, .total = total };
         result = made ? download_anew(t, &call, err) : transfer(t, WIRE_PROC_STORAGE_VOL_DOWNLOAD, &call, err);
         client_stream_free(t->stream);
         if (result == 0)
