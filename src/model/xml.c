@@ -286,6 +286,10 @@ static bool has_wide_element(const char *at, const char *end)
                         at = pass(at, end, "]]>");
                         continue;
                 }
+                if (begins(at, end, "<?")) {
+                        at = pass(at, end, "?>");
+                        continue;
+                }
                 for (at++; at < end && (quote || *at != '>'); at++) {
                         if (quote && *at != quote)
                                 continue;
