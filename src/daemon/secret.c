@@ -297,6 +297,17 @@ static Act *act_new(Secrets *secrets, Secret *secret, SecretDone *done, void *ar
         return act;
 }
 
+/* One on a secret that is there; NULL, with done told: it must rest. */
+static Act *act_on(Secret *secret, SecretDone *done, void *arg)
+{
+        AUTO(Error) busy = { 0 };
+
+        if (must_rest(secret, &busy) == 0)
+                return act_new(secret->secrets, secret, done, arg);
+        done(arg, &busy);
+        return NULL;
+}
+
 /* Who hears that a secret is gone may rely on its value being wiped by then. */
 static void act_end(Act *act, const Error *failure)
 {
@@ -445,14 +456,10 @@ static void on_value(void *arg, const Error *failure)
 
 void secret_set_value(Secret *secret, const void *data, size_t n, SecretDone *done, void *arg)
 {
-        AUTO(Error) busy = { 0 };
-        Act *act;
+        Act *act = act_on(secret, done, arg);
 
-        if (must_rest(secret, &busy) < 0) {
-                done(arg, &busy);
+        if (!act)
                 return;
-        }
-        act = act_new(secret->secrets, secret, done, arg);
         act->value = (SecretValue){ mem_new_array(uint8_t, n + 1), n };
         memcpy(act->value.data, data, n);
         if (is_kept(secret->secrets, secret->def))
@@ -478,14 +485,10 @@ static void on_undefined(void *arg, const Error *failure)
 
 void secret_undefine(Secret *secret, SecretDone *done, void *arg)
 {
-        AUTO(Error) busy = { 0 };
-        Act *act;
+        Act *act = act_on(secret, done, arg);
 
-        if (must_rest(secret, &busy) < 0) {
-                done(arg, &busy);
+        if (!act)
                 return;
-        }
-        act = act_new(secret->secrets, secret, done, arg);
         secret->going = true;
         if (is_kept(secret->secrets, secret->def))
                 remove_files(secret->secrets, &secret->def->uuid, on_undefined, act);
