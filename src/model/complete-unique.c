@@ -6,9 +6,8 @@
  */
 #include "model/complete-internal.h"
 
-#include "base/mem.h"
+#include "base/map.h"
 #include "base/str.h"
-#include "base/vec.h"
 
 /*
  * Names and places are looked for among all devices, for each of them: with a hundred thousand that would take hours. More
@@ -24,39 +23,20 @@ int check_number(const DomainDef *def, Error *err)
         return n > MOST ? err_set(err, ERR_CONFIG_UNSUPPORTED, "a guest has at most %d devices, not %u", MOST, n) : 0;
 }
 
-static int by_text(const void *a, const void *b)
-{
-        return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int check_aliases(DomainDef *def, Error *err)
 {
-        VEC(const char *) names = { 0 };
-        const char *twice = NULL;
+        AUTO(Map) *names = map_new();
 
         for (DeviceKind kind = 0; kind < N_DEVICE_KINDS; kind++) {
                 for (unsigned i = 0; i < domain_def_n_devices(def, kind); i++) {
                         const DeviceInfo *info = device_info(kind, domain_def_device(def, kind, i));
 
-                        if (info && info->alias && str_starts(info->alias, "ua-"))
-                                vec_push(&names, info->alias);
+                        if (info && info->alias && str_starts(info->alias, "ua-") &&
+                            map_put_text(names, info->alias, names))
+                                return err_set(err, ERR_XML, "two devices have the alias '%s'", info->alias);
                 }
         }
-        if (names.len)
-                qsort(names.items, names.len, sizeof(*names.items), by_text);
-        for (size_t i = 1; i < names.len && !twice; i++) {
-                if (str_eq(names.items[i - 1], names.items[i]))
-                        twice = names.items[i];
-        }
-        vec_done(&names);
-        return twice ? err_set(err, ERR_XML, "two devices have the alias '%s'", twice) : 0;
-}
-
-static int by_number(const void *a, const void *b)
-{
-        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-        return x < y ? -1 : x > y;
+        return 0;
 }
 
 /* The slower halves of an EHCI controller share its number. */
@@ -69,20 +49,16 @@ static bool is_companion(const ControllerDef *controller)
 
 static int check_controllers(const DomainDef *def, Error *err)
 {
-        AUTOFREE uint64_t *all = mem_alloc_array(def->n_controllers + 1, sizeof(*all));
-        size_t n = 0;
+        AUTO(Map) *places = map_new();
 
         for (uint32_t i = 0; i < def->n_controllers; i++) {
                 const ControllerDef *controller = def->controllers[i];
+                uint64_t place = (uint64_t)controller->type << 32 | controller->index;
 
-                if (controller->has_index && !is_companion(controller))
-                        all[n++] = (uint64_t)controller->type << 32 | controller->index;
-        }
-        qsort(all, n, sizeof(*all), by_number);
-        for (size_t i = 1; i < n; i++) {
-                if (all[i] == all[i - 1])
+                if (controller->has_index && !is_companion(controller) &&
+                    map_put(places, &place, sizeof(place), places))
                         return err_set(err, ERR_XML, "two '%s' controllers have the index %u",
-                                       controller_type_text((ControllerType)(all[i] >> 32)), (uint32_t)all[i]);
+                                       controller_type_text(controller->type), controller->index);
         }
         return 0;
 }

@@ -193,8 +193,12 @@ static void got_withheld(void *arg, json_object *names, const Error *failure)
         if (!answered(guest, absent ? NULL : failure))
                 return;
         for (size_t i = 0;
-             !failure && json_object_is_type(names, json_type_array) && i < json_object_array_length(names); i++)
-                vec_push(&guest->withheld, str_dup(json_object_get_string(json_object_array_get_idx(names, i))));
+             !failure && json_object_is_type(names, json_type_array) && i < json_object_array_length(names); i++) {
+                json_object *name = json_object_array_get_idx(names, i);
+
+                if (json_object_is_type(name, json_type_string))
+                        vec_push(&guest->withheld, str_dup(json_object_get_string(name)));
+        }
         answered_last(guest);
 }
 
